@@ -1,0 +1,115 @@
+//! The one error type: what went wrong, where, what was expected and what came instead.
+
+use std::fmt;
+
+/// The crate's `Result`.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What every fallible function of this crate returns: a sentence with the place, what was expected and what came.
+///
+/// `Display` and `Debug` print the same whole text, so that a notebook shows it well either way.
+///
+/// ```
+/// use latentlab::{ErrorKind, Sequential};
+///
+/// let error = Sequential::input([784]).dense(0).build().unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Shape);
+/// assert_eq!(error.to_string(), "layer 1, dense: expected at least 1 unit, got 0");
+/// ```
+pub struct Error(Box<Parts>);
+
+struct Parts {
+    kind: ErrorKind,
+    place: String,
+    message: String,
+    hint: Option<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// What an [`Error`] is about, for code that wants to react to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An argument or a setting is out of its range.
+    Argument,
+    /// Shapes do not fit: of a layer, of two networks, of images and labels.
+    Shape,
+    /// A data file is damaged, or not what it should be.
+    Data,
+    /// Something could not be fetched.
+    Download,
+    /// A file of weights is damaged, foreign, or belongs to another network.
+    Weights,
+    /// The loss became NaN or infinite.
+    Diverged,
+    /// A file could not be read or written.
+    Io,
+    /// A figure could not be drawn.
+    Figure,
+}
+
+impl Error {
+    /// `place`: where it happened ("layer 7, reshape", "train-images-idx3-ubyte, byte 16"); `message`: what.
+    pub(crate) fn new(kind: ErrorKind, place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self(Box::new(Parts { kind, place: place.into(), message: message.into(), hint: None, source: None }))
+    }
+
+    /// The commonest form: `place: expected …, got …`.
+    pub(crate) fn expected(
+        kind: ErrorKind,
+        place: impl Into<String>,
+        expected: impl fmt::Display,
+        got: impl fmt::Display,
+    ) -> Self {
+        Self::new(kind, place, format!("expected {expected}, got {got}"))
+    }
+
+    /// An operating-system error at a file: `place` is the path, `doing` what was tried ("read", "create").
+    pub(crate) fn io(path: &std::path::Path, doing: &str, source: std::io::Error) -> Self {
+        Self::new(ErrorKind::Io, path.display().to_string(), format!("cannot {doing} it ({source})")).source(source)
+    }
+
+    /// What to try, as a sentence of its own.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// The error below this one.
+    pub(crate) fn source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.0.source = Some(Box::new(source));
+        self
+    }
+
+    /// What the error is about.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Where it happened: the layer's number and kind, the file and byte, the argument.
+    pub fn place(&self) -> &str {
+        &self.0.place
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.place, self.0.message)?;
+        match &self.0.hint {
+            Some(hint) => write!(f, ". {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|e| e as _)
+    }
+}

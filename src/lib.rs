@@ -1,0 +1,7 @@
+//! Autoencoders in Rust, cell by cell in Jupyter.
+#![warn(missing_docs)]
+
+mod error;
+
+pub use error::{Error, ErrorKind, Result};
+pub use ndarray;
