@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod error;
+pub mod jupyter;
 
 pub use error::{Error, ErrorKind, Result};
 pub use ndarray;
