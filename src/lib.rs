@@ -1,6 +1,7 @@
 //! Autoencoders in Rust, cell by cell in Jupyter.
 #![warn(missing_docs)]
 
+mod data;
 mod error;
 
 pub use error::{Error, ErrorKind, Result};
