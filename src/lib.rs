@@ -4,5 +4,6 @@
 mod data;
 mod error;
 
+pub use data::{DataFile, DataFileState, Dataset, Normalisation, data_files, fetch_data};
 pub use error::{Error, ErrorKind, Result};
 pub use ndarray;
