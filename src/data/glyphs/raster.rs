@@ -64,6 +64,14 @@ impl Mask {
         }
     }
 
+    /// What either of the two covers.
+    pub(super) fn join(mut self, other: &Self) -> Self {
+        for (cell, &more) in self.0.iter_mut().zip(&other.0) {
+            *cell = cell.max(more);
+        }
+        self
+    }
+
     /// Keeps only what `other` covers as well.
     pub(super) fn within(mut self, other: &Self) -> Self {
         for (cell, &limit) in self.0.iter_mut().zip(&other.0) {

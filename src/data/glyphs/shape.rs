@@ -6,23 +6,15 @@ use super::dice::Dice;
 
 pub(super) type Point = [f32; 2];
 
-/// A smooth open curve through `points` (Catmull-Rom). A point given twice is a corner.
+/// Straight pieces between two points.
+const STEPS: usize = 5;
+
+/// A smooth curve through `points` (Catmull-Rom). A point given twice is a corner.
 pub(super) fn curve(points: &[Point]) -> Vec<Point> {
-    let last = points.len() - 1;
-    spline(points.len(), |i| points[i.clamp(1, last + 1) - 1], last)
-}
-
-/// A smooth closed curve through `points`. A point given twice is a corner.
-pub(super) fn closed(points: &[Point]) -> Vec<Point> {
-    spline(points.len(), |i| points[(i + points.len() - 1) % points.len()], points.len())
-}
-
-/// `at(1)` is the first point, `at(0)` the one before it.
-fn spline(points: usize, at: impl Fn(usize) -> Point, spans: usize) -> Vec<Point> {
-    const STEPS: usize = 5;
-    let mut path = Vec::with_capacity(points * STEPS + 1);
-    path.push(at(1));
-    for i in 1..=spans {
+    let at = |i: usize| points[i.clamp(1, points.len()) - 1]; // the ends count twice
+    let mut path = Vec::with_capacity(points.len() * STEPS);
+    path.push(points[0]);
+    for i in 1..points.len() {
         let (before, from, to, after) = (at(i - 1), at(i), at(i + 1), at(i + 2));
         if from == to {
             continue;
@@ -37,6 +29,18 @@ fn spline(points: usize, at: impl Fn(usize) -> Point, spans: usize) -> Vec<Point
         }));
     }
     path
+}
+
+/// A closed outline with straight edges, cut into pieces that a [`Warp`] can bend.
+pub(super) fn polygon(corners: &[Point]) -> Vec<Point> {
+    let ends = corners.iter().cycle().skip(1);
+    corners
+        .iter()
+        .zip(ends)
+        .flat_map(|(&a, &b)| {
+            (0..STEPS).map(move |step| std::array::from_fn(|k| a[k] + (b[k] - a[k]) * step as f32 / STEPS as f32))
+        })
+        .collect()
 }
 
 /// A random field that varies smoothly over the frame: two values at every place.
