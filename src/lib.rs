@@ -1,8 +1,10 @@
 //! Autoencoders in Rust, cell by cell in Jupyter.
 #![warn(missing_docs)]
 
+mod data;
 mod error;
 pub mod jupyter;
 
+pub use data::{DataFile, DataFileState, Dataset, Normalisation, data_files, fetch_data};
 pub use error::{Error, ErrorKind, Result};
 pub use ndarray;
