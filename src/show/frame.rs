@@ -34,7 +34,8 @@ pub(super) enum Mark {
 
 pub(super) type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<Axis, Axis>>;
 
-/// Space above the plot and to the right of it, where a tick's text may reach.
+/// Space around the plot; to the left there are also the y axis' texts.
+const LEFT: u32 = 4;
 const TOP: u32 = 12;
 const RIGHT: u32 = 18;
 const BOTTOM: u32 = 48;
@@ -43,7 +44,10 @@ const MARK: f64 = 34.0;
 
 impl Frame<'_> {
     pub(super) fn size(&self) -> (u32, u32) {
-        (self.left() + self.plot.0 + RIGHT + self.legend_width(), TOP + self.plot.1.max(self.legend_height()) + BOTTOM)
+        (
+            LEFT + self.left() + self.plot.0 + RIGHT + self.legend_width(),
+            TOP + self.plot.1.max(self.legend_height()) + BOTTOM,
+        )
     }
 
     /// Draws the axes and the legend; series are drawn on what comes back.
@@ -58,6 +62,7 @@ impl Frame<'_> {
         let axes = part(area, 0, 0, (width - legend_width, height));
         let mut chart = ChartBuilder::on(&axes)
             .margin_top(px(f64::from(TOP)))
+            .margin_left(px(f64::from(LEFT)))
             .margin_right(px(f64::from(RIGHT)))
             .x_label_area_size(px(f64::from(BOTTOM)))
             .y_label_area_size(px(f64::from(self.left())))
@@ -68,6 +73,7 @@ impl Frame<'_> {
             .bold_line_style(MESH.stroke_width(px(1.0) as u32))
             .light_line_style(TRANSPARENT)
             .set_all_tick_mark_size(px(4.0))
+            .y_label_offset(px(1.0))
             .label_style(text::style(SMALL, HPos::Center, VPos::Center))
             .axis_desc_style(text::style(NORMAL, HPos::Center, VPos::Center))
             .x_desc(self.x_name)
@@ -99,7 +105,7 @@ impl Frame<'_> {
             let middle = (px(MARK / 2.0), px(y));
             match *mark {
                 Mark::Line(series) => draw_line(area, vec![(px(4.0), px(y)), (px(MARK - 6.0), px(y))], series)?,
-                Mark::Dot(color) => area.draw(&Circle::new(middle, px(5.0), color.filled()))?,
+                Mark::Dot(color) => area.draw(&Circle::new(middle, px(4.0), color.filled()))?,
                 Mark::Cross => draw_cross(area, middle, px(4.0), INK.into())?,
                 Mark::Heading => {}
             }

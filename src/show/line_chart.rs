@@ -79,7 +79,7 @@ impl LineChart {
         if !(1..=PALETTE.len()).contains(&self.lines.len()) {
             return Err(wrong("line chart", "1 to 10 lines", self.lines.len()));
         }
-        let longest = self.lines.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
+        let longest = self.longest();
         if let Some(x_values) = &self.x_values {
             if x_values.len() != longest {
                 return Err(wrong(
@@ -105,7 +105,11 @@ impl LineChart {
                     );
                 }
                 if value.abs() > LARGEST {
-                    return Err(wrong(format!("line {name:?}, value {}", index + 1), "a number up to 1e100", value));
+                    return Err(wrong(
+                        format!("line {name:?}, value {}", index + 1),
+                        "a number up to 1e100",
+                        format!("{value:e}"),
+                    ));
                 }
             }
         }
@@ -125,9 +129,12 @@ impl LineChart {
         if self.logarithmic { value.log10() } else { value }
     }
 
+    fn longest(&self) -> usize {
+        self.lines.iter().map(|(_, values)| values.len()).max().unwrap_or(0)
+    }
+
     fn x_range(&self) -> (f64, f64) {
-        let longest = self.lines.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
-        range((0..longest).map(|index| self.x(index)))
+        range((0..self.longest()).map(|index| self.x(index)))
     }
 
     pub(super) fn point_count(&self) -> usize {
@@ -140,7 +147,10 @@ impl LineChart {
         let entry = |(series, (name, _)): (usize, &(String, _))| Entry { text: name.clone(), mark: Mark::Line(series) };
         Frame {
             plot: (500, 320),
-            x: Axis::linear(self.x_range(), 0.02, 8),
+            x: match self.x_values {
+                Some(_) => Axis::linear(self.x_range(), 0.02, 8),
+                None => Axis::counting(self.longest(), 8),
+            },
             y: axis(values, 0.06, 6),
             x_name: &self.x_name,
             y_name: &self.y_name,
@@ -198,4 +208,72 @@ pub(super) fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
 
 fn wrong(place: impl Into<String>, expected: impl std::fmt::Display, got: impl std::fmt::Display) -> Error {
     Error::expected(ErrorKind::Argument, place, expected, got)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(chart: LineChart) -> String {
+        chart.figure().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_wrong_input_is_named() {
+        let chart = || LineChart::new("epoch", "MSE");
+        let one = || chart().line("training", &[3.0, 2.0]);
+        for (message, expected) in [
+            (message(chart()), "line chart: expected 1 to 10 lines, got 0"),
+            (message(chart().line("training", &[])), "line \"training\": expected at least 1 value, got none"),
+            (
+                message(one().line("validation", &[f64::NAN, f64::INFINITY])),
+                "line \"validation\": expected at least 1 value, got only NaN or infinite ones",
+            ),
+            (
+                message(chart().line("training", &[1.0, 0.0]).logarithmic()),
+                "line \"training\", value 2: expected a number above 0, got 0. Leave out logarithmic(), or the values \
+                 that are zero",
+            ),
+            (
+                message(chart().line("a", &[1.0, 1e200])),
+                "line \"a\", value 2: expected a number up to 1e100, got 1e200",
+            ),
+            (message(one().mark(3.0, "best")), "mark \"best\": expected an x from 1 to 2, got 3"),
+            (message(one().mark(f64::NAN, "best")), "mark \"best\": expected an x from 1 to 2, got NaN"),
+            (
+                message(one().x_values(&[1.0])),
+                "line chart, x_values: expected 2 values, as the longest line has, got 1",
+            ),
+            (message(one().x_values(&[1.0, f64::NAN])), "line chart, x_values[1]: expected a finite number, got NaN"),
+        ] {
+            assert!(message.starts_with(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_line_has_a_gap_where_there_is_no_number() {
+        let figure = LineChart::new("x", "y").line("a", &[1.0, 2.0, f64::NAN, 3.0, 2.0, f64::INFINITY, 1.0]).figure();
+        let svg = figure.unwrap().to_svg().unwrap();
+        // Two pieces of two points in the line's colour, and a dot for the point that stands alone.
+        let pieces = svg.lines().filter(|line| line.starts_with("<polyline") && line.contains("#3F90DA")).count();
+        assert_eq!((pieces, svg.matches("<circle").count()), (2 + 1, 1), "and the legend's line");
+    }
+
+    #[test]
+    fn flat_lines_and_single_points_are_drawn() {
+        for values in [&[0.0][..], &[0.5; 20], &[1e-300], &[1e99, 1e99], &[1.0, 1.0 + f64::EPSILON]] {
+            for x_values in [None, Some(vec![7.0; values.len()])] {
+                for logarithmic in [false, true] {
+                    if logarithmic && values[0] == 0.0 {
+                        continue;
+                    }
+                    let mut chart = LineChart::new("x", "y").line("a", values);
+                    chart.x_values = x_values.clone();
+                    chart.logarithmic = logarithmic;
+                    let figure = chart.figure().unwrap();
+                    assert!(figure.to_svg().is_ok() && figure.to_png().is_ok(), "{values:?}");
+                }
+            }
+        }
+    }
 }

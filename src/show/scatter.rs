@@ -195,3 +195,55 @@ fn draw_note<DB: DrawingBackend>(area: &Area<DB>, (x, y): (i32, i32), text: &str
     let style = text::style(NORMAL, HPos::Left, VPos::Center);
     text::draw(area, text, &style, (f64::from(left) / unit + 3.0, f64::from(top + height / 2) / unit))
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    fn scatter() -> Scatter {
+        Scatter::new(&array![[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]], &array![0, 1, 1])
+    }
+
+    #[test]
+    fn the_legend_names_what_is_there() {
+        let names = ["zero", "one", "absent"];
+        let figure = scatter().names(names).crosses(&[true, false, false], "recognised", "not recognised");
+        let svg = figure.annotate([1.0, 1.0], "A").figure().unwrap().to_svg().unwrap();
+        for text in ["zero", "one", "recognised", "not recognised", "A", "latent 1", "latent 2"] {
+            assert!(svg.contains(&format!("\n{text}\n")), "{text} in {svg}");
+        }
+        assert!(!svg.contains("absent"));
+        // Two points as dots, three dots in the legend, and a marker of two circles.
+        assert_eq!(svg.matches("<circle").count(), 2 + 3 + 2);
+    }
+
+    #[test]
+    fn each_wrong_input_is_named() {
+        let nan = Scatter::new(&array![[0.0, 1.0], [f32::NAN, 1.0]], &array![0, 0]);
+        for (scatter, expected) in [
+            (Scatter::new(&Array2::zeros((0, 2)), &array![]), "scatter, points: expected at least 1, got none"),
+            (
+                Scatter::new(&Array2::zeros((3, 32)), &array![0, 0, 0]),
+                "scatter, points: expected shape (n, 2), got (3, 32)",
+            ),
+            (
+                Scatter::new(&Array2::zeros((3, 2)), &array![0]),
+                "scatter, labels: expected 3, one for each point, got 1",
+            ),
+            (nan, "scatter, point 1: expected finite numbers, got (NaN, 1)"),
+            (scatter().names(["zero"]), "scatter, label 1: expected a class below 1, got 1"),
+            (Scatter::new(&Array2::zeros((1, 2)), &array![10]), "scatter, label 0: expected a class below 10, got 10"),
+            (scatter().names(["name"; 11]), "scatter, names: expected at most 10, got 11"),
+            (scatter().crosses(&[true], "a", "b"), "scatter, crosses: expected 3 values, one for each point, got 1"),
+            (
+                scatter().annotate([0.0, f32::INFINITY], "A"),
+                "scatter, annotation \"A\": expected finite numbers, got (0, inf)",
+            ),
+        ] {
+            let error = scatter.figure().unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}
