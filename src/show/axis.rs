@@ -176,7 +176,7 @@ mod tests {
             ["0.0001", "0.001", "0.01", "0.1", "1", "10", "100", "1000"]
         );
         assert_eq!(texts(&Axis::logarithmic((0.04, 0.3), 0.0, 5)), ["0.05", "0.1", "0.2"]);
-        assert_eq!(texts(&Axis::logarithmic((0.199, 0.251), 0.0, 5)), ["0.20", "0.21", "0.22", "0.23", "0.24", "0.25"]);
+        assert_eq!(texts(&Axis::logarithmic((0.199, 0.251), 0.0, 5)), ["0.20", "0.22", "0.24"]);
         assert!(Axis::logarithmic((1e-90, 1e90), 0.0, 5).ticks.len() <= 10);
     }
 

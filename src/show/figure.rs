@@ -142,7 +142,7 @@ impl Figure {
         let top = self.title_height();
         if let Some(title) = &self.title {
             let style = text::style(text::TITLE, HPos::Center, VPos::Center);
-            text::draw(area, title, &style, (f64::from(width) / 2.0, f64::from(top) / 2.0 + 2.0))?;
+            text::draw(area, title, &style, (px(width) / 2, px(top) / 2 + px(2)))?;
         }
         let (inner, _) = self.content.size();
         let area = part(area, (width - inner) / 2, top, (inner, height - top));
@@ -269,8 +269,8 @@ const MOST_PIXELS: u64 = 10_000_000;
 const DETAIL: u32 = 2;
 
 /// A length in pixels, in the canvas' units.
-pub(super) fn px(length: f64) -> i32 {
-    (length * f64::from(DETAIL)).round() as i32
+pub(super) fn px(length: impl Into<f64>) -> i32 {
+    (length.into() * f64::from(DETAIL)).round() as i32
 }
 
 /// A part of an area, in pixels.

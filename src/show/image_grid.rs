@@ -3,7 +3,7 @@
 use ndarray::{Array4, Axis};
 use plotters::prelude::DrawingBackend;
 
-use super::figure::{Area, Drawn, Figure, Image, Picture};
+use super::figure::{Area, Drawn, Figure, Image, Picture, px};
 use super::text::{self, HPos, LINE, NORMAL, SMALL, VPos};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -162,26 +162,26 @@ impl ImageGrid {
         let x = |index: usize| left + GAP + (index % self.columns) as u32 * cell.0;
         let y = |set: usize, index: usize| GAP + top + set as u32 * cell.1 + (index / self.columns) as u32 * band;
         // The middle of a cell, without the gap that follows it.
-        let middle = |index: usize| f64::from(x(index)) + f64::from(cell.0 - GAP) / 2.0;
+        let middle = |index: usize| px(x(index)) + px(cell.0 - GAP) / 2;
         for set in 0..self.sets.len() {
             for index in 0..self.count() {
                 let corner = (x(index) + (cell.0 - GAP - image.0) / 2, y(set, index));
                 pictures.push(Picture::new(area, corner, scale, self.image(set, index)));
                 if let Some(caption) = self.captions.get(set * self.count() + index) {
                     let style = text::style(SMALL, HPos::Center, VPos::Top);
-                    text::draw(area, caption, &style, (middle(index), f64::from(corner.1 + image.1) + 3.0))?;
+                    text::draw(area, caption, &style, (middle(index), px(corner.1 + image.1 + 3)))?;
                 }
             }
         }
         for (index, label) in self.column_labels.iter().enumerate() {
             let style = text::style(NORMAL, HPos::Center, VPos::Center);
-            text::draw(area, label, &style, (middle(index), f64::from(y(0, index)) - f64::from(top) / 2.0 - 1.0))?;
+            text::draw(area, label, &style, (middle(index), px(y(0, index)) - px(top) / 2 - px(1)))?;
         }
         for band in 0..self.bands() {
             for (set, label) in self.row_labels.iter().enumerate() {
-                let y = f64::from(y(set, band * self.columns)) + f64::from(image.1) / 2.0;
+                let y = px(y(set, band * self.columns)) + px(image.1) / 2;
                 let style = text::style(NORMAL, HPos::Right, VPos::Center);
-                text::draw(area, label, &style, (f64::from(left) - 6.0, y))?;
+                text::draw(area, label, &style, (px(left) - px(6), y))?;
             }
         }
         Ok(())

@@ -45,7 +45,7 @@ pub(super) fn style(size: f64, horizontal: HPos, vertical: VPos) -> TextStyle<'s
 /// The width of a text in pixels.
 pub(super) fn width(text: &str, size: f64) -> f64 {
     let font = (FAMILY, px(size) as f64 * PLOTTERS_SIZE).into_font();
-    font.box_size(&clean(text)).map_or(0.0, |(width, _)| f64::from(width) / px(1.0) as f64)
+    font.box_size(&clean(text)).map_or(0.0, |(width, _)| f64::from(width) / f64::from(px(1)))
 }
 
 /// The width of the widest of some texts.
@@ -53,13 +53,14 @@ pub(super) fn widest<'a>(texts: impl IntoIterator<Item = &'a String>, size: f64)
     texts.into_iter().map(|text| width(text, size)).fold(0.0, f64::max)
 }
 
+/// Draws text at a place in the canvas' units.
 pub(super) fn draw<DB: DrawingBackend>(
     area: &Area<DB>,
     text: &str,
     style: &TextStyle<'_>,
-    (x, y): (f64, f64),
+    place: (i32, i32),
 ) -> Drawn<DB> {
-    area.draw_text(&clean(text), style, (px(x), px(y)))
+    area.draw_text(&clean(text), style, place)
 }
 
 /// Without line ends and other control characters, which a text in SVG must not have.
