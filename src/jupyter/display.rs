@@ -2,6 +2,10 @@
 
 use std::io::Write;
 
+use base64::Engine;
+
+use crate::show::Figure;
+
 /// Shows one value in all the forms given, as pairs of a media type and its content; Jupyter picks the richest one that
 /// it can draw. Binary content is given in base64.
 pub fn display(forms: &[(&str, &str)]) {
@@ -21,6 +25,21 @@ pub fn display_html(html: &str, text: &str) {
 /// ```
 pub fn escape_html(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+}
+
+impl Figure {
+    /// What the Rust kernel calls for a cell's last expression: it prints the figure for Jupyter.
+    pub fn evcxr_display(&self) {
+        let shown = if self.prefers_svg() {
+            self.to_svg().map(|svg| ("image/svg+xml", svg))
+        } else {
+            self.to_png().map(|png| ("image/png", base64::engine::general_purpose::STANDARD.encode(png)))
+        };
+        match shown {
+            Ok((media_type, content)) => display(&[(media_type, content.trim_end())]),
+            Err(error) => super::show_failure("Error", &error.to_string()),
+        }
+    }
 }
 
 /// The forms as evcxr reads them, ending with a newline: without one it would wait for ever.

@@ -1,0 +1,281 @@
+//! Grey images in rows and columns.
+
+use ndarray::{Array4, Axis};
+use plotters::prelude::DrawingBackend;
+
+use super::figure::{Area, Drawn, Figure, Image, Picture, px};
+use super::text::{self, HPos, LINE, NORMAL, SMALL, VPos};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Images in rows and columns, each pixel a sharp square, black (0) to white (1); values outside are drawn as these.
+///
+/// ```
+/// use latentlab::ImageGrid;
+/// use latentlab::ndarray::Array4;
+///
+/// let images = Array4::zeros((16, 1, 28, 28));
+/// let figure = ImageGrid::new(&images, 8).figure()?;
+/// let compared = ImageGrid::rows([("original", &images), ("reconstruction", &images)]).figure()?;
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct ImageGrid {
+    sets: Vec<Array4<f32>>,
+    /// As many images of each set stand beside each other, and below them those of the next set.
+    columns: usize,
+    captions: Vec<String>,
+    row_labels: Vec<String>,
+    column_labels: Vec<String>,
+}
+
+impl ImageGrid {
+    /// Images (n, 1, height, width) in rows of `columns`.
+    pub fn new(images: &Array4<f32>, columns: usize) -> Self {
+        Self {
+            sets: vec![images.clone()],
+            columns,
+            captions: Vec::new(),
+            row_labels: Vec::new(),
+            column_labels: Vec::new(),
+        }
+    }
+
+    /// Each set of images (n, 1, height, width) in a row of its own with its label at the left: originals above
+    /// reconstructions, or a row for each model. More than ten images continue below, in as many rows again.
+    pub fn rows<'a, S: Into<String>>(rows: impl IntoIterator<Item = (S, &'a Array4<f32>)>) -> Self {
+        let (row_labels, sets): (_, Vec<_>) = rows.into_iter().map(|(label, set)| (label.into(), set.clone())).unzip();
+        let count = sets.first().map_or(0, |set| set.dim().0);
+        let columns = count.div_ceil(count.div_ceil(10).max(1));
+        Self { sets, columns, captions: Vec::new(), row_labels, column_labels: Vec::new() }
+    }
+
+    /// A text under each image, set by set.
+    pub fn captions<S: Into<String>>(mut self, captions: impl IntoIterator<Item = S>) -> Self {
+        self.captions = captions.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// A text above each column; of [`rows`](Self::rows), above each image of the first set.
+    pub fn column_labels<S: Into<String>>(mut self, labels: impl IntoIterator<Item = S>) -> Self {
+        self.column_labels = labels.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The finished figure.
+    ///
+    /// An error, if there are no images, a shape or a number of texts does not fit, or a pixel is NaN: it says which.
+    pub fn figure(self) -> Result<Figure> {
+        let wrong = |kind, what: &str, expected: String, got: String| {
+            Err(Error::expected(kind, format!("image grid, {what}"), expected, got))
+        };
+        let Some(first) = self.sets.first().map(Array4::dim) else {
+            return wrong(ErrorKind::Argument, "rows", "at least 1".into(), "none".into());
+        };
+        for (row, set) in self.sets.iter().enumerate() {
+            let what = self
+                .row_labels
+                .get(row)
+                .filter(|_| self.sets.len() > 1)
+                .map_or("images".into(), |l| format!("row {l:?}"));
+            let (count, channels, height, width) = set.dim();
+            if count == 0 {
+                return wrong(ErrorKind::Argument, &what, "at least 1 image".into(), "none".into());
+            }
+            if channels != 1 || height == 0 || width == 0 {
+                let got = format!("{:?}", set.dim());
+                return wrong(ErrorKind::Shape, &what, "shape (n, 1, height, width)".into(), got);
+            }
+            if set.dim() != first {
+                let (expected, got) = (format!("shape {first:?}, as in the first row"), format!("{:?}", set.dim()));
+                return wrong(ErrorKind::Shape, &what, expected, got);
+            }
+            if let Some(((image, _, y, x), _)) = set.indexed_iter().find(|(_, value)| value.is_nan()) {
+                let place = format!("{what}, image {image}, row {y}, column {x}");
+                return wrong(ErrorKind::Argument, &place, "a number".into(), "NaN".into());
+            }
+        }
+        let fitting = (WIDEST / (first.3 as u32 + GAP)).max(1) as usize;
+        if !(1..=fitting).contains(&self.columns) {
+            let expected = format!("1 to {fitting} images in a row, {} pixels wide each", first.3);
+            return wrong(ErrorKind::Argument, "columns", expected, self.columns.to_string());
+        }
+        let columns = if self.row_labels.is_empty() { self.columns } else { first.0 };
+        for (what, texts, needed) in
+            [("captions", &self.captions, self.sets.len() * first.0), ("column labels", &self.column_labels, columns)]
+        {
+            if !texts.is_empty() && texts.len() != needed {
+                return wrong(ErrorKind::Argument, what, needed.to_string(), texts.len().to_string());
+            }
+        }
+        Ok(self.into())
+    }
+
+    /// How many images each set has.
+    fn count(&self) -> usize {
+        self.sets[0].dim().0
+    }
+
+    /// How often each set goes on in a further row.
+    fn bands(&self) -> usize {
+        self.count().div_ceil(self.columns)
+    }
+
+    fn image(&self, set: usize, index: usize) -> Image {
+        let pixels = self.sets[set].index_axis(Axis(0), index);
+        let rows = pixels.iter().map(|value| (value.clamp(0.0, 1.0) * 255.0).round() as u8).collect();
+        Image { width: self.sets[set].dim().3 as u32, rows }
+    }
+
+    fn layout(&self) -> Layout {
+        let (_, _, height, width) = self.sets[0].dim();
+        let (height, width, columns) = (height as u32, width as u32, self.columns as u32);
+        let left = match self.row_labels.is_empty() {
+            true => 0,
+            false => text::widest(&self.row_labels, NORMAL) as u32 + 12,
+        };
+        let comfortable = match self.sets.len() * self.count() {
+            0..=4 => 140,
+            5..=40 => 84,
+            _ => 56,
+        };
+        let available = (WIDEST.saturating_sub(left) / columns).saturating_sub(GAP);
+        let scale = (available.min(comfortable) / width).max(1);
+        let texts = text::widest(&self.captions, SMALL).max(text::widest(&self.column_labels, NORMAL)) as u32;
+        let line = |texts: &[String], size: f64| if texts.is_empty() { 0 } else { (size * LINE) as u32 + 2 };
+        let cell = ((width * scale).max(texts + 4) + GAP, height * scale + line(&self.captions, SMALL) + GAP);
+        let top = line(&self.column_labels, NORMAL);
+        let band = match self.sets.len() {
+            1 => cell.1,
+            sets => top + sets as u32 * cell.1 + 4 * GAP,
+        };
+        Layout { scale, left, top, image: (width * scale, height * scale), cell, band }
+    }
+
+    pub(super) fn size(&self) -> (u32, u32) {
+        let Layout { left, top, cell, band, .. } = self.layout();
+        let last = top + self.sets.len() as u32 * cell.1;
+        (left + self.columns as u32 * cell.0 + GAP, (self.bands() as u32 - 1) * band + last + GAP)
+    }
+
+    pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>, pictures: &mut Vec<Picture>) -> Drawn<DB> {
+        let Layout { scale, left, top, image, cell, band } = self.layout();
+        let x = |index: usize| left + GAP + (index % self.columns) as u32 * cell.0;
+        let y = |set: usize, index: usize| GAP + top + set as u32 * cell.1 + (index / self.columns) as u32 * band;
+        // The middle of a cell, without the gap that follows it.
+        let middle = |index: usize| px(x(index)) + px(cell.0 - GAP) / 2;
+        for set in 0..self.sets.len() {
+            for index in 0..self.count() {
+                let corner = (x(index) + (cell.0 - GAP - image.0) / 2, y(set, index));
+                pictures.push(Picture::new(area, corner, scale, self.image(set, index)));
+                if let Some(caption) = self.captions.get(set * self.count() + index) {
+                    let style = text::style(SMALL, HPos::Center, VPos::Top);
+                    text::draw(area, caption, &style, (middle(index), px(corner.1 + image.1 + 3)))?;
+                }
+            }
+        }
+        for (index, label) in self.column_labels.iter().enumerate() {
+            let style = text::style(NORMAL, HPos::Center, VPos::Center);
+            text::draw(area, label, &style, (middle(index), px(y(0, index)) - px(top) / 2 - px(1)))?;
+        }
+        for band in 0..self.bands() {
+            for (set, label) in self.row_labels.iter().enumerate() {
+                let y = px(y(set, band * self.columns)) + px(image.1) / 2;
+                let style = text::style(NORMAL, HPos::Right, VPos::Center);
+                text::draw(area, label, &style, (px(left) - px(6), y))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Lengths in pixels.
+struct Layout {
+    /// The side of the square that stands for an image's pixel.
+    scale: u32,
+    left: u32,
+    top: u32,
+    image: (u32, u32),
+    /// From one image to the next.
+    cell: (u32, u32),
+    /// From one row of a set to its next.
+    band: u32,
+}
+
+/// Between images.
+const GAP: u32 = 3;
+/// How wide a page may become for the sake of the images.
+const WIDEST: u32 = 880;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn images(count: usize) -> Array4<f32> {
+        Array4::zeros((count, 1, 28, 28))
+    }
+
+    #[test]
+    fn labels_and_captions_are_written() {
+        let (a, b) = (images(2), images(2));
+        let grid = ImageGrid::rows([("input", &a), ("b = 2", &b)]).column_labels(["zero", "one"]);
+        let svg = grid.captions(["p", "q", "r", "s"]).figure().unwrap().to_svg().unwrap();
+        for text in ["input", "b = 2", "zero", "one", "p", "q", "r", "s"] {
+            assert_eq!(svg.matches(&format!("\n{text}\n")).count(), 1, "{text} in {svg}");
+        }
+        assert_eq!(svg.matches("<image ").count(), 4);
+    }
+
+    #[test]
+    fn many_images_continue_below() {
+        let (a, b) = (images(16), images(16));
+        let grid = ImageGrid::rows([("original", &a), ("reconstruction", &b)]);
+        assert_eq!((grid.columns, grid.bands()), (8, 2));
+        let svg = grid.figure().unwrap().to_svg().unwrap();
+        assert_eq!((svg.matches("\noriginal\n").count(), svg.matches("<image ").count()), (2, 32));
+    }
+
+    #[test]
+    fn a_page_is_not_too_wide_and_text_has_space() {
+        for count in 1..=28 {
+            let (width, _) = ImageGrid::new(&images(count), count).size();
+            assert!((31..=900).contains(&width), "{count} images: {width}");
+        }
+        let caption = "a caption that is much wider than its image";
+        let narrow = ImageGrid::new(&images(2), 2).size().0;
+        text::register_font().unwrap();
+        let wide = ImageGrid::new(&images(2), 2).captions([caption, caption]).size().0;
+        assert!(f64::from(wide) > 2.0 * text::width(caption, SMALL) && wide > narrow);
+    }
+
+    #[test]
+    fn each_wrong_input_is_named() {
+        let mut nan = images(3);
+        nan[[2, 0, 5, 7]] = f32::NAN;
+        let none: [(&str, &Array4<f32>); 0] = [];
+        for (grid, expected) in [
+            (ImageGrid::new(&images(0), 1), "image grid, images: expected at least 1 image, got none"),
+            (ImageGrid::rows(none), "image grid, rows: expected at least 1, got none"),
+            (
+                ImageGrid::new(&Array4::zeros((2, 3, 28, 28)), 2),
+                "image grid, images: expected shape (n, 1, height, width), got (2, 3, 28, 28)",
+            ),
+            (
+                ImageGrid::new(&images(2), 0),
+                "image grid, columns: expected 1 to 28 images in a row, 28 pixels wide each, got 0",
+            ),
+            (
+                ImageGrid::new(&images(99), 99),
+                "image grid, columns: expected 1 to 28 images in a row, 28 pixels wide each, got 99",
+            ),
+            (ImageGrid::new(&nan, 3), "image grid, images, image 2, row 5, column 7: expected a number, got NaN"),
+            (
+                ImageGrid::rows([("a", &images(3)), ("b", &images(2))]),
+                "image grid, row \"b\": expected shape (3, 1, 28, 28), as in the first row, got (2, 1, 28, 28)",
+            ),
+            (ImageGrid::new(&images(3), 3).captions(["a"]), "image grid, captions: expected 3, got 1"),
+            (ImageGrid::new(&images(6), 3).column_labels(["a"]), "image grid, column labels: expected 3, got 1"),
+        ] {
+            assert_eq!(grid.figure().unwrap_err().to_string(), expected);
+        }
+    }
+}
