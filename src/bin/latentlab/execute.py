@@ -5,10 +5,13 @@ Standard output: a line of JSON before and after each cell. What a cell's output
 """
 
 import json
+import os
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
-from queue import Empty
+from queue import Empty, Queue
 
 import nbformat
 from jupyter_core.utils import run_sync
@@ -32,7 +35,17 @@ def late_output(client, cell, index):
             client.process_message(message, cell, index)
 
 
-def execute(client, notebook):
+def listen(answers):
+    """The other side is gone when its end of the pipe is: then this one ends as on Ctrl-C, and the kernel with it."""
+    for line in sys.stdin:
+        answers.put(line)
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+    else:
+        signal.raise_signal(signal.SIGINT)
+
+
+def execute(client, notebook, answers):
     number = 0
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type != "code" or not cell.source.strip():
@@ -50,13 +63,16 @@ def execute(client, notebook):
         except DeadKernelError:
             reply = "the kernel died"
         say(event="result", seconds=time.monotonic() - started, reply=reply, outputs=cell.outputs)
-        if sys.stdin.readline() != "go on\n":
+        if answers.get() != "go on\n":
             return
 
 
 def main():
     task = json.loads(sys.stdin.readline())
-    notebook = nbformat.read(task["notebook"], as_version=4)
+    try:
+        notebook = nbformat.read(task["notebook"], as_version=4)
+    except Exception as error:
+        sys.exit(f"{task['notebook']}: not a notebook ({error})")
     client = NotebookClient(
         notebook,
         kernel_name="rust",
@@ -65,8 +81,10 @@ def main():
         extra_arguments=task["kernel_arguments"],
         resources={"metadata": {"path": task["folder"]}},
     )
+    answers = Queue()
+    threading.Thread(target=listen, args=[answers], daemon=True).start()
     with client.setup_kernel():
-        execute(client, notebook)
+        execute(client, notebook, answers)
     if task["ipynb"]:
         # What the kernel calls its language is nothing that nbconvert can colour.
         notebook.metadata.language_info = {"name": "rust", "file_extension": ".rs", "pygments_lexer": "rust"}
@@ -76,4 +94,10 @@ def main():
         Path(task["html"]).write_text(html, encoding="utf-8")
 
 
-main()
+# A shell starts a background job with this signal ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+try:
+    main()
+except KeyboardInterrupt:
+    # The kernel has been shut down on the way here.
+    os._exit(130)

@@ -93,7 +93,7 @@ fn run_one(project: &Project, notebook: &Path, arguments: &Arguments, data: Opti
         }
         Event::Result { seconds, reply, outputs } => {
             println!("{seconds:>7.1} s {current}");
-            failure = failure_in(&reply, &outputs).map(|error| format!("cell{current}\n{error}"));
+            failure = failure_in(&reply, &outputs).map(|error| format!("cell {}\n{error}", current.trim_start()));
             failure.is_none()
         }
     })?;
@@ -126,13 +126,20 @@ fn failure_in(reply: &str, outputs: &Value) -> Option<String> {
         .filter_map(Value::as_str)
         .collect();
     if !errors.is_empty() {
-        return Some(errors.join("\n"));
+        return Some(without_colours(&errors.join("\n")));
     }
     if reply != "ok" {
         return Some(reply.to_owned());
     }
     let stderr: String = outputs.iter().filter(|o| o["name"] == "stderr").filter_map(|o| o["text"].as_str()).collect();
     (stderr.contains("thread '") && stderr.contains("panicked at")).then_some(stderr)
+}
+
+/// Text without a terminal's escape sequences (`ESC [ … letter`).
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |all, part| all + part.split_once(|c: char| c.is_ascii_alphabetic()).map_or("", |(_, rest)| rest))
 }
 
 #[cfg(test)]
@@ -156,12 +163,12 @@ mod tests {
     #[test]
     fn every_kind_of_failure_is_seen() {
         let mark = |value: Value| json!({ "output_type": "execute_result", "data": { ERROR_MEDIA_TYPE: value } });
-        let error = json!({ "output_type": "error", "evalue": "cannot find value", "traceback": ["E0425", "x"] });
+        let error = json!({ "output_type": "error", "evalue": "cannot find value", "traceback": ["\u{1b}[31m[E0425]\u{1b}[0m Error", "x"] });
         let panic = "thread '<unnamed>' (77) panicked at src/lib.rs:3:1:\nno\n";
         let table = [
             ("ok", mark(json!({ "kind": "error", "message": "bad", "location": null })), "bad"),
             ("ok", mark(json!({ "kind": "panic", "message": "no", "location": "a.rs:1:2" })), "no\nat a.rs:1:2"),
-            ("error", error, "E0425\nx"),
+            ("error", error, "[E0425] Error\nx"),
             ("error", stream("stdout", "so far"), "error"),
             ("the kernel died", stream("stdout", "so far"), "the kernel died"),
             ("ok", stream("stderr", panic), panic),
