@@ -83,8 +83,13 @@ def main():
     )
     answers = Queue()
     threading.Thread(target=listen, args=[answers], daemon=True).start()
-    with client.setup_kernel():
-        execute(client, notebook, answers)
+    try:
+        with client.setup_kernel():
+            execute(client, notebook, answers)
+    finally:
+        # Interrupted while the kernel started, nobody has ended it yet.
+        if client.km and client.km.has_kernel:
+            run_sync(client.km.shutdown_kernel)(now=True)
     if task["ipynb"]:
         # What the kernel calls its language is nothing that nbconvert can colour.
         notebook.metadata.language_info = {"name": "rust", "file_extension": ".rs", "pygments_lexer": "rust"}
