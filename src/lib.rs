@@ -2,9 +2,11 @@
 
 mod error;
 mod file;
+mod model;
 mod nn;
 mod random;
 
 pub use error::{Error, ErrorKind, Result};
+pub use model::Autoencoder;
 pub use ndarray;
 pub use nn::{Init, Loss, Sequential, Summary, SummaryRow};

@@ -12,11 +12,15 @@ mod summary;
 mod tape;
 mod weights;
 
+#[cfg(test)]
+mod tests;
+
 pub use init::Init;
 pub use loss::Loss;
 pub use sequential::Sequential;
 pub use summary::{Summary, SummaryRow};
 
+pub(crate) use layers::Weights;
 pub(crate) use optimizer::Adam;
-pub(crate) use tape::{Pass, Recording, Variable};
+pub(crate) use tape::{NotRecording, Pass, Recording, Tape, Variable};
 pub(crate) use weights::WeightsFile;

@@ -167,6 +167,13 @@ impl Sequential {
         self.nodes.last().map_or(&self.input, |node| &node.output)
     }
 
+    /// "layer 3, relu": how messages name the last layer.
+    pub(crate) fn last_layer(&self) -> String {
+        self.nodes
+            .last()
+            .map_or("its input".into(), |node| format!("layer {}, {}", self.nodes.len(), node.layer.name()))
+    }
+
     /// How many numbers all layers hold, moving statistics included.
     pub fn parameter_count(&self) -> usize {
         self.nodes.iter().flat_map(|node| &node.parameters).map(|parameter| parameter.values.len()).sum()

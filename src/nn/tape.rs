@@ -47,15 +47,17 @@ impl<T: Tape> Variable<T> {
         Self { values, rows, needs_gradient: false, handle: handle().put_tape(T::default()) }
     }
 
+    /// An input whose gradient the pass returns among those of its parameters.
+    #[cfg(test)]
+    pub fn tracked(values: Arc<Vec<f32>>, rows: usize, pass: &mut Pass) -> Self {
+        let handle = pass.parameter(&values).put_tape(T::default());
+        Self { values, rows, needs_gradient: true, handle }
+    }
+
     /// Takes the tape off, so that an operation can continue it.
     pub fn split(self) -> (Variable<NoneTape>, T) {
         let (handle, tape) = self.handle.split_tape();
         (Variable { values: self.values, rows: self.rows, needs_gradient: self.needs_gradient, handle }, tape)
-    }
-
-    /// The same values without their tape, for an operation that needs them again on the way back.
-    pub fn detached(&self) -> Arc<Vec<f32>> {
-        Arc::clone(&self.values)
     }
 }
 
