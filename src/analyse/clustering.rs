@@ -107,7 +107,7 @@ impl Clustering {
 
     /// The tables of `Display` as HTML, for a notebook.
     pub fn to_html(&self) -> String {
-        let mut html = String::from("<table><tr><th></th><th></th></tr>");
+        let mut html = String::from("<table>");
         for (name, value) in self.measures() {
             html += &format!("<tr><td style=\"text-align:left\">{name}</td><td>{value}</td></tr>");
         }

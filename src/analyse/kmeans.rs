@@ -37,7 +37,9 @@ pub fn kmeans_accuracy(codes: &Codes, clusters: usize) -> Result<Clustering> {
 /// the one with the least inertia counts.
 ///
 /// A run ends when the centroids together move by no more than √(10⁻⁴ · v), where v is the mean variance of the
-/// coordinates (scikit-learn's criterion), or after the greatest number of iterations. Computed in double precision.
+/// coordinates (scikit-learn's criterion), or after the greatest number of iterations. An old centroid counts as one more
+/// point of its cluster when it moves (linfa's guard against empty clusters), so centroids are means up to that tolerance.
+/// Computed in double precision.
 /// The same seed gives the same bits with any number of threads.
 ///
 /// Defaults: 10 runs, seed 0, at most 300 iterations a run.
@@ -89,7 +91,7 @@ impl KMeans {
             .map_err(|error: linfa_clustering::KMeansError| {
                 Error::new(ErrorKind::Argument, "KMeans", error.to_string()).source(error)
             })?;
-        // Not the model's own counts and inertia: they may belong to another run, and to the centroids before the last move.
+        // Not the model's own inertia: that is of the centroids before their last move.
         let inertia = model.transform(&points).sum();
         Ok(Clustering::new(codes, model.predict(&points), model.centroids().mapv(|x| x as f32), inertia))
     }
