@@ -1,14 +1,18 @@
 //! Autoencoders in Rust, cell by cell in Jupyter.
 
 mod analyse;
+mod data;
 mod error;
 mod file;
 mod model;
 mod nn;
 mod random;
+mod train;
 
-pub use analyse::{Clustering, Codes, KMeans, kmeans_accuracy};
+pub use analyse::{Clustering, Codes, KMeans, decode, embed, kmeans_accuracy, reconstruct};
+pub use data::{Dataset, Normalisation};
 pub use error::{Error, ErrorKind, Result};
 pub use model::Autoencoder;
 pub use ndarray;
 pub use nn::{Init, Loss, Sequential, Summary, SummaryRow};
+pub use train::{History, TrainConfig, evaluate, train_ae};

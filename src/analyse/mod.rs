@@ -3,8 +3,10 @@
 mod agreement;
 mod clustering;
 mod codes;
+mod embedding;
 mod kmeans;
 
 pub use clustering::Clustering;
 pub use codes::Codes;
+pub use embedding::{decode, embed, reconstruct};
 pub use kmeans::{KMeans, kmeans_accuracy};

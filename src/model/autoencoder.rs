@@ -1,12 +1,15 @@
 use std::path::Path;
 
 use crate::{
+    data::Dataset,
     error::{Error, ErrorKind, Result},
     nn::{Sequential, Summary, WeightsFile},
     random,
 };
 
 /// An encoder, which makes a short code (the *latent*) of an image, and a decoder, which makes an image of a code.
+///
+/// Images go in and come out as (channels, height, width), codes as (latent_dim).
 ///
 /// ```
 /// use latentlab::{Autoencoder, Sequential};
@@ -32,6 +35,7 @@ use crate::{
 pub struct Autoencoder {
     encoder: Sequential,
     decoder: Sequential,
+    image_shape: [usize; 3],
 }
 
 impl Autoencoder {
@@ -60,12 +64,16 @@ impl Autoencoder {
             let (output, last) = (decoder.output_shape(), decoder.last_layer());
             return wrong(format!("encoder input is {image:?}, but the decoder's output ({last}) is {output:?}"));
         }
-        Ok(Self { encoder, decoder })
+        let &[channels, height, width] = image else {
+            return wrong(format!("encoder input is {image:?}, but images are [channels, height, width]"));
+        };
+        Ok(Self { encoder, decoder, image_shape: [channels, height, width] })
     }
 
     /// Draws the weights of both halves anew from one seed: an untrained autoencoder again.
     pub fn seed(self, seed: u64) -> Self {
-        Self { encoder: self.encoder.seed(random::mix(seed, 0)), decoder: self.decoder.seed(random::mix(seed, 1)) }
+        let (encoder, decoder) = (self.encoder.seed(random::mix(seed, 0)), self.decoder.seed(random::mix(seed, 1)));
+        Self { encoder, decoder, ..self }
     }
 
     /// The half that makes codes: `[channels, height, width]` to `[latent_dim]`.
@@ -76,6 +84,11 @@ impl Autoencoder {
     /// The half that makes images: `[latent_dim]` to `[channels, height, width]`.
     pub fn decoder(&self) -> &Sequential {
         &self.decoder
+    }
+
+    /// The shape of the images that go in and come out, \[channels, height, width\].
+    pub fn image_shape(&self) -> [usize; 3] {
+        self.image_shape
     }
 
     /// How many numbers a code has.
@@ -122,6 +135,16 @@ impl Autoencoder {
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let [encoder, decoder] = WeightsFile::read(path.as_ref(), "autoencoder", ["encoder", "decoder"])?;
         Self::new(encoder, decoder).map_err(|error| error.within(&path.as_ref().display().to_string()))
+    }
+
+    /// Refuses images that the encoder cannot take.
+    pub(crate) fn check_images(&self, images: &Dataset) -> Result<()> {
+        if images.image_shape() == self.image_shape {
+            return Ok(());
+        }
+        let expected = format!("{:?}, the encoder's input", self.image_shape);
+        let got = format!("{:?} ({})", images.image_shape(), images.source());
+        Err(Error::expected(ErrorKind::Shape, "images", expected, got))
     }
 
     /// Both halves, for training.

@@ -38,7 +38,7 @@ use crate::{
 pub fn train_ae(autoencoder: &mut Autoencoder, images: &Dataset, config: &TrainConfig) -> Result<History> {
     let (training, validation) = config.prepare(images)?;
     for set in [Some(&training), validation.as_ref()].into_iter().flatten() {
-        check_images(autoencoder, set)?;
+        autoencoder.check_images(set)?;
     }
     let mut adam = Adam::new(config.learning_rate);
     let mut history = History::new(config.loss);
@@ -114,20 +114,11 @@ pub fn train_ae(autoencoder: &mut Autoencoder, images: &Dataset, config: &TrainC
 /// # Ok::<(), latentlab::Error>(())
 /// ```
 pub fn evaluate(autoencoder: &Autoencoder, images: &Dataset, loss: Loss) -> Result<f64> {
-    check_images(autoencoder, images)?;
+    autoencoder.check_images(images)?;
     if images.is_empty() {
         return Err(Error::expected(ErrorKind::Data, "evaluate", "at least 1 image", "none"));
     }
     Ok(mean_loss(autoencoder, images, loss, 0.0, 0))
-}
-
-fn check_images(autoencoder: &Autoencoder, images: &Dataset) -> Result<()> {
-    let expected = autoencoder.encoder().input_shape();
-    if images.image_shape() == expected {
-        return Ok(());
-    }
-    let got = format!("{:?} ({})", images.image_shape(), images.source());
-    Err(Error::expected(ErrorKind::Shape, "images", format!("{expected:?}, the encoder's input"), got))
 }
 
 /// One batch: forward, backward, update. Returns the batch's mean loss; where it is not finite, nothing was updated.
