@@ -1,0 +1,395 @@
+//! The IDX format of the MNIST family: a magic number, the sizes, then one byte for each value; all numbers
+//! big-endian. Plain or gzip, told apart by content.
+//!
+//! A header is never believed: memory grows with the bytes that really come, so that terabytes promised cost nothing,
+//! and gzip is unpacked no further than the header said.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// What a file holds, which is also what its magic number says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Magic 0x803: unsigned bytes in three dimensions (n, height, width).
+    Images,
+    /// Magic 0x801: unsigned bytes in one dimension (n).
+    Labels,
+}
+
+impl Kind {
+    fn magic(self) -> u32 {
+        match self {
+            Kind::Images => 0x803,
+            Kind::Labels => 0x801,
+        }
+    }
+
+    fn size_names(self) -> &'static [&'static str] {
+        match self {
+            Kind::Images => &["number of images", "height", "width"],
+            Kind::Labels => &["number of labels"],
+        }
+    }
+
+    fn header_length(self) -> usize {
+        4 + 4 * self.size_names().len()
+    }
+}
+
+/// A whole file, unpacked and consistent with its header.
+#[derive(Debug)]
+pub(super) struct Idx {
+    path: PathBuf,
+    kind: Kind,
+    /// (n, height, width) of images, (n) of labels.
+    pub sizes: Vec<usize>,
+    bytes: Vec<u8>, // with the header
+}
+
+impl Idx {
+    /// Reads `path`, which must hold a `kind`.
+    pub fn read(path: &Path, kind: Kind) -> Result<Self> {
+        let file = File::open(path).map_err(|error| Error::io(path, "open", error))?;
+        let mut file = BufReader::with_capacity(1 << 16, file);
+        let packed = file.fill_buf().map_err(|error| Error::io(path, "read", error))?.starts_with(&[0x1f, 0x8b]);
+        let stream: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let mut input = Input { path, packed, stream, bytes: Vec::new() };
+        let (sizes, expected) = input.read_header(kind)?;
+        input.read_up_to(expected + 1)?;
+        input.check_length(expected)?;
+        Ok(Self { path: path.to_owned(), kind, sizes, bytes: input.bytes })
+    }
+
+    /// The SHA-256 of the unpacked file, in lower-case hexadecimal digits.
+    pub fn sha256(&self) -> String {
+        Sha256::digest(&self.bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The values, without the header.
+    pub fn values(&self) -> &[u8] {
+        &self.bytes[self.kind.header_length()..]
+    }
+
+    /// The values as labels, all of them below `class_count`.
+    pub fn labels(&self, class_count: usize) -> Result<Vec<usize>> {
+        let labels: Vec<usize> = self.values().iter().map(|&value| value.into()).collect();
+        if let Some(index) = labels.iter().position(|&label| label >= class_count) {
+            let place = format!("{}, byte {}", self.path.display(), self.kind.header_length() + index);
+            let expected = format!("a label below {class_count}");
+            return Err(Error::expected(ErrorKind::Data, place, expected, labels[index]));
+        }
+        Ok(labels)
+    }
+}
+
+/// A file while it is read: `bytes` grows with what has really come.
+struct Input<'a> {
+    path: &'a Path,
+    packed: bool,
+    stream: Box<dyn Read>,
+    bytes: Vec<u8>,
+}
+
+impl Input<'_> {
+    /// The sizes in the header, and the length that the whole file must then have.
+    fn read_header(&mut self, kind: Kind) -> Result<(Vec<usize>, usize)> {
+        self.read_up_to(kind.header_length())?;
+        if let Some(magic) = self.number_at(0).filter(|&magic| magic != kind.magic()) {
+            let expected = format!("the magic number {:#x} ({kind:?})", kind.magic());
+            return Err(self.bad(0, expected, format!("{magic:#x}")));
+        }
+        let mut sizes = Vec::new();
+        for (i, name) in kind.size_names().iter().enumerate() {
+            let at = 4 + 4 * i;
+            match self.number_at(at) {
+                Some(0) => return Err(self.bad(at, format!("a {name} of at least 1"), 0)),
+                Some(size) => sizes.push(size as usize),
+                None => {
+                    let expected = format!("a header of {} bytes", kind.header_length());
+                    return Err(self.bad(self.bytes.len(), expected, "the end of the file"));
+                }
+            }
+        }
+        let length = sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
+        match length.and_then(|length| length.checked_add(kind.header_length() + 1)) {
+            Some(end) => Ok((sizes, end - 1)),
+            None => Err(self.bad(4, "sizes of a possible file", format!("{sizes:?}"))),
+        }
+    }
+
+    fn check_length(&self, expected: usize) -> Result<()> {
+        let whole = format!("{expected} bytes, as the header says");
+        match self.bytes.len() {
+            length if length < expected => Err(self.bad(length, whole, "the end of the file")),
+            length if length > expected => Err(self.bad(expected, whole, "more")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads until there are `length` bytes or the file ends.
+    fn read_up_to(&mut self, length: usize) -> Result<()> {
+        let missing = (length - self.bytes.len()) as u64;
+        match self.stream.by_ref().take(missing).read_to_end(&mut self.bytes) {
+            Ok(_) => Ok(()),
+            Err(error) if !self.packed => Err(Error::io(self.path, "read", error)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(self.bad(self.bytes.len(), "more of the gzip stream", "its early end").source(error))
+            }
+            Err(error) => Err(self.bad(self.bytes.len(), "a sound gzip stream", &error).source(error)),
+        }
+    }
+
+    fn number_at(&self, at: usize) -> Option<u32> {
+        self.bytes[at.min(self.bytes.len())..].first_chunk().map(|&bytes| u32::from_be_bytes(bytes))
+    }
+
+    fn bad(&self, at: usize, expected: impl std::fmt::Display, got: impl std::fmt::Display) -> Error {
+        let unpacked = if self.packed { " (unpacked)" } else { "" };
+        Error::expected(ErrorKind::Data, format!("{}, byte {at}{unpacked}", self.path.display()), expected, got)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::io::Write;
+
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+
+    /// An IDX file: the magic number and sizes, then the values.
+    pub fn idx(header: &[u32], values: &[u8]) -> Vec<u8> {
+        header.iter().flat_map(|number| number.to_be_bytes()).chain(values.iter().copied()).collect()
+    }
+
+    pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+        gzip_with(bytes, Compression::default())
+    }
+
+    /// Packed without compression: 10 bytes of header, 5 of the block's, the bytes, 8 of the trailer.
+    pub fn stored(bytes: &[u8]) -> Vec<u8> {
+        gzip_with(bytes, Compression::none())
+    }
+
+    fn gzip_with(bytes: &[u8], compression: Compression) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), compression);
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// A test's own new folder, removed at the end.
+    pub struct Folder(pub PathBuf);
+
+    impl Folder {
+        pub fn new(name: &str) -> Self {
+            let folder = std::env::temp_dir().join(format!("latentlab-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&folder).unwrap();
+            Self(folder)
+        }
+
+        pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+            let path = self.0.join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, bytes).unwrap();
+            path
+        }
+
+        /// The names of the files in it.
+        pub fn files(&self) -> Vec<String> {
+            let entries = std::fs::read_dir(&self.0).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn plain_and_gzip_give_the_same() {
+        let folder = Folder::new("idx-good");
+        let images = idx(&[0x803, 2, 2, 3], &[0, 1, 2, 3, 4, 5, 250, 251, 252, 253, 254, 255]);
+        for bytes in [images.clone(), gzip(&images), [gzip(&images[..9]), gzip(&images[9..])].concat()] {
+            let read = Idx::read(&folder.write("images", &bytes), Kind::Images).unwrap();
+            assert_eq!(read.sizes, [2, 2, 3]);
+            assert_eq!(read.values(), &images[16..]);
+        }
+        let labels = Idx::read(&folder.write("labels", &idx(&[0x801, 3], &[7, 0, 9])), Kind::Labels).unwrap();
+        assert_eq!(labels.labels(10).unwrap(), [7, 0, 9]);
+    }
+
+    #[test]
+    fn sha256_is_that_of_the_unpacked_bytes() {
+        // printf '\0\0\10\1\0\0\0\1\5' | sha256sum
+        let expected = "3afb77842a393f5177431fbff622da97dcf83b0818befe62777f51c37eba4401";
+        let folder = Folder::new("idx-sha");
+        let labels = idx(&[0x801, 1], &[5]);
+        for bytes in [labels.clone(), gzip(&labels)] {
+            assert_eq!(Idx::read(&folder.write("labels", &bytes), Kind::Labels).unwrap().sha256(), expected);
+        }
+    }
+
+    #[test]
+    fn bad_files_are_refused_with_place_expected_and_found() {
+        let good = idx(&[0x803, 2, 2, 3], &[9; 12]);
+        let packed = stored(&good);
+        let damaged = |at: usize| {
+            let mut bytes = packed.clone();
+            bytes[at] ^= 0xff;
+            bytes
+        };
+        let huge = [0x803, u32::MAX, u32::MAX, u32::MAX]; // more than 64 bits
+        let terabytes = [0x803, 1 << 30, 64, 64];
+        use Kind::{Images, Labels};
+        let cases: &[(&str, Kind, Vec<u8>, &str)] = &[
+            ("empty", Images, vec![], "byte 0: expected a header of 16 bytes, got the end of the file"),
+            (
+                "header cut",
+                Images,
+                good[..10].to_vec(),
+                "byte 10: expected a header of 16 bytes, got the end of the file",
+            ),
+            (
+                "text",
+                Images,
+                b"<html>not found</html>".to_vec(),
+                "byte 0: expected the magic number 0x803 (Images), got 0x3c68746d",
+            ),
+            (
+                "labels as images",
+                Images,
+                idx(&[0x801, 3], &[1, 2, 3]),
+                "byte 0: expected the magic number 0x803 (Images), got 0x801",
+            ),
+            ("images as labels", Labels, good.clone(), "byte 0: expected the magic number 0x801 (Labels), got 0x803"),
+            (
+                "no images",
+                Images,
+                idx(&[0x803, 0, 2, 3], &[]),
+                "byte 4: expected a number of images of at least 1, got 0",
+            ),
+            ("no width", Images, idx(&[0x803, 2, 2, 0], &[]), "byte 12: expected a width of at least 1, got 0"),
+            (
+                "too short",
+                Images,
+                good[..27].to_vec(),
+                "byte 27: expected 28 bytes, as the header says, got the end of the file",
+            ),
+            (
+                "too short, gzip",
+                Images,
+                gzip(&good[..27]),
+                "byte 27 (unpacked): expected 28 bytes, as the header says, got the end of the file",
+            ),
+            (
+                "trailing byte",
+                Images,
+                [&good[..], &[0]].concat(),
+                "byte 28: expected 28 bytes, as the header says, got more",
+            ),
+            (
+                "trailing byte, gzip",
+                Images,
+                gzip(&[&good[..], &[0]].concat()),
+                "byte 28 (unpacked): expected 28 bytes, as the header says, got more",
+            ),
+            (
+                "bomb",
+                Images,
+                gzip(&[&good[..], &[0; 1 << 20]].concat()),
+                "byte 28 (unpacked): expected 28 bytes, as the header says, got more",
+            ),
+            (
+                "overflow",
+                Images,
+                idx(&huge, &[0; 12]),
+                "byte 4: expected sizes of a possible file, got [4294967295, 4294967295, 4294967295]",
+            ),
+            (
+                "terabytes",
+                Images,
+                idx(&terabytes, &[0; 12]),
+                "byte 28: expected 4398046511120 bytes, as the header says, got the end of the file",
+            ),
+            (
+                "terabytes, gzip",
+                Images,
+                gzip(&idx(&terabytes, &[0; 12])),
+                "byte 28 (unpacked): expected 4398046511120 bytes, as the header says, got the end of the file",
+            ),
+            (
+                "gzip cut in its header",
+                Images,
+                packed[..5].to_vec(),
+                "byte 0 (unpacked): expected more of the gzip stream, got its early end",
+            ),
+            (
+                "gzip cut in the data",
+                Images,
+                packed[..10 + 5 + 9].to_vec(),
+                "byte 9 (unpacked): expected more of the gzip stream, got its early end",
+            ),
+            (
+                "gzip cut in its checksum",
+                Images,
+                packed[..packed.len() - 3].to_vec(),
+                "byte 28 (unpacked): expected more of the gzip stream, got its early end",
+            ),
+            (
+                "gzip with a damaged checksum",
+                Images,
+                damaged(packed.len() - 6),
+                "byte 28 (unpacked): expected a sound gzip stream, got corrupt gzip stream does not have a matching checksum",
+            ),
+            (
+                "gzip with damaged data",
+                Images,
+                damaged(11),
+                "byte 0 (unpacked): expected a sound gzip stream, got corrupt deflate stream",
+            ),
+            (
+                "rubbish after gzip",
+                Images,
+                [&packed[..], b"rubbish for long"].concat(),
+                "byte 28 (unpacked): expected a sound gzip stream, got invalid gzip header",
+            ),
+        ];
+        let folder = Folder::new("idx-bad");
+        for (name, kind, bytes, expected) in cases {
+            let path = folder.write(name, bytes);
+            let error = Idx::read(&path, *kind).expect_err(name);
+            assert_eq!(error.kind(), ErrorKind::Data, "{name}");
+            assert_eq!(error.to_string(), format!("{}, {expected}", path.display()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_label_without_a_class_is_refused_at_its_byte() {
+        let folder = Folder::new("idx-labels");
+        let path = folder.write("labels", &idx(&[0x801, 3], &[0, 10, 9]));
+        let labels = Idx::read(&path, Kind::Labels).unwrap();
+        assert_eq!(labels.labels(11).unwrap(), [0, 10, 9]);
+        let error = labels.labels(10).unwrap_err().to_string();
+        assert_eq!(error, format!("{}, byte 9: expected a label below 10, got 10", path.display()));
+    }
+
+    #[test]
+    fn a_missing_file_or_a_folder_is_an_io_error() {
+        let folder = Folder::new("idx-missing");
+        for path in [folder.0.join("nothing"), folder.0.clone()] {
+            let error = Idx::read(&path, Kind::Images).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Io);
+            assert!(error.to_string().starts_with(&path.display().to_string()), "{error}");
+        }
+    }
+}

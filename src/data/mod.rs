@@ -1,0 +1,276 @@
+//! Labelled images: where they come from, how they are divided, normalised and shown.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `mod` | [`Dataset`] itself |
+//! | `subset` | parts of a data set: split, take, shuffle, batches, classes |
+//! | `normalisation` | mean, standard deviation, [`Normalisation`] |
+//! | `source` | the constructors: real and built-in data, and which one comes when |
+//! | `search` | where real data are looked for, and what is found there |
+//! | `collection` | MNIST and Fashion-MNIST: files, checksums, mirrors |
+//! | `download` | the way from a mirror to the disk |
+//! | `idx` | the file format |
+//! | `glyphs` | the built-in digits and garments |
+
+mod collection;
+mod download;
+mod glyphs;
+mod idx;
+mod normalisation;
+mod search;
+mod source;
+mod subset;
+
+use std::fmt;
+use std::sync::Arc;
+
+use ndarray::{Array1, Array4};
+use rayon::prelude::*;
+
+use crate::error::{Error, ErrorKind, Result};
+
+pub use normalisation::Normalisation;
+pub use search::{DataFile, DataFileState, data_files, fetch_data};
+
+/// Images with their labels, the names of the classes, and where they came from.
+///
+/// A data set never changes: every operation gives a new one. A clone shares the pixels and costs nothing.
+///
+/// ```
+/// use latentlab::Dataset;
+///
+/// let digits = Dataset::built_in_digits(100, 0);
+/// let (train, test) = digits.split(80, 20)?;
+/// assert_eq!(train.images().dim(), (80, 1, 28, 28));
+/// assert_eq!(test.labels().len(), 20);
+/// assert_eq!(test.class_names()[3], "3");
+/// println!("{digits}");
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Dataset {
+    images: Arc<Array4<f32>>, // (n, channels, height, width), always in standard layout
+    labels: Arc<Array1<usize>>,
+    class_names: Arc<[String]>,
+    source: Arc<str>,
+}
+
+impl Dataset {
+    /// A data set from arrays: `images` of shape (n, channels, height, width), one label for each image, and a name
+    /// for each class (label 0 has the first name).
+    ///
+    /// # Errors
+    /// When an image has no pixels, the numbers of images and labels differ, a label has no class name, or a value is
+    /// NaN or infinite.
+    ///
+    /// ```
+    /// use latentlab::Dataset;
+    /// use latentlab::ndarray::{Array4, arr1};
+    ///
+    /// let stripes = Dataset::new(Array4::zeros((2, 1, 8, 8)), arr1(&[0, 1]), ["upright", "level"])?;
+    /// assert_eq!(stripes.image_shape(), [1, 8, 8]);
+    ///
+    /// let error = Dataset::new(Array4::zeros((2, 1, 8, 8)), arr1(&[0, 5]), ["upright", "level"]).unwrap_err();
+    /// assert_eq!(error.to_string(), "data set, label 1: expected a number below 2 (the number of class names), got 5");
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn new(
+        images: Array4<f32>,
+        labels: Array1<usize>,
+        class_names: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Result<Self> {
+        let class_names: Arc<[String]> = class_names.into_iter().map(Into::into).collect();
+        if let Some((index, label)) = labels.indexed_iter().find(|&(_, &label)| label >= class_names.len()) {
+            let expected = format!("a number below {} (the number of class names)", class_names.len());
+            return Err(Error::expected(ErrorKind::Argument, format!("data set, label {index}"), expected, label));
+        }
+        let images = checked_images(images, labels.len())?;
+        Ok(Self { images, labels: Arc::new(labels), class_names, source: "arrays".into() })
+    }
+
+    /// The same labels with other images, for reconstructions or noisy copies. The images may have another shape
+    /// (channels, height, width), but there must be as many.
+    ///
+    /// # Errors
+    /// When the number of images differs, an image has no pixels, or a value is NaN or infinite.
+    pub fn with_images(&self, images: Array4<f32>) -> Result<Self> {
+        Ok(Self { images: checked_images(images, self.len())?, ..self.clone() })
+    }
+
+    /// The images, of shape (n, channels, height, width): grey values in \[0, 1\] as read from a file, anything finite
+    /// after a normalisation.
+    pub fn images(&self) -> &Array4<f32> {
+        &self.images
+    }
+
+    /// The label of each image, of shape (n): its place in [`class_names`](Self::class_names).
+    pub fn labels(&self) -> &Array1<usize> {
+        &self.labels
+    }
+
+    /// The name of each class, in the order of the labels.
+    pub fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    /// Where the data came from, as a sentence: "MNIST, 70,000 images from data/mnist", "built-in digits, seed 0".
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image at all.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The shape of one image: \[channels, height, width\].
+    pub fn image_shape(&self) -> [usize; 3] {
+        let (_, channels, height, width) = self.images.dim();
+        [channels, height, width]
+    }
+
+    /// The number of images of each class.
+    fn class_counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.class_names.len()];
+        for &label in self.labels.iter() {
+            counts[label] += 1;
+        }
+        counts
+    }
+}
+
+/// The images as a [`Dataset`] keeps them: as many as the labels, with pixels, all finite, in standard layout.
+fn checked_images(images: Array4<f32>, label_count: usize) -> Result<Arc<Array4<f32>>> {
+    let (n, channels, height, width) = images.dim();
+    if n != label_count {
+        let got = format!("{n} images and {label_count} labels");
+        return Err(Error::expected(ErrorKind::Shape, "data set", "one label for each image", got));
+    }
+    if channels * height * width == 0 {
+        let got = format!("channels, height and width {:?}", [channels, height, width]);
+        return Err(Error::expected(ErrorKind::Shape, "data set", "images with at least one pixel", got));
+    }
+    let images = if images.is_standard_layout() { images } else { images.as_standard_layout().into_owned() };
+    let values = images.as_slice().unwrap_or_default();
+    if let Some(at) = values.par_iter().position_first(|value| !value.is_finite()) {
+        let (row, column) = (at / width % height, at % width);
+        let (image, channel) = (at / (channels * height * width), at / (height * width) % channels);
+        let place = format!("data set, image {image}, channel {channel}, row {row}, column {column}");
+        return Err(Error::expected(ErrorKind::Argument, place, "a finite value", values[at]));
+    }
+    Ok(Arc::new(images))
+}
+
+/// The text that a notebook shows: how many images of which shape, how many of each class, where they came from.
+impl fmt::Display for Dataset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [channels, height, width] = self.image_shape();
+        writeln!(f, "{} images of shape {channels}×{height}×{width}", thousands(self.len()))?;
+        let counts = self.class_names.iter().zip(self.class_counts());
+        let counts: Vec<String> = counts.map(|(name, count)| format!("{name} ({})", thousands(count))).collect();
+        writeln!(f, "{} classes: {}", counts.len(), counts.join(", "))?;
+        write!(f, "source: {}", self.source)
+    }
+}
+
+/// The same text as [`Display`](fmt::Display): nobody wants to read the pixels.
+impl fmt::Debug for Dataset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// "70,000"
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or_default()).collect();
+    groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array1, Array4, arr1};
+
+    use super::*;
+
+    #[test]
+    fn new_refuses_what_does_not_fit() {
+        let images = || Array4::<f32>::zeros((3, 2, 4, 5));
+        let spoilt = |value| {
+            let mut images = images();
+            images[[1, 1, 2, 3]] = value;
+            images
+        };
+        let labels = || arr1(&[0, 1, 1]);
+        let cases = [
+            (images(), arr1(&[0, 1]), "data set: expected one label for each image, got 3 images and 2 labels"),
+            (
+                images(),
+                arr1(&[0, 2, 1]),
+                "data set, label 1: expected a number below 2 (the number of class names), got 2",
+            ),
+            (
+                Array4::zeros((3, 2, 0, 5)),
+                labels(),
+                "data set: expected images with at least one pixel, got channels, height and width [2, 0, 5]",
+            ),
+            (
+                spoilt(f32::NAN),
+                labels(),
+                "data set, image 1, channel 1, row 2, column 3: expected a finite value, got NaN",
+            ),
+            (
+                spoilt(f32::NEG_INFINITY),
+                labels(),
+                "data set, image 1, channel 1, row 2, column 3: expected a finite value, got -inf",
+            ),
+        ];
+        for (images, labels, expected) in cases {
+            assert_eq!(Dataset::new(images, labels, ["a", "b"]).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn images_come_back_in_standard_layout() {
+        let upright = Array4::from_shape_fn((2, 1, 3, 4), |(n, _, y, x)| (n * 100 + y * 10 + x) as f32);
+        let turned = upright.clone().permuted_axes([0, 1, 3, 2]); // (2, 1, 4, 3)
+        let data = Dataset::new(turned.clone(), arr1(&[0, 0]), ["a"]).unwrap();
+        assert!(data.images().is_standard_layout());
+        assert_eq!(data.images(), &turned);
+    }
+
+    #[test]
+    fn with_images_keeps_labels_and_checks_the_count() {
+        let data = Dataset::new(Array4::zeros((3, 1, 4, 4)), arr1(&[2, 0, 1]), ["a", "b", "c"]).unwrap();
+        let other = data.with_images(Array4::ones((3, 1, 2, 2))).unwrap();
+        assert_eq!(other.image_shape(), [1, 2, 2]);
+        assert_eq!(other.labels(), data.labels());
+        assert!(data.with_images(Array4::ones((2, 1, 4, 4))).is_err());
+        assert!(data.with_images(Array4::from_elem((3, 1, 4, 4), f32::NAN)).is_err());
+    }
+
+    #[test]
+    fn display_counts_and_debug_never_prints_pixels() {
+        let labels = Array1::from_shape_fn(1234, |i| usize::from(i == 7));
+        let data = Dataset::new(Array4::zeros((1234, 1, 2, 2)), labels, ["cat", "dog"]).unwrap();
+        let text = "1,234 images of shape 1×2×2\n2 classes: cat (1,233), dog (1)\nsource: arrays";
+        assert_eq!(data.to_string(), text);
+        assert_eq!(format!("{data:?}"), text);
+        assert_eq!(
+            ["0", "999", "1,000", "12,345,678"],
+            [0, 999, 1000, 12_345_678].map(thousands).each_ref().map(|s| s.as_str())
+        );
+    }
+
+    #[test]
+    fn a_clone_shares_the_pixels() {
+        let data = Dataset::new(Array4::zeros((2, 1, 2, 2)), arr1(&[0, 0]), ["a"]).unwrap();
+        assert!(std::ptr::eq(data.images(), data.clone().images()));
+    }
+}

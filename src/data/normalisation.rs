@@ -1,0 +1,119 @@
+//! Mean 0 and standard deviation 1, and back.
+
+use rayon::prelude::*;
+
+use super::Dataset;
+use crate::error::{Error, ErrorKind, Result};
+
+impl Dataset {
+    /// The mean of all pixel values; NaN when there is no image.
+    pub fn mean(&self) -> f32 {
+        self.average(f64::from) as f32
+    }
+
+    /// The standard deviation of all pixel values about their mean (divided by their number, not by one less); NaN
+    /// when there is no image.
+    pub fn std(&self) -> f32 {
+        let mean = self.average(f64::from);
+        self.average(|value| (f64::from(value) - mean).powi(2)).sqrt() as f32
+    }
+
+    /// The average of `f` over all values. Image by image, then in order: the same bits with any number of threads.
+    fn average(&self, f: impl Fn(f32) -> f64 + Sync) -> f64 {
+        let values = self.images.as_slice().unwrap_or_default();
+        let size: usize = self.image_shape().iter().product();
+        let sums: Vec<f64> = values.par_chunks(size).map(|image| image.iter().map(|&value| f(value)).sum()).collect();
+        sums.iter().sum::<f64>() / values.len() as f64
+    }
+}
+
+/// Shifts and scales pixel values: `(value - mean) / std`, and back.
+///
+/// ```
+/// use latentlab::{Dataset, Normalisation};
+///
+/// let (train, test) = Dataset::built_in_digits(100, 0).split(80, 20)?;
+/// let normalisation = Normalisation::of(&train)?; // from the training images only
+/// let test = normalisation.apply(&test)?;
+/// let grey = normalisation.undo(&test)?; // grey values again, for figures
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Normalisation {
+    /// What is subtracted from each value.
+    pub mean: f32,
+    /// What each value is then divided by.
+    pub std: f32,
+}
+
+impl Normalisation {
+    /// The mean and standard deviation of a data set.
+    ///
+    /// # Errors
+    /// When there are no images, or all values are equal.
+    pub fn of(data: &Dataset) -> Result<Self> {
+        let normalisation = Self { mean: data.mean(), std: data.std() };
+        normalisation.check()?;
+        Ok(normalisation)
+    }
+
+    /// The data set with `(value - mean) / std` for each value.
+    ///
+    /// # Errors
+    /// When `mean` is not finite or `std` not a positive number.
+    pub fn apply(&self, data: &Dataset) -> Result<Dataset> {
+        self.check()?;
+        data.with_images(data.images().mapv(|value| (value - self.mean) / self.std))
+    }
+
+    /// The reverse of [`apply`](Self::apply): `value · std + mean`.
+    ///
+    /// # Errors
+    /// When `mean` is not finite or `std` not a positive number.
+    pub fn undo(&self, data: &Dataset) -> Result<Dataset> {
+        self.check()?;
+        data.with_images(data.images().mapv(|value| value * self.std + self.mean))
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.mean.is_finite() && self.std.is_finite() && self.std > 0.0 {
+            return Ok(());
+        }
+        let expected = "a finite mean and a positive standard deviation";
+        let got = format!("{} and {}", self.mean, self.std);
+        Err(Error::expected(ErrorKind::Argument, "normalisation", expected, got))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array1, Array4};
+
+    use super::*;
+
+    fn data(value: impl Fn(usize) -> f32) -> Dataset {
+        let images = Array4::from_shape_fn((4, 1, 1, 2), |(n, _, _, x)| value(2 * n + x));
+        Dataset::new(images, Array1::zeros(4), ["a"]).unwrap()
+    }
+
+    #[test]
+    fn mean_and_std_of_known_values() {
+        // 2 4 4 4 5 5 7 9 has the mean 5 and the standard deviation 2
+        let data = data(|i| [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0][i]);
+        assert_eq!((data.mean(), data.std()), (5.0, 2.0));
+        let normalisation = Normalisation::of(&data).unwrap();
+        let normalised = normalisation.apply(&data).unwrap();
+        assert_eq!(normalised.images()[[0, 0, 0, 0]], -1.5);
+        assert_eq!((normalised.mean(), normalised.std()), (0.0, 1.0));
+        assert_eq!(normalisation.undo(&normalised).unwrap().images(), data.images());
+    }
+
+    #[test]
+    fn a_normalisation_without_a_scale_is_refused() {
+        let error = Normalisation::of(&data(|_| 0.25)).unwrap_err().to_string();
+        assert_eq!(error, "normalisation: expected a finite mean and a positive standard deviation, got 0.25 and 0");
+        assert!(Normalisation::of(&data(|i| i as f32).take(0)).is_err());
+        assert!(Normalisation { mean: 0.0, std: -1.0 }.apply(&data(|i| i as f32)).is_err());
+        assert!(Normalisation { mean: f32::NAN, std: 1.0 }.undo(&data(|i| i as f32)).is_err());
+    }
+}

@@ -1,0 +1,182 @@
+//! Parts of a data set: a range, a shuffle, batches, classes.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use ndarray::{Axis, s};
+use rand::{Rng, SeedableRng};
+use rand_xoshiro::Xoshiro256PlusPlus;
+
+use super::Dataset;
+use crate::error::{Error, ErrorKind, Result};
+
+impl Dataset {
+    /// The first `train` images, and the `test` images that follow them, both in order.
+    ///
+    /// # Errors
+    /// When there are fewer than `train + test` images.
+    pub fn split(&self, train: usize, test: usize) -> Result<(Self, Self)> {
+        match train.checked_add(test) {
+            Some(end) if end <= self.len() => Ok((self.range(0..train), self.range(train..end))),
+            _ => {
+                let expected = format!("at most {} images, which is all there are", self.len());
+                Err(Error::expected(ErrorKind::Argument, "split", expected, format!("{train} + {test}")))
+            }
+        }
+    }
+
+    /// The first `n` images, or all of them when there are fewer.
+    pub fn take(&self, n: usize) -> Self {
+        self.range(0..n.min(self.len()))
+    }
+
+    /// All images in an order that depends on nothing but their number and the seed.
+    pub fn shuffled(&self, seed: u64) -> Self {
+        self.gather(&shuffled_indices(self.len(), seed))
+    }
+
+    /// The data set in pieces of `batch_size` images, in order; the last one holds what remains.
+    ///
+    /// # Errors
+    /// When `batch_size` is 0.
+    pub fn batches(&self, batch_size: usize) -> Result<Vec<Self>> {
+        if batch_size == 0 {
+            return Err(Error::expected(ErrorKind::Argument, "batches", "a batch size of at least 1", 0));
+        }
+        let starts = (0..self.len()).step_by(batch_size);
+        Ok(starts.map(|start| self.range(start..self.len().min(start.saturating_add(batch_size)))).collect())
+    }
+
+    /// One data set for each class, in the order of [`class_names`](Self::class_names); empty where a class has no
+    /// image.
+    pub fn by_class(&self) -> Vec<Self> {
+        (0..self.class_names.len()).map(|label| self.with_label(label)).collect()
+    }
+
+    /// The images of one class.
+    ///
+    /// # Errors
+    /// When there is no such class.
+    pub fn of_class(&self, label: usize) -> Result<Self> {
+        if label >= self.class_names.len() {
+            let expected = format!("a label below {}", self.class_names.len());
+            return Err(Error::expected(ErrorKind::Argument, "of_class", expected, label));
+        }
+        Ok(self.with_label(label))
+    }
+
+    /// The images at these places, in this order; a place may come more than once.
+    ///
+    /// # Errors
+    /// When a place is not below the number of images.
+    pub fn select(&self, indices: &[usize]) -> Result<Self> {
+        if let Some(position) = indices.iter().position(|&index| index >= self.len()) {
+            let expected = format!("a number below {} (the number of images)", self.len());
+            let place = format!("select, index {position}");
+            return Err(Error::expected(ErrorKind::Argument, place, expected, indices[position]));
+        }
+        Ok(self.gather(indices))
+    }
+
+    fn with_label(&self, label: usize) -> Self {
+        let indices: Vec<usize> = (0..self.len()).filter(|&i| self.labels[i] == label).collect();
+        self.gather(&indices)
+    }
+
+    /// `select` for indices that are known to be right.
+    fn gather(&self, indices: &[usize]) -> Self {
+        Self {
+            images: Arc::new(self.images.select(Axis(0), indices)),
+            labels: Arc::new(self.labels.select(Axis(0), indices)),
+            ..self.clone()
+        }
+    }
+
+    fn range(&self, range: Range<usize>) -> Self {
+        Self {
+            images: Arc::new(self.images.slice(s![range.clone(), .., .., ..]).to_owned()),
+            labels: Arc::new(self.labels.slice(s![range]).to_owned()),
+            ..self.clone()
+        }
+    }
+}
+
+/// The numbers below `n` in random order (Fisher and Yates), the same on every platform: the draws are 64 bits wide
+/// whatever the width of `usize`.
+pub(crate) fn shuffled_indices(n: usize, seed: u64) -> Vec<usize> {
+    let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
+    let mut indices: Vec<usize> = (0..n).collect();
+    for last in (1..n).rev() {
+        indices.swap(last, random.gen_range(0..=last as u64) as usize);
+    }
+    indices
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array1, Array4};
+
+    use super::*;
+
+    /// Image i holds the value i everywhere and has the label i % 3; there are four classes.
+    fn numbered(n: usize) -> Dataset {
+        let images = Array4::from_shape_fn((n, 1, 2, 2), |(i, ..)| i as f32);
+        Dataset::new(images, Array1::from_shape_fn(n, |i| i % 3), ["a", "b", "c", "d"]).unwrap()
+    }
+
+    fn numbers(data: &Dataset) -> Vec<usize> {
+        let numbers: Vec<usize> = data.images().outer_iter().map(|image| image[[0, 1, 1]] as usize).collect();
+        assert!(numbers.iter().zip(data.labels()).all(|(number, label)| number % 3 == *label), "labels follow images");
+        numbers
+    }
+
+    #[test]
+    fn split_is_in_order_and_bounded() {
+        let (train, test) = numbered(10).split(6, 3).unwrap();
+        assert_eq!(numbers(&train), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(numbers(&test), [6, 7, 8]);
+        let error = numbered(10).split(8, 3).unwrap_err().to_string();
+        assert_eq!(error, "split: expected at most 10 images, which is all there are, got 8 + 3");
+        assert!(numbered(10).split(usize::MAX, 2).is_err());
+    }
+
+    #[test]
+    fn take_stops_at_the_end() {
+        assert_eq!(numbers(&numbered(5).take(2)), [0, 1]);
+        assert_eq!(numbered(5).take(9).len(), 5);
+        assert!(numbered(5).take(0).is_empty());
+    }
+
+    #[test]
+    fn shuffled_has_a_fixed_order() {
+        // The order is part of what a seed means: a change of these numbers changes every result in the notebooks.
+        assert_eq!(shuffled_indices(10, 0), SEED_0);
+        assert_eq!(numbers(&numbered(10).shuffled(0)), SEED_0);
+        assert_ne!(shuffled_indices(10, 1), SEED_0);
+        let mut sorted = shuffled_indices(1000, 7);
+        sorted.sort_unstable();
+        assert_eq!(sorted, (0..1000).collect::<Vec<_>>());
+    }
+
+    const SEED_0: [usize; 10] = [1, 2, 5, 6, 4, 7, 8, 0, 9, 3];
+
+    #[test]
+    fn batches_keep_the_last_one() {
+        let batches = numbered(10).batches(4).unwrap();
+        assert_eq!(batches.iter().map(numbers).collect::<Vec<_>>(), [vec![0, 1, 2, 3], vec![4, 5, 6, 7], vec![8, 9]]);
+        assert_eq!(numbered(10).batches(usize::MAX).unwrap().len(), 1);
+        assert!(numbered(10).batches(0).is_err());
+    }
+
+    #[test]
+    fn classes_and_selection() {
+        let data = numbered(7);
+        let classes: Vec<_> = data.by_class().iter().map(numbers).collect();
+        assert_eq!(classes, [vec![0, 3, 6], vec![1, 4], vec![2, 5], vec![]]);
+        assert_eq!(numbers(&data.of_class(1).unwrap()), [1, 4]);
+        assert_eq!(data.of_class(4).unwrap_err().to_string(), "of_class: expected a label below 4, got 4");
+        assert_eq!(numbers(&data.select(&[6, 0, 6]).unwrap()), [6, 0, 6]);
+        let error = data.select(&[1, 7]).unwrap_err().to_string();
+        assert_eq!(error, "select, index 1: expected a number below 7 (the number of images), got 7");
+    }
+}
