@@ -9,19 +9,15 @@ type Stroke = Vec<Point>;
 
 /// An image of `digit`, as MNIST has them: about 20 pixels high, its centre of mass near the centre.
 pub(super) fn draw(digit: usize, dice: &mut Dice) -> [f32; PIXELS] {
-    let turn = dice.about(0.09);
-    let slant = 0.12 + dice.about(0.22);
-    let scale = [dice.between(0.8, 1.25), 1.0];
-    let warp = Warp::new(dice, turn, slant, scale, [0.0; 2], 1.0);
-    let mut paths: Vec<Vec<Point>> = strokes(digit, dice)
-        .into_iter()
-        .map(|mut stroke| {
-            unsteady(&mut stroke, dice);
-            let mut path = curve(&stroke);
-            warp.apply(&mut path);
-            path
-        })
-        .collect();
+    let turn = dice.about(0.12);
+    let slant = 0.12 + dice.about(0.26);
+    let warp = Warp::new(dice, turn, slant, [1.0; 2], [0.0; 2], 1.2);
+    let hand = Hand::new(dice);
+    let mut paths = strokes(digit, dice);
+    for path in &mut paths {
+        *path = curve(&hand.write(std::mem::take(path), dice));
+        warp.apply(path);
+    }
     let radius = dice.between(0.75, 1.75);
     centre(&mut paths, radius, dice);
 
@@ -33,19 +29,50 @@ pub(super) fn draw(digit: usize, dice: &mut Dice) -> [f32; PIXELS] {
     }
     // Full ink in the middle of the stroke, whatever the softness of its edge
     let ink = dice.between(0.95, 1.3);
-    mask.0.map(|cover| (cover * ink).min(1.0))
+    let mut image = [0.0; PIXELS];
+    for (pixel, cover) in image[mask.cells()].iter_mut().zip(mask.cover()) {
+        *pixel = (cover * ink).min(1.0);
+    }
+    image
 }
 
-/// Moves every point a little and brings the stroke from its box into the frame.
-fn unsteady(stroke: &mut Stroke, dice: &mut Dice) {
-    let mut previous = ([f32::NAN; 2], [0.0; 2]);
-    for point in stroke {
-        if *point != previous.0 {
-            let [x, y] = *point;
-            let jitter = [dice.about(0.5), dice.about(0.5)];
-            previous = (*point, [14.0 + 20.0 * (x - 0.33) + jitter[0], 4.0 + 20.0 * y + jitter[1]]);
+/// A writer's proportions, the same in all strokes of a digit.
+struct Hand {
+    /// Positive: the upper half is larger than the lower one.
+    waist: f32,
+    /// Positive: the lower half is wider than the upper one.
+    base: f32,
+    width: f32,
+    /// Standard deviation of every point's place, in pixels.
+    tremor: f32,
+}
+
+impl Hand {
+    fn new(dice: &mut Dice) -> Self {
+        Self {
+            waist: dice.about(0.22),
+            base: dice.about(0.3),
+            width: dice.between(0.75, 1.3),
+            tremor: dice.between(0.2, 0.6),
         }
-        *point = previous.1;
+    }
+
+    /// Brings a stroke from its box into the frame.
+    fn write(&self, mut stroke: Stroke, dice: &mut Dice) -> Stroke {
+        let mut previous = ([f32::NAN; 2], [0.0; 2]);
+        for point in &mut stroke {
+            let [x, y] = *point;
+            if *point != previous.0 {
+                let (dx, dy) = (x - 0.33, y - 0.5);
+                let placed = [
+                    14.0 + 20.0 * dx * self.width * (1.0 + self.base * dy) + dice.about(self.tremor),
+                    14.0 + 20.0 * (dy + self.waist * (0.25 - dy * dy)) + dice.about(self.tremor),
+                ];
+                previous = ([x, y], placed);
+            }
+            *point = previous.1;
+        }
+        stroke
     }
 }
 

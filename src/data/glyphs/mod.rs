@@ -32,7 +32,9 @@ fn generate(n: usize, key: u64, draw: fn(usize, &mut Dice) -> [f32; PIXELS]) -> 
     let mut pixels = vec![0.0; n * PIXELS];
     pixels.par_chunks_mut(PIXELS).enumerate().for_each(|(i, image)| {
         let drawn = draw(labels[i], &mut Dice::new(key.wrapping_add(i as u64)));
-        image.copy_from_slice(&drawn.map(as_stored));
+        for (pixel, value) in image.iter_mut().zip(drawn) {
+            *pixel = as_stored(value);
+        }
     });
     let images = Array4::from_shape_vec((n, 1, SIDE, SIDE), pixels).expect("n images of PIXELS pixels each");
     (images, labels)

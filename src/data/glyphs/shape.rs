@@ -6,37 +6,46 @@ use super::dice::Dice;
 
 pub(super) type Point = [f32; 2];
 
-/// A smooth open curve through `points` (Catmull-Rom). A point given twice is a corner.
+/// Straight pieces between two points.
+const STEPS: usize = 4;
+
+/// A smooth curve through `points` (Catmull-Rom). A point given twice is a corner.
 pub(super) fn curve(points: &[Point]) -> Vec<Point> {
-    let last = points.len() - 1;
-    spline(points.len(), |i| points[i.clamp(1, last + 1) - 1], last)
-}
-
-/// A smooth closed curve through `points`. A point given twice is a corner.
-pub(super) fn closed(points: &[Point]) -> Vec<Point> {
-    spline(points.len(), |i| points[(i + points.len() - 1) % points.len()], points.len())
-}
-
-/// `at(1)` is the first point, `at(0)` the one before it.
-fn spline(points: usize, at: impl Fn(usize) -> Point, spans: usize) -> Vec<Point> {
-    const STEPS: usize = 5;
-    let mut path = Vec::with_capacity(points * STEPS + 1);
-    path.push(at(1));
-    for i in 1..=spans {
+    let at = |i: usize| points[i.clamp(1, points.len()) - 1]; // the ends count twice
+    let mut path = Vec::with_capacity(points.len() * STEPS);
+    path.push(points[0]);
+    for i in 1..points.len() {
         let (before, from, to, after) = (at(i - 1), at(i), at(i + 1), at(i + 2));
         if from == to {
             continue;
         }
         path.extend((1..=STEPS).map(|step| {
             let t = step as f32 / STEPS as f32;
-            std::array::from_fn(|k| {
+            let coordinate = |k: usize| {
                 let (start, end) = ((to[k] - before[k]) / 2.0, (after[k] - from[k]) / 2.0);
                 let (bend, twist) = (to[k] - from[k] - start, end - start);
                 from[k] + t * (start + t * (3.0 * bend - twist + t * (twist - 2.0 * bend)))
-            })
+            };
+            [coordinate(0), coordinate(1)]
         }));
     }
     path
+}
+
+/// A closed outline with straight edges, cut into pieces that a [`Warp`] can bend.
+pub(super) fn polygon(corners: &[Point]) -> Vec<Point> {
+    let mut path = Vec::with_capacity(corners.len() * STEPS);
+    let mut from = corners[corners.len() - 1];
+    for &to in corners {
+        path.extend((1..=STEPS).map(|step| mix(from, to, step as f32 / STEPS as f32)));
+        from = to;
+    }
+    path
+}
+
+/// The point at the part `t` of the way from `a` to `b`.
+fn mix(a: Point, b: Point, t: f32) -> Point {
+    [a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1])]
 }
 
 /// A random field that varies smoothly over the frame: two values at every place.
@@ -45,21 +54,24 @@ pub(super) struct Field([[Point; 5]; 5]);
 impl Field {
     /// `deviation`: the standard deviation of its values.
     pub(super) fn new(dice: &mut Dice, deviation: f32) -> Self {
-        Self(std::array::from_fn(|_| std::array::from_fn(|_| [dice.about(deviation), dice.about(deviation)])))
+        let mut field = Self([[[0.0; 2]; 5]; 5]);
+        for knot in field.0.as_flattened_mut() {
+            *knot = [dice.about(deviation), dice.about(deviation)];
+        }
+        field
     }
 
+    #[inline]
     pub(super) fn at(&self, [x, y]: Point) -> Point {
         // A knot every 7 pixels, eased between knots so that no edge shows.
         let knot = |v: f32| {
             let v = (v / 7.0).clamp(0.0, 3.999);
-            let t = v - v.floor();
+            let t = v - v as usize as f32;
             (v as usize, t * t * (3.0 - 2.0 * t))
         };
         let ((i, u), (j, v)) = (knot(x), knot(y));
-        std::array::from_fn(|k| {
-            let row = |j: usize| self.0[j][i][k] + u * (self.0[j][i + 1][k] - self.0[j][i][k]);
-            row(j) + v * (row(j + 1) - row(j))
-        })
+        let row = |j: usize| mix(self.0[j][i], self.0[j][i + 1], u);
+        mix(row(j), row(j + 1), v)
     }
 }
 
@@ -84,8 +96,8 @@ impl Warp {
     pub(super) fn apply(&self, path: &mut [Point]) {
         for point in path {
             let (x, y) = (point[0] - 14.0, point[1] - 14.0);
-            let moved: Point =
-                std::array::from_fn(|k| 14.0 + self.matrix[k][0] * x + self.matrix[k][1] * y + self.shift[k]);
+            let along = |k: usize| 14.0 + self.matrix[k][0] * x + self.matrix[k][1] * y + self.shift[k];
+            let moved = [along(0), along(1)];
             let bend = self.bend.at(moved);
             *point = [moved[0] + bend[0], moved[1] + bend[1]];
         }
