@@ -4,9 +4,11 @@ mod analyse;
 mod data;
 mod error;
 mod file;
+pub mod jupyter;
 mod model;
 mod nn;
 mod random;
+mod show;
 mod train;
 
 pub use analyse::{Clustering, Codes, KMeans, decode, embed, kmeans_accuracy, reconstruct};
@@ -15,4 +17,5 @@ pub use error::{Error, ErrorKind, Result};
 pub use model::Autoencoder;
 pub use ndarray;
 pub use nn::{Init, Loss, Sequential, Summary, SummaryRow};
+pub use show::{Figure, ImageGrid, LineChart, PALETTE, Scatter, grid, row};
 pub use train::{History, TrainConfig, evaluate, train_ae};

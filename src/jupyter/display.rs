@@ -1,0 +1,77 @@
+//! Rich output: blocks that evcxr passes on to Jupyter, and what goes into them.
+
+use std::io::Write;
+
+use base64::Engine;
+
+use crate::show::Figure;
+
+/// Shows one value in all the forms given, as pairs of a media type and its content; Jupyter picks the richest one that
+/// it can draw. Binary content is given in base64.
+pub fn display(forms: &[(&str, &str)]) {
+    super::install_error_display(); // again, because a kernel that was interrupted has lost it
+    print_at_once(&blocks(forms));
+}
+
+/// Shows a table, or anything else written in HTML, with the text to use where HTML cannot be shown.
+pub fn display_html(html: &str, text: &str) {
+    display(&[("text/html", html), ("text/plain", text)]);
+}
+
+/// Text as HTML: `&`, `<`, `>` and quotes are written so that they appear as themselves.
+///
+/// ```
+/// assert_eq!(latentlab::jupyter::escape_html("Vec<f32> & co"), "Vec&lt;f32&gt; &amp; co");
+/// ```
+pub fn escape_html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+}
+
+impl Figure {
+    /// What the Rust kernel calls for a cell's last expression: it prints the figure for Jupyter.
+    pub fn evcxr_display(&self) {
+        let shown = if self.prefers_svg() {
+            self.to_svg().map(|svg| ("image/svg+xml", svg))
+        } else {
+            self.to_png().map(|png| ("image/png", base64::engine::general_purpose::STANDARD.encode(png)))
+        };
+        match shown {
+            Ok((media_type, content)) => display(&[(media_type, content.trim_end())]),
+            Err(error) => super::show_failure("Error", &error.to_string()),
+        }
+    }
+}
+
+/// The forms as evcxr reads them, ending with a newline: without one it would wait for ever.
+pub(super) fn blocks(forms: &[(&str, &str)]) -> String {
+    forms
+        .iter()
+        .map(|(media_type, content)| format!("EVCXR_BEGIN_CONTENT {media_type}\n{content}\nEVCXR_END_CONTENT\n"))
+        .collect()
+}
+
+/// One write, so that no other thread prints into a block. A closed output is no reason to panic, least of all while
+/// showing a panic.
+pub(super) fn print_at_once(text: &str) {
+    let mut output = std::io::stdout().lock();
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_follow_each_other_and_end_with_a_newline() {
+        assert_eq!(
+            blocks(&[("text/html", "<b>1</b>\n<i>2</i>"), ("text/plain", "1")]),
+            "EVCXR_BEGIN_CONTENT text/html\n<b>1</b>\n<i>2</i>\nEVCXR_END_CONTENT\n\
+             EVCXR_BEGIN_CONTENT text/plain\n1\nEVCXR_END_CONTENT\n"
+        );
+    }
+
+    #[test]
+    fn html_is_escaped_once() {
+        assert_eq!(escape_html(r#"<a href="x">&amp;'</a>"#), "&lt;a href=&quot;x&quot;&gt;&amp;amp;&#39;&lt;/a&gt;");
+    }
+}

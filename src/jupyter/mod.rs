@@ -1,0 +1,11 @@
+//! How values and errors show themselves in a notebook.
+//!
+//! The Rust kernel, evcxr, reads what a cell prints: plain lines become the cell's text, and a block between
+//! `EVCXR_BEGIN_CONTENT <media type>` and `EVCXR_END_CONTENT` becomes its rich output, one for each media type.
+//! Nothing here needs a notebook to be used: everywhere else the blocks are just text on the standard output.
+
+mod display;
+mod errors;
+
+pub use display::{display, display_html, escape_html};
+pub use errors::{ERROR_MEDIA_TYPE, install_error_display, show_failure};

@@ -1,0 +1,179 @@
+//! The range of an axis, and readable ticks in it.
+
+use std::ops::Range;
+
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
+
+/// An axis in its drawn coordinates: the values themselves, or their decimal logarithms.
+#[derive(Clone)]
+pub(super) struct Axis {
+    pub(super) low: f64,
+    pub(super) high: f64,
+    /// Where the ticks are (drawn coordinate), and what stands there.
+    pub(super) ticks: Vec<(f64, String)>,
+}
+
+/// Numbers beyond this are refused: their differences would overflow.
+pub(super) const LARGEST: f64 = 1e100;
+
+/// The smallest range drawn, relative to the values: below it, their own rounding is all that would be seen.
+const SMALLEST_RANGE: f64 = 1e-9;
+
+impl Axis {
+    /// An axis from the smallest to the largest value with a share of the range left free at both ends; about `count` ticks.
+    pub(super) fn linear((low, high): (f64, f64), margin: f64, count: usize) -> Self {
+        let (low, high) = widened(low, high);
+        let (low, high) = (low - margin * (high - low), high + margin * (high - low));
+        let ticks = linear_ticks(low, high, count);
+        Self { low, high, ticks }
+    }
+
+    /// The same for the logarithms of values above zero.
+    pub(super) fn logarithmic((low, high): (f64, f64), margin: f64, count: usize) -> Self {
+        let (low, high) = widened(low.log10(), high.log10());
+        let (low, high) = (low - margin * (high - low), high + margin * (high - low));
+        let mut ticks = decades(low, high, &[1, 2, 5]);
+        if ticks.len() > 2 * count {
+            ticks = decades(low, high, &[1]);
+        }
+        if ticks.len() > 2 * count {
+            let every = ticks.len().div_ceil(count);
+            ticks = ticks.into_iter().step_by(every).collect();
+        }
+        if ticks.len() < 3 {
+            let values = linear_ticks(10f64.powf(low), 10f64.powf(high), count);
+            ticks = values.into_iter().map(|(value, text)| (value.log10(), text)).collect();
+        }
+        Self { low, high, ticks }
+    }
+}
+
+/// How plotters draws it.
+impl Ranged for Axis {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, (start, end): (i32, i32)) -> i32 {
+        let share = (value - self.low) / (self.high - self.low);
+        (f64::from(start) + share * f64::from(end - start)).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        match hint.weight().allow_light_points() {
+            true => Vec::new(),
+            false => self.ticks.iter().map(|(at, _)| *at).collect(),
+        }
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.low..self.high
+    }
+}
+
+impl ValueFormatter<f64> for Axis {
+    fn format_ext(&self, value: &f64) -> String {
+        self.ticks.iter().find(|(at, _)| at == value).map(|(_, text)| text.clone()).unwrap_or_default()
+    }
+}
+
+/// A range that can be drawn, even if all values are the same.
+fn widened(low: f64, high: f64) -> (f64, f64) {
+    let size = low.abs().max(high.abs());
+    if high - low > size * SMALLEST_RANGE && high - low > f64::MIN_POSITIVE / f64::EPSILON {
+        (low, high)
+    } else if size * 0.05 > f64::MIN_POSITIVE / f64::EPSILON {
+        (low - size * 0.05, high + size * 0.05)
+    } else {
+        (low - 0.5, high + 0.5)
+    }
+}
+
+/// Multiples of 1, 2 or 5 times a power of ten.
+fn linear_ticks(low: f64, high: f64, count: usize) -> Vec<(f64, String)> {
+    let rough = (high - low) / count as f64;
+    let exponent = rough.log10().floor() as i32;
+    let power = 10f64.powi(exponent);
+    let (factor, carry) = match rough / power {
+        r if r <= 1.0 => (1, 0),
+        r if r <= 2.0 => (2, 0),
+        r if r <= 5.0 => (5, 0),
+        _ => (1, 1),
+    };
+    let exponent = exponent + carry;
+    let step = decimal(factor, exponent);
+    let (first, last) = ((low / step).ceil() as i64, (high / step).floor() as i64);
+    let largest = low.abs().max(high.abs());
+    (first..=last).map(|index| (decimal(index * factor, exponent), number(index * factor, exponent, largest))).collect()
+}
+
+/// The factors times each power of ten that fall between two logarithms.
+fn decades(low: f64, high: f64, factors: &[i64]) -> Vec<(f64, String)> {
+    (low.floor() as i32..=high.ceil() as i32)
+        .flat_map(|exponent| factors.iter().map(move |&factor| (factor, exponent)))
+        .map(|(factor, exponent)| (decimal(factor, exponent).log10(), (factor, exponent)))
+        .filter(|(at, _)| (low..=high).contains(at))
+        .map(|(at, (factor, exponent))| (at, number(factor, exponent, decimal(factor, exponent))))
+        .collect()
+}
+
+/// `digits × 10^exponent`, as near as a float can be (0.3, not 0.30000000000000004).
+fn decimal(digits: i64, exponent: i32) -> f64 {
+    format!("{digits}e{exponent}").parse().unwrap_or(f64::NAN)
+}
+
+/// The same as text: plain if the axis' largest number and the last digit's place are of usual size, else `1.5e-7`.
+fn number(digits: i64, exponent: i32, largest: f64) -> String {
+    let value = decimal(digits, exponent);
+    if digits == 0 {
+        "0".into()
+    } else if exponent < -4 || largest >= 1e6 {
+        format!("{value:e}")
+    } else {
+        format!("{value:.*}", usize::try_from(-exponent).unwrap_or(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(axis: &Axis) -> Vec<&str> {
+        axis.ticks.iter().map(|(_, text)| text.as_str()).collect()
+    }
+
+    #[test]
+    fn ticks_are_short_decimals() {
+        assert_eq!(texts(&Axis::linear((0.0, 0.52), 0.0, 6)), ["0", "0.1", "0.2", "0.3", "0.4", "0.5"]);
+        assert_eq!(texts(&Axis::linear((1.0, 800.0), 0.0, 5)), ["200", "400", "600", "800"]);
+        assert_eq!(
+            texts(&Axis::linear((-0.06, 0.06), 0.0, 5)),
+            ["-0.05", "0.00", "0.05"].map(|t| t.replace("0.00", "0"))
+        );
+        assert_eq!(texts(&Axis::linear((0.0, 3e-6), 0.0, 3)), ["0", "1e-6", "2e-6", "3e-6"]);
+        assert_eq!(texts(&Axis::linear((0.0, 4e6), 0.0, 4)), ["0", "1e6", "2e6", "3e6", "4e6"]);
+    }
+
+    #[test]
+    fn a_logarithmic_axis_has_powers_of_ten_or_what_lies_between() {
+        assert_eq!(
+            texts(&Axis::logarithmic((1e-4, 1e3), 0.0, 5)),
+            ["0.0001", "0.001", "0.01", "0.1", "1", "10", "100", "1000"]
+        );
+        assert_eq!(texts(&Axis::logarithmic((0.04, 0.3), 0.0, 5)), ["0.05", "0.1", "0.2"]);
+        assert_eq!(texts(&Axis::logarithmic((0.2, 0.25), 0.0, 5)), ["0.20", "0.21", "0.22", "0.23", "0.24", "0.25"]);
+        assert!(Axis::logarithmic((1e-90, 1e90), 0.0, 5).ticks.len() <= 10);
+    }
+
+    #[test]
+    fn ranges_without_width_are_drawn() {
+        for value in [0.0, 1.0, -3.0, 1e-320, 1e-300, 1e99, 16777217.0] {
+            for high in [value, value + value.abs() * 1e-15] {
+                let axis = Axis::linear((value, high), 0.05, 5);
+                assert!(axis.low < value && high < axis.high, "{value}");
+                assert!((2..=12).contains(&axis.ticks.len()), "{value}: {:?}", axis.ticks);
+            }
+        }
+        let axis = Axis::linear((-LARGEST, LARGEST), 0.05, 5);
+        assert!(axis.low.is_finite() && (3..=12).contains(&axis.ticks.len()));
+    }
+}

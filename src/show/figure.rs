@@ -1,0 +1,346 @@
+//! A drawing that can be shown, saved as SVG or PNG, and put beside others.
+
+use std::fmt;
+use std::path::Path;
+
+use base64::Engine;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters_bitmap::BitMapBackend;
+use plotters_svg::SVGBackend;
+
+use super::text::{self, HPos, VPos};
+use super::{image_grid::ImageGrid, line_chart::LineChart, scatter::Scatter};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A drawing: a chart, images, or several of them side by side.
+///
+/// As the last expression of a notebook cell it is shown: lines and a few points as SVG, images and many points as PNG.
+///
+/// ```
+/// use latentlab::LineChart;
+///
+/// let figure = LineChart::new("epoch", "MSE").line("training", &[0.09, 0.07, 0.06]).figure()?.title("Loss");
+/// assert!(figure.to_svg()?.contains("training"));
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Figure {
+    content: Content,
+    title: Option<String>,
+}
+
+#[derive(Clone)]
+enum Content {
+    Lines(LineChart),
+    Points(Scatter),
+    Images(ImageGrid),
+    Grid { columns: usize, figures: Vec<Figure> },
+}
+
+/// Figures side by side.
+pub fn row(figures: impl IntoIterator<Item = Figure>) -> Figure {
+    let figures: Vec<Figure> = figures.into_iter().collect();
+    grid(figures.len(), figures)
+}
+
+/// Figures in rows of `columns` (at least 1), filled row by row.
+pub fn grid(columns: usize, figures: impl IntoIterator<Item = Figure>) -> Figure {
+    Figure { content: Content::Grid { columns, figures: figures.into_iter().collect() }, title: None }
+}
+
+impl Figure {
+    /// Puts a title above it, in place of the one it had.
+    pub fn title(mut self, title: impl Into<String>) -> Self {
+        self.title = Some(title.into());
+        self
+    }
+
+    /// Writes it to a file ending in `.svg` or `.png`: all of it, or nothing.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let extension = path.extension().and_then(|end| end.to_str()).unwrap_or_default().to_ascii_lowercase();
+        let bytes = match extension.as_str() {
+            "svg" => self.to_svg()?.into_bytes(),
+            "png" => self.to_png()?,
+            other => {
+                let got = if other.is_empty() { "none".into() } else { format!(".{other}") };
+                let place = path.display().to_string();
+                return Err(Error::expected(ErrorKind::Argument, place, "the file extension .svg or .png", got));
+            }
+        };
+        let unfinished = path.with_extension(format!("{extension}.{}.part", std::process::id()));
+        std::fs::write(&unfinished, bytes).and_then(|()| std::fs::rename(&unfinished, path)).map_err(|error| {
+            let _ = std::fs::remove_file(&unfinished);
+            Error::io(path, "write", error)
+        })
+    }
+
+    /// The figure as an SVG document. Images in it are embedded.
+    pub fn to_svg(&self) -> Result<String> {
+        let (width, height) = self.checked_size()?;
+        let canvas = (width * DETAIL, height * DETAIL);
+        let mut svg = String::new();
+        let pictures = self.draw_on(SVGBackend::with_string(&mut svg, canvas))?;
+        let mut svg = svg.replacen(
+            &format!("width=\"{}\" height=\"{}\"", canvas.0, canvas.1),
+            &format!("width=\"{width}\" height=\"{height}\""),
+            1,
+        );
+        svg.truncate(svg.rfind("</svg>").unwrap_or(svg.len()));
+        for Picture { x, y, scale, image } in pictures {
+            let pixels = image.rows.iter().map(|&grey| [grey; 3]).collect::<Vec<_>>();
+            let png = encode_png(image.width, image.height(), pixels.as_flattened())?;
+            svg += &format!(
+                "<image x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" style=\"image-rendering: pixelated\" \
+                 href=\"data:image/png;base64,{}\"/>\n",
+                x * DETAIL,
+                y * DETAIL,
+                image.width * scale * DETAIL,
+                image.height() * scale * DETAIL,
+                base64::engine::general_purpose::STANDARD.encode(png),
+            );
+        }
+        Ok(svg + "</svg>\n")
+    }
+
+    /// The figure as a PNG file's bytes.
+    pub fn to_png(&self) -> Result<Vec<u8>> {
+        let (width, height) = self.checked_size()?;
+        let mut fine = vec![0; (width * DETAIL * height * DETAIL * 3) as usize];
+        let pictures = self.draw_on(BitMapBackend::with_buffer(&mut fine, (width * DETAIL, height * DETAIL)))?;
+        let mut pixels = averaged(&fine, width as usize);
+        for picture in &pictures {
+            picture.paint(&mut pixels, width as usize);
+        }
+        encode_png(width, height, &pixels)
+    }
+
+    /// Whether it is better shown as SVG: text stays sharp and the file small as long as there is little to draw.
+    pub(crate) fn prefers_svg(&self) -> bool {
+        match &self.content {
+            Content::Lines(chart) => chart.point_count() <= 10_000,
+            Content::Points(scatter) => scatter.point_count() <= 1_000,
+            Content::Images(_) => false,
+            Content::Grid { figures, .. } => figures.iter().all(Figure::prefers_svg),
+        }
+    }
+
+    /// Draws on any of plotters' canvases; returns the images to be laid over it, which would lose their sharp pixels there.
+    fn draw_on<DB: DrawingBackend>(&self, canvas: DB) -> Result<Vec<Picture>> {
+        let mut pictures = Vec::new();
+        let area = canvas.into_drawing_area();
+        area.fill(&WHITE)
+            .and_then(|()| self.draw(&area, &mut pictures))
+            .and_then(|()| area.present())
+            .map_err(|error| Error::new(ErrorKind::Figure, "figure", format!("cannot be drawn: {error}")))?;
+        Ok(pictures)
+    }
+
+    fn draw<DB: DrawingBackend>(&self, area: &Area<DB>, pictures: &mut Vec<Picture>) -> Drawn<DB> {
+        let (width, height) = self.size();
+        let top = self.title_height();
+        if let Some(title) = &self.title {
+            let style = text::style(text::TITLE, HPos::Center, VPos::Center);
+            text::draw(area, title, &style, (f64::from(width) / 2.0, f64::from(top) / 2.0 + 2.0))?;
+        }
+        let (inner, _) = self.content.size();
+        let area = part(area, (width - inner) / 2, top, (inner, height - top));
+        match &self.content {
+            Content::Lines(chart) => chart.draw(&area),
+            Content::Points(scatter) => scatter.draw(&area),
+            Content::Images(images) => images.draw(&area, pictures),
+            Content::Grid { columns, figures } => {
+                let (widths, heights) = cells(*columns, figures);
+                for (index, figure) in figures.iter().enumerate() {
+                    let (column, row) = (index % columns, index / columns);
+                    let x = widths[..column].iter().map(|width| width + GAP).sum();
+                    let y = heights[..row].iter().map(|height| height + GAP).sum();
+                    figure.draw(&part(&area, x, y, figure.size()), pictures)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Width and height in pixels.
+    fn size(&self) -> (u32, u32) {
+        let (width, height) = self.content.size();
+        let title = self.title.as_deref().map_or(0.0, |title| text::width(title, text::TITLE) + 16.0);
+        (width.max(title as u32), height + self.title_height())
+    }
+
+    fn title_height(&self) -> u32 {
+        if self.title.is_some() { 34 } else { 0 }
+    }
+
+    fn checked_size(&self) -> Result<(u32, u32)> {
+        text::register_font()?;
+        self.content.check()?;
+        let (width, height) = self.size();
+        if width > LARGEST_SIDE || height > LARGEST_SIDE {
+            let expected = format!("at most {LARGEST_SIDE} pixels in each direction");
+            let got = format!("{width} × {height}");
+            return Err(Error::expected(ErrorKind::Figure, "figure", expected, got).hint("Show fewer things at once"));
+        }
+        Ok((width, height))
+    }
+}
+
+impl Content {
+    fn size(&self) -> (u32, u32) {
+        match self {
+            Self::Lines(chart) => chart.size(),
+            Self::Points(scatter) => scatter.size(),
+            Self::Images(images) => images.size(),
+            Self::Grid { columns, figures } => {
+                let (widths, heights) = cells(*columns, figures);
+                let total = |sides: &[u32]| sides.iter().sum::<u32>() + GAP * (sides.len() as u32).saturating_sub(1);
+                (total(&widths), total(&heights))
+            }
+        }
+    }
+
+    /// What a grid cannot report when it is made.
+    fn check(&self) -> Result<()> {
+        let Self::Grid { columns, figures } = self else { return Ok(()) };
+        if figures.is_empty() {
+            return Err(Error::expected(ErrorKind::Argument, "grid of figures", "at least 1 figure", "none"));
+        }
+        if *columns == 0 {
+            return Err(Error::expected(ErrorKind::Argument, "grid of figures", "at least 1 column", 0));
+        }
+        figures.iter().try_for_each(|figure| figure.content.check())
+    }
+}
+
+/// The widths of a grid's columns and the heights of its rows.
+fn cells(columns: usize, figures: &[Figure]) -> (Vec<u32>, Vec<u32>) {
+    let (mut widths, mut heights) = (vec![0; columns.min(figures.len())], vec![0; figures.len().div_ceil(columns)]);
+    for (index, figure) in figures.iter().enumerate() {
+        let (width, height) = figure.size();
+        widths[index % columns] = width.max(widths[index % columns]);
+        heights[index / columns] = height.max(heights[index / columns]);
+    }
+    (widths, heights)
+}
+
+/// Shows itself in lists; a figure of its own is drawn.
+impl fmt::Debug for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.content {
+            Content::Lines(_) => "line chart".into(),
+            Content::Points(_) => "scatter".into(),
+            Content::Images(_) => "images".into(),
+            Content::Grid { figures, .. } => format!("{} figures", figures.len()),
+        };
+        write!(f, "Figure({kind}, {:?})", self.title.as_deref().unwrap_or("without a title"))
+    }
+}
+
+impl From<LineChart> for Figure {
+    fn from(chart: LineChart) -> Self {
+        Self { content: Content::Lines(chart), title: None }
+    }
+}
+
+impl From<Scatter> for Figure {
+    fn from(scatter: Scatter) -> Self {
+        Self { content: Content::Points(scatter), title: None }
+    }
+}
+
+impl From<ImageGrid> for Figure {
+    fn from(images: ImageGrid) -> Self {
+        Self { content: Content::Images(images), title: None }
+    }
+}
+
+pub(super) type Area<DB> = DrawingArea<DB, Shift>;
+pub(super) type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
+
+/// The space between the figures of a grid.
+const GAP: u32 = 16;
+/// What a browser and a page can still take.
+const LARGEST_SIDE: u32 = 8_000;
+/// Everything is drawn on a canvas this many times finer than the figure's pixels, because plotters knows whole
+/// coordinates only: a PNG is averaged from it, an SVG says so in its `viewBox`.
+const DETAIL: u32 = 2;
+
+/// A length in pixels, in the canvas' units.
+pub(super) fn px(length: f64) -> i32 {
+    (length * f64::from(DETAIL)).round() as i32
+}
+
+/// A part of an area, in pixels.
+pub(super) fn part<DB: DrawingBackend>(area: &Area<DB>, x: u32, y: u32, (width, height): (u32, u32)) -> Area<DB> {
+    area.clone().shrink((x * DETAIL, y * DETAIL), (width * DETAIL, height * DETAIL))
+}
+
+/// A grey image.
+#[derive(Clone)]
+pub(super) struct Image {
+    pub(super) width: u32,
+    /// Row by row, each value 0 (black) to 255.
+    pub(super) rows: Vec<u8>,
+}
+
+impl Image {
+    pub(super) fn height(&self) -> u32 {
+        self.rows.len() as u32 / self.width
+    }
+}
+
+/// An image and where it goes on the figure, in pixels; each of its own pixels becomes a square of `scale`.
+pub(super) struct Picture {
+    x: u32,
+    y: u32,
+    scale: u32,
+    image: Image,
+}
+
+impl Picture {
+    pub(super) fn new<DB: DrawingBackend>(area: &Area<DB>, (x, y): (u32, u32), scale: u32, image: &Image) -> Self {
+        let (left, top) = area.get_base_pixel();
+        Self { x: left as u32 / DETAIL + x, y: top as u32 / DETAIL + y, scale, image: image.clone() }
+    }
+
+    fn paint(&self, pixels: &mut [u8], page_width: usize) {
+        let (scale, width) = (self.scale as usize, self.image.width as usize);
+        for y in 0..self.image.height() as usize * scale {
+            for x in 0..width * scale {
+                let at = 3 * ((self.y as usize + y) * page_width + self.x as usize + x);
+                pixels[at..at + 3].fill(self.image.rows[y / scale * width + x / scale]);
+            }
+        }
+    }
+}
+
+/// A fine canvas made as coarse as the page: each pixel is the mean of the `DETAIL` × `DETAIL` below it.
+fn averaged(fine: &[u8], width: usize) -> Vec<u8> {
+    let detail = DETAIL as usize;
+    let stride = width * detail * 3;
+    let mut pixels = Vec::with_capacity(fine.len() / (detail * detail));
+    for rows in fine.chunks_exact(stride * detail) {
+        for x in 0..width {
+            for channel in 0..3 {
+                let at = |dx, dy| usize::from(rows[dy * stride + (x * detail + dx) * 3 + channel]);
+                let sum: usize = (0..detail).flat_map(|dy| (0..detail).map(move |dx| at(dx, dy))).sum();
+                pixels.push(((sum + detail * detail / 2) / (detail * detail)) as u8);
+            }
+        }
+    }
+    pixels
+}
+
+fn encode_png(width: u32, height: u32, pixels: &[u8]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder
+        .write_header()
+        .and_then(|mut writer| writer.write_image_data(pixels))
+        .map_err(|error| Error::new(ErrorKind::Figure, "figure", format!("cannot be encoded as PNG: {error}")))?;
+    Ok(bytes)
+}

@@ -1,0 +1,131 @@
+//! What line charts and scatters share: axes with names, and a legend to the right of them, where it covers nothing.
+
+use plotters::element::DashedPathElement;
+use plotters::prelude::*;
+
+use super::axis::Axis;
+use super::figure::{Area, Drawn, part, px};
+use super::palette::{INK, MESH};
+use super::text::{self, HPos, LINE, NORMAL, SMALL, VPos};
+
+/// Axes around a plot of a fixed size in pixels.
+pub(super) struct Frame<'a> {
+    pub(super) plot: (u32, u32),
+    pub(super) x: Axis,
+    pub(super) y: Axis,
+    pub(super) x_name: &'a str,
+    pub(super) y_name: &'a str,
+    pub(super) legend: Vec<Entry>,
+}
+
+/// A line of the legend.
+pub(super) struct Entry {
+    pub(super) text: String,
+    pub(super) mark: Mark,
+}
+
+/// What stands before a legend's text.
+pub(super) enum Mark {
+    Line(usize),
+    Dot(RGBColor),
+    Cross,
+    Heading,
+}
+
+pub(super) type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<Axis, Axis>>;
+
+/// Space above the plot and to the right of it, where a tick's text may reach.
+const TOP: u32 = 12;
+const RIGHT: u32 = 18;
+const BOTTOM: u32 = 48;
+/// The width of a legend's marks.
+const MARK: f64 = 34.0;
+
+impl Frame<'_> {
+    pub(super) fn size(&self) -> (u32, u32) {
+        (self.left() + self.plot.0 + RIGHT + self.legend_width(), TOP + self.plot.1.max(self.legend_height()) + BOTTOM)
+    }
+
+    /// Draws the axes and the legend; series are drawn on what comes back.
+    pub(super) fn draw<'a, DB: DrawingBackend + 'a>(
+        &self,
+        area: &Area<DB>,
+    ) -> Result<Chart<'a, DB>, DrawingAreaErrorKind<DB::ErrorType>> {
+        let (width, height) = self.size();
+        let legend_width = self.legend_width();
+        self.draw_legend(&part(area, width - legend_width, TOP, (legend_width, height - TOP)))?;
+
+        let axes = part(area, 0, 0, (width - legend_width, height));
+        let mut chart = ChartBuilder::on(&axes)
+            .margin_top(px(f64::from(TOP)))
+            .margin_right(px(f64::from(RIGHT)))
+            .x_label_area_size(px(f64::from(BOTTOM)))
+            .y_label_area_size(px(f64::from(self.left())))
+            .build_cartesian_2d(self.x.clone(), self.y.clone())?;
+        chart
+            .configure_mesh()
+            .axis_style(INK.stroke_width(px(1.0) as u32))
+            .bold_line_style(MESH.stroke_width(px(1.0) as u32))
+            .light_line_style(TRANSPARENT)
+            .set_all_tick_mark_size(px(4.0))
+            .label_style(text::style(SMALL, HPos::Center, VPos::Center))
+            .axis_desc_style(text::style(NORMAL, HPos::Center, VPos::Center))
+            .x_desc(self.x_name)
+            .y_desc(self.y_name)
+            .draw()?;
+        Ok(chart)
+    }
+
+    /// The space for the y axis' name and its widest tick text.
+    fn left(&self) -> u32 {
+        (text::widest(self.y.ticks.iter().map(|(_, text)| text), SMALL) + 2.0 * NORMAL + 14.0) as u32
+    }
+
+    fn legend_width(&self) -> u32 {
+        match self.legend.is_empty() {
+            true => 0,
+            false => (text::widest(self.legend.iter().map(|entry| &entry.text), NORMAL) + MARK + 12.0) as u32,
+        }
+    }
+
+    fn legend_height(&self) -> u32 {
+        (self.legend.len() as f64 * NORMAL * LINE) as u32
+    }
+
+    fn draw_legend<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
+        for (index, Entry { text, mark }) in self.legend.iter().enumerate() {
+            let y = (index as f64 + 0.5) * NORMAL * LINE;
+            let style = text::style(NORMAL, HPos::Left, VPos::Center);
+            let middle = (px(MARK / 2.0), px(y));
+            match *mark {
+                Mark::Line(series) => draw_line(area, vec![(px(4.0), px(y)), (px(MARK - 6.0), px(y))], series)?,
+                Mark::Dot(color) => area.draw(&Circle::new(middle, px(5.0), color.filled()))?,
+                Mark::Cross => draw_cross(area, middle, px(4.0), INK.into())?,
+                Mark::Heading => {}
+            }
+            text::draw(area, text, &style, (if matches!(mark, Mark::Heading) { 4.0 } else { MARK }, y))?;
+        }
+        Ok(())
+    }
+}
+
+/// A series' line: its own colour, and a pattern that tells it apart without colour.
+pub(super) fn draw_line<DB: DrawingBackend>(area: &Area<DB>, points: Vec<(i32, i32)>, series: usize) -> Drawn<DB> {
+    let style = super::palette::color(series).stroke_width(px(2.0) as u32);
+    match [None, Some((8.0, 4.0)), Some((2.0, 3.0)), Some((14.0, 6.0))][series % 4] {
+        None => area.draw(&PathElement::new(points, style)),
+        Some((dash, gap)) => area.draw(&DashedPathElement::new(points, px(dash), px(gap), style)),
+    }
+}
+
+/// An ×, `radius` in the canvas' units.
+pub(super) fn draw_cross<DB: DrawingBackend>(
+    area: &Area<DB>,
+    (x, y): (i32, i32),
+    radius: i32,
+    color: RGBAColor,
+) -> Drawn<DB> {
+    let style = color.stroke_width(px(1.5) as u32);
+    area.draw(&PathElement::new(vec![(x - radius, y - radius), (x + radius, y + radius)], style))?;
+    area.draw(&PathElement::new(vec![(x - radius, y + radius), (x + radius, y - radius)], style))
+}

@@ -1,0 +1,197 @@
+//! Points in the plane, coloured by class.
+
+use ndarray::{Array1, Array2};
+use plotters::prelude::*;
+
+use super::axis::Axis;
+use super::figure::{Area, Drawn, Figure, px};
+use super::frame::{Entry, Frame, Mark, draw_cross};
+use super::line_chart::range;
+use super::palette::{self, INK, PALETTE};
+use super::text::{self, HPos, LINE, NORMAL, VPos};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A scatter of 2-D points, such as codes, coloured by label.
+///
+/// ```
+/// use latentlab::Scatter;
+/// use latentlab::ndarray::array;
+///
+/// let codes = array![[0.0, 1.5], [0.3, 1.2], [4.0, 0.2]];
+/// let figure = Scatter::new(&codes, &array![0, 0, 1]).names(["zero", "one"]).figure()?.title("Codes");
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Scatter {
+    points: Array2<f32>,
+    labels: Array1<usize>,
+    names: Option<Vec<String>>,
+    axis_names: (String, String),
+    crosses: Option<Crosses>,
+    notes: Vec<([f32; 2], String)>,
+}
+
+/// Which points are drawn as ×, and what × and • mean.
+#[derive(Clone)]
+struct Crosses {
+    chosen: Vec<bool>,
+    cross: String,
+    dot: String,
+}
+
+impl Scatter {
+    /// Points (n, 2) with the class of each (n), from 0 to 9.
+    pub fn new(points: &Array2<f32>, labels: &Array1<usize>) -> Self {
+        Self {
+            points: points.clone(),
+            labels: labels.clone(),
+            names: None,
+            axis_names: ("latent 1".into(), "latent 2".into()),
+            crosses: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// The classes' names for the legend, in the order of the labels. Default: their numbers.
+    pub fn names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.names = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The names at the axes. Default: "latent 1" and "latent 2".
+    pub fn axis_names(mut self, x: impl Into<String>, y: impl Into<String>) -> Self {
+        self.axis_names = (x.into(), y.into());
+        self
+    }
+
+    /// Draws the chosen points as × and the others as •; the legend says what they mean ("recognised", "not recognised").
+    pub fn crosses(mut self, chosen: &[bool], cross: impl Into<String>, dot: impl Into<String>) -> Self {
+        self.crosses = Some(Crosses { chosen: chosen.to_vec(), cross: cross.into(), dot: dot.into() });
+        self
+    }
+
+    /// Puts a black-edged marker with a short text at a place of the plane.
+    pub fn annotate(mut self, place: [f32; 2], text: impl Into<String>) -> Self {
+        self.notes.push((place, text.into()));
+        self
+    }
+
+    /// The finished figure.
+    ///
+    /// An error, if the sizes do not fit, there are no points, or one is NaN or infinite: it says which.
+    pub fn figure(self) -> Result<Figure> {
+        let wrong = |kind, what: String, expected: String, got: String| {
+            Err(Error::expected(kind, format!("scatter, {what}"), expected, got))
+        };
+        let (count, columns) = self.points.dim();
+        if columns != 2 {
+            let hint = "Project the codes to two dimensions first, or choose two of their columns";
+            let (expected, got) = ("shape (n, 2)", format!("({count}, {columns})"));
+            return Err(Error::expected(ErrorKind::Shape, "scatter, points", expected, got).hint(hint));
+        }
+        if count == 0 {
+            return wrong(ErrorKind::Argument, "points".into(), "at least 1".into(), "none".into());
+        }
+        if self.labels.len() != count {
+            let expected = format!("{count}, one for each point");
+            return wrong(ErrorKind::Shape, "labels".into(), expected, self.labels.len().to_string());
+        }
+        let places = self.points.outer_iter().enumerate().map(|(i, p)| (format!("point {i}"), [p[0], p[1]]));
+        let notes = self.notes.iter().map(|(place, text)| (format!("annotation {text:?}"), *place));
+        for (what, [x, y]) in places.chain(notes) {
+            if !(x.is_finite() && y.is_finite()) {
+                return wrong(ErrorKind::Argument, what, "finite numbers".into(), format!("({x}, {y})"));
+            }
+        }
+        let classes = self.names.as_ref().map_or(PALETTE.len(), Vec::len);
+        if classes > PALETTE.len() {
+            return wrong(ErrorKind::Argument, "names".into(), "at most 10".into(), classes.to_string());
+        }
+        if let Some((index, label)) = self.labels.iter().enumerate().find(|(_, label)| **label >= classes) {
+            let expected = format!("a class below {classes}");
+            return wrong(ErrorKind::Argument, format!("label {index}"), expected, label.to_string());
+        }
+        match &self.crosses {
+            Some(crosses) if crosses.chosen.len() != count => {
+                let expected = format!("{count} values, one for each point");
+                wrong(ErrorKind::Shape, "crosses".into(), expected, crosses.chosen.len().to_string())
+            }
+            _ => Ok(self.into()),
+        }
+    }
+
+    pub(super) fn point_count(&self) -> usize {
+        self.labels.len()
+    }
+
+    fn frame(&self) -> Frame<'_> {
+        let axis = |column: usize| {
+            let points = self.points.column(column);
+            let notes = self.notes.iter().map(|(place, _)| place[column]);
+            Axis::linear(range(points.iter().copied().chain(notes).map(f64::from)), 0.04, 7)
+        };
+        let (x, y) = (axis(0), axis(1));
+        let name = |class: usize| self.names.as_ref().map_or(class.to_string(), |names| names[class].clone());
+        let mut legend: Vec<Entry> = (0..PALETTE.len())
+            .filter(|class| self.labels.iter().any(|label| label == class))
+            .map(|class| Entry { text: name(class), mark: Mark::Dot(palette::color(class)) })
+            .collect();
+        if let Some(Crosses { cross, dot, .. }) = &self.crosses {
+            legend.push(Entry { text: String::new(), mark: Mark::Heading });
+            legend.push(Entry { text: cross.clone(), mark: Mark::Cross });
+            legend.push(Entry { text: dot.clone(), mark: Mark::Dot(INK) });
+        }
+        Frame { plot: (500, 440), x, y, x_name: &self.axis_names.0, y_name: &self.axis_names.1, legend }
+    }
+
+    pub(super) fn size(&self) -> (u32, u32) {
+        self.frame().size()
+    }
+
+    pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
+        let frame = self.frame();
+        let chart = frame.draw(area)?;
+        let plot = chart.plotting_area();
+        let (left, top) = plot.get_base_pixel();
+        let local = |x: f32, y: f32| {
+            let (x, y) = plot.map_coordinate(&(f64::from(x), f64::from(y)));
+            (x - left, y - top)
+        };
+        let pixels = plot.strip_coord_spec();
+        let (radius, opacity) = match self.point_count() {
+            0..=200 => (px(4.0), 0.9),
+            201..=1_000 => (px(3.0), 0.8),
+            1_001..=4_000 => (px(2.5), 0.7),
+            _ => (px(2.0), 0.6),
+        };
+        // Sets of images are often sorted by class, and the last class must not cover the others.
+        let mut order: Vec<usize> = (0..self.point_count()).collect();
+        order.sort_by_key(|&index| (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        for index in order {
+            let center = local(self.points[[index, 0]], self.points[[index, 1]]);
+            let color = palette::color(self.labels[index]).mix(opacity);
+            if self.crosses.as_ref().is_some_and(|crosses| crosses.chosen[index]) {
+                draw_cross(&pixels, center, radius + 1, color)?;
+            } else {
+                pixels.draw(&Circle::new(center, radius, color.filled()))?;
+            }
+        }
+        for ([x, y], text) in &self.notes {
+            draw_note(&pixels, local(*x, *y), text, frame.plot)?;
+        }
+        Ok(())
+    }
+}
+
+/// A white marker with a black edge, and its text on white beside it, to the side where there is space.
+fn draw_note<DB: DrawingBackend>(area: &Area<DB>, (x, y): (i32, i32), text: &str, plot: (u32, u32)) -> Drawn<DB> {
+    area.draw(&Circle::new((x, y), px(6.0), INK.filled()))?;
+    area.draw(&Circle::new((x, y), px(4.0), WHITE.filled()))?;
+    let (width, height) = (px(text::width(text, NORMAL) + 6.0), px(NORMAL * LINE));
+    let left = if x + px(9.0) + width < px(f64::from(plot.0)) { x + px(9.0) } else { x - px(9.0) - width };
+    let top = (y - height / 2).clamp(0, (px(f64::from(plot.1)) - height).max(0));
+    area.draw(&Rectangle::new([(left, top), (left + width, top + height)], WHITE.mix(0.85).filled()))?;
+    let unit = f64::from(px(1.0));
+    let style = text::style(NORMAL, HPos::Left, VPos::Center);
+    text::draw(area, text, &style, (f64::from(left) / unit + 3.0, f64::from(top + height / 2) / unit))
+}
