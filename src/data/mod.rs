@@ -103,6 +103,11 @@ impl Dataset {
         &self.images
     }
 
+    /// The images as plain rows of values, one image after the other.
+    pub(crate) fn values(&self) -> &[f32] {
+        self.images.as_slice().unwrap_or_default() // always in standard layout
+    }
+
     /// The label of each image, of shape (n): its place in [`class_names`](Self::class_names).
     pub fn labels(&self) -> &Array1<usize> {
         &self.labels
