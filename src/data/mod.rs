@@ -162,9 +162,12 @@ fn checked_images(images: Array4<f32>, label_count: usize) -> Result<Arc<Array4<
     }
     let images = if images.is_standard_layout() { images } else { images.as_standard_layout().into_owned() };
     let values = images.as_slice().unwrap_or_default();
-    if let Some(at) = values.par_iter().position_first(|value| !value.is_finite()) {
-        let (row, column) = (at / width % height, at % width);
-        let (image, channel) = (at / (channels * height * width), at / (height * width) % channels);
+    // A whole image at once, without a way out in the middle, is many times faster.
+    let finite = |image: &[f32]| image.iter().fold(true, |finite, value| finite & value.is_finite());
+    if let Some(image) = values.par_chunks(channels * height * width).position_first(|image| !finite(image)) {
+        let start = image * channels * height * width;
+        let at = start + values[start..].iter().position(|value| !value.is_finite()).unwrap_or_default();
+        let (channel, row, column) = (at / (height * width) % channels, at / width % height, at % width);
         let place = format!("data set, image {image}, channel {channel}, row {row}, column {column}");
         return Err(Error::expected(ErrorKind::Argument, place, "a finite value", values[at]));
     }

@@ -45,9 +45,10 @@ impl Search {
         match &self.place {
             Place::BuiltIn => None,
             Place::Project(root) => Some(root.join(collection.folder)),
-            // It may also hold the files itself.
             Place::Asked(root) => {
-                Some(root.join(collection.folder)).filter(|folder| folder.is_dir()).or_else(|| Some(root.clone()))
+                let below = root.join(collection.folder);
+                let itself = !below.is_dir() && collection.files().iter().any(|file| file.find(root).is_some());
+                Some(if itself { root.clone() } else { below })
             }
         }
     }
@@ -149,14 +150,16 @@ pub fn data_files() -> Vec<DataFile> {
 }
 
 /// Fetches those files of MNIST and Fashion-MNIST that are missing, with a line of progress each second on standard
-/// output. Files that are there stay as they are, damaged ones too.
+/// output, and checks all of them. Files that are there stay as they are, damaged ones too.
 ///
 /// # Errors
-/// When a file is missing and no mirror has it, or nothing may be fetched: `LATENTLAB_OFFLINE` is set, or
-/// `LATENTLAB_DATA` names another place.
+/// When a file is damaged, or is missing and no mirror has it, or nothing may be fetched: `LATENTLAB_OFFLINE` is set,
+/// or `LATENTLAB_DATA` names another place.
 pub fn fetch_data() -> Result<()> {
     let search = Search::from_environment();
-    [&MNIST, &FASHION_MNIST].into_iter().try_for_each(|collection| search.complete_folder(collection).map(drop))
+    let fetch = |collection: &Collection| collection.read(&search.complete_folder(collection)?).map(drop);
+    // The second is fetched even if the first is not to be had.
+    [&MNIST, &FASHION_MNIST].map(fetch).into_iter().collect()
 }
 
 #[cfg(test)]
