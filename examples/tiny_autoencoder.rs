@@ -14,7 +14,8 @@ fn main() -> Result<()> {
             let config = TrainConfig::new().epochs(epochs).batch_size(8192).seed(seed).validation(&validation);
             let history = train_ae(&mut autoencoder, &train, &config.progress_every(200))?;
             let images = reconstruct(&autoencoder, &train)?;
-            let is_dead = |pixel: usize| images.images().outer_iter().all(|image| image[[0, pixel / 28, pixel % 28]] == 0.0);
+            let is_dead =
+                |pixel: usize| images.images().outer_iter().all(|image| image[[0, pixel / 28, pixel % 28]] == 0.0);
             let dead = (0..784).filter(|pixel| is_dead(*pixel)).count();
             let test_loss = evaluate(&autoencoder, &test, Loss::MeanSquaredError)?;
             println!("b = {latent_dim}, seed {seed}: {history}; test {test_loss:.4}; {dead} outputs are always 0");

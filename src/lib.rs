@@ -17,5 +17,5 @@ pub use error::{Error, ErrorKind, Result};
 pub use model::Autoencoder;
 pub use ndarray;
 pub use nn::{Init, Loss, Sequential, Summary, SummaryRow};
-pub use show::{Figure, ImageGrid, LineChart, PALETTE, Scatter, grid, row};
+pub use show::{Figure, ImageGrid, LineChart, PALETTE, Scatter, grid, reconstructions, row};
 pub use train::{History, TrainConfig, evaluate, train_ae};

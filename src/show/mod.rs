@@ -6,6 +6,7 @@ mod frame;
 mod image_grid;
 mod line_chart;
 mod palette;
+mod results;
 mod scatter;
 mod text;
 
@@ -13,4 +14,5 @@ pub use figure::{Figure, grid, row};
 pub use image_grid::ImageGrid;
 pub use line_chart::LineChart;
 pub use palette::PALETTE;
+pub use results::reconstructions;
 pub use scatter::Scatter;

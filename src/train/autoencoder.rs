@@ -133,7 +133,8 @@ fn step(
     let target = gather(images, rows);
     let input = with_noise(&target, config.input_noise, seed);
     let mut pass = Pass::training(seed);
-    let (mean, loss) = reconstruction_loss::<Recording>(autoencoder, input, &target, rows.len(), config.loss, &mut pass);
+    let (mean, loss) =
+        reconstruction_loss::<Recording>(autoencoder, input, &target, rows.len(), config.loss, &mut pass);
     if mean.is_finite() {
         let gradients = pass.backward(loss);
         let (encoder, decoder) = autoencoder.halves_mut();
