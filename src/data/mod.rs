@@ -30,6 +30,8 @@ use rayon::prelude::*;
 use crate::error::{Error, ErrorKind, Result};
 
 pub use normalisation::Normalisation;
+pub(crate) use subset::shuffled_indices;
+
 pub use search::{DataFile, DataFileState, data_files, fetch_data};
 
 /// Images with their labels, the names of the classes, and where they came from.

@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn ranges_without_width_are_drawn() {
-        for value in [0.0, 1.0, -3.0, 1e-320, 1e-300, 1e99, 16777217.0] {
+        for value in [0.0_f64, 1.0, -3.0, 1e-320, 1e-300, 1e99, 16777217.0] {
             for high in [value, value + value.abs() * 1e-15] {
                 let axis = Axis::linear((value, high), 0.05, 5);
                 assert!(axis.low < value && high < axis.high, "{value}");

@@ -1,12 +1,12 @@
 use std::{sync::Arc, time::Instant};
 
-use rand::{Rng, seq::SliceRandom};
+use rand::Rng;
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
 
 use super::{config::TrainConfig, history::History, progress::print_epoch};
 use crate::{
-    data::Dataset,
+    data::{Dataset, shuffled_indices},
     error::{Error, ErrorKind, Result},
     model::Autoencoder,
     nn::{Adam, Loss, NotRecording, Pass, Recording, Tape, Variable, Weights},
@@ -51,8 +51,7 @@ pub fn train_ae(autoencoder: &mut Autoencoder, images: &Dataset, config: &TrainC
             restore(autoencoder, good);
             Err(diverged(epoch, step, what, config))
         };
-        let mut order: Vec<usize> = (0..training.len()).collect();
-        order.shuffle(&mut random::stream(config.seed, epoch as u64));
+        let order = shuffled_indices(training.len(), random::mix(config.seed, epoch as u64));
         let mut sum = 0.0;
         let mut steps = 0;
         for rows in order.chunks(config.batch_size) {
