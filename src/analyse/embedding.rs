@@ -73,6 +73,26 @@ pub fn reconstruct(autoencoder: &Autoencoder, images: &Dataset) -> Result<Datase
     images.with_images(decode(autoencoder, embed(autoencoder, images)?.points())?)
 }
 
+impl Codes {
+    /// The raw pixels as codes, (n, channels · height · width): what a code is to be compared with.
+    ///
+    /// ```
+    /// use latentlab::{Codes, Dataset};
+    ///
+    /// let codes = Codes::of_pixels(&Dataset::built_in_digits(20, 0))?;
+    /// assert_eq!(codes.points().dim(), (20, 784));
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Codes::new`].
+    pub fn of_pixels(images: &Dataset) -> Result<Self> {
+        let width = images.image_shape().iter().product();
+        let points = array(Array2::from_shape_vec((images.len(), width), images.values().to_vec()), "pixels")?;
+        Self::new(points, images.labels().clone(), images.class_names().to_vec())
+    }
+}
+
 /// A network's output has the size that its shape says; should it not, that is an error like any other.
 fn array<T>(shaped: std::result::Result<T, ndarray::ShapeError>, place: &str) -> Result<T> {
     shaped.map_err(|error| Error::new(ErrorKind::Shape, place, error.to_string()))

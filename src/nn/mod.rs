@@ -2,6 +2,7 @@
 //!
 //! To add a layer, copy the file in `layers/` that is nearest to it and add it to the list in `layers/mod.rs`.
 
+mod buffer;
 mod init;
 mod layers;
 mod loss;
@@ -20,6 +21,7 @@ pub use loss::Loss;
 pub use sequential::Sequential;
 pub use summary::{Summary, SummaryRow};
 
+pub(crate) use buffer::{Buffer, Reuse};
 pub(crate) use layers::Weights;
 pub(crate) use optimizer::Adam;
 pub(crate) use tape::{NotRecording, Pass, Recording, Tape, Variable};

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::layers::{BLOCK, Weights};
+use super::{
+    buffer::Buffer,
+    layers::{BLOCK, Weights},
+};
 
 /// Adam (Kingma and Ba 2015, algorithm 1) with its paper's settings: β₁ = 0.9, β₂ = 0.999, ε = 10⁻⁸, as in PyTorch.
 pub(crate) struct Adam {
@@ -24,7 +27,7 @@ impl Adam {
 
     /// Moves every parameter against its gradient: m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g²,
     /// w ← w − η · m̂ / (√v̂ + ε) with m̂ = m / (1−β₁ᵗ), v̂ = v / (1−β₂ᵗ).
-    pub fn update<'a>(&mut self, parameters: impl Iterator<Item = &'a mut Weights>, gradients: &[Vec<f32>]) {
+    pub fn update<'a>(&mut self, parameters: impl Iterator<Item = &'a mut Weights>, gradients: &[Buffer]) {
         if self.moments.is_empty() {
             self.moments = gradients.iter().map(|g| (vec![0.0; g.len()], vec![0.0; g.len()])).collect();
         }

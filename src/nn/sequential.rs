@@ -218,7 +218,7 @@ impl Sequential {
         let width = self.input.iter().product::<usize>();
         let mut output = Vec::with_capacity(rows * self.output_shape().iter().product::<usize>());
         for block in values.chunks(PREDICTION_ROWS * width) {
-            let x = Variable::<NotRecording>::input(Arc::new(block.to_vec()), block.len() / width);
+            let x = Variable::<NotRecording>::input(Arc::new(block.to_vec().into()), block.len() / width);
             output.extend_from_slice(&self.forward(x, &mut Pass::prediction()).values);
         }
         output

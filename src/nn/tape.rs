@@ -8,11 +8,11 @@
 use std::sync::Arc;
 
 use dfdx::{
-    tensor::{Cpu, Gradients as DfdxGradients, NoneTape, PutTape, SplitTape, Tensor, TensorFromVec},
+    tensor::{Cpu, Gradients as DfdxGradients, NoneTape, OwnedTape, PutTape, SplitTape, Tensor, TensorFromVec},
     tensor_ops::Backward,
 };
 
-pub(crate) use dfdx::tensor::OwnedTape;
+use super::buffer::Buffer;
 
 /// A tape on which operations are recorded ([`Recording`]) or not ([`NoneTape`]).
 pub(crate) trait Tape: dfdx::tensor::Tape<f32, Cpu> {}
@@ -34,7 +34,7 @@ fn handle() -> Handle {
 
 /// A batch of values, `(rows, features)` row by row, and its place on the tape.
 pub(crate) struct Variable<T: Tape> {
-    pub values: Arc<Vec<f32>>,
+    pub values: Arc<Buffer>,
     pub rows: usize,
     /// Whether anything upstream wants this gradient: false for the input of a network.
     pub needs_gradient: bool,
@@ -43,13 +43,13 @@ pub(crate) struct Variable<T: Tape> {
 
 impl<T: Tape> Variable<T> {
     /// The input of a network, at the start of a new tape.
-    pub fn input(values: Arc<Vec<f32>>, rows: usize) -> Self {
+    pub fn input(values: Arc<Buffer>, rows: usize) -> Self {
         Self { values, rows, needs_gradient: false, handle: handle().put_tape(T::default()) }
     }
 
     /// An input whose gradient the pass returns among those of its parameters.
     #[cfg(test)]
-    pub fn tracked(values: Arc<Vec<f32>>, rows: usize, pass: &mut Pass) -> Self {
+    pub fn tracked(values: Arc<Buffer>, rows: usize, pass: &mut Pass) -> Self {
         let handle = pass.parameter(&values).put_tape(T::default());
         Self { values, rows, needs_gradient: true, handle }
     }
@@ -63,18 +63,18 @@ impl<T: Tape> Variable<T> {
 
 impl Variable<NoneTape> {
     /// The buffer for an operation that works in place: the values themselves if nobody else needs them, else a copy.
-    pub fn take_values(&mut self) -> Vec<f32> {
-        Arc::try_unwrap(std::mem::take(&mut self.values)).unwrap_or_else(|shared| shared.to_vec())
+    pub fn take_values(&mut self) -> Buffer {
+        Arc::unwrap_or_clone(std::mem::take(&mut self.values))
     }
 }
 
 /// The result of an operation: `values`, and on the way back `backward(gradient of the values, all gradients)`.
 pub(crate) fn record<T: Tape>(
     mut tape: T,
-    values: Arc<Vec<f32>>,
+    values: Arc<Buffer>,
     rows: usize,
     needs_gradient: bool,
-    backward: impl FnOnce(Vec<f32>, &mut Gradients<'_>) + 'static,
+    backward: impl FnOnce(Buffer, &mut Gradients<'_>) + 'static,
 ) -> Variable<T> {
     let output = handle();
     if T::OWNS_TAPE && needs_gradient {
@@ -94,31 +94,31 @@ pub(crate) struct Gradients<'a>(&'a mut DfdxGradients<f32, Cpu>);
 
 impl Gradients<'_> {
     /// Adds to the gradient of an operation's input.
-    pub fn add_to(&mut self, variable: &Variable<NoneTape>, gradient: Vec<f32>) {
+    pub fn add_to(&mut self, variable: &Variable<NoneTape>, gradient: Buffer) {
         if variable.needs_gradient {
             self.add(&variable.handle, gradient);
         }
     }
 
     /// Adds to the gradient of a parameter.
-    pub fn add_to_parameter(&mut self, parameter: &Handle, gradient: Vec<f32>) {
+    pub fn add_to_parameter(&mut self, parameter: &Handle, gradient: Buffer) {
         self.add(parameter, gradient);
     }
 
-    fn add(&mut self, key: &Handle, gradient: Vec<f32>) {
+    fn add(&mut self, key: &Handle, gradient: Buffer) {
         // A scalar's slot cannot fail to be allocated.
         let Ok(slot) = self.0.get_or_alloc_mut(key) else { return };
         if slot.len() == gradient.len() {
-            slot.iter_mut().zip(&gradient).for_each(|(sum, g)| *sum += g);
+            slot.iter_mut().zip(gradient.iter()).for_each(|(sum, g)| *sum += g);
         } else {
-            **slot = gradient; // the slot's first gradient: dfdx made it with the handle's length, one zero
+            **slot = gradient.into_vec(); // the slot's first gradient: dfdx made it with the handle's length, one zero
         }
     }
 
     /// Moves a gradient out; zeros if nobody has added to it.
-    fn take(&mut self, key: &Handle, length: usize) -> Vec<f32> {
+    fn take(&mut self, key: &Handle, length: usize) -> Buffer {
         let gradient = self.0.get_or_alloc_mut(key).map(|slot| std::mem::take(&mut **slot)).unwrap_or_default();
-        if gradient.len() == length { gradient } else { vec![0.0; length] }
+        if gradient.len() == length { gradient.into() } else { Buffer::zeros(length) }
     }
 }
 
@@ -157,7 +157,7 @@ impl Pass {
     }
 
     /// Runs the tape backwards from a loss; returns the gradient of every parameter, in the order in which the pass met them.
-    pub fn backward(self, loss: Variable<Recording>) -> Vec<Vec<f32>> {
+    pub fn backward(self, loss: Variable<Recording>) -> Vec<Buffer> {
         let (scalar, tape) = loss.handle.split_tape();
         // Of its errors (out of memory for one float) none can happen; without gradients the step changes nothing.
         let Ok(mut gradients) = scalar.put_tape(tape).try_backward() else { return Vec::new() };

@@ -9,7 +9,7 @@ use crate::{
     data::{Dataset, shuffled_indices},
     error::{Error, ErrorKind, Result},
     model::Autoencoder,
-    nn::{Adam, Loss, NotRecording, Pass, Recording, Tape, Variable, Weights},
+    nn::{Adam, Buffer, Loss, NotRecording, Pass, Recording, Reuse, Tape, Variable, Weights},
     random,
 };
 
@@ -40,6 +40,7 @@ pub fn train_ae(autoencoder: &mut Autoencoder, images: &Dataset, config: &TrainC
     for set in [Some(&training), validation.as_ref()].into_iter().flatten() {
         autoencoder.check_images(set)?;
     }
+    let _reuse = Reuse::begin();
     let mut adam = Adam::new(config.learning_rate);
     let mut history = History::new(config.loss);
     let mut best = (f64::INFINITY, snapshot(autoencoder));
@@ -144,8 +145,8 @@ fn step(
 
 fn reconstruction_loss<T: Tape>(
     autoencoder: &Autoencoder,
-    input: Arc<Vec<f32>>,
-    target: &Arc<Vec<f32>>,
+    input: Arc<Buffer>,
+    target: &Arc<Buffer>,
     rows: usize,
     loss: Loss,
     pass: &mut Pass,
@@ -174,10 +175,10 @@ fn mean_loss(autoencoder: &Autoencoder, images: &Dataset, loss: Loss, noise: f32
 }
 
 /// The chosen images as rows of values.
-fn gather(images: &Dataset, rows: &[usize]) -> Arc<Vec<f32>> {
+fn gather(images: &Dataset, rows: &[usize]) -> Arc<Buffer> {
     let width: usize = images.image_shape().iter().product();
     let all = images.values();
-    let mut batch = vec![0.0; rows.len() * width];
+    let mut batch = Buffer::unset(rows.len() * width);
     batch
         .par_chunks_mut(width)
         .zip(rows)
@@ -187,12 +188,12 @@ fn gather(images: &Dataset, rows: &[usize]) -> Arc<Vec<f32>> {
 }
 
 /// The images with Gaussian noise of this standard deviation; the same images where it is 0.
-fn with_noise(images: &Arc<Vec<f32>>, standard_deviation: f32, seed: u64) -> Arc<Vec<f32>> {
+fn with_noise(images: &Arc<Buffer>, standard_deviation: f32, seed: u64) -> Arc<Buffer> {
     const BLOCK: usize = 4096;
     if standard_deviation == 0.0 {
         return Arc::clone(images);
     }
-    let mut noisy = images.to_vec();
+    let mut noisy = Buffer::clone(images);
     noisy.par_chunks_mut(BLOCK).enumerate().for_each(|(block, values)| {
         let mut random = random::stream(!seed, block as u64);
         values.iter_mut().for_each(|v| *v += standard_deviation * random.sample::<f32, _>(StandardNormal));

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Operation, SHARDS, Weights, shape_text};
 use crate::nn::{
+    buffer::Buffer,
     init::ParameterSpec,
     matrix::{Matrix, product},
     sequential::Sequential,
@@ -68,7 +69,7 @@ impl Operation for Dense {
         let inputs = weight.len() / units;
         let shard = rows.div_ceil(SHARDS).max(1);
 
-        let mut y = vec![0.0; rows * units]; // (rows, units)
+        let mut y = Buffer::unset(rows * units); // (rows, units)
         y.par_chunks_mut(shard * units).zip(x.values.par_chunks(shard * inputs)).for_each(|(y, x)| {
             y.chunks_exact_mut(units).for_each(|row| row.copy_from_slice(&bias));
             let rows = y.len() / units;
@@ -77,13 +78,13 @@ impl Operation for Dense {
 
         record(tape, Arc::new(y), rows, true, move |g, gradients| {
             let input_block = inputs.div_ceil(SHARDS).max(16);
-            let mut weight_gradient = vec![0.0; inputs * units]; // (inputs, units), a block of inputs for each task
+            let mut weight_gradient = Buffer::unset(inputs * units); // (inputs, units), a block of inputs for each task
             weight_gradient.par_chunks_mut(input_block * units).enumerate().for_each(|(block, out)| {
                 let x = Matrix::block(&x.values[block * input_block..], rows, out.len() / units, inputs);
                 product(x.transposed(), Matrix::new(&g, rows, units), out, false);
             });
             let unit_block = units.div_ceil(SHARDS).max(16);
-            let mut bias_gradient = vec![0.0; units];
+            let mut bias_gradient = Buffer::zeros(units);
             bias_gradient.par_chunks_mut(unit_block).enumerate().for_each(|(block, out)| {
                 for row in g.chunks_exact(units) {
                     out.iter_mut().zip(&row[block * unit_block..]).for_each(|(sum, g)| *sum += g);
@@ -93,7 +94,7 @@ impl Operation for Dense {
             gradients.add_to_parameter(&bias_key, bias_gradient);
 
             if x.needs_gradient {
-                let mut x_gradient = vec![0.0; rows * inputs];
+                let mut x_gradient = Buffer::unset(rows * inputs);
                 x_gradient.par_chunks_mut(shard * inputs).zip(g.par_chunks(shard * units)).for_each(|(out, g)| {
                     let rows = out.len() / inputs;
                     product(Matrix::new(g, rows, units), Matrix::new(&weight, inputs, units).transposed(), out, false);
