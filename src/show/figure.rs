@@ -6,9 +6,9 @@ use std::path::Path;
 use base64::Engine;
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters_bitmap::BitMapBackend;
 use plotters_svg::SVGBackend;
 
+use super::bitmap::Bitmap;
 use super::text::{self, HPos, VPos};
 use super::{image_grid::ImageGrid, line_chart::LineChart, scatter::Scatter};
 use crate::error::{Error, ErrorKind, Result};
@@ -108,7 +108,7 @@ impl Figure {
     pub fn to_png(&self) -> Result<Vec<u8>> {
         let (width, height) = self.checked_size()?;
         let mut fine = vec![0; (width * DETAIL * height * DETAIL * 3) as usize];
-        let pictures = self.draw_on(BitMapBackend::with_buffer(&mut fine, (width * DETAIL, height * DETAIL)))?;
+        let pictures = self.draw_on(Bitmap::new(&mut fine, (width * DETAIL, height * DETAIL))?)?;
         let mut pixels = averaged(&fine, width as usize);
         for picture in &pictures {
             picture.paint(&mut pixels, width as usize);
@@ -142,7 +142,7 @@ impl Figure {
         let top = self.title_height();
         if let Some(title) = &self.title {
             let style = text::style(text::TITLE, HPos::Center, VPos::Center);
-            text::draw(area, title, &style, (f64::from(width) / 2.0, f64::from(top) / 2.0 + 2.0))?;
+            text::draw(area, title, &style, (px(width) / 2, px(top) / 2 + px(2)))?;
         }
         let (inner, _) = self.content.size();
         let area = part(area, (width - inner) / 2, top, (inner, height - top));
@@ -154,9 +154,10 @@ impl Figure {
                 let (widths, heights) = cells(*columns, figures);
                 for (index, figure) in figures.iter().enumerate() {
                     let (column, row) = (index % columns, index / columns);
-                    let x = widths[..column].iter().map(|width| width + GAP).sum();
-                    let y = heights[..row].iter().map(|height| height + GAP).sum();
-                    figure.draw(&part(&area, x, y, figure.size()), pictures)?;
+                    let left: u32 = widths[..column].iter().map(|width| width + GAP).sum();
+                    let top = heights[..row].iter().map(|height| height + GAP).sum();
+                    let size = figure.size();
+                    figure.draw(&part(&area, left + (widths[column] - size.0) / 2, top, size), pictures)?;
                 }
                 Ok(())
             }
@@ -178,10 +179,10 @@ impl Figure {
         text::register_font()?;
         self.content.check()?;
         let (width, height) = self.size();
-        if width > LARGEST_SIDE || height > LARGEST_SIDE {
-            let expected = format!("at most {LARGEST_SIDE} pixels in each direction");
+        if u64::from(width) * u64::from(height) > MOST_PIXELS {
             let got = format!("{width} × {height}");
-            return Err(Error::expected(ErrorKind::Figure, "figure", expected, got).hint("Show fewer things at once"));
+            let error = Error::expected(ErrorKind::Figure, "figure", "at most ten million pixels", got);
+            return Err(error.hint("Show fewer things at once"));
         }
         Ok((width, height))
     }
@@ -261,15 +262,15 @@ pub(super) type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBacken
 
 /// The space between the figures of a grid.
 const GAP: u32 = 16;
-/// What a browser and a page can still take.
-const LARGEST_SIDE: u32 = 8_000;
+/// What a browser and the memory can still take.
+const MOST_PIXELS: u64 = 10_000_000;
 /// Everything is drawn on a canvas this many times finer than the figure's pixels, because plotters knows whole
 /// coordinates only: a PNG is averaged from it, an SVG says so in its `viewBox`.
 const DETAIL: u32 = 2;
 
 /// A length in pixels, in the canvas' units.
-pub(super) fn px(length: f64) -> i32 {
-    (length * f64::from(DETAIL)).round() as i32
+pub(super) fn px(length: impl Into<f64>) -> i32 {
+    (length.into() * f64::from(DETAIL)).round() as i32
 }
 
 /// A part of an area, in pixels.
@@ -278,7 +279,6 @@ pub(super) fn part<DB: DrawingBackend>(area: &Area<DB>, x: u32, y: u32, (width, 
 }
 
 /// A grey image.
-#[derive(Clone)]
 pub(super) struct Image {
     pub(super) width: u32,
     /// Row by row, each value 0 (black) to 255.
@@ -300,9 +300,9 @@ pub(super) struct Picture {
 }
 
 impl Picture {
-    pub(super) fn new<DB: DrawingBackend>(area: &Area<DB>, (x, y): (u32, u32), scale: u32, image: &Image) -> Self {
+    pub(super) fn new<DB: DrawingBackend>(area: &Area<DB>, (x, y): (u32, u32), scale: u32, image: Image) -> Self {
         let (left, top) = area.get_base_pixel();
-        Self { x: left as u32 / DETAIL + x, y: top as u32 / DETAIL + y, scale, image: image.clone() }
+        Self { x: left as u32 / DETAIL + x, y: top as u32 / DETAIL + y, scale, image }
     }
 
     fn paint(&self, pixels: &mut [u8], page_width: usize) {
@@ -343,4 +343,154 @@ fn encode_png(width: u32, height: u32, pixels: &[u8]) -> Result<Vec<u8>> {
         .and_then(|mut writer| writer.write_image_data(pixels))
         .map_err(|error| Error::new(ErrorKind::Figure, "figure", format!("cannot be encoded as PNG: {error}")))?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array1, Array2, Array4, array};
+
+    use super::*;
+
+    fn chart() -> Figure {
+        LineChart::new("epoch", "MSE").line("training", &[3.0, 2.0, 1.0]).line("validation", &[3.0, 2.5]).into()
+    }
+
+    fn images(count: usize) -> Figure {
+        ImageGrid::new(&Array4::from_elem((count, 1, 28, 28), 0.5), 2).into()
+    }
+
+    /// Width, height and the pixels of a PNG, as red, green, blue.
+    fn decoded(figure: &Figure) -> (u32, u32, Vec<[u8; 3]>) {
+        let bytes = figure.to_png().unwrap();
+        let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut pixels).unwrap();
+        (info.width, info.height, pixels.as_chunks().0.to_vec())
+    }
+
+    #[test]
+    fn an_svg_holds_every_text_once_and_states_its_size() {
+        let figure = chart().title("Loss & <more>");
+        let svg = figure.to_svg().unwrap();
+        for text in ["Loss &amp; &lt;more&gt;", "epoch", "MSE", "training", "validation", "1.5"] {
+            assert_eq!(svg.matches(&format!("\n{text}\n")).count(), 1, "{text} in {svg}");
+        }
+        let (width, height) = figure.checked_size().unwrap();
+        assert!(svg.starts_with(&format!(
+            "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {} {}\"",
+            2 * width,
+            2 * height
+        )));
+        assert!(svg.trim_end().ends_with("</svg>"));
+    }
+
+    #[test]
+    fn a_png_has_the_stated_size_and_something_on_white() {
+        let (width, height, pixels) = decoded(&chart().title("Loss"));
+        assert_eq!((width, height), chart().title("Loss").checked_size().unwrap());
+        assert_eq!(pixels[0], [255; 3]);
+        assert!(pixels.contains(&super::super::PALETTE[0]), "the first line's colour");
+    }
+
+    #[test]
+    fn images_have_the_right_grey_at_the_right_place() {
+        let mut values = Array4::zeros((2, 1, 28, 28));
+        values[[0, 0, 0, 0]] = 1.0;
+        values[[1, 0, 27, 26]] = 0.5;
+        values[[1, 0, 27, 27]] = 7.0; // drawn as white
+        values[[1, 0, 26, 27]] = -7.0; // drawn as black
+        let (width, _, pixels) = decoded(&ImageGrid::new(&values, 2).into());
+        // Two images of 28 pixels are drawn five times as large, 3 pixels from the edge and from each other.
+        assert_eq!(width, 3 + 140 + 3 + 140 + 3);
+        let at = |image: u32, x: u32, y: u32| pixels[((3 + y) * width + 3 + image * 143 + x) as usize];
+        for (image, x, y, grey) in [
+            (0, 0, 0, 255),
+            (0, 4, 4, 255),
+            (0, 5, 4, 0),
+            (0, 4, 5, 0),
+            (1, 134, 139, 128),
+            (1, 130, 135, 128),
+            (1, 139, 139, 255),
+            (1, 139, 134, 0),
+        ] {
+            assert_eq!(at(image, x, y), [grey; 3], "image {image} at {x}, {y}");
+        }
+        assert_eq!(pixels[(3 * width + 144) as usize], [255; 3], "the gap");
+    }
+
+    #[test]
+    fn figures_stand_side_by_side() {
+        let ((a, b), (c, d)) = (chart().size(), images(2).size());
+        text::register_font().unwrap();
+        assert_eq!(row([chart(), images(2)]).size(), (a + 16 + c, b.max(d)));
+        assert_eq!(grid(1, [chart(), images(2)]).size(), (a.max(c), b + 16 + d));
+        assert_eq!(grid(2, [chart(), images(2), images(2)]).title("x").size(), (a + 16 + c, 34 + b.max(d) + 16 + d));
+        let svg = row([chart().title("left"), images(2).title("right")]).to_svg().unwrap();
+        assert_eq!(svg.matches("<image ").count(), 2);
+        assert!(svg.contains("left") && svg.contains("right"));
+    }
+
+    #[test]
+    fn lines_and_few_points_are_shown_as_svg_the_rest_as_png() {
+        let points = |count| -> Figure { Scatter::new(&Array2::zeros((count, 2)), &Array1::zeros(count)).into() };
+        assert!(chart().prefers_svg() && points(1_000).prefers_svg() && row([chart(), chart()]).prefers_svg());
+        assert!(!points(1_001).prefers_svg() && !images(1).prefers_svg() && !row([chart(), images(1)]).prefers_svg());
+    }
+
+    #[test]
+    fn saved_is_what_is_made() {
+        let folder = std::env::temp_dir().join(format!("latentlab-figure-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        chart().save(folder.join("a.svg")).unwrap();
+        chart().save(folder.join("a.PNG")).unwrap();
+        assert_eq!(std::fs::read_to_string(folder.join("a.svg")).unwrap(), chart().to_svg().unwrap());
+        assert_eq!(std::fs::read(folder.join("a.PNG")).unwrap(), chart().to_png().unwrap());
+        for (name, got) in [("a.jpg", ".jpg"), ("a", "none")] {
+            let error = chart().save(folder.join(name)).unwrap_err();
+            assert!(
+                error.to_string().ends_with(&format!("expected the file extension .svg or .png, got {got}")),
+                "{error}"
+            );
+        }
+        assert_eq!(chart().save(folder.join("absent/a.svg")).unwrap_err().kind(), ErrorKind::Io);
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2, "nothing unfinished is left");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_drawn_is_an_error_that_says_so() {
+        for (figure, message) in [
+            (row([]), "grid of figures: expected at least 1 figure, got none"),
+            (grid(0, [chart()]), "grid of figures: expected at least 1 column, got 0"),
+            (row([chart(), row([])]), "grid of figures: expected at least 1 figure, got none"),
+        ] {
+            assert_eq!(figure.to_svg().unwrap_err().to_string(), message);
+            assert_eq!(figure.to_png().unwrap_err().to_string(), message);
+        }
+        let error = images(4_000).to_png().unwrap_err();
+        assert!(error.to_string().starts_with("figure: expected at most ten million pixels, got 121 × "), "{error}");
+    }
+
+    #[test]
+    fn points_at_one_place_and_at_the_ends_of_the_range_are_drawn() {
+        let labels = array![0, 9];
+        for points in [
+            array![[1.0, 1.0], [1.0, 1.0]],
+            array![[0.0, 0.0], [0.0, f32::MIN_POSITIVE]],
+            array![[f32::MIN, f32::MIN], [f32::MAX, f32::MAX]],
+            array![[1e30, -1e-30], [1e30, 1e-30]],
+        ] {
+            let figure = Scatter::new(&points, &labels).annotate([0.0, 0.0], "A").figure().unwrap();
+            assert!(figure.to_svg().is_ok() && figure.to_png().is_ok(), "{points}");
+        }
+    }
+
+    #[test]
+    fn a_figure_can_go_anywhere() {
+        fn anywhere<T: Clone + Send + Sync + 'static>(_: &T) {}
+        anywhere(&chart());
+        let drawn: Vec<_> = (0..4).map(|_| std::thread::spawn(|| chart().to_png().unwrap())).collect();
+        let drawn: Vec<_> = drawn.into_iter().map(|thread| thread.join().unwrap()).collect();
+        assert!(drawn.iter().all(|png| *png == drawn[0]));
+    }
 }

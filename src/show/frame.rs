@@ -1,11 +1,12 @@
 //! What line charts and scatters share: axes with names, and a legend to the right of them, where it covers nothing.
 
+use plotters::coord::ranged1d::Ranged;
 use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 
 use super::axis::Axis;
 use super::figure::{Area, Drawn, part, px};
-use super::palette::{INK, MESH};
+use super::palette::{self, INK, MESH};
 use super::text::{self, HPos, LINE, NORMAL, SMALL, VPos};
 
 /// Axes around a plot of a fixed size in pixels.
@@ -29,12 +30,28 @@ pub(super) enum Mark {
     Line(usize),
     Dot(RGBColor),
     Cross,
-    Heading,
+    /// None: an empty line.
+    Space,
 }
 
-pub(super) type Chart<'a, DB> = ChartContext<'a, DB, Cartesian2d<Axis, Axis>>;
+/// Where the series are drawn.
+pub(super) struct Plot<'a, DB: DrawingBackend> {
+    frame: &'a Frame<'a>,
+    /// In the canvas' units, from its own upper left corner.
+    pub(super) area: Area<DB>,
+    pub(super) width: i32,
+    pub(super) height: i32,
+}
 
-/// Space above the plot and to the right of it, where a tick's text may reach.
+impl<DB: DrawingBackend> Plot<'_, DB> {
+    /// The place of a point given in the axes' drawn coordinates.
+    pub(super) fn place(&self, x: f64, y: f64) -> (i32, i32) {
+        (self.frame.x.map(&x, (0, self.width)), self.frame.y.map(&y, (self.height, 0)))
+    }
+}
+
+/// Space around the plot; to the left there are also the y axis' texts.
+const LEFT: u32 = 4;
 const TOP: u32 = 12;
 const RIGHT: u32 = 18;
 const BOTTOM: u32 = 48;
@@ -43,37 +60,44 @@ const MARK: f64 = 34.0;
 
 impl Frame<'_> {
     pub(super) fn size(&self) -> (u32, u32) {
-        (self.left() + self.plot.0 + RIGHT + self.legend_width(), TOP + self.plot.1.max(self.legend_height()) + BOTTOM)
+        (
+            LEFT + self.left() + self.plot.0 + RIGHT + self.legend_width(),
+            TOP + self.plot.1.max(self.legend_height()) + BOTTOM,
+        )
     }
 
-    /// Draws the axes and the legend; series are drawn on what comes back.
-    pub(super) fn draw<'a, DB: DrawingBackend + 'a>(
+    /// Draws the axes and the legend.
+    pub(super) fn draw<DB: DrawingBackend>(
         &self,
         area: &Area<DB>,
-    ) -> Result<Chart<'a, DB>, DrawingAreaErrorKind<DB::ErrorType>> {
+    ) -> Result<Plot<'_, DB>, DrawingAreaErrorKind<DB::ErrorType>> {
         let (width, height) = self.size();
         let legend_width = self.legend_width();
         self.draw_legend(&part(area, width - legend_width, TOP, (legend_width, height - TOP)))?;
 
         let axes = part(area, 0, 0, (width - legend_width, height));
         let mut chart = ChartBuilder::on(&axes)
-            .margin_top(px(f64::from(TOP)))
-            .margin_right(px(f64::from(RIGHT)))
-            .x_label_area_size(px(f64::from(BOTTOM)))
-            .y_label_area_size(px(f64::from(self.left())))
+            .margin_top(px(TOP))
+            .margin_left(px(LEFT))
+            .margin_right(px(RIGHT))
+            .x_label_area_size(px(BOTTOM))
+            .y_label_area_size(px(self.left()))
             .build_cartesian_2d(self.x.clone(), self.y.clone())?;
         chart
             .configure_mesh()
-            .axis_style(INK.stroke_width(px(1.0) as u32))
-            .bold_line_style(MESH.stroke_width(px(1.0) as u32))
+            .axis_style(INK.stroke_width(px(1) as u32))
+            .bold_line_style(MESH.stroke_width(px(1) as u32))
             .light_line_style(TRANSPARENT)
-            .set_all_tick_mark_size(px(4.0))
+            .set_all_tick_mark_size(px(4))
+            .y_label_offset(px(1))
             .label_style(text::style(SMALL, HPos::Center, VPos::Center))
             .axis_desc_style(text::style(NORMAL, HPos::Center, VPos::Center))
             .x_desc(self.x_name)
             .y_desc(self.y_name)
             .draw()?;
-        Ok(chart)
+        let area = chart.plotting_area().strip_coord_spec();
+        let (width, height) = area.dim_in_pixel();
+        Ok(Plot { frame: self, area, width: width as i32, height: height as i32 })
     }
 
     /// The space for the y axis' name and its widest tick text.
@@ -94,16 +118,16 @@ impl Frame<'_> {
 
     fn draw_legend<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
         for (index, Entry { text, mark }) in self.legend.iter().enumerate() {
-            let y = (index as f64 + 0.5) * NORMAL * LINE;
+            let y = px((index as f64 + 0.5) * NORMAL * LINE);
+            let middle = (px(MARK) / 2, y);
             let style = text::style(NORMAL, HPos::Left, VPos::Center);
-            let middle = (px(MARK / 2.0), px(y));
             match *mark {
-                Mark::Line(series) => draw_line(area, vec![(px(4.0), px(y)), (px(MARK - 6.0), px(y))], series)?,
-                Mark::Dot(color) => area.draw(&Circle::new(middle, px(5.0), color.filled()))?,
-                Mark::Cross => draw_cross(area, middle, px(4.0), INK.into())?,
-                Mark::Heading => {}
+                Mark::Line(series) => draw_line(area, vec![(px(4), y), (px(MARK) - px(6), y)], series)?,
+                Mark::Dot(color) => area.draw(&Circle::new(middle, px(4), color.filled()))?,
+                Mark::Cross => draw_cross(area, middle, px(4), INK.into())?,
+                Mark::Space => {}
             }
-            text::draw(area, text, &style, (if matches!(mark, Mark::Heading) { 4.0 } else { MARK }, y))?;
+            text::draw(area, text, &style, (px(MARK), y))?;
         }
         Ok(())
     }
@@ -111,7 +135,7 @@ impl Frame<'_> {
 
 /// A series' line: its own colour, and a pattern that tells it apart without colour.
 pub(super) fn draw_line<DB: DrawingBackend>(area: &Area<DB>, points: Vec<(i32, i32)>, series: usize) -> Drawn<DB> {
-    let style = super::palette::color(series).stroke_width(px(2.0) as u32);
+    let style = palette::color(series).stroke_width(px(2) as u32);
     match [None, Some((8.0, 4.0)), Some((2.0, 3.0)), Some((14.0, 6.0))][series % 4] {
         None => area.draw(&PathElement::new(points, style)),
         Some((dash, gap)) => area.draw(&DashedPathElement::new(points, px(dash), px(gap), style)),

@@ -1,9 +1,9 @@
 //! Grey images in rows and columns.
 
-use ndarray::Array4;
+use ndarray::{Array4, Axis};
 use plotters::prelude::DrawingBackend;
 
-use super::figure::{Area, Drawn, Figure, Image, Picture};
+use super::figure::{Area, Drawn, Figure, Image, Picture, px};
 use super::text::{self, HPos, LINE, NORMAL, SMALL, VPos};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -20,8 +20,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// ```
 #[derive(Clone)]
 pub struct ImageGrid {
-    /// One set that fills rows of `columns`, or a set for each row.
     sets: Vec<Array4<f32>>,
+    /// As many images of each set stand beside each other, and below them those of the next set.
     columns: usize,
     captions: Vec<String>,
     row_labels: Vec<String>,
@@ -31,31 +31,31 @@ pub struct ImageGrid {
 impl ImageGrid {
     /// Images (n, 1, height, width) in rows of `columns`.
     pub fn new(images: &Array4<f32>, columns: usize) -> Self {
-        let empty = Vec::new;
-        Self { sets: vec![images.clone()], columns, captions: empty(), row_labels: empty(), column_labels: empty() }
+        Self {
+            sets: vec![images.clone()],
+            columns,
+            captions: Vec::new(),
+            row_labels: Vec::new(),
+            column_labels: Vec::new(),
+        }
     }
 
     /// Each set of images (n, 1, height, width) in a row of its own with its label at the left: originals above
-    /// reconstructions, or one row for each model.
+    /// reconstructions, or a row for each model. More than ten images continue below, in as many rows again.
     pub fn rows<'a, S: Into<String>>(rows: impl IntoIterator<Item = (S, &'a Array4<f32>)>) -> Self {
         let (row_labels, sets): (_, Vec<_>) = rows.into_iter().map(|(label, set)| (label.into(), set.clone())).unzip();
-        let columns = sets.first().map_or(0, |set| set.dim().0);
+        let count = sets.first().map_or(0, |set| set.dim().0);
+        let columns = count.div_ceil(count.div_ceil(10).max(1));
         Self { sets, columns, captions: Vec::new(), row_labels, column_labels: Vec::new() }
     }
 
-    /// A text under each image.
+    /// A text under each image, set by set.
     pub fn captions<S: Into<String>>(mut self, captions: impl IntoIterator<Item = S>) -> Self {
         self.captions = captions.into_iter().map(Into::into).collect();
         self
     }
 
-    /// A text to the left of each row.
-    pub fn row_labels<S: Into<String>>(mut self, labels: impl IntoIterator<Item = S>) -> Self {
-        self.row_labels = labels.into_iter().map(Into::into).collect();
-        self
-    }
-
-    /// A text above each column.
+    /// A text above each column; of [`rows`](Self::rows), above each image of the first set.
     pub fn column_labels<S: Into<String>>(mut self, labels: impl IntoIterator<Item = S>) -> Self {
         self.column_labels = labels.into_iter().map(Into::into).collect();
         self
@@ -99,11 +99,10 @@ impl ImageGrid {
             let expected = format!("1 to {fitting} images in a row, {} pixels wide each", first.3);
             return wrong(ErrorKind::Argument, "columns", expected, self.columns.to_string());
         }
-        for (what, texts, needed) in [
-            ("captions", &self.captions, self.count()),
-            ("row labels", &self.row_labels, self.row_count()),
-            ("column labels", &self.column_labels, self.columns),
-        ] {
+        let columns = if self.row_labels.is_empty() { self.columns } else { first.0 };
+        for (what, texts, needed) in
+            [("captions", &self.captions, self.sets.len() * first.0), ("column labels", &self.column_labels, columns)]
+        {
             if !texts.is_empty() && texts.len() != needed {
                 return wrong(ErrorKind::Argument, what, needed.to_string(), texts.len().to_string());
             }
@@ -111,20 +110,20 @@ impl ImageGrid {
         Ok(self.into())
     }
 
+    /// How many images each set has.
     fn count(&self) -> usize {
-        self.sets.iter().map(|set| set.dim().0).sum()
+        self.sets[0].dim().0
     }
 
-    fn row_count(&self) -> usize {
+    /// How often each set goes on in a further row.
+    fn bands(&self) -> usize {
         self.count().div_ceil(self.columns)
     }
 
-    /// The image at a place in the grid's reading order; all sets have the same size.
-    fn image(&self, index: usize) -> Image {
-        let (count, _, _, width) = self.sets[0].dim();
-        let pixels = self.sets[index / count].index_axis(ndarray::Axis(0), index % count);
+    fn image(&self, set: usize, index: usize) -> Image {
+        let pixels = self.sets[set].index_axis(Axis(0), index);
         let rows = pixels.iter().map(|value| (value.clamp(0.0, 1.0) * 255.0).round() as u8).collect();
-        Image { width: width as u32, rows }
+        Image { width: self.sets[set].dim().3 as u32, rows }
     }
 
     fn layout(&self) -> Layout {
@@ -134,7 +133,7 @@ impl ImageGrid {
             true => 0,
             false => text::widest(&self.row_labels, NORMAL) as u32 + 12,
         };
-        let comfortable = match self.count() {
+        let comfortable = match self.sets.len() * self.count() {
             0..=4 => 140,
             5..=40 => 84,
             _ => 56,
@@ -143,43 +142,47 @@ impl ImageGrid {
         let scale = (available.min(comfortable) / width).max(1);
         let texts = text::widest(&self.captions, SMALL).max(text::widest(&self.column_labels, NORMAL)) as u32;
         let line = |texts: &[String], size: f64| if texts.is_empty() { 0 } else { (size * LINE) as u32 + 2 };
-        Layout {
-            scale,
-            left,
-            top: line(&self.column_labels, NORMAL),
-            image: (width * scale, height * scale),
-            cell: ((width * scale).max(texts + 4) + GAP, height * scale + line(&self.captions, SMALL) + GAP),
-        }
+        let cell = ((width * scale).max(texts + 4) + GAP, height * scale + line(&self.captions, SMALL) + GAP);
+        let top = line(&self.column_labels, NORMAL);
+        let band = match self.sets.len() {
+            1 => cell.1,
+            sets => top + sets as u32 * cell.1 + 4 * GAP,
+        };
+        Layout { scale, left, top, image: (width * scale, height * scale), cell, band }
     }
 
     pub(super) fn size(&self) -> (u32, u32) {
-        let Layout { left, top, cell, .. } = self.layout();
-        (left + self.columns as u32 * cell.0 + GAP, top + self.row_count() as u32 * cell.1 + GAP)
+        let Layout { left, top, cell, band, .. } = self.layout();
+        let last = top + self.sets.len() as u32 * cell.1;
+        (left + self.columns as u32 * cell.0 + GAP, (self.bands() as u32 - 1) * band + last + GAP)
     }
 
     pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>, pictures: &mut Vec<Picture>) -> Drawn<DB> {
-        let Layout { scale, left, top, image, cell } = self.layout();
-        let corner = |column: usize, row: usize| (left + GAP + column as u32 * cell.0, top + GAP + row as u32 * cell.1);
-        // The middle of what a cell holds, without the gap that follows it.
-        let middle = |column: usize| f64::from(corner(column, 0).0) + f64::from(cell.0 - GAP) / 2.0;
-        for index in 0..self.count() {
-            let (column, row) = (index % self.columns, index / self.columns);
-            let (x, y) = corner(column, row);
-            let indent = (cell.0 - GAP - image.0) / 2;
-            pictures.push(Picture::new(area, (x + indent, y), scale, &self.image(index)));
-            if let Some(caption) = self.captions.get(index) {
-                let style = text::style(SMALL, HPos::Center, VPos::Top);
-                text::draw(area, caption, &style, (middle(column), f64::from(y + image.1) + 3.0))?;
+        let Layout { scale, left, top, image, cell, band } = self.layout();
+        let x = |index: usize| left + GAP + (index % self.columns) as u32 * cell.0;
+        let y = |set: usize, index: usize| GAP + top + set as u32 * cell.1 + (index / self.columns) as u32 * band;
+        // The middle of a cell, without the gap that follows it.
+        let middle = |index: usize| px(x(index)) + px(cell.0 - GAP) / 2;
+        for set in 0..self.sets.len() {
+            for index in 0..self.count() {
+                let corner = (x(index) + (cell.0 - GAP - image.0) / 2, y(set, index));
+                pictures.push(Picture::new(area, corner, scale, self.image(set, index)));
+                if let Some(caption) = self.captions.get(set * self.count() + index) {
+                    let style = text::style(SMALL, HPos::Center, VPos::Top);
+                    text::draw(area, caption, &style, (middle(index), px(corner.1 + image.1 + 3)))?;
+                }
             }
         }
-        for (column, label) in self.column_labels.iter().enumerate() {
+        for (index, label) in self.column_labels.iter().enumerate() {
             let style = text::style(NORMAL, HPos::Center, VPos::Center);
-            text::draw(area, label, &style, (middle(column), f64::from(top) / 2.0 + 1.0))?;
+            text::draw(area, label, &style, (middle(index), px(y(0, index)) - px(top) / 2 - px(1)))?;
         }
-        for (row, label) in self.row_labels.iter().enumerate() {
-            let y = f64::from(corner(0, row).1) + f64::from(image.1) / 2.0;
-            let style = text::style(NORMAL, HPos::Right, VPos::Center);
-            text::draw(area, label, &style, (f64::from(left) - 6.0, y))?;
+        for band in 0..self.bands() {
+            for (set, label) in self.row_labels.iter().enumerate() {
+                let y = px(y(set, band * self.columns)) + px(image.1) / 2;
+                let style = text::style(NORMAL, HPos::Right, VPos::Center);
+                text::draw(area, label, &style, (px(left) - px(6), y))?;
+            }
         }
         Ok(())
     }
@@ -194,9 +197,85 @@ struct Layout {
     image: (u32, u32),
     /// From one image to the next.
     cell: (u32, u32),
+    /// From one row of a set to its next.
+    band: u32,
 }
 
 /// Between images.
 const GAP: u32 = 3;
 /// How wide a page may become for the sake of the images.
 const WIDEST: u32 = 880;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn images(count: usize) -> Array4<f32> {
+        Array4::zeros((count, 1, 28, 28))
+    }
+
+    #[test]
+    fn labels_and_captions_are_written() {
+        let (a, b) = (images(2), images(2));
+        let grid = ImageGrid::rows([("input", &a), ("b = 2", &b)]).column_labels(["zero", "one"]);
+        let svg = grid.captions(["p", "q", "r", "s"]).figure().unwrap().to_svg().unwrap();
+        for text in ["input", "b = 2", "zero", "one", "p", "q", "r", "s"] {
+            assert_eq!(svg.matches(&format!("\n{text}\n")).count(), 1, "{text} in {svg}");
+        }
+        assert_eq!(svg.matches("<image ").count(), 4);
+    }
+
+    #[test]
+    fn many_images_continue_below() {
+        let (a, b) = (images(16), images(16));
+        let grid = ImageGrid::rows([("original", &a), ("reconstruction", &b)]);
+        assert_eq!((grid.columns, grid.bands()), (8, 2));
+        let svg = grid.figure().unwrap().to_svg().unwrap();
+        assert_eq!((svg.matches("\noriginal\n").count(), svg.matches("<image ").count()), (2, 32));
+    }
+
+    #[test]
+    fn a_page_is_not_too_wide_and_text_has_space() {
+        for count in 1..=28 {
+            let (width, _) = ImageGrid::new(&images(count), count).size();
+            assert!((31..=900).contains(&width), "{count} images: {width}");
+        }
+        let caption = "a caption that is much wider than its image";
+        let narrow = ImageGrid::new(&images(2), 2).size().0;
+        text::register_font().unwrap();
+        let wide = ImageGrid::new(&images(2), 2).captions([caption, caption]).size().0;
+        assert!(f64::from(wide) > 2.0 * text::width(caption, SMALL) && wide > narrow);
+    }
+
+    #[test]
+    fn each_wrong_input_is_named() {
+        let mut nan = images(3);
+        nan[[2, 0, 5, 7]] = f32::NAN;
+        let none: [(&str, &Array4<f32>); 0] = [];
+        for (grid, expected) in [
+            (ImageGrid::new(&images(0), 1), "image grid, images: expected at least 1 image, got none"),
+            (ImageGrid::rows(none), "image grid, rows: expected at least 1, got none"),
+            (
+                ImageGrid::new(&Array4::zeros((2, 3, 28, 28)), 2),
+                "image grid, images: expected shape (n, 1, height, width), got (2, 3, 28, 28)",
+            ),
+            (
+                ImageGrid::new(&images(2), 0),
+                "image grid, columns: expected 1 to 28 images in a row, 28 pixels wide each, got 0",
+            ),
+            (
+                ImageGrid::new(&images(99), 99),
+                "image grid, columns: expected 1 to 28 images in a row, 28 pixels wide each, got 99",
+            ),
+            (ImageGrid::new(&nan, 3), "image grid, images, image 2, row 5, column 7: expected a number, got NaN"),
+            (
+                ImageGrid::rows([("a", &images(3)), ("b", &images(2))]),
+                "image grid, row \"b\": expected shape (3, 1, 28, 28), as in the first row, got (2, 1, 28, 28)",
+            ),
+            (ImageGrid::new(&images(3), 3).captions(["a"]), "image grid, captions: expected 3, got 1"),
+            (ImageGrid::new(&images(6), 3).column_labels(["a"]), "image grid, column labels: expected 3, got 1"),
+        ] {
+            assert_eq!(grid.figure().unwrap_err().to_string(), expected);
+        }
+    }
+}

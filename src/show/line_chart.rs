@@ -6,7 +6,7 @@ use plotters::prelude::*;
 use super::axis::{Axis, LARGEST};
 use super::figure::{Area, Drawn, Figure, px};
 use super::frame::{Entry, Frame, Mark, draw_line};
-use super::palette::{INK, PALETTE};
+use super::palette::{self, INK, PALETTE};
 use super::text::{self, HPos, SMALL, VPos};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -79,41 +79,39 @@ impl LineChart {
         if !(1..=PALETTE.len()).contains(&self.lines.len()) {
             return Err(wrong("line chart", "1 to 10 lines", self.lines.len()));
         }
-        let longest = self.lines.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
         if let Some(x_values) = &self.x_values {
-            if x_values.len() != longest {
-                return Err(wrong(
-                    "line chart, x_values",
-                    format!("{longest} values, as the longest line has"),
-                    x_values.len(),
-                ));
+            if x_values.len() != self.longest() {
+                let expected = format!("{} values, as the longest line has", self.longest());
+                return Err(wrong("line chart, x_values", expected, x_values.len()));
             }
-            for (index, x) in x_values.iter().enumerate().filter(|(_, x)| !x.is_finite() || x.abs() > LARGEST) {
-                return Err(wrong(format!("line chart, x_values[{index}]"), "a finite number", x));
+            if let Some(index) = x_values.iter().position(|x| !x.is_finite() || x.abs() > LARGEST) {
+                return Err(wrong(format!("line chart, x_values[{index}]"), "a finite number", x_values[index]));
             }
         }
-        for (name, values) in &self.lines {
-            if !values.iter().any(|value| value.is_finite()) {
-                let got = if values.is_empty() { "none" } else { "only NaN or infinite ones" };
-                return Err(wrong(format!("line {name:?}"), "at least 1 value", got));
-            }
-            for (index, value) in values.iter().enumerate().filter(|(_, value)| value.is_finite()) {
-                if self.logarithmic && *value <= 0.0 {
-                    let hint = "Leave out logarithmic(), or the values that are zero";
-                    return Err(
-                        wrong(format!("line {name:?}, value {}", index + 1), "a number above 0", value).hint(hint)
-                    );
-                }
-                if value.abs() > LARGEST {
-                    return Err(wrong(format!("line {name:?}, value {}", index + 1), "a number up to 1e100", value));
-                }
-            }
-        }
+        self.lines.iter().try_for_each(|(name, values)| self.check_line(name, values))?;
         let (low, high) = self.x_range();
         match self.marks.iter().find(|(x, _)| !(low..=high).contains(x)) {
             Some((x, text)) => Err(wrong(format!("mark {text:?}"), format!("an x from {low} to {high}"), x)),
             None => Ok(self.into()),
         }
+    }
+
+    fn check_line(&self, name: &str, values: &[f64]) -> Result<()> {
+        if !values.iter().any(|value| value.is_finite()) {
+            let got = if values.is_empty() { "none" } else { "only NaN or infinite ones" };
+            return Err(wrong(format!("line {name:?}"), "at least 1 value", got));
+        }
+        for (index, value) in values.iter().enumerate().filter(|(_, value)| value.is_finite()) {
+            let place = format!("line {name:?}, value {}", index + 1);
+            if self.logarithmic && *value <= 0.0 {
+                let hint = "Leave out logarithmic(), or the values that are not above 0";
+                return Err(wrong(place, "a number above 0", value).hint(hint));
+            }
+            if value.abs() > LARGEST {
+                return Err(wrong(place, "a number up to 1e100", format!("{value:e}")));
+            }
+        }
+        Ok(())
     }
 
     fn x(&self, index: usize) -> f64 {
@@ -125,9 +123,12 @@ impl LineChart {
         if self.logarithmic { value.log10() } else { value }
     }
 
+    fn longest(&self) -> usize {
+        self.lines.iter().map(|(_, values)| values.len()).max().unwrap_or(0)
+    }
+
     fn x_range(&self) -> (f64, f64) {
-        let longest = self.lines.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
-        range((0..longest).map(|index| self.x(index)))
+        range((0..self.longest()).map(|index| self.x(index)))
     }
 
     pub(super) fn point_count(&self) -> usize {
@@ -140,7 +141,10 @@ impl LineChart {
         let entry = |(series, (name, _)): (usize, &(String, _))| Entry { text: name.clone(), mark: Mark::Line(series) };
         Frame {
             plot: (500, 320),
-            x: Axis::linear(self.x_range(), 0.02, 8),
+            x: match self.x_values {
+                Some(_) => Axis::linear(self.x_range(), 0.02, 8),
+                None => Axis::counting(self.longest(), 8),
+            },
             y: axis(values, 0.06, 6),
             x_name: &self.x_name,
             y_name: &self.y_name,
@@ -154,42 +158,28 @@ impl LineChart {
 
     pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
         let frame = self.frame();
-        let chart = frame.draw(area)?;
-        let plot = chart.plotting_area();
-        let (left, top) = plot.get_base_pixel();
-        let local = |x, y| {
-            let (x, y) = plot.map_coordinate(&(x, y));
-            (x - left, y - top)
-        };
-        let pixels = plot.strip_coord_spec();
+        let plot = frame.draw(area)?;
         for (x, text) in &self.marks {
-            let (foot, head) = (local(*x, frame.y.low), local(*x, frame.y.high));
-            area_line(&pixels, foot, head)?;
-            // To the side with more space.
-            let right = foot.0 < px(f64::from(frame.plot.0)) / 2;
-            let style = text::style(SMALL, if right { HPos::Left } else { HPos::Right }, VPos::Top);
-            let shift = if right { 5.0 } else { -5.0 };
-            text::draw(&pixels, text, &style, (f64::from(head.0) / f64::from(px(1.0)) + shift, 4.0))?;
+            let (x, _) = plot.place(*x, frame.y.low);
+            let style = INK.mix(0.6).stroke_width(px(1) as u32);
+            plot.area.draw(&DashedPathElement::new(vec![(x, 0), (x, plot.height)], px(3), px(3), style))?;
+            // The text goes to the side with more space.
+            let (anchor, x) = if x < plot.width / 2 { (HPos::Left, x + px(5)) } else { (HPos::Right, x - px(5)) };
+            text::draw(&plot.area, text, &text::style(SMALL, anchor, VPos::Top), (x, px(4)))?;
         }
         for (series, (_, values)) in self.lines.iter().enumerate() {
             let points: Vec<_> = values.iter().enumerate().map(|(i, &value)| (self.x(i), self.y(value))).collect();
             for piece in points.split(|(_, y)| !y.is_finite()) {
-                match piece {
+                let places: Vec<_> = piece.iter().map(|&(x, y)| plot.place(x, y)).collect();
+                match places[..] {
                     [] => {}
-                    [(x, y)] => {
-                        let color = super::palette::color(series);
-                        pixels.draw(&Circle::new(local(*x, *y), px(3.0), color.filled()))?;
-                    }
-                    _ => draw_line(&pixels, piece.iter().map(|&(x, y)| local(x, y)).collect(), series)?,
+                    [alone] => plot.area.draw(&Circle::new(alone, px(3), palette::color(series).filled()))?,
+                    _ => draw_line(&plot.area, places, series)?,
                 }
             }
         }
         Ok(())
     }
-}
-
-fn area_line<DB: DrawingBackend>(area: &Area<DB>, from: (i32, i32), to: (i32, i32)) -> Drawn<DB> {
-    area.draw(&DashedPathElement::new(vec![from, to], px(3.0), px(3.0), INK.mix(0.6).stroke_width(px(1.0) as u32)))
 }
 
 pub(super) fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
@@ -198,4 +188,72 @@ pub(super) fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
 
 fn wrong(place: impl Into<String>, expected: impl std::fmt::Display, got: impl std::fmt::Display) -> Error {
     Error::expected(ErrorKind::Argument, place, expected, got)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(chart: LineChart) -> String {
+        chart.figure().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn each_wrong_input_is_named() {
+        let chart = || LineChart::new("epoch", "MSE");
+        let one = || chart().line("training", &[3.0, 2.0]);
+        for (message, expected) in [
+            (message(chart()), "line chart: expected 1 to 10 lines, got 0"),
+            (message(chart().line("training", &[])), "line \"training\": expected at least 1 value, got none"),
+            (
+                message(one().line("validation", &[f64::NAN, f64::INFINITY])),
+                "line \"validation\": expected at least 1 value, got only NaN or infinite ones",
+            ),
+            (
+                message(chart().line("training", &[1.0, 0.0]).logarithmic()),
+                "line \"training\", value 2: expected a number above 0, got 0. Leave out logarithmic(), or the values \
+                 that are not above 0",
+            ),
+            (
+                message(chart().line("a", &[1.0, 1e200])),
+                "line \"a\", value 2: expected a number up to 1e100, got 1e200",
+            ),
+            (message(one().mark(3.0, "best")), "mark \"best\": expected an x from 1 to 2, got 3"),
+            (message(one().mark(f64::NAN, "best")), "mark \"best\": expected an x from 1 to 2, got NaN"),
+            (
+                message(one().x_values(&[1.0])),
+                "line chart, x_values: expected 2 values, as the longest line has, got 1",
+            ),
+            (message(one().x_values(&[1.0, f64::NAN])), "line chart, x_values[1]: expected a finite number, got NaN"),
+        ] {
+            assert!(message.starts_with(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_line_has_a_gap_where_there_is_no_number() {
+        let figure = LineChart::new("x", "y").line("a", &[1.0, 2.0, f64::NAN, 3.0, 2.0, f64::INFINITY, 1.0]).figure();
+        let svg = figure.unwrap().to_svg().unwrap();
+        // Two pieces of two points in the line's colour, and a dot for the point that stands alone.
+        let pieces = svg.lines().filter(|line| line.starts_with("<polyline") && line.contains("#3F90DA")).count();
+        assert_eq!((pieces, svg.matches("<circle").count()), (2 + 1, 1), "and the legend's line");
+    }
+
+    #[test]
+    fn flat_lines_and_single_points_are_drawn() {
+        for values in [&[0.0][..], &[0.5; 20], &[1e-300], &[1e99, 1e99], &[1.0, 1.0 + f64::EPSILON]] {
+            for x_values in [None, Some(vec![7.0; values.len()])] {
+                for logarithmic in [false, true] {
+                    if logarithmic && values[0] == 0.0 {
+                        continue;
+                    }
+                    let mut chart = LineChart::new("x", "y").line("a", values);
+                    chart.x_values = x_values.clone();
+                    chart.logarithmic = logarithmic;
+                    let figure = chart.figure().unwrap();
+                    assert!(figure.to_svg().is_ok() && figure.to_png().is_ok(), "{values:?}");
+                }
+            }
+        }
+    }
 }

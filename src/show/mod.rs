@@ -1,6 +1,7 @@
 //! Figures: charts, image grids and scatters, as SVG or PNG.
 
 mod axis;
+mod bitmap;
 mod figure;
 mod frame;
 mod image_grid;

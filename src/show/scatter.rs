@@ -5,7 +5,7 @@ use plotters::prelude::*;
 
 use super::axis::Axis;
 use super::figure::{Area, Drawn, Figure, px};
-use super::frame::{Entry, Frame, Mark, draw_cross};
+use super::frame::{Entry, Frame, Mark, Plot, draw_cross};
 use super::line_chart::range;
 use super::palette::{self, INK, PALETTE};
 use super::text::{self, HPos, LINE, NORMAL, VPos};
@@ -137,7 +137,7 @@ impl Scatter {
             .map(|class| Entry { text: name(class), mark: Mark::Dot(palette::color(class)) })
             .collect();
         if let Some(Crosses { cross, dot, .. }) = &self.crosses {
-            legend.push(Entry { text: String::new(), mark: Mark::Heading });
+            legend.push(Entry { text: String::new(), mark: Mark::Space });
             legend.push(Entry { text: cross.clone(), mark: Mark::Cross });
             legend.push(Entry { text: dot.clone(), mark: Mark::Dot(INK) });
         }
@@ -150,48 +150,91 @@ impl Scatter {
 
     pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
         let frame = self.frame();
-        let chart = frame.draw(area)?;
-        let plot = chart.plotting_area();
-        let (left, top) = plot.get_base_pixel();
-        let local = |x: f32, y: f32| {
-            let (x, y) = plot.map_coordinate(&(f64::from(x), f64::from(y)));
-            (x - left, y - top)
-        };
-        let pixels = plot.strip_coord_spec();
+        let plot = frame.draw(area)?;
+        let place = |[x, y]: [f32; 2]| plot.place(f64::from(x), f64::from(y));
         let (radius, opacity) = match self.point_count() {
-            0..=200 => (px(4.0), 0.9),
-            201..=1_000 => (px(3.0), 0.8),
+            0..=200 => (px(4), 0.9),
+            201..=1_000 => (px(3), 0.8),
             1_001..=4_000 => (px(2.5), 0.7),
-            _ => (px(2.0), 0.6),
+            _ => (px(2), 0.6),
         };
         // Sets of images are often sorted by class, and the last class must not cover the others.
         let mut order: Vec<usize> = (0..self.point_count()).collect();
         order.sort_by_key(|&index| (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         for index in order {
-            let center = local(self.points[[index, 0]], self.points[[index, 1]]);
+            let center = place([self.points[[index, 0]], self.points[[index, 1]]]);
             let color = palette::color(self.labels[index]).mix(opacity);
             if self.crosses.as_ref().is_some_and(|crosses| crosses.chosen[index]) {
-                draw_cross(&pixels, center, radius + 1, color)?;
+                draw_cross(&plot.area, center, radius + 1, color)?;
             } else {
-                pixels.draw(&Circle::new(center, radius, color.filled()))?;
+                plot.area.draw(&Circle::new(center, radius, color.filled()))?;
             }
         }
-        for ([x, y], text) in &self.notes {
-            draw_note(&pixels, local(*x, *y), text, frame.plot)?;
-        }
-        Ok(())
+        self.notes.iter().try_for_each(|(at, text)| draw_note(&plot, place(*at), text))
     }
 }
 
 /// A white marker with a black edge, and its text on white beside it, to the side where there is space.
-fn draw_note<DB: DrawingBackend>(area: &Area<DB>, (x, y): (i32, i32), text: &str, plot: (u32, u32)) -> Drawn<DB> {
-    area.draw(&Circle::new((x, y), px(6.0), INK.filled()))?;
-    area.draw(&Circle::new((x, y), px(4.0), WHITE.filled()))?;
+fn draw_note<DB: DrawingBackend>(plot: &Plot<DB>, (x, y): (i32, i32), text: &str) -> Drawn<DB> {
+    plot.area.draw(&Circle::new((x, y), px(6), INK.filled()))?;
+    plot.area.draw(&Circle::new((x, y), px(4), WHITE.filled()))?;
     let (width, height) = (px(text::width(text, NORMAL) + 6.0), px(NORMAL * LINE));
-    let left = if x + px(9.0) + width < px(f64::from(plot.0)) { x + px(9.0) } else { x - px(9.0) - width };
-    let top = (y - height / 2).clamp(0, (px(f64::from(plot.1)) - height).max(0));
-    area.draw(&Rectangle::new([(left, top), (left + width, top + height)], WHITE.mix(0.85).filled()))?;
-    let unit = f64::from(px(1.0));
+    let left = if x + px(9) + width < plot.width { x + px(9) } else { x - px(9) - width };
+    let top = (y - height / 2).clamp(0, plot.height - height);
+    let behind = [(left, top), (left + width, top + height)];
+    plot.area.draw(&Rectangle::new(behind, WHITE.mix(0.85).filled()))?;
     let style = text::style(NORMAL, HPos::Left, VPos::Center);
-    text::draw(area, text, &style, (f64::from(left) / unit + 3.0, f64::from(top + height / 2) / unit))
+    text::draw(&plot.area, text, &style, (left + px(3), top + height / 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    fn scatter() -> Scatter {
+        Scatter::new(&array![[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]], &array![0, 1, 1])
+    }
+
+    #[test]
+    fn the_legend_names_what_is_there() {
+        let names = ["zero", "one", "absent"];
+        let figure = scatter().names(names).crosses(&[true, false, false], "recognised", "not recognised");
+        let svg = figure.annotate([1.0, 1.0], "A").figure().unwrap().to_svg().unwrap();
+        for text in ["zero", "one", "recognised", "not recognised", "A", "latent 1", "latent 2"] {
+            assert!(svg.contains(&format!("\n{text}\n")), "{text} in {svg}");
+        }
+        assert!(!svg.contains("absent"));
+        // Two points as dots, three dots in the legend, and a marker of two circles.
+        assert_eq!(svg.matches("<circle").count(), 2 + 3 + 2);
+    }
+
+    #[test]
+    fn each_wrong_input_is_named() {
+        let nan = Scatter::new(&array![[0.0, 1.0], [f32::NAN, 1.0]], &array![0, 0]);
+        for (scatter, expected) in [
+            (Scatter::new(&Array2::zeros((0, 2)), &array![]), "scatter, points: expected at least 1, got none"),
+            (
+                Scatter::new(&Array2::zeros((3, 32)), &array![0, 0, 0]),
+                "scatter, points: expected shape (n, 2), got (3, 32)",
+            ),
+            (
+                Scatter::new(&Array2::zeros((3, 2)), &array![0]),
+                "scatter, labels: expected 3, one for each point, got 1",
+            ),
+            (nan, "scatter, point 1: expected finite numbers, got (NaN, 1)"),
+            (scatter().names(["zero"]), "scatter, label 1: expected a class below 1, got 1"),
+            (Scatter::new(&Array2::zeros((1, 2)), &array![10]), "scatter, label 0: expected a class below 10, got 10"),
+            (scatter().names(["name"; 11]), "scatter, names: expected at most 10, got 11"),
+            (scatter().crosses(&[true], "a", "b"), "scatter, crosses: expected 3 values, one for each point, got 1"),
+            (
+                scatter().annotate([0.0, f32::INFINITY], "A"),
+                "scatter, annotation \"A\": expected finite numbers, got (0, inf)",
+            ),
+        ] {
+            let error = scatter.figure().unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
 }

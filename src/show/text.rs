@@ -13,6 +13,12 @@ use crate::error::{Error, ErrorKind, Result};
 /// DejaVu Sans for PNG; an SVG is drawn with the first of these that the reader's machine has. They are about equally wide.
 const FAMILY: &str = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif";
 
+/// The file of DejaVu Sans.
+pub(super) const FONT: &[u8] = include_bytes!("fonts/DejaVuSans-subset.ttf");
+
+/// What plotters calls a font's size is the height of a line, this many times what others call its size.
+pub(super) const PLOTTERS_SIZE: f64 = 1.24;
+
 /// Sizes in pixels.
 pub(super) const SMALL: f64 = 12.0;
 pub(super) const NORMAL: f64 = 13.0;
@@ -23,8 +29,7 @@ pub(super) const LINE: f64 = 1.4;
 /// Makes the font known to plotters, once.
 pub(super) fn register_font() -> Result<()> {
     static REGISTERED: OnceLock<bool> = OnceLock::new();
-    let font = include_bytes!("fonts/DejaVuSans-subset.ttf");
-    match REGISTERED.get_or_init(|| plotters::style::register_font(FAMILY, FontStyle::Normal, font).is_ok()) {
+    match REGISTERED.get_or_init(|| plotters::style::register_font(FAMILY, FontStyle::Normal, FONT).is_ok()) {
         true => Ok(()),
         false => Err(Error::new(ErrorKind::Figure, "font", "the font of the figures cannot be read")),
     }
@@ -32,14 +37,15 @@ pub(super) fn register_font() -> Result<()> {
 
 /// Text of a size in pixels, with the anchor's place in it.
 pub(super) fn style(size: f64, horizontal: HPos, vertical: VPos) -> TextStyle<'static> {
-    // plotters counts the height of a line, 1.24 of what is called the size elsewhere.
-    TextStyle::from((FAMILY, px(size) as f64 * 1.24).into_font()).color(&INK).pos(Pos::new(horizontal, vertical))
+    TextStyle::from((FAMILY, px(size) as f64 * PLOTTERS_SIZE).into_font())
+        .color(&INK)
+        .pos(Pos::new(horizontal, vertical))
 }
 
 /// The width of a text in pixels.
 pub(super) fn width(text: &str, size: f64) -> f64 {
-    let font = (FAMILY, px(size) as f64 * 1.24).into_font();
-    font.box_size(&clean(text)).map_or(0.0, |(width, _)| f64::from(width) / px(1.0) as f64)
+    let font = (FAMILY, px(size) as f64 * PLOTTERS_SIZE).into_font();
+    font.box_size(&clean(text)).map_or(0.0, |(width, _)| f64::from(width) / f64::from(px(1)))
 }
 
 /// The width of the widest of some texts.
@@ -47,13 +53,14 @@ pub(super) fn widest<'a>(texts: impl IntoIterator<Item = &'a String>, size: f64)
     texts.into_iter().map(|text| width(text, size)).fold(0.0, f64::max)
 }
 
+/// Draws text at a place in the canvas' units.
 pub(super) fn draw<DB: DrawingBackend>(
     area: &Area<DB>,
     text: &str,
     style: &TextStyle<'_>,
-    (x, y): (f64, f64),
+    place: (i32, i32),
 ) -> Drawn<DB> {
-    area.draw_text(&clean(text), style, (px(x), px(y)))
+    area.draw_text(&clean(text), style, place)
 }
 
 /// Without line ends and other control characters, which a text in SVG must not have.
