@@ -37,21 +37,19 @@ impl<'a> Sketch<'a> {
     fn new(dice: &'a mut Dice) -> Self {
         let turn = dice.about(0.03);
         let slant = dice.about(0.03);
-        let size = dice.between(0.93, 1.04);
-        let scale = [size * dice.between(0.9, 1.16), size];
-        let shift = [dice.about(0.5), dice.about(0.5)];
-        let warp = Warp::new(dice, turn, slant, scale, shift, 0.45);
-        let folds = Field::new(dice, 0.09);
-        let grain = dice.between(0.02, 0.09);
+        let size = dice.between(0.96, 1.05);
+        let scale = [size * dice.between(0.9, 1.05), size];
+        let shift = [dice.about(0.35), dice.about(0.5)];
+        let warp = Warp::new(dice, turn, slant, scale, shift, 0.75);
+        let grain = dice.between(0.01, 0.06);
+        let folds = Field::new(dice, 0.12);
+        let across: [f32; SIDE] = std::array::from_fn(|x| folds.at([x as f32, 14.0])[0]);
+        let down: [f32; SIDE] = std::array::from_fn(|y| folds.at([14.0, y as f32])[1]);
         let mut light = [1.0; PIXELS];
-        // Folds are smooth: one value serves four pixels of a row.
-        for (i, four) in light.chunks_exact_mut(4).enumerate() {
-            let [fold, _] = folds.at([(i * 4 % SIDE) as f32 + 2.0, (i * 4 / SIDE) as f32 + 0.5]);
-            for light in four {
-                *light += fold + dice.between(-grain, grain);
-            }
+        for (i, light) in light.iter_mut().enumerate() {
+            *light += across[i % SIDE] + down[i / SIDE] + dice.between(-grain, grain);
         }
-        let cloth = if dice.chance(0.25) { dice.between(0.22, 0.5) } else { dice.between(0.55, 1.05) };
+        let cloth = if dice.chance(0.22) { dice.between(0.22, 0.5) } else { dice.between(0.62, 1.0) };
         Self { dice, image: [0.0; PIXELS], warp, light, cloth }
     }
 
@@ -181,7 +179,7 @@ fn top(sketch: &mut Sketch, measures: &Top, neck_depth: f32) -> Mask {
 }
 
 fn t_shirt(sketch: &mut Sketch) {
-    let chest = sketch.dice.between(5.8, 7.2);
+    let chest = sketch.dice.between(6.2, 7.8);
     let shoulder = chest + sketch.dice.between(0.3, 1.2);
     let measures = Top {
         neck: sketch.dice.between(2.4, 3.8),
@@ -189,7 +187,7 @@ fn t_shirt(sketch: &mut Sketch) {
         chest,
         hem: chest + sketch.dice.between(-0.7, 0.8),
         bottom: sketch.dice.between(24.0, 27.0),
-        cuff: [shoulder + sketch.dice.between(2.4, 4.2), sketch.dice.between(8.5, 11.0)],
+        cuff: [shoulder + sketch.dice.between(2.4, 3.8), sketch.dice.between(8.5, 11.5)],
         cuff_width: sketch.dice.between(2.4, 3.4),
     };
     let neck_depth = sketch.dice.between(0.8, 4.0);
@@ -209,7 +207,7 @@ fn t_shirt(sketch: &mut Sketch) {
 }
 
 fn pullover(sketch: &mut Sketch) {
-    let chest = sketch.dice.between(5.8, 7.2);
+    let chest = sketch.dice.between(6.2, 8.0);
     let shoulder = chest + sketch.dice.between(0.2, 1.0);
     let measures = Top {
         neck: sketch.dice.between(2.2, 3.2),
@@ -217,13 +215,18 @@ fn pullover(sketch: &mut Sketch) {
         chest,
         hem: chest + sketch.dice.between(-0.8, 0.4),
         bottom: sketch.dice.between(24.0, 26.0),
-        cuff: [shoulder + sketch.dice.between(2.2, 4.4), sketch.dice.between(21.5, 25.0)],
+        cuff: [shoulder + sketch.dice.between(2.8, 4.2), sketch.dice.between(21.5, 25.0)],
         cuff_width: sketch.dice.between(2.4, 3.2),
     };
     let all = top(sketch, &measures, 0.9);
     let Top { neck, hem, bottom, cuff, cuff_width, .. } = measures;
     // Ribbing at neck, hem and cuffs
-    let ribbing = sketch.accent(0.4);
+    let ribbing = sketch.accent(0.5);
+    if sketch.dice.chance(0.25) {
+        // A polo neck
+        let polo = [[neck * 0.85, 0.8], [neck, 3.0], [0.0, 4.2]];
+        sketch.fill(polygon(&both_sides(&polo)), sketch.cloth * 0.85);
+    }
     let collar = [[-neck - 0.6, 2.4], [-neck * 0.5, 4.1], [0.0, 4.5], [neck * 0.5, 4.1], [neck + 0.6, 2.4]];
     sketch.lines(&all, &[&collar.map(|p| on_side(1.0, p))], 0.55, ribbing);
     let band = [[-hem, bottom - 1.8], [0.0, bottom - 1.8], [hem, bottom - 1.8]];
@@ -233,11 +236,11 @@ fn pullover(sketch: &mut Sketch) {
 }
 
 fn shirt(sketch: &mut Sketch) {
-    let chest = sketch.dice.between(5.6, 7.0);
+    let chest = sketch.dice.between(6.2, 7.8);
     let shoulder = chest + sketch.dice.between(0.3, 1.0);
     let long = sketch.dice.chance(0.65);
     let cuff = if long {
-        [shoulder + sketch.dice.between(2.0, 4.4), sketch.dice.between(20.0, 24.5)]
+        [shoulder + sketch.dice.between(2.6, 4.2), sketch.dice.between(20.0, 24.5)]
     } else {
         [shoulder + sketch.dice.between(2.4, 3.8), sketch.dice.between(9.5, 12.0)]
     };
@@ -274,7 +277,7 @@ fn shirt(sketch: &mut Sketch) {
 }
 
 fn coat(sketch: &mut Sketch) {
-    let chest = sketch.dice.between(5.8, 7.0);
+    let chest = sketch.dice.between(6.2, 7.6);
     let shoulder = chest + sketch.dice.between(0.3, 1.0);
     let measures = Top {
         neck: sketch.dice.between(2.2, 3.0),
@@ -282,7 +285,7 @@ fn coat(sketch: &mut Sketch) {
         chest,
         hem: chest + sketch.dice.between(0.0, 1.8),
         bottom: sketch.dice.between(26.4, 27.6),
-        cuff: [shoulder + sketch.dice.between(2.0, 3.6), sketch.dice.between(20.0, 23.0)],
+        cuff: [shoulder + sketch.dice.between(2.6, 3.8), sketch.dice.between(20.0, 23.0)],
         cuff_width: sketch.dice.between(2.4, 3.2),
     };
     let all = top(sketch, &measures, 1.0);
@@ -314,20 +317,24 @@ fn coat(sketch: &mut Sketch) {
 
 fn dress(sketch: &mut Sketch) {
     let cloth = sketch.cloth;
-    let bust = sketch.dice.between(3.4, 4.6);
+    let bust = sketch.dice.between(3.6, 5.0);
     let waist = bust - sketch.dice.between(0.6, 1.3);
     let waist_y = sketch.dice.between(11.0, 14.0);
-    let hem = waist + sketch.dice.between(1.8, 5.5);
+    let hem = waist + sketch.dice.between(1.2, 6.0);
     let bottom = sketch.dice.between(26.0, 27.5);
     let neck = sketch.dice.between(1.6, 2.4);
     let shoulder = neck + sketch.dice.between(1.0, 1.8);
     let hip = [waist + (hem - waist) * sketch.dice.between(0.35, 0.6), 18.5];
     let mut all = Mask::empty();
-    if sketch.dice.chance(0.3) {
-        let sleeve =
-            [[shoulder - 1.0, 1.6], [shoulder + 0.5, 2.0], [bust + 2.4, 8.0], [bust + 0.5, 8.6], [bust - 1.0, 6.0]];
+    let wrist = match sketch.dice.between(0.0, 5.0) as usize {
+        0 => Some([bust + 3.6, sketch.dice.between(15.0, 18.0)]),
+        1 => Some([bust + 2.6, sketch.dice.between(6.5, 8.5)]),
+        _ => None,
+    };
+    if let Some([x, y]) = wrist {
+        let sleeve = [[shoulder - 1.0, 1.6], [shoulder + 0.5, 2.0], [x, y], [x - 2.0, y + 0.6], [bust - 1.0, 6.0]];
         for side in [-1.0, 1.0] {
-            all = all.join(&sketch.fill(polygon(&sleeve.map(|p| on_side(side, p))), cloth * 0.9));
+            all = all.join(&sketch.fill(polygon(&sleeve.map(|p| on_side(side, p))), cloth * 0.85));
         }
     }
     let outline =
@@ -358,7 +365,7 @@ fn trouser(sketch: &mut Sketch) {
     let bottom = sketch.dice.between(25.5, 27.5);
     let crotch = sketch.dice.between(8.5, 11.0);
     let knee = 17.5;
-    let inside = ankle - leg;
+    let inside = (ankle - leg).max(0.8);
     let outline = [
         [waist, 0.8],
         [hip, 7.0],
@@ -384,53 +391,66 @@ fn trouser(sketch: &mut Sketch) {
 }
 
 fn sandal(sketch: &mut Sketch) {
-    let heel = if sketch.dice.chance(0.45) { sketch.dice.between(4.0, 8.0) } else { sketch.dice.between(0.3, 1.5) };
-    let ground = 21.0 + heel * 0.35;
-    let thick = sketch.dice.between(1.0, 2.2);
-    let back = ground - thick - heel;
-    let sole_grey = sketch.accent(0.35);
-    // The heel under the sole, then the sole
-    let width = if heel > 3.0 { sketch.dice.between(0.8, 2.6) } else { 4.0 };
-    sketch.fill(
-        polygon(&[[25.4, back], [25.2, ground], [25.2 - width, ground], [24.6 - 1.6 * width, back + 0.5]]),
-        sole_grey,
-    );
+    let high = sketch.dice.chance(0.5);
+    let heel = if high { sketch.dice.between(4.0, 8.0) } else { sketch.dice.between(0.2, 1.6) };
+    let ground = 20.5 + heel * 0.5;
+    let thick = sketch.dice.between(1.3, 2.6);
+    let (front, back) = (ground - thick, ground - thick - heel);
+    let rubber = sketch.accent(0.4);
+    // Heel, sole, and the bed of the foot as a lighter line
+    let width = if sketch.dice.chance(0.4) { sketch.dice.between(5.0, 11.0) } else { sketch.dice.between(1.2, 3.0) };
+    sketch.fill(polygon(&[[25.6, back], [25.2, ground], [25.2 - width, ground], [24.0 - width, back + 0.8]]), rubber);
     let sole = [
-        [1.6, ground - thick],
-        [8.0, ground - thick + 0.3],
-        [16.0, ground - thick - heel * 0.55],
-        [21.0, back],
-        [25.6, back],
-        [25.6, back + thick],
-        [20.0, back + thick + 0.3],
-        [14.0, ground - heel * 0.25],
+        [1.4, front + 0.2],
+        [8.0, front],
+        [15.0, front - heel * 0.5],
+        [20.5, back],
+        [25.8, back - 0.3],
+        [25.8, back + thick],
+        [20.0, back + thick],
+        [14.0, ground - heel * 0.35],
         [8.0, ground],
         [2.2, ground],
     ];
-    sketch.fill(polygon(&sole), sole_grey);
-    // Straps over the foot, with gaps between them
+    sketch.fill(polygon(&sole), rubber);
     let cloth = sketch.cloth;
-    let radius = sketch.dice.between(0.45, 1.0);
-    let top = ground - thick - sketch.dice.between(4.0, 6.0);
-    let toe = [[3.6, ground - thick], [5.6, top + 0.8], [9.0, top - 0.2], [12.0, ground - thick - heel * 0.3]];
-    sketch.straps(&[&toe], radius, cloth);
-    let middle = top - heel * 0.25 - 1.0;
+    sketch.straps(
+        &[&[[1.8, front], [8.0, front - 0.1], [15.0, front - heel * 0.5], [20.5, back], [25.6, back - 0.3]]],
+        0.2,
+        cloth,
+    );
+    // Bands over the toes and the instep, with gaps between them
+    let band = sketch.dice.between(0.7, 1.4);
+    let top = front - sketch.dice.between(3.2, 4.6);
+    sketch.straps(
+        &[&[[4.6, front - 0.4], [6.4, top + 0.4], [9.0, top], [10.6, front - 0.6 - heel * 0.2]]],
+        band,
+        cloth,
+    );
+    let instep = top - 1.6 - heel * 0.35;
     match sketch.dice.between(0.0, 3.0) as usize {
         0 => sketch.straps(
-            &[&[[7.6, ground - thick], [10.0, top + 1.0], [14.5, middle], [17.0, back - 0.5]]],
-            radius,
+            &[&[[9.4, front - 0.8], [11.5, instep + 1.0], [14.6, instep], [16.6, back + 0.3]]],
+            band,
             cloth,
         ),
-        1 => sketch.straps(&[&[[6.0, top + 1.0], [12.0, middle + 1.0], [18.0, back - 4.5]]], radius, cloth),
+        1 => sketch.straps(&[&[[7.0, top + 0.2], [11.5, instep + 0.8], [16.0, back - 4.2]]], band * 0.8, cloth),
         _ => {}
     }
-    // Round the heel
-    let ankle = back - sketch.dice.between(4.5, 7.5);
-    let loop_front = sketch.dice.between(15.0, 18.0);
+    // Round the ankle, held by a strap from the toes or from the sole
+    let ankle = back - sketch.dice.between(5.0, 7.5);
+    let shin = sketch.dice.between(15.0, 17.5);
+    let radius = sketch.dice.between(0.45, 0.8);
     let counter = [[25.2, back], [25.0, back - 2.5], [24.4, ankle]];
-    let strap = [[24.4, ankle + 0.4], [20.0, ankle - 0.6], [loop_front, ankle + 0.8]];
-    let down = [[loop_front, ankle + 0.8], [loop_front - 0.4, back - 2.0], [loop_front + 1.2, back]];
-    sketch.straps(&[&counter, &strap, &down], radius, cloth);
+    sketch.straps(&[&counter], radius + 0.3, cloth);
+    let hold = if sketch.dice.chance(0.5) {
+        let strap = [[24.4, ankle], [20.0, ankle + 1.0], [shin, ankle + 0.4]];
+        sketch.straps(&[&strap], radius, cloth);
+        [[shin, ankle + 0.4], [(shin + 8.0) / 2.0, (ankle + top) / 2.0 + 0.6], [8.0, top]]
+    } else {
+        [[24.4, ankle], [19.0, back - 3.4], [13.5, front - 0.5 - heel * 0.45]]
+    };
+    sketch.straps(&[&hold], radius, cloth);
 }
 
 fn sneaker(sketch: &mut Sketch) {
