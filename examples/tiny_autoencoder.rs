@@ -1,15 +1,19 @@
-//! Report S4 in full: both tiny autoencoders, 800 epochs, three seeds. `cargo run --release --example tiny_autoencoder [EPOCHS]`
+//! Report S4 in full: both tiny autoencoders, 800 epochs, three seeds.
+//!
+//! `cargo run --release --example tiny_autoencoder [EPOCHS [SEED…]]`
 
 use latentlab::{Autoencoder, Dataset, Loss, Result, TrainConfig, evaluate, reconstruct, train_ae};
 
 fn main() -> Result<()> {
-    let epochs = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(800);
+    let mut numbers = std::env::args().skip(1).filter_map(|text| text.parse().ok());
+    let epochs = numbers.next().unwrap_or(800) as usize;
+    let seeds = Some(numbers.collect::<Vec<u64>>()).filter(|seeds| !seeds.is_empty()).unwrap_or(vec![0, 1, 2]);
     let digits = Dataset::digits()?;
     println!("{digits}");
     let (train, rest) = digits.shuffled(0).split(50_000, 20_000)?;
     let (validation, test) = rest.split(10_000, 10_000)?;
     for latent_dim in [2, 4] {
-        for seed in 0..3 {
+        for &seed in &seeds {
             let mut autoencoder = Autoencoder::tiny(latent_dim)?.seed(seed);
             let config = TrainConfig::new().epochs(epochs).batch_size(8192).seed(seed).validation(&validation);
             let history = train_ae(&mut autoencoder, &train, &config.progress_every(200))?;
