@@ -1,2 +1,54 @@
 //! The command-line tool: `cargo latentlab …`.
-fn main() {}
+
+mod build;
+mod execute;
+mod kernel;
+mod lab;
+mod project;
+mod run;
+mod setup;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Autoencoders in Rust, cell by cell in Jupyter.
+#[derive(Parser)]
+#[command(name = "latentlab", bin_name = "cargo latentlab", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Set up JupyterLab and the Rust kernel inside the project, and open the notebooks
+    Lab(lab::Arguments),
+    /// Execute notebooks without a browser; any failing cell ends with exit code 1
+    Run(run::Arguments),
+    /// Start the Rust kernel (Jupyter calls this)
+    #[command(hide = true)]
+    Kernel {
+        /// Jupyter's description of the sockets to use
+        #[arg(long)]
+        connection_file: PathBuf,
+        /// Work in the warm build itself, to make it
+        #[arg(long)]
+        warm_up: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Lab(arguments) => lab::lab(&arguments),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Kernel { connection_file, warm_up } => kernel::kernel(&connection_file, warm_up),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(sentence) => {
+            eprintln!("{sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}

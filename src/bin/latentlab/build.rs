@@ -1,0 +1,263 @@
+//! The library as the kernel builds it, made beforehand, and a copy of it for each running kernel.
+//!
+//! evcxr compiles cells as a package `ctx` in a folder of its own, with the library as a dependency. Left to itself it
+//! would start with an empty folder (a minute or two of compiling before the first cell; Jupyter gives up after one)
+//! and choose the dependencies' versions anew each time. So `ctx` stands in a small workspace here:
+//!
+//! ```text
+//! .jupyter/build/warm/   the one that is made at setup, by evcxr itself
+//!                slot0/  a copy for a running kernel, slot1/ for a second one: kernels that share one run each
+//!                        other's code
+//!     Cargo.toml   the workspace and its profile
+//!     Cargo.lock   the project's own: the kernel resolves the same versions
+//!     library/     a package that depends on the library, so that the lock file stays whole while `ctx` has no
+//!                  dependency yet
+//!     ctx/         evcxr's folder
+//!     stamp        what it was built from
+//! ```
+
+use crate::execute::{self, Event, Task};
+use crate::project::{Outcome, Project, cannot, make_folder, open_lock, output_of, remove_folder, write};
+use crate::setup::narrate_lines;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// evcxr's own profile, which counts for nothing in a package that is not its workspace's root, but with dependencies
+/// (the library is one) as fast as in a release build.
+const WORKSPACE: &str = r#"[workspace]
+members = ["ctx", "library"]
+resolver = "3"
+
+[profile.dev]
+opt-level = 2
+debug = false
+strip = "debuginfo"
+rpath = true
+codegen-units = 16
+
+[profile.dev.package."*"]
+opt-level = 3
+debug-assertions = false
+overflow-checks = false
+"#;
+
+/// The second cell is wrong on purpose: evcxr asks `cargo check` about the first variable whose type it cannot find, which
+/// checks all dependencies.
+const WARM_UP: [&str; 2] = ["latentlab::ndarray::array![1, 2].sum()", "let unknown = Default::default();"];
+const WARM_UP_RESULT: &str = "3";
+
+/// Builds the library for the kernel, unless that has been done since its last change.
+pub fn set_up(project: &Project) -> Outcome<()> {
+    let stamp = stamp(project)?;
+    let warm = project.build().join("warm");
+    if stamp_of(&warm).as_ref() == Some(&stamp) {
+        return Ok(());
+    }
+    let lock = warm_lock(&project.build())?;
+    lock.lock().map_err(|error| format!("The lock of the warm build cannot be taken ({error})."))?;
+    if warm.join("ctx/target").is_dir() {
+        println!("The library or its tools have changed: building it for the notebooks (half a minute or more) …");
+    } else {
+        println!("Building the library for the notebooks (once; two to five minutes) …");
+    }
+    let mark = warm.join("stamp");
+    if mark.exists() {
+        fs::remove_file(&mark).map_err(cannot("remove", &mark))?;
+    }
+    write_workspace(project, &warm)?;
+    warm_up(project)?;
+    let read = |path: PathBuf| fs::read_to_string(&path).map_err(cannot("read", &path));
+    let strangers = versions_apart(&read(warm.join("Cargo.lock"))?, &read(project.root.join("Cargo.lock"))?);
+    if !strangers.is_empty() {
+        return Err(format!(
+            "The notebooks' kernel uses other versions than the project's Cargo.lock: {}.",
+            strangers.into_iter().collect::<Vec<_>>().join(", ")
+        ));
+    }
+    write(&mark, &stamp)
+}
+
+fn write_workspace(project: &Project, warm: &Path) -> Outcome<()> {
+    // JSON's strings are TOML's, too.
+    let root = serde_json::Value::from(project.root.to_string_lossy());
+    let library = format!(
+        "[package]\nname = \"library\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[dependencies]\nlatentlab = {{ path = {root} }}\n"
+    );
+    write(&warm.join("Cargo.toml"), WORKSPACE)?;
+    write(&warm.join("library/Cargo.toml"), &library)?;
+    write(&warm.join("library/src/lib.rs"), "")?;
+    write(&warm.join("ctx/src/lib.rs"), "")?;
+    let lock = project.root.join("Cargo.lock");
+    fs::copy(&lock, warm.join("Cargo.lock")).map_err(cannot("copy", &lock))?;
+    // For notebooks elsewhere than beside evcxr.toml, whose relative paths count from the notebook's folder.
+    let settings = project.notebooks().join("evcxr.toml");
+    let text = fs::read_to_string(&settings).map_err(cannot("read", &settings))?;
+    write(&warm.join("evcxr.toml"), &text.replace("path = \"..\"", &format!("path = {root}")))
+}
+
+/// Lets evcxr build what it needs, as it does it.
+fn warm_up(project: &Project) -> Outcome<()> {
+    let notebook = project.build().join("warm-up.ipynb");
+    let cells = WARM_UP.map(|source| {
+        serde_json::json!({ "cell_type": "code", "id": format!("cell-{}", source.len()), "source": source,
+            "metadata": {}, "outputs": [], "execution_count": null })
+    });
+    let content = serde_json::json!({ "cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5 });
+    write(&notebook, &content.to_string())?;
+    let (reader, writer) = std::io::pipe().map_err(|error| format!("No pipe can be made ({error})."))?;
+    let narrator = std::thread::spawn(|| narrate_lines(reader));
+    let hour = Duration::from_secs(3600);
+    let task = Task {
+        notebook: &notebook,
+        folder: &project.notebooks(),
+        data: None,
+        save: None,
+        timeout: hour,
+        warm_up: true,
+    };
+    let mut result = String::new();
+    let done = execute::execute(project, &task, Stdio::from(writer), |event| {
+        if let Event::Result { outputs, .. } = event {
+            result += outputs[0]["data"]["text/plain"].as_str().unwrap_or_default();
+        }
+        true
+    });
+    let tail = narrator.join().unwrap_or_default();
+    match done {
+        Ok(()) if result == WARM_UP_RESULT => Ok(()),
+        _ => Err(format!("The kernel could not be started with the library. Its last lines:\n{tail}")),
+    }
+}
+
+/// What the warm build depends on: compiler, kernel, settings, versions and the library's sources.
+fn stamp(project: &Project) -> Outcome<String> {
+    let mut sum = Sha256::new();
+    let mut add = |name: &str, content: &[u8]| {
+        sum.update(format!("{name} {}\n", content.len()));
+        sum.update(content);
+    };
+    add("rustc", output_of(Command::new("rustc").arg("-vV")).unwrap_or_default().as_bytes());
+    add("evcxr", project.evcxr().unwrap_or_default().to_string_lossy().as_bytes());
+    add("workspace", WORKSPACE.as_bytes());
+    let mut files: Vec<PathBuf> =
+        ["Cargo.toml", "Cargo.lock", "notebooks/evcxr.toml"].map(|name| project.root.join(name)).into();
+    files_below(&project.root.join("src"), &mut files).map_err(cannot("read", &project.root.join("src")))?;
+    files.sort();
+    for file in files.iter().filter(|file| !file.starts_with(project.root.join("src/bin"))) {
+        add(&file.to_string_lossy(), &fs::read(file).map_err(cannot("read", file))?);
+    }
+    Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn files_below(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() { files_below(&path, files)? } else { files.push(path) }
+    }
+    Ok(())
+}
+
+/// What the kernel's lock file has and the project's has not, as `name version`. Ours (without a source) do not count.
+fn versions_apart(kernel: &str, project: &str) -> BTreeSet<String> {
+    fn packages(lock: &str) -> BTreeSet<String> {
+        let field = |text: &str, name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" = "));
+            line.map(|value| value.trim_matches('"').to_owned())
+        };
+        lock.split("[[package]]")
+            .filter(|text| field(text, "source").is_some())
+            .filter_map(|text| Some(format!("{} {}", field(text, "name")?, field(text, "version")?)))
+            .collect()
+    }
+    packages(kernel).difference(&packages(project)).cloned().collect()
+}
+
+/// A folder for one kernel to build in, its own as long as the lock is held.
+pub struct Slot {
+    pub folder: PathBuf,
+    pub lock: File,
+}
+
+/// The first free slot, made or brought up to date from the warm build.
+pub fn claim(build: &Path) -> Outcome<Slot> {
+    // Not while the setup works on it.
+    let warm_lock = warm_lock(build)?;
+    warm_lock.lock_shared().map_err(|error| format!("The warm build cannot be locked ({error})."))?;
+    let warm = build.join("warm");
+    let stamp = stamp_of(&warm).ok_or("The library is not built for the notebooks yet. Run `cargo lab` once.")?;
+    let mut number = 0;
+    let slot = loop {
+        if let Some(slot) = try_slot(build, number)? {
+            break slot;
+        }
+        number += 1;
+    };
+    refresh(&warm, &slot.folder, &stamp)?;
+    // Free slots of an older build are of no use any more.
+    for number in number + 1.. {
+        if !lock_path(build, number).exists() {
+            break;
+        }
+        if let Some(other) = try_slot(build, number)?
+            && stamp_of(&other.folder).as_ref() != Some(&stamp)
+        {
+            remove_folder(&other.folder)?;
+        }
+    }
+    Ok(slot)
+}
+
+fn try_slot(build: &Path, number: usize) -> Outcome<Option<Slot>> {
+    let path = lock_path(build, number);
+    let lock = open_lock(&path)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(Slot { folder: build.join(format!("slot{number}")), lock })),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(cannot("lock", &path)(error)),
+    }
+}
+
+/// Copies the warm build, unless the slot has been copied from the same one before.
+fn refresh(warm: &Path, slot: &Path, stamp: &str) -> Outcome<()> {
+    if stamp_of(slot).as_deref() == Some(stamp) {
+        return Ok(());
+    }
+    remove_folder(slot)?;
+    make_folder(slot)?;
+    // The stamp is the last thing to be there.
+    for name in ["Cargo.toml", "Cargo.lock", "evcxr.toml", "library", "ctx", "stamp"] {
+        copy(&warm.join(name), &slot.join(name))
+            .map_err(|error| format!("The warm build cannot be copied ({error})."))?;
+    }
+    Ok(())
+}
+
+/// Copies a file or a folder, with the times of last change: cargo goes by them.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    if from.is_dir() {
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            copy(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        return Ok(());
+    }
+    fs::copy(from, to)?;
+    File::options().write(true).open(to)?.set_modified(fs::metadata(from)?.modified()?)
+}
+
+fn warm_lock(build: &Path) -> Outcome<File> {
+    open_lock(&build.join("warm.lock"))
+}
+
+fn lock_path(build: &Path, number: usize) -> PathBuf {
+    build.join(format!("slot{number}.lock"))
+}
+
+fn stamp_of(folder: &Path) -> Option<String> {
+    fs::read_to_string(folder.join("stamp")).ok()
+}

@@ -1,0 +1,79 @@
+"""Executes one notebook through Jupyter for `latentlab run`, cell by cell.
+
+Standard input: a line of JSON that says what to do, then a line after each cell: "go on", or anything else to stop.
+Standard output: a line of JSON before and after each cell. What a cell's outputs mean is decided on the other side of the pipe.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from queue import Empty
+
+import nbformat
+from jupyter_core.utils import run_sync
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbconvert import HTMLExporter
+
+
+def say(**event):
+    print(json.dumps(event), flush=True)
+
+
+def late_output(client, cell, index):
+    """The kernel sends what was written to the standard error after the cell's end, too: collects it."""
+    while True:
+        try:
+            message = run_sync(client.kc.get_iopub_msg)(timeout=0.02)
+        except Empty:
+            return
+        if message["msg_type"] == "stream":
+            client.process_message(message, cell, index)
+
+
+def execute(client, notebook):
+    number = 0
+    for index, cell in enumerate(notebook.cells):
+        if cell.cell_type != "code" or not cell.source.strip():
+            continue
+        number += 1
+        say(event="cell", number=number, source=cell.source)
+        started, reply = time.monotonic(), "ok"
+        try:
+            client.execute_cell(cell, index)
+            late_output(client, cell, index)
+        except CellExecutionError:
+            reply = "error"
+        except CellTimeoutError:
+            reply = f"no result after {client.timeout} seconds"
+        except DeadKernelError:
+            reply = "the kernel died"
+        say(event="result", seconds=time.monotonic() - started, reply=reply, outputs=cell.outputs)
+        if sys.stdin.readline() != "go on\n":
+            return
+
+
+def main():
+    task = json.loads(sys.stdin.readline())
+    notebook = nbformat.read(task["notebook"], as_version=4)
+    client = NotebookClient(
+        notebook,
+        kernel_name="rust",
+        timeout=task["timeout"],
+        startup_timeout=3600,
+        extra_arguments=task["kernel_arguments"],
+        resources={"metadata": {"path": task["folder"]}},
+    )
+    with client.setup_kernel():
+        execute(client, notebook)
+    if task["ipynb"]:
+        # What the kernel calls its language is nothing that nbconvert can colour.
+        notebook.metadata.language_info = {"name": "rust", "file_extension": ".rs", "pygments_lexer": "rust"}
+        nbformat.write(notebook, task["ipynb"])
+        exporter = HTMLExporter()
+        html, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": Path(task["notebook"]).stem}})
+        Path(task["html"]).write_text(html, encoding="utf-8")
+
+
+main()

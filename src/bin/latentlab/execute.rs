@@ -1,0 +1,82 @@
+//! Executes a notebook through Jupyter: this side of `execute.py`.
+
+use crate::project::{Outcome, Project};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+const SCRIPT: &str = include_str!("execute.py");
+
+/// A notebook to execute.
+pub struct Task<'a> {
+    pub notebook: &'a Path,
+    /// The kernel's working directory.
+    pub folder: &'a Path,
+    /// LATENTLAB_DATA for the kernel; without it, the surrounding one.
+    pub data: Option<&'a Path>,
+    /// The .ipynb and the .html file to write.
+    pub save: Option<(&'a Path, &'a Path)>,
+    /// The longest that a cell may take.
+    pub timeout: Duration,
+    /// Make the warm build instead of using it.
+    pub warm_up: bool,
+}
+
+/// What happens meanwhile.
+pub enum Event {
+    /// A cell starts: its number among the code cells, from 1, and its code.
+    Cell { number: u64, source: String },
+    /// It has ended: `reply` is `ok`, `error`, or what kept the kernel from answering; `outputs` are Jupyter's.
+    Result { seconds: f64, reply: String, outputs: Value },
+}
+
+/// Executes a notebook, cell by cell, as long as `go_on` says so. What has been executed is saved in any case.
+pub fn execute(project: &Project, task: &Task, errors: Stdio, mut go_on: impl FnMut(Event) -> bool) -> Outcome<()> {
+    let broken = |error: std::io::Error| format!("The connection to Jupyter broke ({error}).");
+    let mut python = project.python();
+    if let Some(data) = task.data {
+        python.env("LATENTLAB_DATA", data);
+    }
+    let mut child = python
+        .args(["-c", SCRIPT])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(errors)
+        .spawn()
+        .map_err(|error| format!("Jupyter's Python could not be started ({error})."))?;
+    // It holds the other end of `errors`.
+    drop(python);
+    let (Some(mut answers), Some(events)) = (child.stdin.take(), child.stdout.take()) else {
+        unreachable!("both are pipes");
+    };
+    let start = json!({
+        "notebook": task.notebook,
+        "folder": task.folder,
+        "ipynb": task.save.map(|(ipynb, _)| ipynb),
+        "html": task.save.map(|(_, html)| html),
+        "timeout": task.timeout.as_secs(),
+        "kernel_arguments": if task.warm_up { vec!["--warm-up"] } else { vec![] },
+    });
+    writeln!(answers, "{start}").map_err(broken)?;
+    for line in BufReader::new(events).lines() {
+        let mut event: Value = serde_json::from_str(&line.map_err(broken)?)
+            .map_err(|error| format!("Jupyter sent something that is not JSON ({error})."))?;
+        if event["event"] == "cell" {
+            let source = event["source"].as_str().unwrap_or_default().to_owned();
+            go_on(Event::Cell { number: event["number"].as_u64().unwrap_or_default(), source });
+        } else {
+            let answer = go_on(Event::Result {
+                seconds: event["seconds"].as_f64().unwrap_or_default(),
+                reply: event["reply"].as_str().unwrap_or_default().to_owned(),
+                outputs: event["outputs"].take(),
+            });
+            writeln!(answers, "{}", if answer { "go on" } else { "stop" }).map_err(broken)?;
+        }
+    }
+    match child.wait() {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err("Jupyter could not execute the notebook (its own message is above).".to_owned()),
+    }
+}

@@ -1,0 +1,36 @@
+//! `latentlab lab`: the setup, then JupyterLab.
+
+use crate::kernel::become_program;
+use crate::project::{Outcome, Project};
+use crate::setup::set_up;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Do not open a browser; print the address
+    #[arg(long)]
+    no_open: bool,
+    /// The port to listen on; without it, the first free one from 8888
+    #[arg(long)]
+    port: Option<u16>,
+}
+
+pub fn lab(arguments: &Arguments) -> Outcome<()> {
+    let project = Project::find()?;
+    set_up(&project)?;
+    let notebooks = project.notebooks();
+    println!("Starting JupyterLab in {}. Ctrl-C ends it.", notebooks.display());
+    let mut command = project.python();
+    command
+        .args(["-m", "jupyterlab", "-y", "--log-level=WARNING"])
+        // A kernel that still has to compile a change of the library is not dead.
+        .arg("--MappingKernelManager.kernel_info_timeout=600")
+        .arg("--notebook-dir")
+        .arg(&notebooks);
+    if arguments.no_open {
+        command.arg("--no-browser");
+    }
+    if let Some(port) = arguments.port {
+        command.arg(format!("--port={port}"));
+    }
+    Err(format!("JupyterLab could not be started ({}).", become_program(command)))
+}

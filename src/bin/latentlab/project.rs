@@ -1,0 +1,141 @@
+//! Where things stand: the project's folder, and in it the folder of all that Jupyter needs.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What came of it, or a sentence that says what is missing and how to get it.
+pub type Outcome<T> = Result<T, String>;
+
+/// The series of evcxr that the tool is made for.
+const KERNEL_SERIES: &str = "0.22.";
+
+/// The project's folder and what stands in it.
+pub struct Project {
+    pub root: PathBuf,
+    /// Everything that the setup makes: the project's `.jupyter`, or `$LATENTLAB_JUPYTER`.
+    pub jupyter: PathBuf,
+}
+
+impl Project {
+    /// The folder that this tool was built in, or the first one above the current folder that looks like it.
+    pub fn find() -> Outcome<Self> {
+        let here = std::env::current_dir().map_err(|e| format!("The current folder cannot be read ({e})."))?;
+        let built_in = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = std::iter::once(built_in)
+            .chain(here.ancestors())
+            .find(|folder| folder.join("notebooks/evcxr.toml").is_file())
+            .ok_or_else(|| {
+                format!(
+                    "Not inside the project: neither {} nor a folder above {} has notebooks/evcxr.toml. \
+                     Go to the project's folder and use `cargo latentlab` there.",
+                    built_in.display(),
+                    here.display()
+                )
+            })?;
+        let jupyter = match std::env::var_os("LATENTLAB_JUPYTER") {
+            Some(folder) => here.join(folder),
+            None => root.join(".jupyter"),
+        };
+        Ok(Self { root: root.to_owned(), jupyter })
+    }
+
+    pub fn notebooks(&self) -> PathBuf {
+        self.root.join("notebooks")
+    }
+
+    pub fn build(&self) -> PathBuf {
+        self.jupyter.join("build")
+    }
+
+    /// The virtual environment's Python, which sees nothing of the user's own Jupyter.
+    pub fn python(&self) -> Command {
+        let bin = if cfg!(windows) { "python/Scripts" } else { "python/bin" };
+        let mut command = Command::new(self.jupyter.join(bin).join(program("python")));
+        command
+            .env("JUPYTER_PATH", self.jupyter.join("share/jupyter"))
+            .env("JUPYTER_CONFIG_DIR", self.jupyter.join("config"))
+            .env("JUPYTER_DATA_DIR", self.jupyter.join("data"))
+            .env("JUPYTER_RUNTIME_DIR", self.jupyter.join("runtime"))
+            .env("PYTHONNOUSERSITE", "1")
+            .env_remove("PYTHONPATH")
+            .env_remove("PYTHONHOME");
+        command
+    }
+
+    /// The Rust kernel: the one installed in the project, or else a suitable one of the user's own.
+    pub fn evcxr(&self) -> Option<PathBuf> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::iter::once(self.jupyter.join("evcxr/bin"))
+            .chain(std::env::split_paths(&path))
+            .filter_map(|folder| folder.join(program("evcxr_jupyter")).canonicalize().ok())
+            .find(|program| is_suitable_kernel(program))
+    }
+}
+
+/// evcxr_jupyter cannot be asked for its version, but cargo writes down what it installs: beside `bin`, in `.crates.toml`.
+fn is_suitable_kernel(program: &Path) -> bool {
+    let Some(root) = program.ancestors().nth(2) else { return false };
+    fs::read_to_string(root.join(".crates.toml"))
+        .is_ok_and(|list| list.contains(&format!("\"evcxr_jupyter {KERNEL_SERIES}")))
+}
+
+fn program(name: &str) -> String {
+    format!("{name}{}", std::env::consts::EXE_SUFFIX)
+}
+
+/// What a command prints, if it can be run and succeeds.
+pub fn output_of(command: &mut Command) -> Option<String> {
+    let output = command.stdin(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// `path: cannot … it (…)`, for `map_err`.
+pub fn cannot(doing: &str, path: &Path) -> impl FnOnce(std::io::Error) -> String {
+    move |error| format!("{}: cannot {doing} it ({error})", path.display())
+}
+
+pub fn make_folder(path: &Path) -> Outcome<()> {
+    fs::create_dir_all(path).map_err(cannot("create", path))
+}
+
+/// Writes a file and the folders above it, unless it has that content already.
+pub fn write(path: &Path, content: &str) -> Outcome<()> {
+    if fs::read_to_string(path).is_ok_and(|old| old == content) {
+        return Ok(());
+    }
+    make_folder(path.parent().expect("a file stands in a folder"))?;
+    fs::write(path, content).map_err(cannot("write", path))
+}
+
+/// Removes a folder and all that is in it; none there is fine.
+pub fn remove_folder(path: &Path) -> Outcome<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(cannot("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// A file to lock: the operating system frees the lock when the last process that holds the file ends, however it ends.
+pub fn open_lock(path: &Path) -> Outcome<File> {
+    make_folder(path.parent().expect("a file stands in a folder"))?;
+    File::options().create(true).truncate(false).write(true).open(path).map_err(cannot("open", path))
+}
+
+/// The numbers of a version, to compare: `1.95.0-nightly` is 1, 95, 0.
+pub fn numbers(version: &str) -> Vec<u32> {
+    version.split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert!(numbers("3.9.18") < numbers("3.10"));
+        assert!(numbers("1.95.0") >= numbers("1.95"));
+        assert!(numbers("1.96.0-nightly") >= numbers("1.95"));
+        assert!(numbers("1.88.0") < numbers("1.95"));
+    }
+}

@@ -1,0 +1,179 @@
+//! `latentlab run`: notebooks without a browser.
+
+use crate::execute::{self, Event, Task};
+use crate::project::{Outcome, Project, cannot, make_folder};
+use crate::setup::set_up;
+use latentlab::jupyter::ERROR_MEDIA_TYPE;
+use serde_json::Value;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The notebooks
+    #[arg(required = true, value_name = "NOTEBOOK")]
+    notebooks: Vec<PathBuf>,
+    /// Where the notebooks find data: a folder, or `built-in` for the built-in data (sets LATENTLAB_DATA)
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where the executed notebooks (.ipynb and .html) go; without it, `executed` beside each notebook
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// The longest that one cell may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: u64,
+}
+
+pub fn run(arguments: &Arguments) -> Outcome<()> {
+    let project = Project::find()?;
+    for notebook in &arguments.notebooks {
+        if !notebook.is_file() {
+            return Err(format!("{}: there is no such notebook.", notebook.display()));
+        }
+    }
+    let data = arguments.data.as_deref().map(data_setting).transpose()?;
+    set_up(&project)?;
+    let mut failed = 0;
+    for notebook in &arguments.notebooks {
+        if let Err(message) = run_one(&project, notebook, arguments, data.as_deref()) {
+            eprintln!("FAILED  {}: {message}", notebook.display());
+            failed += 1;
+        }
+    }
+    match failed {
+        0 => Ok(()),
+        _ => Err(format!("{failed} of {} notebooks failed.", arguments.notebooks.len())),
+    }
+}
+
+/// The value of LATENTLAB_DATA: a folder's absolute path, for the kernel works elsewhere, or the word.
+fn data_setting(data: &Path) -> Outcome<PathBuf> {
+    if data == Path::new("built-in") {
+        return Ok(data.to_owned());
+    }
+    match data.canonicalize() {
+        Ok(folder) if folder.is_dir() => Ok(folder),
+        _ => Err(format!("{}: there is no such folder. For the built-in data: --data built-in", data.display())),
+    }
+}
+
+/// Executes one notebook, a line for each cell; the error says which cell failed, and how.
+fn run_one(project: &Project, notebook: &Path, arguments: &Arguments, data: Option<&Path>) -> Outcome<()> {
+    let path = notebook.canonicalize().map_err(cannot("find", notebook))?;
+    let (Some(folder), Some(name)) = (path.parent(), path.file_stem()) else { unreachable!("a file has both") };
+    let out = arguments.out.clone().unwrap_or_else(|| folder.join("executed"));
+    make_folder(&out)?;
+    let ipynb = out.join(name).with_extension("ipynb");
+    let html = out.join(name).with_extension("html");
+    if ipynb.canonicalize().is_ok_and(|ipynb| ipynb == path) {
+        return Err("the executed notebook would replace it; choose another folder by --out".to_owned());
+    }
+    println!("{}", notebook.display());
+    let task = Task {
+        notebook: &path,
+        folder,
+        data,
+        save: Some((&ipynb, &html)),
+        timeout: Duration::from_secs(arguments.timeout),
+        warm_up: false,
+    };
+    let start = Instant::now();
+    let (mut current, mut failure) = (String::new(), None);
+    execute::execute(project, &task, Stdio::inherit(), |event| match event {
+        Event::Cell { number, source } => {
+            current = format!("{number:>4}  {}", first_line(&source));
+            // On a terminal, the cell that runs is seen.
+            if std::io::stdout().is_terminal() {
+                print!("          {current}\r");
+                let _ = std::io::stdout().flush();
+            }
+            true
+        }
+        Event::Result { seconds, reply, outputs } => {
+            println!("{seconds:>7.1} s {current}");
+            failure = failure_in(&reply, &outputs).map(|error| format!("cell{current}\n{error}"));
+            failure.is_none()
+        }
+    })?;
+    println!("{:>7.1} s  {}, {}", start.elapsed().as_secs_f64(), ipynb.display(), html.display());
+    failure.map_or(Ok(()), Err)
+}
+
+/// The first line of code, without the comments and blank lines above it.
+fn first_line(source: &str) -> &str {
+    let mut lines = source.lines().map(str::trim);
+    lines.find(|line| !line.is_empty() && !line.starts_with("//")).unwrap_or_default()
+}
+
+/// The error of a cell that failed. Stock evcxr answers `ok` also after a panic and a `?`: the prelude of the notebooks'
+/// evcxr.toml marks these, and without it a panic still has its text.
+fn failure_in(reply: &str, outputs: &Value) -> Option<String> {
+    let outputs = outputs.as_array().map(Vec::as_slice).unwrap_or_default();
+    let mark = outputs.iter().find_map(|output| output["data"][ERROR_MEDIA_TYPE].as_object());
+    if let Some(mark) = mark {
+        let mut text = mark["message"].as_str().unwrap_or_default().to_owned();
+        if let Some(location) = mark["location"].as_str() {
+            text += &format!("\nat {location}");
+        }
+        return Some(text);
+    }
+    let errors: Vec<&str> = outputs
+        .iter()
+        .filter(|output| output["output_type"] == "error")
+        .flat_map(|output| output["traceback"].as_array().map(Vec::as_slice).unwrap_or_default())
+        .filter_map(Value::as_str)
+        .collect();
+    if !errors.is_empty() {
+        return Some(errors.join("\n"));
+    }
+    if reply != "ok" {
+        return Some(reply.to_owned());
+    }
+    let stderr: String = outputs.iter().filter(|o| o["name"] == "stderr").filter_map(|o| o["text"].as_str()).collect();
+    (stderr.contains("thread '") && stderr.contains("panicked at")).then_some(stderr)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn stream(name: &str, text: &str) -> Value {
+        json!({ "output_type": "stream", "name": name, "text": text })
+    }
+
+    #[test]
+    fn a_good_cell_is_no_failure() {
+        let result = json!({ "output_type": "execute_result", "data": { "text/plain": "error panicked at" } });
+        for outputs in [json!([]), json!([result]), json!([stream("stdout", "Error: thread 'a' panicked at b")])] {
+            assert_eq!(failure_in("ok", &outputs), None);
+        }
+        assert_eq!(failure_in("ok", &json!([stream("stderr", "a note")])), None);
+    }
+
+    #[test]
+    fn every_kind_of_failure_is_seen() {
+        let mark = |value: Value| json!({ "output_type": "execute_result", "data": { ERROR_MEDIA_TYPE: value } });
+        let error = json!({ "output_type": "error", "evalue": "cannot find value", "traceback": ["E0425", "x"] });
+        let panic = "thread '<unnamed>' (77) panicked at src/lib.rs:3:1:\nno\n";
+        let table = [
+            ("ok", mark(json!({ "kind": "error", "message": "bad", "location": null })), "bad"),
+            ("ok", mark(json!({ "kind": "panic", "message": "no", "location": "a.rs:1:2" })), "no\nat a.rs:1:2"),
+            ("error", error, "E0425\nx"),
+            ("error", stream("stdout", "so far"), "error"),
+            ("the kernel died", stream("stdout", "so far"), "the kernel died"),
+            ("ok", stream("stderr", panic), panic),
+        ];
+        for (reply, output, expected) in table {
+            assert_eq!(failure_in(reply, &json!([stream("stdout", "1"), output])).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_cell_is_named_by_its_first_line_of_code() {
+        assert_eq!(first_line("// the data\n\n  let a = 1;\nlet b = 2;"), "let a = 1;");
+        assert_eq!(first_line("// nothing"), "");
+    }
+}

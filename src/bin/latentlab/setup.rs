@@ -1,0 +1,176 @@
+//! Makes what the notebooks need, all of it in the project's `.jupyter` folder: Python with JupyterLab, the Rust kernel,
+//! its kernelspec, and the library built for it.
+//!
+//! A step looks at what is there, is redone if that is not what it should be, and leaves its mark last: an interrupted
+//! step counts as not done.
+
+use crate::build;
+use crate::project::{Outcome, Project, cannot, numbers, open_lock, output_of, remove_folder, write};
+use std::fs;
+use std::io::{BufRead, BufReader, PipeReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The kernel that is installed if the user has none, and the oldest Rust that compiles it.
+const KERNEL: &str = "evcxr_jupyter@0.22.0";
+const KERNEL_RUST: &str = "1.95";
+const OLDEST_PYTHON: &str = "3.10";
+const REQUIREMENTS: &str = include_str!("requirements.txt");
+
+/// Makes what is missing, and says what it does. Quick when all is there.
+pub fn set_up(project: &Project) -> Outcome<()> {
+    // evcxr tells its child which library to load in one line, words apart by spaces.
+    if project.jupyter.to_string_lossy().contains(char::is_whitespace) {
+        return Err(format!(
+            "The Rust kernel cannot work in a folder whose path has a space in it: {}. Move the project, \
+             or set LATENTLAB_JUPYTER to another folder for Jupyter's files.",
+            project.jupyter.display()
+        ));
+    }
+    let lock = open_lock(&project.jupyter.join("setup.lock"))?;
+    if lock.try_lock().is_err() {
+        println!("Waiting for another setup of this project to end …");
+        lock.lock().map_err(|error| format!("The setup's lock cannot be taken ({error})."))?;
+    }
+    set_up_python(project)?;
+    set_up_kernel(project)?;
+    set_up_kernelspec(project)?;
+    build::set_up(project)
+}
+
+/// JupyterLab in a virtual environment of its own.
+fn set_up_python(project: &Project) -> Outcome<()> {
+    let folder = project.jupyter.join("python");
+    let mark = folder.join("requirements.txt");
+    let installed = fs::read_to_string(&mark).is_ok_and(|list| list == REQUIREMENTS);
+    // The user's Python may have been removed or replaced since: then the environment does not start.
+    if installed && output_of(project.python().args(["-c", "import jupyterlab"])).is_some() {
+        return Ok(());
+    }
+    let (mut venv, version) = find_python()?;
+    println!("Installing JupyterLab with Python {version} (once; about a minute, 200 MB) …");
+    remove_folder(&folder)?;
+    venv.args(["-m", "venv"]).arg(&folder);
+    narrate(venv)
+        .map_err(|tail| format!("Python {version} could not make a virtual environment:\n{tail}\n{VENV_HINT}"))?;
+    let list = project.jupyter.join("requirements.txt");
+    write(&list, REQUIREMENTS)?;
+    let mut pip = project.python();
+    pip.args(["-m", "pip", "--disable-pip-version-check", "install", "--no-deps", "--progress-bar", "off", "-r"])
+        .arg(&list);
+    narrate(pip).map_err(|tail| {
+        format!("JupyterLab could not be installed. Is there a network connection? The last lines of pip:\n{tail}")
+    })?;
+    fs::rename(&list, &mark).map_err(cannot("write", &mark))
+}
+
+const VENV_HINT: &str =
+    "On Debian and Ubuntu, virtual environments are a package of their own: sudo apt install python3-venv";
+
+/// The first Python that can do it, as a command, and its version.
+fn find_python() -> Outcome<(Command, String)> {
+    const VERSION: &str = "import sys; print('%d.%d.%d' % sys.version_info[:3])";
+    let names: &[&[&str]] =
+        if cfg!(windows) { &[&["py", "-3"], &["python"], &["python3"]] } else { &[&["python3"], &["python"]] };
+    let command = |name: &[&str]| {
+        let mut command = Command::new(name[0]);
+        command.args(&name[1..]);
+        command
+    };
+    let mut problem = format!("Python is missing: JupyterLab needs Python {OLDEST_PYTHON} or newer.");
+    for name in names {
+        let Some(version) = output_of(command(name).args(["-c", VERSION])) else { continue };
+        if numbers(&version) < numbers(OLDEST_PYTHON) {
+            problem = format!("Python {version} is too old: JupyterLab needs {OLDEST_PYTHON} or newer.");
+        } else if output_of(command(name).args(["-c", "import venv, ensurepip"])).is_none() {
+            problem = format!("Python {version} is there, but not its modules venv and ensurepip. {VENV_HINT}");
+        } else {
+            return Ok((command(name), version));
+        }
+    }
+    Err(format!(
+        "{problem}\nTo install Python: on Debian and Ubuntu, sudo apt install python3 python3-venv; on macOS, \
+         brew install python; on Windows, winget install Python.Python.3.13; or https://www.python.org/downloads/."
+    ))
+}
+
+/// The Rust kernel, if the user has none that will do.
+fn set_up_kernel(project: &Project) -> Outcome<()> {
+    let version_of = |name: &str| output_of(Command::new(name).arg("--version"));
+    let (Some(rust), Some(_)) = (version_of("rustc"), version_of("cargo")) else {
+        return Err("Rust is missing: the notebooks' kernel needs `cargo` and `rustc` on the PATH. \
+                    Install them from https://rustup.rs/."
+            .to_owned());
+    };
+    if project.evcxr().is_some() {
+        return Ok(());
+    }
+    let rust = rust.split_whitespace().nth(1).unwrap_or_default();
+    if numbers(rust) < numbers(KERNEL_RUST) {
+        return Err(format!(
+            "Rust {rust} is too old: the notebooks' kernel, {KERNEL}, needs {KERNEL_RUST} or newer. \
+             Update it: rustup update stable"
+        ));
+    }
+    println!("Compiling the Rust kernel, {KERNEL} (once; 4 to 15 minutes) …");
+    let folder = project.jupyter.join("evcxr");
+    let target = folder.join("target");
+    let mut install = Command::new("cargo");
+    // A target folder that outlives an interruption: the next try goes on where this one ended.
+    install.args(["install", "--locked", "--root"]).arg(&folder).arg("--target-dir").arg(&target).arg(KERNEL);
+    narrate(install).map_err(|tail| {
+        format!(
+            "The Rust kernel could not be installed. Is there a network connection? The last lines of cargo:\n{tail}"
+        )
+    })?;
+    remove_folder(&target)
+}
+
+/// What tells Jupyter how to start the kernel, under the name `rust`; and no questions from JupyterLab at its start.
+fn set_up_kernelspec(project: &Project) -> Outcome<()> {
+    let tool = std::env::current_exe().map_err(|error| format!("The tool cannot find itself ({error})."))?;
+    let spec = serde_json::json!({
+        "argv": [tool, "kernel", "--connection-file", "{connection_file}"],
+        "display_name": "Rust",
+        "language": "rust",
+        "interrupt_mode": "message",
+    });
+    write(&project.jupyter.join("share/jupyter/kernels/rust/kernel.json"), &format!("{spec:#}\n"))?;
+    let page = serde_json::json!({ "disabledExtensions": { "@jupyterlab/apputils-extension:announcements": true } });
+    write(&project.jupyter.join("config/labconfig/page_config.json"), &format!("{page:#}\n"))
+}
+
+/// Runs a long command, printing a line of its output every few seconds. If it fails: its last lines.
+fn narrate(mut command: Command) -> Result<(), String> {
+    let run = |command: &mut Command| {
+        let (reader, writer) = std::io::pipe()?;
+        let child = command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).spawn()?;
+        Ok((reader, child))
+    };
+    let (reader, mut child) =
+        run(&mut command).map_err(|error: std::io::Error| format!("{:?}: {error}", command.get_program()))?;
+    // The command holds the pipe's writing end: with it alive, reading would never end.
+    drop(command);
+    let tail = narrate_lines(reader);
+    match child.wait() {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(tail),
+    }
+}
+
+/// Prints a line every few seconds; returns the last twenty.
+pub fn narrate_lines(reader: PipeReader) -> String {
+    let start = Instant::now();
+    let mut next = Duration::from_secs(2);
+    let mut lines = Vec::new();
+    for line in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+        if start.elapsed() > next && !line.trim().is_empty() {
+            let short: String = line.trim().chars().take(100).collect();
+            println!("{:>5} s  {short}", start.elapsed().as_secs());
+            next = start.elapsed() + Duration::from_secs(4);
+        }
+        lines.push(line);
+    }
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
