@@ -15,7 +15,7 @@ use super::codes::Codes;
 /// [`KMeans::fit`](crate::KMeans::fit).
 ///
 /// Accuracies are shares from 0 to 1. `Display` prints a table of the measures and one of the clusters.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Clustering {
     assignments: Array1<usize>,
     centroids: Array2<f32>,
@@ -144,6 +144,13 @@ impl Clustering {
 
 fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
+}
+
+/// The same text as `Display`: a notebook may print either.
+impl fmt::Debug for Clustering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl fmt::Display for Clustering {

@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// assert_eq!(codes.to_string(), "3 codes of 2 values, 2 classes");
 /// # Ok::<(), latentlab::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Codes {
     points: Array2<f32>,
     labels: Array1<usize>,
@@ -143,6 +143,13 @@ impl Codes {
             labels: self.labels.select(Axis(0), indices),
             class_names: self.class_names.clone(),
         }
+    }
+}
+
+/// The same text as `Display`: a notebook may print either.
+impl fmt::Debug for Codes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

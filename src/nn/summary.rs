@@ -4,7 +4,7 @@ use super::{layers::Operation, sequential::Sequential};
 use crate::error::Error;
 
 /// A network's layers, output shapes and parameter counts; prints as Keras' `model.summary()` does.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Summary {
     name: String,
     rows: Vec<SummaryRow>,
@@ -92,6 +92,13 @@ impl fmt::Display for Summary {
             writeln!(f, "unfinished: {mistake}")?;
         }
         write!(f, "Total params: {}", thousands(self.total()))
+    }
+}
+
+/// The same text as `Display`: a notebook may print either.
+impl fmt::Debug for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
