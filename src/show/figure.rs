@@ -31,7 +31,7 @@ pub struct Figure {
 }
 
 #[derive(Clone)]
-enum Content {
+pub(super) enum Content {
     Lines(LineChart),
     Points(Scatter),
     Images(ImageGrid),
@@ -50,6 +50,11 @@ pub fn grid(columns: usize, figures: impl IntoIterator<Item = Figure>) -> Figure
 }
 
 impl Figure {
+    /// Of a chart that has been checked.
+    pub(super) fn new(content: impl Into<Content>) -> Self {
+        Self { content: content.into(), title: None }
+    }
+
     /// Puts a title above it, in place of the one it had.
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.title = Some(title.into());
@@ -239,21 +244,21 @@ impl fmt::Debug for Figure {
     }
 }
 
-impl From<LineChart> for Figure {
+impl From<LineChart> for Content {
     fn from(chart: LineChart) -> Self {
-        Self { content: Content::Lines(chart), title: None }
+        Self::Lines(chart)
     }
 }
 
-impl From<Scatter> for Figure {
+impl From<Scatter> for Content {
     fn from(scatter: Scatter) -> Self {
-        Self { content: Content::Points(scatter), title: None }
+        Self::Points(scatter)
     }
 }
 
-impl From<ImageGrid> for Figure {
+impl From<ImageGrid> for Content {
     fn from(images: ImageGrid) -> Self {
-        Self { content: Content::Images(images), title: None }
+        Self::Images(images)
     }
 }
 
@@ -352,11 +357,12 @@ mod tests {
     use super::*;
 
     fn chart() -> Figure {
-        LineChart::new("epoch", "MSE").line("training", &[3.0, 2.0, 1.0]).line("validation", &[3.0, 2.5]).into()
+        let chart = LineChart::new("epoch", "MSE").line("training", &[3.0, 2.0, 1.0]);
+        chart.line("validation", &[3.0, 2.5]).figure().unwrap()
     }
 
     fn images(count: usize) -> Figure {
-        ImageGrid::new(&Array4::from_elem((count, 1, 28, 28), 0.5), 2).into()
+        ImageGrid::new(&Array4::from_elem((count, 1, 28, 28), 0.5), 2).figure().unwrap()
     }
 
     /// Width, height and the pixels of a PNG, as red, green, blue.
@@ -399,7 +405,7 @@ mod tests {
         values[[1, 0, 27, 26]] = 0.5;
         values[[1, 0, 27, 27]] = 7.0; // drawn as white
         values[[1, 0, 26, 27]] = -7.0; // drawn as black
-        let (width, _, pixels) = decoded(&ImageGrid::new(&values, 2).into());
+        let (width, _, pixels) = decoded(&ImageGrid::new(&values, 2).figure().unwrap());
         // Two images of 28 pixels are drawn five times as large, 3 pixels from the edge and from each other.
         assert_eq!(width, 3 + 140 + 3 + 140 + 3);
         let at = |image: u32, x: u32, y: u32| pixels[((3 + y) * width + 3 + image * 143 + x) as usize];
@@ -432,7 +438,7 @@ mod tests {
 
     #[test]
     fn lines_and_few_points_are_shown_as_svg_the_rest_as_png() {
-        let points = |count| -> Figure { Scatter::new(&Array2::zeros((count, 2)), &Array1::zeros(count)).into() };
+        let points = |count| Scatter::new(&Array2::zeros((count, 2)), &Array1::zeros(count)).figure().unwrap();
         assert!(chart().prefers_svg() && points(1_000).prefers_svg() && row([chart(), chart()]).prefers_svg());
         assert!(!points(1_001).prefers_svg() && !images(1).prefers_svg() && !row([chart(), images(1)]).prefers_svg());
     }

@@ -107,7 +107,7 @@ impl ImageGrid {
                 return wrong(ErrorKind::Argument, what, needed.to_string(), texts.len().to_string());
             }
         }
-        Ok(self.into())
+        Ok(Figure::new(self))
     }
 
     /// How many images each set has.

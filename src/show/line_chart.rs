@@ -92,7 +92,7 @@ impl LineChart {
         let (low, high) = self.x_range();
         match self.marks.iter().find(|(x, _)| !(low..=high).contains(x)) {
             Some((x, text)) => Err(wrong(format!("mark {text:?}"), format!("an x from {low} to {high}"), x)),
-            None => Ok(self.into()),
+            None => Ok(Figure::new(self)),
         }
     }
 

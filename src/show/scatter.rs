@@ -116,7 +116,7 @@ impl Scatter {
                 let expected = format!("{count} values, one for each point");
                 wrong(ErrorKind::Shape, "crosses".into(), expected, crosses.chosen.len().to_string())
             }
-            _ => Ok(self.into()),
+            _ => Ok(Figure::new(self)),
         }
     }
 
