@@ -261,3 +261,89 @@ fn lock_path(build: &Path, number: usize) -> PathBuf {
 fn stamp_of(folder: &Path) -> Option<String> {
     fs::read_to_string(folder.join("stamp")).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A build folder of this test's own, with a warm build of one file.
+    fn folder(test: &str) -> PathBuf {
+        let build = std::env::temp_dir().join(format!("latentlab-{}-{test}", std::process::id()));
+        remove_folder(&build).unwrap();
+        write_warm(&build, "one");
+        build
+    }
+
+    fn write_warm(build: &Path, stamp: &str) {
+        for name in ["Cargo.toml", "Cargo.lock", "evcxr.toml", "library/Cargo.toml", "ctx/target/built", "stamp"] {
+            write(&build.join("warm").join(name), stamp).unwrap();
+        }
+    }
+
+    #[test]
+    fn two_kernels_get_two_slots_and_a_free_one_is_used_again() {
+        let build = folder("two");
+        let first = claim(&build).unwrap();
+        let second = claim(&build).unwrap();
+        assert_eq!(first.folder, build.join("slot0"));
+        assert_eq!(second.folder, build.join("slot1"));
+        drop(first);
+        assert_eq!(claim(&build).unwrap().folder, build.join("slot0"));
+        remove_folder(&build).unwrap();
+    }
+
+    #[test]
+    fn a_slot_follows_the_warm_build_and_keeps_what_the_kernel_built_meanwhile() {
+        let build = folder("follows");
+        let built = build.join("slot0/ctx/target/built");
+        let own = build.join("slot0/ctx/target/own");
+        let times = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+        drop(claim(&build).unwrap());
+        assert_eq!(fs::read_to_string(&built).unwrap(), "one");
+        assert_eq!(times(&built), times(&build.join("warm/ctx/target/built")));
+        fs::write(&own, "").unwrap();
+        drop(claim(&build).unwrap());
+        assert!(own.exists());
+        write_warm(&build, "two");
+        drop(claim(&build).unwrap());
+        assert_eq!(fs::read_to_string(&built).unwrap(), "two");
+        assert!(!own.exists());
+        remove_folder(&build).unwrap();
+    }
+
+    #[test]
+    fn free_slots_of_an_older_build_are_removed() {
+        let build = folder("older");
+        let slots = [claim(&build).unwrap(), claim(&build).unwrap(), claim(&build).unwrap()];
+        let [first, second, third] = slots;
+        drop((first, third));
+        write_warm(&build, "two");
+        let again = claim(&build).unwrap();
+        assert_eq!(again.folder, build.join("slot0"));
+        assert!(second.folder.exists(), "its kernel runs");
+        assert!(!build.join("slot2").exists());
+        remove_folder(&build).unwrap();
+    }
+
+    #[test]
+    fn without_a_warm_build_there_is_no_slot() {
+        let build = folder("none");
+        fs::remove_file(build.join("warm/stamp")).unwrap();
+        let error = claim(&build).err().unwrap();
+        assert!(error.contains("cargo lab"), "{error}");
+        remove_folder(&build).unwrap();
+    }
+
+    #[test]
+    fn other_versions_than_the_projects_are_noticed() {
+        let package = |name: &str, version: &str, source: &str| {
+            format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\n{source}\n")
+        };
+        let registry = "source = \"registry+https://example.org\"";
+        let project = package("rand", "0.8.8", registry) + &package("png", "0.18.1", registry);
+        let kernel = package("ctx", "1.0.0", "") + &package("rand", "0.8.8", registry);
+        assert!(versions_apart(&kernel, &project).is_empty());
+        let kernel = kernel + &package("png", "0.18.2", registry);
+        assert_eq!(versions_apart(&kernel, &project).into_iter().collect::<Vec<_>>(), ["png 0.18.2"]);
+    }
+}

@@ -1,6 +1,7 @@
 //! The command-line tool: `cargo latentlab …`.
 
 mod build;
+mod data;
 mod execute;
 mod kernel;
 mod lab;
@@ -26,6 +27,8 @@ enum Command {
     Lab(lab::Arguments),
     /// Execute notebooks without a browser; any failing cell ends with exit code 1
     Run(run::Arguments),
+    /// List the data sets that are found, and fetch what is missing
+    Data,
     /// Start the Rust kernel (Jupyter calls this)
     #[command(hide = true)]
     Kernel {
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Lab(arguments) => lab::lab(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Data => data::run().map_err(|error| error.to_string()),
         Command::Kernel { connection_file, warm_up } => kernel::kernel(&connection_file, warm_up),
     };
     match done {

@@ -1,0 +1,132 @@
+//! The tool's commands, as a user meets them when something is missing.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+/// The tool, with a folder for Jupyter's files that is this test's own.
+struct Tool {
+    folder: PathBuf,
+}
+
+impl Tool {
+    fn new(test: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("latentlab-tool-{}-{test}", std::process::id()));
+        std::fs::create_dir_all(folder.join("bin")).unwrap();
+        Self { folder }
+    }
+
+    /// Runs it with nothing on the PATH but what `program` has put there.
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_latentlab"))
+            .args(arguments)
+            .env("LATENTLAB_JUPYTER", self.folder.join("jupyter"))
+            .env("PATH", self.folder.join("bin"))
+            .output()
+            .unwrap()
+    }
+
+    /// Puts a shell script on the PATH.
+    #[cfg(unix)]
+    fn program(self, name: &str, script: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.folder.join("bin").join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        self
+    }
+}
+
+impl Drop for Tool {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Exit code 1 and a message with all of `words`.
+fn assert_fails(output: &Output, words: &[&str]) {
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    for word in words {
+        assert!(message.contains(word), "no {word:?} in: {message}");
+    }
+    assert!(!message.contains("panicked"), "{message}");
+}
+
+#[test]
+fn wrong_arguments_are_explained() {
+    let tool = Tool::new("arguments");
+    for arguments in [&[][..], &["run"], &["run", "--timeout", "0", "a.ipynb"], &["lab", "--port", "x"], &["no"]] {
+        let output = tool.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("--help"), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_missing_notebook_or_data_folder_is_named() {
+    let tool = Tool::new("notebook");
+    assert_fails(&tool.run(&["run", "nowhere.ipynb"]), &["nowhere.ipynb", "no such notebook"]);
+    assert_fails(&tool.run(&["run", "Cargo.toml", "--data", "nowhere"]), &["nowhere", "no such folder", "built-in"]);
+}
+
+#[test]
+fn missing_python_is_named() {
+    let tool = Tool::new("python");
+    for command in [&["lab", "--no-open"][..], &["run", "Cargo.toml"]] {
+        assert_fails(&tool.run(command), &["Python is missing", "3.10", "apt install", "brew install", "winget"]);
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn an_old_python_is_refused() {
+    let tool = Tool::new("old").program("python3", "echo 3.9.2");
+    assert_fails(&tool.run(&["lab"]), &["Python 3.9.2 is too old", "3.10"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn python_without_venv_is_refused() {
+    let tool = Tool::new("venv").program("python3", "case \"$2\" in *venv*) exit 1;; *) echo 3.12.1;; esac");
+    assert_fails(&tool.run(&["lab"]), &["Python 3.12.1", "venv", "apt install python3-venv"]);
+}
+
+/// Everything that is asked of Python succeeds, but for pip.
+#[cfg(unix)]
+const PYTHON_WITHOUT_NETWORK: &str = r#"case "$*" in
+    *"-m venv"*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python";;
+    *"-m pip"*) echo "No matching distribution"; exit 1;;
+    *) echo 3.12.1;;
+esac"#;
+
+#[test]
+#[cfg(unix)]
+fn what_pip_says_is_passed_on() {
+    let tool = Tool::new("pip").program("python3", &format!("PATH=/usr/bin:/bin\n{PYTHON_WITHOUT_NETWORK}"));
+    assert_fails(&tool.run(&["lab"]), &["network", "No matching distribution"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn missing_rust_is_named() {
+    let script = PYTHON_WITHOUT_NETWORK.replace("exit 1", "exit 0");
+    let tool = Tool::new("rust").program("python3", &format!("PATH=/usr/bin:/bin\n{script}"));
+    assert_fails(&tool.run(&["lab"]), &["Rust is missing", "rustup.rs"]);
+    let tool = Tool::new("old-rust")
+        .program("python3", &format!("PATH=/usr/bin:/bin\n{script}"))
+        .program("rustc", "echo 'rustc 1.90.0 (abc 2025-09-14)'")
+        .program("cargo", "echo 'cargo 1.90.0'");
+    assert_fails(&tool.run(&["lab"]), &["Rust 1.90.0 is too old", "1.95", "rustup update"]);
+}
+
+#[test]
+fn a_folder_with_a_space_is_refused() {
+    let tool = Tool::new("with a space");
+    assert_fails(&tool.run(&["lab"]), &["space", "LATENTLAB_JUPYTER"]);
+}
+
+#[test]
+fn a_kernel_without_a_setup_says_so() {
+    let tool = Tool::new("kernel");
+    assert_fails(&tool.run(&["kernel", "--connection-file", "nowhere.json"]), &["cargo lab"]);
+}
