@@ -10,6 +10,7 @@ use std::{
 };
 
 /// Values in memory that may be used again.
+#[derive(Default)]
 pub(crate) struct Buffer(Vec<f32>);
 
 /// While one of these lives, buffers are kept for the next step; with the last one all memory is given back.
@@ -81,12 +82,6 @@ impl Clone for Buffer {
         let mut copy = Self::unset(self.len());
         copy.copy_from_slice(self);
         copy
-    }
-}
-
-impl Default for Buffer {
-    fn default() -> Self {
-        Self(Vec::new())
     }
 }
 

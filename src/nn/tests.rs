@@ -120,14 +120,14 @@ fn layers_agree_with_finite_differences() {
             };
             check("x", index, gradients[0][index], shifted(STEP), shifted(-STEP));
         }
-        for number in 0..parameters.len() {
-            for index in 0..parameters[number].len() {
+        for (number, gradient) in gradients[1..].iter().enumerate() {
+            for (index, got) in gradient.iter().enumerate() {
                 let shifted = |by: f32| {
                     let mut parameters = parameters.clone();
                     Arc::make_mut(&mut parameters[number])[index] += by;
                     loss_at(&case.x, &parameters)
                 };
-                check("parameter", index, gradients[number + 1][index], shifted(STEP), shifted(-STEP));
+                check("parameter", index, *got, shifted(STEP), shifted(-STEP));
             }
         }
     }
@@ -187,15 +187,14 @@ fn gradients_flow_through_a_whole_network() {
     let y = network.forward(Variable::<Recording>::input(Arc::new(x.clone().into()), 4), &mut pass);
     let (_, loss) = Loss::BinaryCrossEntropy.record(y, &target);
     let gradients = pass.backward(loss);
-    for number in 0..gradients.len() {
-        for index in 0..gradients[number].len() {
+    for (number, gradient) in gradients.iter().enumerate() {
+        for (index, got) in gradient.iter().enumerate() {
             let shifted = |by: f32| {
                 let mut network = network.clone();
                 Arc::make_mut(network.parameters_mut().nth(number).unwrap())[index] += by;
                 loss_of(&network)
             };
             let expected = (shifted(1.0 / 256.0) - shifted(-1.0 / 256.0)) as f32 * 128.0;
-            let got = gradients[number][index];
             assert!((got - expected).abs() < 1e-4, "parameter {number}, {index}: expected {expected}, got {got}");
         }
     }
