@@ -159,11 +159,12 @@ mod tests {
             }
             let distance =
                 |image: &ArrayView1<f32>, label: usize| (image - &means[label] / 200.0).mapv(|d| d * d).sum();
-            let right = |image: ArrayView1<f32>, label: usize| {
+            let is_right = |image: ArrayView1<f32>, label: usize| {
                 let own = distance(&image, label);
                 (0..10).all(|other| own <= distance(&image, other))
             };
-            let right = rows(&images).zip(&labels).skip(2000).filter(|(image, label)| right(*image, **label)).count();
+            let right =
+                rows(&images).zip(&labels).skip(2000).filter(|(image, label)| is_right(*image, **label)).count();
             assert!((700..930).contains(&right), "{name}: {right} of 1000");
         }
     }
