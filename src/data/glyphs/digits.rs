@@ -11,7 +11,7 @@ type Stroke = Vec<Point>;
 pub(super) fn draw(digit: usize, dice: &mut Dice) -> [f32; PIXELS] {
     let turn = dice.about(0.11);
     let slant = 0.12 + dice.about(0.21);
-    let warp = Warp::new(dice, turn, slant, [1.0; 2], [0.0; 2], 1.7);
+    let warp = Warp::new(dice, turn, slant, [1.0; 2], [0.0; 2], 1.95);
     let hand = Hand::new(dice);
     let mut paths = strokes(digit, dice);
     for path in &mut paths {
@@ -136,7 +136,7 @@ fn one(dice: &mut Dice) -> Vec<Stroke> {
     if dice.chance(0.7) {
         return vec![vec![[0.33, 0.0], [0.33, 1.0]]];
     }
-    let flag = [dice.between(0.12, 0.22), dice.between(0.15, 0.3)];
+    let flag = [dice.between(0.13, 0.22), dice.between(0.2, 0.34)];
     let mut strokes = vec![vec![flag, [0.35, 0.0], [0.35, 0.0], [0.33, 1.0]]];
     if dice.chance(0.5) {
         strokes.push(vec![[0.08, 1.0], [0.33, 1.0], [0.6, 0.99]]);
