@@ -3,7 +3,7 @@
 //! ```
 //! use latentlab::*;
 //!
-//! let (train, test) = Dataset::built_in_digits(600, 0).split(500, 100)?;
+//! let (train, test) = Dataset::built_in_digits(600, 0)?.split(500, 100)?;
 //! let mut autoencoder = Autoencoder::tiny(2)?;
 //! let history = train_ae(&mut autoencoder, &train, &TrainConfig::new().epochs(2).validation(&test))?;
 //! let figure = row([history.plot()?, embed(&autoencoder, &test)?.scatter()?]);

@@ -5,7 +5,7 @@ use latentlab::{
 };
 
 fn digits(n: usize) -> Dataset {
-    Dataset::built_in_digits(n, 0)
+    Dataset::built_in_digits(n, 0).unwrap()
 }
 
 fn quiet() -> TrainConfig {

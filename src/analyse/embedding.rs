@@ -17,7 +17,7 @@ use crate::{
 /// ```
 /// use latentlab::{Autoencoder, Dataset, embed};
 ///
-/// let digits = Dataset::built_in_digits(50, 0);
+/// let digits = Dataset::built_in_digits(50, 0)?;
 /// let codes = embed(&Autoencoder::tiny(2)?, &digits)?;
 /// assert_eq!(codes.points().dim(), (50, 2));
 /// assert_eq!(codes.labels(), digits.labels());
@@ -64,7 +64,7 @@ pub fn decode(autoencoder: &Autoencoder, codes: &Array2<f32>) -> Result<Array4<f
 /// ```
 /// use latentlab::{Autoencoder, Dataset, reconstruct};
 ///
-/// let digits = Dataset::built_in_digits(50, 0);
+/// let digits = Dataset::built_in_digits(50, 0)?;
 /// let reconstructions = reconstruct(&Autoencoder::tiny(2)?, &digits)?;
 /// assert_eq!(reconstructions.images().dim(), digits.images().dim());
 /// # Ok::<(), latentlab::Error>(())
@@ -79,7 +79,7 @@ impl Codes {
     /// ```
     /// use latentlab::{Codes, Dataset};
     ///
-    /// let codes = Codes::of_pixels(&Dataset::built_in_digits(20, 0))?;
+    /// let codes = Codes::of_pixels(&Dataset::built_in_digits(20, 0)?)?;
     /// assert_eq!(codes.points().dim(), (20, 784));
     /// # Ok::<(), latentlab::Error>(())
     /// ```

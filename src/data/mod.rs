@@ -41,7 +41,7 @@ pub use search::{DataFile, DataFileState, data_files, fetch_data};
 /// ```
 /// use latentlab::Dataset;
 ///
-/// let digits = Dataset::built_in_digits(100, 0);
+/// let digits = Dataset::built_in_digits(100, 0)?;
 /// let (train, test) = digits.split(80, 20)?;
 /// assert_eq!(train.images().dim(), (80, 1, 28, 28));
 /// assert_eq!(test.labels().len(), 20);

@@ -33,7 +33,7 @@ impl Dataset {
 /// ```
 /// use latentlab::{Autoencoder, Dataset, reconstructions};
 ///
-/// let digits = Dataset::built_in_digits(16, 0);
+/// let digits = Dataset::built_in_digits(16, 0)?;
 /// let figure = reconstructions(&Autoencoder::tiny(2)?, &digits)?;
 /// assert!(figure.to_svg()?.contains("reconstruction"));
 /// # Ok::<(), latentlab::Error>(())

@@ -27,7 +27,7 @@ use crate::{
 /// ```
 /// use latentlab::{Autoencoder, Dataset, TrainConfig, train_ae};
 ///
-/// let (train, test) = Dataset::built_in_digits(600, 0).split(500, 100)?;
+/// let (train, test) = Dataset::built_in_digits(600, 0)?.split(500, 100)?;
 /// let mut autoencoder = Autoencoder::tiny(2)?;
 /// let config = TrainConfig::new().epochs(3).batch_size(100).validation(&test);
 /// let history = train_ae(&mut autoencoder, &train, &config)?;
@@ -108,7 +108,7 @@ pub fn train_ae(autoencoder: &mut Autoencoder, images: &Dataset, config: &TrainC
 /// ```
 /// use latentlab::{Autoencoder, Dataset, Loss, evaluate};
 ///
-/// let digits = Dataset::built_in_digits(100, 0);
+/// let digits = Dataset::built_in_digits(100, 0)?;
 /// let untrained = evaluate(&Autoencoder::tiny(2)?, &digits, Loss::MeanSquaredError)?;
 /// assert!(untrained > 0.05 && untrained < 0.5);
 /// # Ok::<(), latentlab::Error>(())
