@@ -1,7 +1,7 @@
 use std::fmt;
 
 use super::{layers::Operation, sequential::Sequential};
-use crate::error::Error;
+use crate::{data::thousands, error::Error};
 
 /// A network's layers, output shapes and parameter counts; prints as Keras' `model.summary()` does.
 #[derive(Clone)]
@@ -100,17 +100,4 @@ impl fmt::Debug for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-/// 1234567 as "1,234,567".
-pub(crate) fn thousands(n: usize) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
