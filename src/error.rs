@@ -1,6 +1,6 @@
 //! The one error type: what went wrong, where, what was expected and what came instead.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 /// The crate's `Result`.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -16,14 +16,16 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// assert_eq!(error.kind(), ErrorKind::Shape);
 /// assert_eq!(error.to_string(), "layer 1, dense: expected at least 1 unit, got 0");
 /// ```
-pub struct Error(Box<Parts>);
+#[derive(Clone)]
+pub struct Error(Arc<Parts>);
 
+#[derive(Clone)]
 struct Parts {
     kind: ErrorKind,
     place: String,
     message: String,
     hint: Option<String>,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 /// What an [`Error`] is about, for code that wants to react to it.
@@ -51,7 +53,7 @@ pub enum ErrorKind {
 impl Error {
     /// `place`: where it happened ("layer 7, reshape", "train-images-idx3-ubyte, byte 16"); `message`: what.
     pub(crate) fn new(kind: ErrorKind, place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self(Box::new(Parts { kind, place: place.into(), message: message.into(), hint: None, source: None }))
+        Self(Arc::new(Parts { kind, place: place.into(), message: message.into(), hint: None, source: None }))
     }
 
     /// The commonest form: `place: expected …, got …`.
@@ -71,13 +73,20 @@ impl Error {
 
     /// What to try, as a sentence of its own.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint = Some(hint.into());
+        Arc::make_mut(&mut self.0).hint = Some(hint.into());
         self
     }
 
     /// The error below this one.
     pub(crate) fn source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
-        self.0.source = Some(Box::new(source));
+        Arc::make_mut(&mut self.0).source = Some(Arc::new(source));
+        self
+    }
+
+    /// The place inside a larger one: `within("encoder")` turns "layer 3, dense" into "encoder, layer 3, dense".
+    pub(crate) fn within(mut self, outer: &str) -> Self {
+        let parts = Arc::make_mut(&mut self.0);
+        parts.place = format!("{outer}, {}", parts.place);
         self
     }
 

@@ -1,12 +1,48 @@
-//! Autoencoders in Rust, cell by cell in Jupyter.
-#![warn(missing_docs)]
+//! Autoencoders in Rust, cell by cell in Jupyter: train, embed, cluster and look, on MNIST and Fashion-MNIST.
+//!
+//! ```
+//! use latentlab::*;
+//!
+//! let (train, test) = Dataset::built_in_digits(600, 0)?.split(500, 100)?;
+//! let mut autoencoder = Autoencoder::tiny(2)?;
+//! let history = train_ae(&mut autoencoder, &train, &TrainConfig::new().epochs(2).validation(&test))?;
+//! let figure = row([history.plot()?, embed(&autoencoder, &test)?.scatter()?]);
+//! # Ok::<(), latentlab::Error>(())
+//! ```
+//!
+//! The way through the crate is that of the data:
+//!
+//! - **data**: [`Dataset`] holds images, labels and class names.
+//! - **networks**: [`Sequential`] is a network as a value, built layer by layer.
+//! - **models**: [`Autoencoder`] is an encoder and a decoder; [`Autoencoder::tiny`] is report S4's.
+//! - **training**: [`train_ae`] with a [`TrainConfig`] gives a [`History`]; [`evaluate`] gives a loss.
+//! - **analysis**: [`embed`] gives [`Codes`], [`decode`] images; [`kmeans_accuracy`] says how well clusters and classes agree.
+//! - **figures**: [`Figure`], made by [`History::plot`], [`Codes::scatter`], [`reconstructions`], or built with [`LineChart`],
+//!   [`Scatter`] and [`ImageGrid`]; [`row`] and [`grid`] put them together.
+//!
+//! Every fallible function returns [`Result`]; an [`Error`] says what was expected, what came, and where.
 
+mod analyse;
 mod data;
 mod error;
+mod file;
 pub mod jupyter;
+mod model;
+mod nn;
+mod random;
 mod show;
+mod train;
 
+pub use analyse::{Clustering, Codes, KMeans, decode, embed, kmeans_accuracy, reconstruct};
 pub use data::{DataFile, DataFileState, Dataset, Normalisation, data_files, fetch_data};
 pub use error::{Error, ErrorKind, Result};
+pub use model::Autoencoder;
 pub use ndarray;
-pub use show::{Figure, ImageGrid, LineChart, PALETTE, Scatter, grid, row};
+pub use nn::{Init, Loss, Sequential, Summary, SummaryRow};
+pub use show::{Figure, ImageGrid, LineChart, PALETTE, Scatter, grid, reconstructions, row};
+pub use train::{History, TrainConfig, evaluate, train_ae};
+
+/// The README's example is a test like any other.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

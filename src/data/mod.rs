@@ -30,6 +30,8 @@ use rayon::prelude::*;
 use crate::error::{Error, ErrorKind, Result};
 
 pub use normalisation::Normalisation;
+pub(crate) use subset::shuffled_indices;
+
 pub use search::{DataFile, DataFileState, data_files, fetch_data};
 
 /// Images with their labels, the names of the classes, and where they came from.
@@ -39,7 +41,7 @@ pub use search::{DataFile, DataFileState, data_files, fetch_data};
 /// ```
 /// use latentlab::Dataset;
 ///
-/// let digits = Dataset::built_in_digits(100, 0);
+/// let digits = Dataset::built_in_digits(100, 0)?;
 /// let (train, test) = digits.split(80, 20)?;
 /// assert_eq!(train.images().dim(), (80, 1, 28, 28));
 /// assert_eq!(test.labels().len(), 20);
@@ -101,6 +103,11 @@ impl Dataset {
     /// after a normalisation.
     pub fn images(&self) -> &Array4<f32> {
         &self.images
+    }
+
+    /// The images as plain rows of values, one image after the other.
+    pub(crate) fn values(&self) -> &[f32] {
+        self.images.as_slice().unwrap_or_default() // always in standard layout
     }
 
     /// The label of each image, of shape (n): its place in [`class_names`](Self::class_names).
@@ -189,7 +196,7 @@ impl fmt::Debug for Dataset {
 }
 
 /// "70,000"
-fn thousands(number: usize) -> String {
+pub(crate) fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> =
         digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or_default()).collect();

@@ -32,7 +32,7 @@ impl Dataset {
 /// ```
 /// use latentlab::{Dataset, Normalisation};
 ///
-/// let (train, test) = Dataset::built_in_digits(100, 0).split(80, 20)?;
+/// let (train, test) = Dataset::built_in_digits(100, 0)?.split(80, 20)?;
 /// let normalisation = Normalisation::of(&train)?; // from the training images only
 /// let test = normalisation.apply(&test)?;
 /// let grey = normalisation.undo(&test)?; // grey values again, for figures

@@ -68,18 +68,25 @@ impl Dataset {
     /// ```
     /// use latentlab::Dataset;
     ///
-    /// let digits = Dataset::built_in_digits(50, 7);
+    /// let digits = Dataset::built_in_digits(50, 7)?;
     /// assert_eq!(digits.image_shape(), [1, 28, 28]);
     /// assert_eq!(digits.source(), "built-in digits, seed 7");
+    /// # Ok::<(), latentlab::Error>(())
     /// ```
-    pub fn built_in_digits(n: usize, seed: u64) -> Self {
-        built_in(&MNIST, seed, glyphs::digits(n, seed))
+    ///
+    /// # Errors
+    /// When `n` is above 1,000,000, which is 3 GB.
+    pub fn built_in_digits(n: usize, seed: u64) -> Result<Self> {
+        built_in(&MNIST, n, seed, glyphs::digits)
     }
 
     /// `n` drawn garments of shape \[1, 28, 28\] with the classes of Fashion-MNIST. The same seed gives the same images;
     /// a larger `n` only adds some.
-    pub fn built_in_garments(n: usize, seed: u64) -> Self {
-        built_in(&FASHION_MNIST, seed, glyphs::garments(n, seed))
+    ///
+    /// # Errors
+    /// When `n` is above 1,000,000, which is 3 GB.
+    pub fn built_in_garments(n: usize, seed: u64) -> Result<Self> {
+        built_in(&FASHION_MNIST, n, seed, glyphs::garments)
     }
 
     /// Any pair of IDX files, plain or gzip: images (n, height, width) and as many labels. Grey values become
@@ -114,7 +121,9 @@ fn open(collection: &Collection, search: &Search) -> Result<Dataset> {
     let [train_images, train_labels, test_images, test_labels] = collection.read(&folder)?;
     let class_count = collection.class_names.len();
     let labels = [train_labels.labels(class_count)?, test_labels.labels(class_count)?].concat();
-    let source = format!("{}, {} images from {}", collection.name, thousands(labels.len()), folder.display());
+    // The project's own folder is where a reader expects it: only other places need their whole path.
+    let shown = folder.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(&folder);
+    let source = format!("{}, {} images from {}", collection.name, thousands(labels.len()), shown.display());
     Ok(Dataset {
         images: Arc::new(grey_values(&[&train_images, &test_images])),
         labels: Arc::new(labels.into()),
@@ -125,7 +134,11 @@ fn open(collection: &Collection, search: &Search) -> Result<Dataset> {
 
 /// A collection, or the built-in data where it is not to be had. Damaged files, or a folder that was asked for and
 /// does not hold it, remain errors: to go on with other data then would hide a mistake.
-fn open_or_built_in(collection: &Collection, search: &Search, built_in: fn(usize, u64) -> Dataset) -> Result<Dataset> {
+fn open_or_built_in(
+    collection: &Collection,
+    search: &Search,
+    built_in: fn(usize, u64) -> Result<Dataset>,
+) -> Result<Dataset> {
     match open(collection, search) {
         Err(error) if error.kind() == ErrorKind::Download => {
             let reason = error.to_string();
@@ -133,7 +146,7 @@ fn open_or_built_in(collection: &Collection, search: &Search, built_in: fn(usize
                 println!("{reason}\nThe built-in {} take its place.", collection.built_in);
             }
             // As many as the collection has, so that a lesson's split works with both
-            let data = built_in(70_000, 0);
+            let data = built_in(70_000, 0)?;
             let source = format!("{} ({})", data.source, reason.lines().next().unwrap_or_default());
             Ok(Dataset { source: source.into(), ..data })
         }
@@ -141,13 +154,24 @@ fn open_or_built_in(collection: &Collection, search: &Search, built_in: fn(usize
     }
 }
 
-fn built_in(collection: &Collection, seed: u64, (images, labels): (Array4<f32>, Array1<usize>)) -> Dataset {
-    Dataset {
+fn built_in(
+    collection: &Collection,
+    n: usize,
+    seed: u64,
+    draw: fn(usize, u64) -> (Array4<f32>, Array1<usize>),
+) -> Result<Dataset> {
+    const MOST: usize = 1_000_000;
+    if n > MOST {
+        let (place, expected) = (format!("built-in {}", collection.built_in), format!("at most {MOST} images"));
+        return Err(Error::expected(ErrorKind::Argument, place, expected, n));
+    }
+    let (images, labels) = draw(n, seed);
+    Ok(Dataset {
         images: Arc::new(images),
         labels: Arc::new(labels),
         class_names: collection.class_names.map(String::from).into(),
         source: format!("built-in {}, seed {seed}", collection.built_in).into(),
-    }
+    })
 }
 
 /// The images of files that agree in height and width, one after the other: (n, 1, height, width) in \[0, 1\].
@@ -209,7 +233,9 @@ mod tests {
 
     #[test]
     fn built_in_data_have_the_classes_of_the_real_ones() {
-        let garments = Dataset::built_in_garments(20, 3);
+        let error = Dataset::built_in_garments(usize::MAX, 3).unwrap_err().to_string();
+        assert_eq!(error, format!("built-in garments: expected at most 1000000 images, got {}", usize::MAX));
+        let garments = Dataset::built_in_garments(20, 3).unwrap();
         assert_eq!(garments.images().dim(), (20, 1, 28, 28));
         assert_eq!(garments.class_names()[9], "Ankle boot");
         assert_eq!(garments.source(), "built-in garments, seed 3");

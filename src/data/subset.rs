@@ -47,6 +47,21 @@ impl Dataset {
         Ok(starts.map(|start| self.range(start..self.len().min(start.saturating_add(batch_size)))).collect())
     }
 
+    /// The first image of every class, in the order of [`class_names`](Self::class_names).
+    ///
+    /// # Errors
+    /// When a class has no image.
+    pub fn one_of_each(&self) -> Result<Self> {
+        let first = |class: usize| {
+            let missing = || {
+                let expected = format!("an image of class {class} ({})", self.class_names()[class]);
+                Error::expected(ErrorKind::Argument, "one_of_each", expected, "none")
+            };
+            self.labels().iter().position(|label| *label == class).ok_or_else(missing)
+        };
+        Ok(self.gather(&(0..self.class_names().len()).map(first).collect::<Result<Vec<_>>>()?))
+    }
+
     /// One data set for each class, in the order of [`class_names`](Self::class_names); empty where a class has no
     /// image.
     pub fn by_class(&self) -> Vec<Self> {
@@ -145,6 +160,17 @@ mod tests {
         assert_eq!(numbers(&numbered(5).take(2)), [0, 1]);
         assert_eq!(numbered(5).take(9).len(), 5);
         assert!(numbered(5).take(0).is_empty());
+    }
+
+    #[test]
+    fn one_of_each_is_the_first_of_every_class() {
+        let three = Dataset { class_names: numbered(0).class_names[..3].into(), ..numbered(7).shuffled(0) };
+        let firsts = three.one_of_each().unwrap();
+        assert_eq!(firsts.labels(), Array1::from(vec![0, 1, 2]));
+        let first_of_class_2 = three.labels().iter().position(|label| *label == 2).unwrap();
+        assert_eq!(numbers(&firsts)[2], numbers(&three)[first_of_class_2]);
+        let error = numbered(7).one_of_each().unwrap_err().to_string();
+        assert!(error.starts_with("one_of_each: expected an image of class 3"), "{error}");
     }
 
     #[test]

@@ -42,6 +42,17 @@ impl Figure {
     }
 }
 
+/// In a notebook a figure shows itself also where it is only printed. The kernel does so with a cell's last expression if
+/// that uses up a variable of the same cell, as in `let chart = …; row([chart])`.
+impl std::fmt::Debug for Figure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
+            self.evcxr_display();
+        }
+        f.write_str(&self.describe())
+    }
+}
+
 /// The forms as evcxr reads them, ending with a newline: without one it would wait for ever.
 pub(super) fn blocks(forms: &[(&str, &str)]) -> String {
     forms

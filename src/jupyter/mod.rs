@@ -6,6 +6,7 @@
 
 mod display;
 mod errors;
+mod values;
 
 pub use display::{display, display_html, escape_html};
 pub use errors::{ERROR_MEDIA_TYPE, install_error_display, show_failure};

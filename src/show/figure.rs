@@ -1,6 +1,5 @@
 //! A drawing that can be shown, saved as SVG or PNG, and put beside others.
 
-use std::fmt;
 use std::path::Path;
 
 use base64::Engine;
@@ -30,8 +29,9 @@ pub struct Figure {
     title: Option<String>,
 }
 
+/// Charts that have been checked: only their own `figure` makes one.
 #[derive(Clone)]
-enum Content {
+pub(super) enum Content {
     Lines(LineChart),
     Points(Scatter),
     Images(ImageGrid),
@@ -46,7 +46,7 @@ pub fn row(figures: impl IntoIterator<Item = Figure>) -> Figure {
 
 /// Figures in rows of `columns` (at least 1), filled row by row.
 pub fn grid(columns: usize, figures: impl IntoIterator<Item = Figure>) -> Figure {
-    Figure { content: Content::Grid { columns, figures: figures.into_iter().collect() }, title: None }
+    Figure::new(Content::Grid { columns, figures: figures.into_iter().collect() })
 }
 
 impl Figure {
@@ -69,11 +69,7 @@ impl Figure {
                 return Err(Error::expected(ErrorKind::Argument, place, "the file extension .svg or .png", got));
             }
         };
-        let unfinished = path.with_extension(format!("{extension}.{}.part", std::process::id()));
-        std::fs::write(&unfinished, bytes).and_then(|()| std::fs::rename(&unfinished, path)).map_err(|error| {
-            let _ = std::fs::remove_file(&unfinished);
-            Error::io(path, "write", error)
-        })
+        crate::file::write_whole(path, &bytes)
     }
 
     /// The figure as an SVG document. Images in it are embedded.
@@ -226,34 +222,20 @@ fn cells(columns: usize, figures: &[Figure]) -> (Vec<u32>, Vec<u32>) {
     (widths, heights)
 }
 
-/// Shows itself in lists; a figure of its own is drawn.
-impl fmt::Debug for Figure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Figure {
+    pub(super) fn new(content: Content) -> Self {
+        Self { content, title: None }
+    }
+
+    /// What it is, in a line of text.
+    pub(crate) fn describe(&self) -> String {
         let kind = match &self.content {
             Content::Lines(_) => "line chart".into(),
             Content::Points(_) => "scatter".into(),
             Content::Images(_) => "images".into(),
             Content::Grid { figures, .. } => format!("{} figures", figures.len()),
         };
-        write!(f, "Figure({kind}, {:?})", self.title.as_deref().unwrap_or("without a title"))
-    }
-}
-
-impl From<LineChart> for Figure {
-    fn from(chart: LineChart) -> Self {
-        Self { content: Content::Lines(chart), title: None }
-    }
-}
-
-impl From<Scatter> for Figure {
-    fn from(scatter: Scatter) -> Self {
-        Self { content: Content::Points(scatter), title: None }
-    }
-}
-
-impl From<ImageGrid> for Figure {
-    fn from(images: ImageGrid) -> Self {
-        Self { content: Content::Images(images), title: None }
+        format!("Figure({kind}, {:?})", self.title.as_deref().unwrap_or("without a title"))
     }
 }
 
@@ -352,11 +334,15 @@ mod tests {
     use super::*;
 
     fn chart() -> Figure {
-        LineChart::new("epoch", "MSE").line("training", &[3.0, 2.0, 1.0]).line("validation", &[3.0, 2.5]).into()
+        LineChart::new("epoch", "MSE")
+            .line("training", &[3.0, 2.0, 1.0])
+            .line("validation", &[3.0, 2.5])
+            .figure()
+            .unwrap()
     }
 
     fn images(count: usize) -> Figure {
-        ImageGrid::new(&Array4::from_elem((count, 1, 28, 28), 0.5), 2).into()
+        ImageGrid::new(&Array4::from_elem((count, 1, 28, 28), 0.5), 2).figure().unwrap()
     }
 
     /// Width, height and the pixels of a PNG, as red, green, blue.
@@ -399,7 +385,7 @@ mod tests {
         values[[1, 0, 27, 26]] = 0.5;
         values[[1, 0, 27, 27]] = 7.0; // drawn as white
         values[[1, 0, 26, 27]] = -7.0; // drawn as black
-        let (width, _, pixels) = decoded(&ImageGrid::new(&values, 2).into());
+        let (width, _, pixels) = decoded(&ImageGrid::new(&values, 2).figure().unwrap());
         // Two images of 28 pixels are drawn five times as large, 3 pixels from the edge and from each other.
         assert_eq!(width, 3 + 140 + 3 + 140 + 3);
         let at = |image: u32, x: u32, y: u32| pixels[((3 + y) * width + 3 + image * 143 + x) as usize];
@@ -432,7 +418,8 @@ mod tests {
 
     #[test]
     fn lines_and_few_points_are_shown_as_svg_the_rest_as_png() {
-        let points = |count| -> Figure { Scatter::new(&Array2::zeros((count, 2)), &Array1::zeros(count)).into() };
+        let points =
+            |count| -> Figure { Scatter::new(&Array2::zeros((count, 2)), &Array1::zeros(count)).figure().unwrap() };
         assert!(chart().prefers_svg() && points(1_000).prefers_svg() && row([chart(), chart()]).prefers_svg());
         assert!(!points(1_001).prefers_svg() && !images(1).prefers_svg() && !row([chart(), images(1)]).prefers_svg());
     }

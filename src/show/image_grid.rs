@@ -3,7 +3,7 @@
 use ndarray::{Array4, Axis};
 use plotters::prelude::DrawingBackend;
 
-use super::figure::{Area, Drawn, Figure, Image, Picture, px};
+use super::figure::{Area, Content, Drawn, Figure, Image, Picture, px};
 use super::text::{self, HPos, LINE, NORMAL, SMALL, VPos};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -64,7 +64,7 @@ impl ImageGrid {
     /// The finished figure.
     ///
     /// An error, if there are no images, a shape or a number of texts does not fit, or a pixel is NaN: it says which.
-    pub fn figure(self) -> Result<Figure> {
+    pub fn figure(&self) -> Result<Figure> {
         let wrong = |kind, what: &str, expected: String, got: String| {
             Err(Error::expected(kind, format!("image grid, {what}"), expected, got))
         };
@@ -107,7 +107,7 @@ impl ImageGrid {
                 return wrong(ErrorKind::Argument, what, needed.to_string(), texts.len().to_string());
             }
         }
-        Ok(self.into())
+        Ok(Figure::new(Content::Images(self.clone())))
     }
 
     /// How many images each set has.

@@ -4,7 +4,7 @@ use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 
 use super::axis::{Axis, LARGEST};
-use super::figure::{Area, Drawn, Figure, px};
+use super::figure::{Area, Content, Drawn, Figure, px};
 use super::frame::{Entry, Frame, Mark, draw_line};
 use super::palette::{self, INK, PALETTE};
 use super::text::{self, HPos, SMALL, VPos};
@@ -75,7 +75,7 @@ impl LineChart {
     /// The finished figure.
     ///
     /// An error, if there is nothing to draw, or if a number cannot be drawn: it says which.
-    pub fn figure(self) -> Result<Figure> {
+    pub fn figure(&self) -> Result<Figure> {
         if !(1..=PALETTE.len()).contains(&self.lines.len()) {
             return Err(wrong("line chart", "1 to 10 lines", self.lines.len()));
         }
@@ -92,7 +92,7 @@ impl LineChart {
         let (low, high) = self.x_range();
         match self.marks.iter().find(|(x, _)| !(low..=high).contains(x)) {
             Some((x, text)) => Err(wrong(format!("mark {text:?}"), format!("an x from {low} to {high}"), x)),
-            None => Ok(self.into()),
+            None => Ok(Figure::new(Content::Lines(self.clone()))),
         }
     }
 

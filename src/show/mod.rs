@@ -7,6 +7,7 @@ mod frame;
 mod image_grid;
 mod line_chart;
 mod palette;
+mod results;
 mod scatter;
 mod text;
 
@@ -14,4 +15,5 @@ pub use figure::{Figure, grid, row};
 pub use image_grid::ImageGrid;
 pub use line_chart::LineChart;
 pub use palette::PALETTE;
+pub use results::reconstructions;
 pub use scatter::Scatter;

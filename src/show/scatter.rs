@@ -4,7 +4,7 @@ use ndarray::{Array1, Array2};
 use plotters::prelude::*;
 
 use super::axis::Axis;
-use super::figure::{Area, Drawn, Figure, px};
+use super::figure::{Area, Content, Drawn, Figure, px};
 use super::frame::{Entry, Frame, Mark, Plot, draw_cross};
 use super::line_chart::range;
 use super::palette::{self, INK, PALETTE};
@@ -79,7 +79,7 @@ impl Scatter {
     /// The finished figure.
     ///
     /// An error, if the sizes do not fit, there are no points, or one is NaN or infinite: it says which.
-    pub fn figure(self) -> Result<Figure> {
+    pub fn figure(&self) -> Result<Figure> {
         let wrong = |kind, what: String, expected: String, got: String| {
             Err(Error::expected(kind, format!("scatter, {what}"), expected, got))
         };
@@ -116,7 +116,7 @@ impl Scatter {
                 let expected = format!("{count} values, one for each point");
                 wrong(ErrorKind::Shape, "crosses".into(), expected, crosses.chosen.len().to_string())
             }
-            _ => Ok(self.into()),
+            _ => Ok(Figure::new(Content::Points(self.clone()))),
         }
     }
 

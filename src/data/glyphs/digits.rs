@@ -9,16 +9,16 @@ type Stroke = Vec<Point>;
 
 /// An image of `digit`, as MNIST has them: about 20 pixels high, its centre of mass near the centre.
 pub(super) fn draw(digit: usize, dice: &mut Dice) -> [f32; PIXELS] {
-    let turn = dice.about(0.12);
-    let slant = 0.12 + dice.about(0.26);
-    let warp = Warp::new(dice, turn, slant, [1.0; 2], [0.0; 2], 1.2);
+    let turn = dice.about(0.11);
+    let slant = 0.12 + dice.about(0.21);
+    let warp = Warp::new(dice, turn, slant, [1.0; 2], [0.0; 2], 1.95);
     let hand = Hand::new(dice);
     let mut paths = strokes(digit, dice);
     for path in &mut paths {
         *path = curve(&hand.write(std::mem::take(path), dice));
         warp.apply(path);
     }
-    let radius = dice.between(0.75, 1.75);
+    let radius = dice.between(0.75, 1.7);
     centre(&mut paths, radius, dice);
 
     let soft = dice.between(1.2, 1.9);
@@ -50,10 +50,10 @@ struct Hand {
 impl Hand {
     fn new(dice: &mut Dice) -> Self {
         Self {
-            waist: dice.about(0.22),
-            base: dice.about(0.3),
+            waist: dice.about(0.24),
+            base: dice.about(0.22),
             width: dice.between(0.75, 1.3),
-            tremor: dice.between(0.2, 0.6),
+            tremor: dice.between(0.15, 0.5),
         }
     }
 
@@ -134,10 +134,10 @@ fn zero(dice: &mut Dice) -> Vec<Stroke> {
 
 fn one(dice: &mut Dice) -> Vec<Stroke> {
     if dice.chance(0.7) {
-        return vec![vec![[0.33, 0.0], [0.33, 0.5], [0.33, 1.0]]];
+        return vec![vec![[0.33, 0.0], [0.33, 1.0]]];
     }
-    let flag = [dice.between(0.05, 0.2), dice.between(0.15, 0.3)];
-    let mut strokes = vec![vec![flag, [0.35, 0.0], [0.35, 0.0], [0.34, 0.5], [0.33, 1.0]]];
+    let flag = [dice.between(0.13, 0.22), dice.between(0.2, 0.34)];
+    let mut strokes = vec![vec![flag, [0.35, 0.0], [0.35, 0.0], [0.33, 1.0]]];
     if dice.chance(0.5) {
         strokes.push(vec![[0.08, 1.0], [0.33, 1.0], [0.6, 0.99]]);
     }
@@ -260,7 +260,7 @@ fn nine(dice: &mut Dice) -> Vec<Stroke> {
     if dice.chance(0.7) {
         stroke.extend([[0.54, 0.5], [dice.between(0.36, 0.56), 1.0]]);
     } else {
-        stroke.extend([[0.56, 0.5], [0.48, 0.86], [0.28, 1.0], [0.08, 0.94]]);
+        stroke.extend([[0.56, 0.5], [0.48, 0.86], [0.3, 1.0], [0.14, 0.96]]);
     }
     vec![stroke]
 }

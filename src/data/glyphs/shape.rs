@@ -48,13 +48,13 @@ fn mix(a: Point, b: Point, t: f32) -> Point {
     [a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1])]
 }
 
-/// A random field that varies smoothly over the frame: two values at every place.
-pub(super) struct Field([[Point; 5]; 5]);
+/// A random field that varies smoothly over the frame (a quadratic spline): two values at every place.
+pub(super) struct Field([[Point; 6]; 6]);
 
 impl Field {
-    /// `deviation`: the standard deviation of its values.
+    /// `deviation`: the standard deviation of its knots; that of its values is about 0.6 of it.
     pub(super) fn new(dice: &mut Dice, deviation: f32) -> Self {
-        let mut field = Self([[[0.0; 2]; 5]; 5]);
+        let mut field = Self([[[0.0; 2]; 6]; 6]);
         for knot in field.0.as_flattened_mut() {
             *knot = [dice.about(deviation), dice.about(deviation)];
         }
@@ -63,15 +63,14 @@ impl Field {
 
     #[inline]
     pub(super) fn at(&self, [x, y]: Point) -> Point {
-        // A knot every 7 pixels, eased between knots so that no edge shows.
-        let knot = |v: f32| {
+        let place = |v: f32| {
             let v = (v / 7.0).clamp(0.0, 3.999);
-            let t = v - v as usize as f32;
-            (v as usize, t * t * (3.0 - 2.0 * t))
+            (v as usize, v - v as usize as f32)
         };
-        let ((i, u), (j, v)) = (knot(x), knot(y));
-        let row = |j: usize| mix(self.0[j][i], self.0[j][i + 1], u);
-        mix(row(j), row(j + 1), v)
+        let spline = |[a, b, c]: [Point; 3], t: f32| mix(mix(a, b, 0.5 + 0.5 * t), mix(b, c, 0.5 * t), t);
+        let ((i, u), (j, v)) = (place(x), place(y));
+        let row = |j: usize| spline([self.0[j][i], self.0[j][i + 1], self.0[j][i + 2]], u);
+        spline([row(j), row(j + 1), row(j + 2)], v)
     }
 }
 

@@ -1,0 +1,214 @@
+//! Points of a latent space, each with the label of the image it came from.
+
+use std::fmt;
+
+use ndarray::{Array1, Array2, Axis};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Codes: points of a latent space, shape `(n, latent_dim)`, with their labels and the names of the classes.
+///
+/// Always sound: as many labels as points, every label names a class, every coordinate is finite.
+///
+/// ```
+/// use latentlab::Codes;
+/// use latentlab::ndarray::array;
+///
+/// let names = vec!["zero".to_string(), "one".to_string()];
+/// let codes = Codes::new(array![[0.0, 1.0], [4.0, 4.0], [2.0, 3.0]], array![0, 1, 0], names)?;
+/// assert_eq!(codes.class_means()?, array![[1.0, 2.0], [4.0, 4.0]]);
+/// assert_eq!(codes.to_string(), "3 codes of 2 values, 2 classes");
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Codes {
+    points: Array2<f32>,
+    labels: Array1<usize>,
+    class_names: Vec<String>,
+}
+
+impl Codes {
+    /// Codes from `points` of shape `(n, latent_dim)`, `labels` of shape `(n)` and a name for every class.
+    ///
+    /// # Errors
+    /// If the counts of points and labels differ, points have no coordinates, a label is not below the number of
+    /// classes, or a coordinate is NaN or infinite.
+    pub fn new(points: Array2<f32>, labels: Array1<usize>, class_names: Vec<String>) -> Result<Self> {
+        if points.nrows() != labels.len() {
+            let expected = format!("one for each of the {} points", points.nrows());
+            return Err(Error::expected(ErrorKind::Shape, "Codes, labels", expected, labels.len()));
+        }
+        if points.ncols() == 0 {
+            return Err(Error::expected(ErrorKind::Shape, "Codes, points", "at least 1 value a point", 0));
+        }
+        if let Some((i, label)) = labels.iter().enumerate().find(|&(_, &label)| label >= class_names.len()) {
+            let expected = format!("a label below {} (the number of class names)", class_names.len());
+            return Err(Error::expected(ErrorKind::Argument, format!("Codes, label {i}"), expected, label));
+        }
+        if let Some(((i, j), value)) = points.indexed_iter().find(|(_, value)| !value.is_finite()) {
+            let place = format!("Codes, point {i}, value {j}");
+            return Err(Error::expected(ErrorKind::Argument, place, "a finite number", value));
+        }
+        Ok(Self { points, labels, class_names })
+    }
+
+    /// The points, shape `(n, latent_dim)`.
+    pub fn points(&self) -> &Array2<f32> {
+        &self.points
+    }
+
+    /// The class of every point, shape `(n)`.
+    pub fn labels(&self) -> &Array1<usize> {
+        &self.labels
+    }
+
+    /// The name of every class; a label is an index into it.
+    pub fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
+
+    /// The number of points.
+    pub fn len(&self) -> usize {
+        self.points.nrows()
+    }
+
+    /// Whether there are no points.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number of values of one code.
+    pub fn latent_dim(&self) -> usize {
+        self.points.ncols()
+    }
+
+    /// The mean code of every class, shape `(classes, latent_dim)`; summed in double precision.
+    ///
+    /// # Errors
+    /// If a class has no points: its mean does not exist.
+    pub fn class_means(&self) -> Result<Array2<f32>> {
+        let classes = self.class_names.len();
+        let mut sums = Array2::<f64>::zeros((classes, self.latent_dim()));
+        let mut counts = vec![0_usize; classes];
+        for (point, &label) in self.points.rows().into_iter().zip(&self.labels) {
+            sums.row_mut(label).zip_mut_with(&point, |sum, &value| *sum += f64::from(value));
+            counts[label] += 1;
+        }
+        if let Some(class) = counts.iter().position(|&count| count == 0) {
+            let expected = format!("at least 1 point of class {class} ({})", self.class_names[class]);
+            return Err(Error::expected(ErrorKind::Argument, "class_means", expected, "none"));
+        }
+        for (mut sum, &count) in sums.rows_mut().into_iter().zip(&counts) {
+            sum /= count as f64;
+        }
+        Ok(sums.mapv(|mean| mean as f32))
+    }
+
+    /// The first `n` codes; all of them if there are fewer.
+    pub fn take(&self, n: usize) -> Self {
+        self.rows(&Vec::from_iter(0..n.min(self.len())))
+    }
+
+    /// The codes at `indices`, in that order.
+    ///
+    /// # Errors
+    /// If an index is not below the number of codes.
+    pub fn select(&self, indices: &[usize]) -> Result<Self> {
+        if let Some(index) = indices.iter().find(|&&index| index >= self.len()) {
+            let expected = format!("indices below {} (the number of codes)", self.len());
+            return Err(Error::expected(ErrorKind::Argument, "Codes::select, indices", expected, index));
+        }
+        Ok(self.rows(indices))
+    }
+
+    /// The first `n` codes of every class (all of a class that has fewer), in their present order.
+    pub fn per_class(&self, n: usize) -> Self {
+        self.rows(&self.indices_per_class(n))
+    }
+
+    /// Where the codes of [`per_class`](Self::per_class) stand in these: to pick what else belongs to them (images,
+    /// [`recognised`](crate::Clustering::recognised)).
+    pub fn indices_per_class(&self, n: usize) -> Vec<usize> {
+        let mut counts = vec![0; self.class_names.len()];
+        let is_among_first = |&(_, &label): &(usize, &usize)| {
+            counts[label] += 1;
+            counts[label] <= n
+        };
+        self.labels.iter().enumerate().filter(is_among_first).map(|(index, _)| index).collect()
+    }
+
+    fn rows(&self, indices: &[usize]) -> Self {
+        Self {
+            points: self.points.select(Axis(0), indices),
+            labels: self.labels.select(Axis(0), indices),
+            class_names: self.class_names.clone(),
+        }
+    }
+}
+
+/// The same text as `Display`: a notebook may print either.
+impl fmt::Debug for Codes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Codes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (n, latent_dim, classes) = (self.len(), self.latent_dim(), self.class_names.len());
+        write!(f, "{n} codes of {latent_dim} values, {classes} classes")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    fn names() -> Vec<String> {
+        vec!["a".into(), "b".into()]
+    }
+
+    fn codes() -> Codes {
+        let points = array![[0.0, 0.0], [1.0, 1.0], [2.0, 4.0], [3.0, 3.0], [4.0, 5.0]];
+        Codes::new(points, array![1, 0, 1, 1, 0], names()).unwrap()
+    }
+
+    #[test]
+    fn unsound_codes_are_refused() {
+        let one = array![[0.0_f32, 1.0]];
+        let table = [
+            (one.clone(), array![0, 1], "Codes, labels: expected one for each of the 1 points, got 2"),
+            (Array2::zeros((1, 0)), array![0], "Codes, points: expected at least 1 value a point, got 0"),
+            (one, array![2], "Codes, label 0: expected a label below 2 (the number of class names), got 2"),
+            (array![[0.0, f32::NAN]], array![0], "Codes, point 0, value 1: expected a finite number, got NaN"),
+            (array![[f32::INFINITY]], array![0], "Codes, point 0, value 0: expected a finite number, got inf"),
+        ];
+        for (points, labels, message) in table {
+            assert_eq!(Codes::new(points, labels, names()).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn class_means_need_a_point_of_every_class() {
+        assert_eq!(codes().class_means().unwrap(), array![[2.5, 3.0], [5.0 / 3.0, 7.0 / 3.0]]);
+        let error = codes().take(1).class_means().unwrap_err();
+        assert_eq!(error.to_string(), "class_means: expected at least 1 point of class 0 (a), got none");
+    }
+
+    #[test]
+    fn subsets_keep_points_and_labels_together() {
+        assert_eq!(codes().take(2).points(), array![[0.0, 0.0], [1.0, 1.0]]);
+        assert_eq!(codes().take(9).len(), 5);
+        assert!(codes().take(0).is_empty());
+
+        assert_eq!(codes().indices_per_class(2), [0, 1, 2, 4]);
+        let few = codes().per_class(1);
+        assert_eq!((few.points(), few.labels()), (&array![[0.0, 0.0], [1.0, 1.0]], &array![1, 0]));
+
+        assert_eq!(codes().select(&[3, 1]).unwrap().points(), array![[3.0, 3.0], [1.0, 1.0]]);
+        let error = codes().select(&[0, 5]).unwrap_err();
+        assert_eq!(error.to_string(), "Codes::select, indices: expected indices below 5 (the number of codes), got 5");
+    }
+}

@@ -1,0 +1,99 @@
+//! From images to codes and back, with a trained autoencoder.
+
+use ndarray::{Array2, Array4};
+
+use super::Codes;
+use crate::{
+    data::Dataset,
+    error::{Error, ErrorKind, Result},
+    model::Autoencoder,
+};
+
+/// The codes of all images: (n, channels, height, width) to (n, latent_dim), with the images' labels.
+///
+/// # Errors
+/// If the images' shape is not that of the encoder's input, or a code is not finite.
+///
+/// ```
+/// use latentlab::{Autoencoder, Dataset, embed};
+///
+/// let digits = Dataset::built_in_digits(50, 0)?;
+/// let codes = embed(&Autoencoder::tiny(2)?, &digits)?;
+/// assert_eq!(codes.points().dim(), (50, 2));
+/// assert_eq!(codes.labels(), digits.labels());
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+pub fn embed(autoencoder: &Autoencoder, images: &Dataset) -> Result<Codes> {
+    autoencoder.check_images(images)?;
+    let codes = autoencoder.encoder().run(images.values(), images.len());
+    let points = array(Array2::from_shape_vec((images.len(), autoencoder.latent_dim()), codes), "embed")?;
+    Codes::new(points, images.labels().clone(), images.class_names().to_vec())
+}
+
+/// The images that the decoder makes of codes: (n, latent_dim) to (n, channels, height, width).
+///
+/// Grey values are as the network gives them: without a sigmoid at its end some may lie outside \[0, 1\].
+///
+/// # Errors
+/// If the codes have another number of values than [`latent_dim`](Autoencoder::latent_dim).
+///
+/// ```
+/// use latentlab::{Autoencoder, decode, ndarray::array};
+///
+/// let images = decode(&Autoencoder::tiny(2)?, &array![[12.0, 4.0], [2.0, 40.0], [1.5, 0.0]])?;
+/// assert_eq!(images.dim(), (3, 1, 28, 28));
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+pub fn decode(autoencoder: &Autoencoder, codes: &Array2<f32>) -> Result<Array4<f32>> {
+    let latent_dim = autoencoder.latent_dim();
+    if codes.ncols() != latent_dim {
+        let expected = format!("codes of {latent_dim} values, the decoder's input");
+        return Err(Error::expected(ErrorKind::Shape, "decode", expected, codes.ncols()));
+    }
+    let codes = codes.as_standard_layout();
+    let values = autoencoder.decoder().run(codes.as_slice().unwrap_or_default(), codes.nrows());
+    let [channels, height, width] = autoencoder.image_shape();
+    array(Array4::from_shape_vec((codes.nrows(), channels, height, width), values), "decode")
+}
+
+/// What the autoencoder gives back of every image, with the same labels.
+///
+/// # Errors
+/// If the images' shape is not that of the encoder's input, or a value is not finite.
+///
+/// ```
+/// use latentlab::{Autoencoder, Dataset, reconstruct};
+///
+/// let digits = Dataset::built_in_digits(50, 0)?;
+/// let reconstructions = reconstruct(&Autoencoder::tiny(2)?, &digits)?;
+/// assert_eq!(reconstructions.images().dim(), digits.images().dim());
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+pub fn reconstruct(autoencoder: &Autoencoder, images: &Dataset) -> Result<Dataset> {
+    images.with_images(decode(autoencoder, embed(autoencoder, images)?.points())?)
+}
+
+impl Codes {
+    /// The raw pixels as codes, (n, channels · height · width): what a code is to be compared with.
+    ///
+    /// ```
+    /// use latentlab::{Codes, Dataset};
+    ///
+    /// let codes = Codes::of_pixels(&Dataset::built_in_digits(20, 0)?)?;
+    /// assert_eq!(codes.points().dim(), (20, 784));
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Codes::new`].
+    pub fn of_pixels(images: &Dataset) -> Result<Self> {
+        let width = images.image_shape().iter().product();
+        let points = array(Array2::from_shape_vec((images.len(), width), images.values().to_vec()), "pixels")?;
+        Self::new(points, images.labels().clone(), images.class_names().to_vec())
+    }
+}
+
+/// A network's output has the size that its shape says; should it not, that is an error like any other.
+fn array<T>(shaped: std::result::Result<T, ndarray::ShapeError>, place: &str) -> Result<T> {
+    shaped.map_err(|error| Error::new(ErrorKind::Shape, place, error.to_string()))
+}

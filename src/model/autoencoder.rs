@@ -1,0 +1,160 @@
+use std::path::Path;
+
+use crate::{
+    data::Dataset,
+    error::{Error, ErrorKind, Result},
+    nn::{Sequential, Summary, WeightsFile},
+    random,
+};
+
+/// An encoder, which makes a short code (the *latent*) of an image, and a decoder, which makes an image of a code.
+///
+/// Images go in and come out as (channels, height, width), codes as (latent_dim).
+///
+/// ```
+/// use latentlab::{Autoencoder, Sequential};
+///
+/// let autoencoder = Autoencoder::new(
+///     Sequential::input([1, 28, 28]).flatten().dense(64).relu().dense(2),
+///     Sequential::input([2]).dense(64).relu().dense(784).sigmoid().reshape([1, 28, 28]),
+/// )?;
+/// assert_eq!(autoencoder.latent_dim(), 2);
+/// println!("{}", autoencoder.summary());
+///
+/// let mistake = Autoencoder::new(
+///     Sequential::input([1, 28, 28]).flatten().dense(32).relu(),
+///     Sequential::input([2]).dense(784).reshape([1, 28, 28]),
+/// );
+/// assert_eq!(
+///     mistake.unwrap_err().to_string(),
+///     "autoencoder: decoder input is [2], but the encoder's output (layer 3, relu) is [32]",
+/// );
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Autoencoder {
+    encoder: Sequential,
+    decoder: Sequential,
+    image_shape: [usize; 3],
+}
+
+impl Autoencoder {
+    /// Puts the two halves together.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if one of them was not built without mistakes, if the decoder does not
+    /// take what the encoder makes, if the code is not flat (`[latent_dim]`), or if the decoder does not make what the
+    /// encoder takes.
+    pub fn new(encoder: Sequential, decoder: Sequential) -> Result<Self> {
+        encoder.check().map_err(|error| error.within("encoder"))?;
+        decoder.check().map_err(|error| error.within("decoder"))?;
+        let wrong = |message| Err(Error::new(ErrorKind::Shape, "autoencoder", message));
+        let (code, image) = (encoder.output_shape(), encoder.input_shape());
+        let last = encoder.last_layer();
+        if code.len() != 1 {
+            return wrong(format!(
+                "the encoder's output ({last}) is {code:?}, but a code must be flat: end it with .flatten()"
+            ));
+        }
+        if decoder.input_shape() != code {
+            let input = decoder.input_shape();
+            return wrong(format!("decoder input is {input:?}, but the encoder's output ({last}) is {code:?}"));
+        }
+        if decoder.output_shape() != image {
+            let (output, last) = (decoder.output_shape(), decoder.last_layer());
+            return wrong(format!("encoder input is {image:?}, but the decoder's output ({last}) is {output:?}"));
+        }
+        let &[channels, height, width] = image else {
+            return wrong(format!("encoder input is {image:?}, but images are [channels, height, width]"));
+        };
+        Ok(Self { encoder, decoder, image_shape: [channels, height, width] })
+    }
+
+    /// Draws the weights of both halves anew from one seed: an untrained autoencoder again.
+    pub fn seed(self, seed: u64) -> Self {
+        let (encoder, decoder) = (self.encoder.seed(random::mix(seed, 0)), self.decoder.seed(random::mix(seed, 1)));
+        Self { encoder, decoder, ..self }
+    }
+
+    /// The half that makes codes: `[channels, height, width]` to `[latent_dim]`.
+    pub fn encoder(&self) -> &Sequential {
+        &self.encoder
+    }
+
+    /// The half that makes images: `[latent_dim]` to `[channels, height, width]`.
+    pub fn decoder(&self) -> &Sequential {
+        &self.decoder
+    }
+
+    /// The shape of the images that go in and come out, \[channels, height, width\].
+    pub fn image_shape(&self) -> [usize; 3] {
+        self.image_shape
+    }
+
+    /// How many numbers a code has.
+    pub fn latent_dim(&self) -> usize {
+        self.encoder.output_shape()[0]
+    }
+
+    /// How many numbers both halves hold, moving statistics included.
+    pub fn parameter_count(&self) -> usize {
+        self.encoder.parameter_count() + self.decoder.parameter_count()
+    }
+
+    /// The layers, their output shapes and their parameters as Keras prints them.
+    pub fn summary(&self) -> Summary {
+        Summary::of("autoencoder", &[("encoder", &self.encoder), ("decoder", &self.decoder)])
+    }
+
+    /// Writes architecture and weights of both halves to one safetensors file; an interrupted save leaves the old one.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let networks = [("encoder", &self.encoder), ("decoder", &self.decoder)];
+        WeightsFile::write(path.as_ref(), "autoencoder", &networks)
+    }
+
+    /// Reads an autoencoder that [`save`](Self::save) has written: the same codes and images, bit for bit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the file cannot be read,
+    /// [`ErrorKind::Weights`](crate::ErrorKind::Weights) if it is damaged or not one of these.
+    ///
+    /// ```
+    /// use latentlab::Autoencoder;
+    ///
+    /// let path = std::env::temp_dir().join("latentlab-doc-tiny.safetensors");
+    /// let autoencoder = Autoencoder::tiny(2)?;
+    /// autoencoder.save(&path)?;
+    /// let restored = Autoencoder::load(&path)?;
+    /// assert_eq!(restored.summary().to_string(), autoencoder.summary().to_string());
+    /// # std::fs::remove_file(path).ok();
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let [encoder, decoder] = WeightsFile::read(path.as_ref(), "autoencoder", ["encoder", "decoder"])?;
+        Self::new(encoder, decoder).map_err(|error| error.within(&path.as_ref().display().to_string()))
+    }
+
+    /// Refuses images that the encoder cannot take.
+    pub(crate) fn check_images(&self, images: &Dataset) -> Result<()> {
+        if images.image_shape() == self.image_shape {
+            return Ok(());
+        }
+        let expected = format!("{:?}, the encoder's input", self.image_shape);
+        let got = format!("{:?} ({})", images.image_shape(), images.source());
+        Err(Error::expected(ErrorKind::Shape, "images", expected, got))
+    }
+
+    /// Both halves, for training.
+    pub(crate) fn halves_mut(&mut self) -> (&mut Sequential, &mut Sequential) {
+        (&mut self.encoder, &mut self.decoder)
+    }
+}
+
+impl std::fmt::Debug for Autoencoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.summary())
+    }
+}

@@ -1,0 +1,100 @@
+//! How the weights of a new network are drawn.
+
+use rand::Rng;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::layers::BLOCK;
+use crate::random;
+
+/// How weights and biases are drawn before training.
+///
+/// "Inputs" and "outputs" are those of one unit: k and units for [`dense`](crate::Sequential::dense).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Init {
+    /// Weights uniform in ±√(6 / (inputs + outputs)), biases 0: Keras' default (Glorot and Bengio 2010). The default here.
+    #[default]
+    GlorotUniform,
+    /// Weights and biases uniform in ±1/√inputs: PyTorch's default (`kaiming_uniform_` with a = √5; He et al. 2015).
+    KaimingUniform,
+}
+
+/// A parameter that a layer asks for.
+pub(crate) struct ParameterSpec {
+    pub name: &'static str,
+    pub shape: Vec<usize>,
+    role: Role,
+    inputs: usize,
+    outputs: usize,
+}
+
+enum Role {
+    Weight,
+    Bias,
+}
+
+impl ParameterSpec {
+    pub fn weight(name: &'static str, shape: impl Into<Vec<usize>>, inputs: usize, outputs: usize) -> Self {
+        Self { name, shape: shape.into(), role: Role::Weight, inputs, outputs }
+    }
+
+    pub fn bias(name: &'static str, shape: impl Into<Vec<usize>>, inputs: usize) -> Self {
+        Self { name, shape: shape.into(), role: Role::Bias, inputs, outputs: 0 }
+    }
+
+    /// How many numbers it holds; `None` if that does not fit.
+    pub fn len(&self) -> Option<usize> {
+        self.shape.iter().try_fold(1usize, |product, n| product.checked_mul(*n))
+    }
+
+    /// Draws the values; block by block from streams of their own, so that threads make no difference.
+    pub fn draw(&self, init: Init, seed: u64) -> Vec<f32> {
+        let bound = match (init, &self.role) {
+            (Init::GlorotUniform, Role::Weight) => (6.0 / (self.inputs + self.outputs) as f64).sqrt(),
+            (Init::GlorotUniform, Role::Bias) => 0.0,
+            (Init::KaimingUniform, _) => (1.0 / self.inputs as f64).sqrt(),
+        } as f32;
+        let mut values = vec![0.0; self.shape.iter().product()];
+        if bound > 0.0 {
+            values.par_chunks_mut(BLOCK).enumerate().for_each(|(block, values)| {
+                let mut random = random::stream(seed, block as u64);
+                values.iter_mut().for_each(|v| *v = random.gen_range(-bound..bound));
+            });
+        }
+        values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spread(values: &[f32]) -> (f64, f64) {
+        let largest = values.iter().fold(0.0f32, |a, v| a.max(v.abs()));
+        let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / values.len() as f64;
+        (f64::from(largest), mean)
+    }
+
+    #[test]
+    fn bounds_are_those_of_keras_and_pytorch() {
+        let weight = ParameterSpec::weight("weight", [784, 50], 784, 50);
+        let bias = ParameterSpec::bias("bias", [50_000], 784);
+        for (init, bound) in [(Init::GlorotUniform, (6.0 / 834.0f64).sqrt()), (Init::KaimingUniform, 1.0 / 28.0)] {
+            let (largest, mean) = spread(&weight.draw(init, 1));
+            assert!(largest <= bound && largest > 0.999 * bound, "{init:?}: {largest} for {bound}");
+            assert!(mean.abs() < 0.02 * bound, "{init:?}: mean {mean}");
+        }
+        assert!(bias.draw(Init::GlorotUniform, 1).iter().all(|b| *b == 0.0));
+        let (largest, _) = spread(&bias.draw(Init::KaimingUniform, 1));
+        assert!(largest <= 1.0 / 28.0 && largest > 0.999 / 28.0);
+    }
+
+    #[test]
+    fn the_seed_decides() {
+        let weight = ParameterSpec::weight("weight", [784, 50], 784, 50);
+        assert_eq!(weight.draw(Init::GlorotUniform, 1), weight.draw(Init::GlorotUniform, 1));
+        assert_ne!(weight.draw(Init::GlorotUniform, 1), weight.draw(Init::GlorotUniform, 2));
+    }
+}

@@ -1,0 +1,101 @@
+//! The losses: how far a network's output is from its target, and the gradient that starts the way back.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::{
+    buffer::Buffer,
+    layers::{BLOCK, sigmoid},
+    tape::{Tape, Variable, record},
+};
+
+/// How far the output is from the target. Always the mean over all pixels of all images of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Loss {
+    /// Mean squared error, (y − t)². The default.
+    #[default]
+    MeanSquaredError,
+    /// Binary cross-entropy −t·ln y − (1 − t)·ln(1 − y) of probabilities y, as after
+    /// [`sigmoid`](crate::Sequential::sigmoid); targets in [0, 1].
+    ///
+    /// If the network's last layer is a sigmoid, training computes both together from the logits, which is exact where the
+    /// sigmoid has saturated. Elsewhere y is clipped to [10⁻⁷, 1 − 10⁻⁷], as Keras does. On grey pixels the floor is above
+    /// zero: the mean entropy of the pixels.
+    BinaryCrossEntropy,
+    /// Binary cross-entropy of logits x, that is of the probabilities 1 / (1 + e⁻ˣ): for a network without a sigmoid at
+    /// its end. Computed as max(x, 0) − x·t + ln(1 + e^−|x|), stable for any x.
+    BinaryCrossEntropyWithLogits,
+}
+
+/// Keras' clipping of probabilities.
+const CLIP: f32 = 1e-7;
+
+impl Loss {
+    /// The mean loss over `output`, and itself on the tape as the start of the way back.
+    pub(crate) fn record<T: Tape>(self, output: Variable<T>, target: &Arc<Buffer>) -> (f64, Variable<T>) {
+        let (output, tape) = output.split();
+        let mean = self.mean(&output.values, target);
+        let target = Arc::clone(target);
+        let value = Arc::new(vec![mean as f32].into());
+        let loss = record(tape, value, 1, output.needs_gradient, move |gradient, gradients| {
+            let y = &output.values;
+            let scale = gradient[0] / y.len() as f32;
+            let mut derivative = Buffer::unset(y.len());
+            let blocks = derivative.par_chunks_mut(BLOCK).zip(y.par_chunks(BLOCK)).zip(target.par_chunks(BLOCK));
+            blocks.for_each(|((out, y), t)| self.derivative(y, t, scale, out));
+            gradients.add_to(&output, derivative);
+        });
+        (mean, loss)
+    }
+
+    /// The mean loss. Summed in fixed blocks: the same bits for any number of threads.
+    pub(crate) fn mean(self, output: &[f32], target: &[f32]) -> f64 {
+        let blocks = output.par_chunks(BLOCK).zip(target.par_chunks(BLOCK));
+        let sums: Vec<f64> = blocks.map(|(y, t)| self.sum(y, t)).collect();
+        sums.iter().sum::<f64>() / output.len().max(1) as f64
+    }
+
+    fn sum(self, y: &[f32], target: &[f32]) -> f64 {
+        match self {
+            Self::MeanSquaredError => sum(y, target, |y, t| (y - t) * (y - t)),
+            Self::BinaryCrossEntropy => sum(y, target, |y, t| {
+                let p = y.clamp(CLIP, 1.0 - CLIP); // keeps NaN
+                -t * p.ln() - (1.0 - t) * (1.0 - p).ln()
+            }),
+            Self::BinaryCrossEntropyWithLogits => {
+                sum(y, target, |x, t| if x > 0.0 { x } else { 0.0 } - x * t + (-x.abs()).exp().ln_1p())
+            }
+        }
+    }
+
+    fn derivative(self, y: &[f32], target: &[f32], scale: f32, out: &mut [f32]) {
+        match self {
+            Self::MeanSquaredError => fill(y, target, out, |y, t| scale * 2.0 * (y - t)),
+            Self::BinaryCrossEntropy => fill(y, target, out, |p, t| {
+                let clipped = !(CLIP..=1.0 - CLIP).contains(&p);
+                if clipped { 0.0 } else { scale * (p - t) / (p * (1.0 - p)) }
+            }),
+            Self::BinaryCrossEntropyWithLogits => fill(y, target, out, |x, t| scale * (sigmoid(x) - t)),
+        }
+    }
+}
+
+/// Σ f(y, t), as eight sums side by side: the loop can be vectorised, and the order is fixed.
+fn sum(y: &[f32], target: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
+    let mut sums = [0.0f64; 8];
+    let (y, y_rest) = y.as_chunks::<8>();
+    let (target, target_rest) = target.as_chunks::<8>();
+    for (y, t) in y.iter().zip(target) {
+        for lane in 0..8 {
+            sums[lane] += f64::from(f(y[lane], t[lane]));
+        }
+    }
+    let rest: f64 = y_rest.iter().zip(target_rest).map(|(y, t)| f64::from(f(*y, *t))).sum();
+    sums.iter().sum::<f64>() + rest
+}
+
+fn fill(y: &[f32], target: &[f32], out: &mut [f32], f: impl Fn(f32, f32) -> f32) {
+    out.iter_mut().zip(y.iter().zip(target)).for_each(|(out, (y, t))| *out = f(*y, *t));
+}

@@ -1,0 +1,301 @@
+use std::{path::Path, sync::Arc};
+
+use ndarray::{ArrayD, IxDyn};
+
+use super::{
+    init::Init,
+    layers::{Layer, Operation, Weights, shape_text},
+    summary::Summary,
+    tape::{NotRecording, Pass, Tape, Variable},
+    weights::WeightsFile,
+};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    random,
+};
+
+/// A network as a value: layers one after the other, each with its weights.
+///
+/// It is built at run time, layer by layer; shapes are inferred as layers are added, and weights are drawn at once
+/// ([`Init::GlorotUniform`], seed 0, unless said otherwise). A mistake does not stop the chain: the first one is kept
+/// and returned by [`build`](Self::build) and by everything that takes a network, naming the layer.
+///
+/// ```
+/// use latentlab::Sequential;
+///
+/// let encoder = Sequential::input([1, 28, 28]).flatten().dense(50).relu().dense(2).relu().build()?;
+/// println!("{}", encoder.summary());
+/// assert_eq!(encoder.parameter_count(), 39_352);
+///
+/// let error = Sequential::input([1, 28, 28]).dense(50).build().unwrap_err();
+/// assert_eq!(error.to_string(), "layer 1, dense: expected a flat input [k], got [1, 28, 28]; put .flatten() before it");
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Sequential {
+    input: Vec<usize>,
+    init: Init,
+    seed: u64,
+    nodes: Vec<Node>,
+    mistake: Option<Error>,
+}
+
+/// A layer in its place: its shapes are known and its weights drawn.
+#[derive(Clone)]
+pub(crate) struct Node {
+    pub layer: Layer,
+    pub output: Vec<usize>,
+    pub parameters: Vec<Parameter>,
+}
+
+/// A parameter's numbers, with their name and shape.
+#[derive(Clone)]
+pub(crate) struct Parameter {
+    pub name: &'static str,
+    pub shape: Vec<usize>,
+    pub values: Weights,
+}
+
+/// Four gigabytes of weights in one parameter are a mistyped number, not a network for a laptop.
+const MOST_VALUES: usize = 1 << 30;
+
+/// Rows that a prediction works on at once.
+const PREDICTION_ROWS: usize = 1024;
+
+impl Sequential {
+    /// Starts a network for inputs of that shape, without the batch: `[1, 28, 28]` for an image (channels, height, width),
+    /// `[784]` for a row of values, `[2]` for a code.
+    pub fn input(shape: impl AsRef<[usize]>) -> Self {
+        let input = shape.as_ref().to_vec();
+        let size = input.iter().try_fold(1usize, |product, n| product.checked_mul(*n));
+        let mistake = match size {
+            Some(1..=MOST_VALUES) if !input.is_empty() => None,
+            _ => Some(Error::expected(
+                ErrorKind::Shape,
+                "input",
+                "a shape of positive sizes such as [1, 28, 28]",
+                shape_text(&input),
+            )),
+        };
+        Self { input, init: Init::default(), seed: 0, nodes: Vec::new(), mistake }
+    }
+
+    /// Draws all weights anew from this seed (default 0): the same seed and layers give the same weights.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self.redraw();
+        self
+    }
+
+    /// Draws all weights anew in this way (default [`Init::GlorotUniform`]).
+    pub fn init(mut self, init: Init) -> Self {
+        self.init = init;
+        self.redraw();
+        self
+    }
+
+    /// The network, or the first mistake that was made in building it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) naming the layer's number and kind, what it expected and what came.
+    pub fn build(self) -> Result<Self> {
+        self.check()?;
+        Ok(self)
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        match &self.mistake {
+            Some(mistake) => Err(mistake.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Adds a layer: checks its shapes and draws its weights.
+    pub(crate) fn push(self, layer: Layer) -> Self {
+        let (init, seed) = (self.init, self.seed);
+        self.push_with(layer, |number, _, spec| Ok(spec.draw(init, parameter_seed(seed, number, spec.name))))
+    }
+
+    /// Adds a layer whose weights come from elsewhere: `values(layer's number, its name, the parameter)`.
+    pub(crate) fn push_with(
+        mut self,
+        layer: Layer,
+        mut values: impl FnMut(usize, &str, &super::init::ParameterSpec) -> Result<Vec<f32>>,
+    ) -> Self {
+        if self.mistake.is_some() {
+            return self;
+        }
+        let number = self.nodes.len() + 1;
+        let place = format!("layer {number}, {}", layer.name());
+        let added = (|| {
+            let output = layer
+                .output_shape(self.output_shape())
+                .map_err(|message| Error::new(ErrorKind::Shape, place.as_str(), message))?;
+            let mut parameters = Vec::new();
+            for spec in layer.parameters(self.output_shape()) {
+                let limit = || {
+                    let got = format!("{} ({})", shape_text(&spec.shape), spec.name);
+                    Error::expected(ErrorKind::Shape, place.as_str(), format!("at most {MOST_VALUES} weights"), got)
+                };
+                spec.len().filter(|n| *n <= MOST_VALUES).ok_or_else(limit)?;
+                let values = Arc::new(values(number, layer.name(), &spec)?);
+                parameters.push(Parameter { name: spec.name, shape: spec.shape, values });
+            }
+            Ok(Node { layer, output, parameters })
+        })();
+        match added {
+            Ok(node) => self.nodes.push(node),
+            Err(mistake) => self.mistake = Some(mistake),
+        }
+        self
+    }
+
+    fn redraw(&mut self) {
+        let fresh = Self { nodes: Vec::new(), mistake: None, input: self.input.clone(), ..*self };
+        let mistake = self.mistake.take();
+        *self = self.nodes.drain(..).fold(fresh, |network, node| network.push(node.layer));
+        self.mistake = self.mistake.take().or(mistake);
+    }
+
+    /// The shape of the input, without the batch.
+    pub fn input_shape(&self) -> &[usize] {
+        &self.input
+    }
+
+    /// The shape of the output, without the batch.
+    pub fn output_shape(&self) -> &[usize] {
+        self.nodes.last().map_or(&self.input, |node| &node.output)
+    }
+
+    /// "layer 3, relu": how messages name the last layer.
+    pub(crate) fn last_layer(&self) -> String {
+        self.nodes
+            .last()
+            .map_or("its input".into(), |node| format!("layer {}, {}", self.nodes.len(), node.layer.name()))
+    }
+
+    /// How many numbers all layers hold, moving statistics included.
+    pub fn parameter_count(&self) -> usize {
+        self.nodes.iter().flat_map(|node| &node.parameters).map(|parameter| parameter.values.len()).sum()
+    }
+
+    /// The layers, their output shapes and their parameters as Keras prints them.
+    pub fn summary(&self) -> Summary {
+        Summary::of("sequential", &[("", self)])
+    }
+
+    /// What the network makes of a batch of inputs: `(n, …input shape)` to `(n, …output shape)`. Dropout does nothing here.
+    ///
+    /// # Errors
+    /// If the network was not built without mistakes, or the input's shape is another one.
+    ///
+    /// ```
+    /// use latentlab::{Sequential, ndarray::ArrayD};
+    ///
+    /// let network = Sequential::input([3]).dense(2).softmax().build()?;
+    /// let y = network.predict(&ArrayD::zeros(vec![5, 3]))?;
+    /// assert_eq!(y.shape(), [5, 2]);
+    /// assert!((y[[0, 0]] - 0.5).abs() < 1e-6);
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn predict(&self, input: &ArrayD<f32>) -> Result<ArrayD<f32>> {
+        self.check()?;
+        if input.ndim() == 0 || input.shape()[1..] != self.input {
+            let expected = format!("an input of shape (n, {})", text_without_brackets(&self.input));
+            return Err(Error::expected(ErrorKind::Shape, "predict", expected, shape_text(input.shape())));
+        }
+        let rows = input.shape()[0];
+        let contiguous = input.as_standard_layout();
+        let values = self.run(contiguous.as_slice().unwrap_or_default(), rows);
+        let mut shape = vec![rows];
+        shape.extend(self.output_shape());
+        ArrayD::from_shape_vec(IxDyn(&shape), values)
+            .map_err(|error| Error::new(ErrorKind::Shape, "predict", error.to_string()))
+    }
+
+    /// The prediction on plain rows of values, block by block.
+    pub(crate) fn run(&self, values: &[f32], rows: usize) -> Vec<f32> {
+        let width = self.input.iter().product::<usize>();
+        let mut output = Vec::with_capacity(rows * self.output_shape().iter().product::<usize>());
+        for block in values.chunks(PREDICTION_ROWS * width) {
+            let x = Variable::<NotRecording>::input(Arc::new(block.to_vec().into()), block.len() / width);
+            output.extend_from_slice(&self.forward(x, &mut Pass::prediction()).values);
+        }
+        output
+    }
+
+    /// All layers, one after the other.
+    pub(crate) fn forward<T: Tape>(&self, x: Variable<T>, pass: &mut Pass) -> Variable<T> {
+        forward(&self.nodes, x, pass)
+    }
+
+    /// All layers but a sigmoid at the end: the logits, for a loss that knows how to take them.
+    pub(crate) fn forward_to_logits<T: Tape>(&self, x: Variable<T>, pass: &mut Pass) -> Variable<T> {
+        let layers = self.nodes.len() - usize::from(self.ends_in_sigmoid());
+        forward(&self.nodes[..layers], x, pass)
+    }
+
+    pub(crate) fn ends_in_sigmoid(&self) -> bool {
+        self.nodes.last().is_some_and(|node| node.layer.name() == "sigmoid")
+    }
+
+    pub(crate) fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    pub(crate) fn initialisation(&self) -> (Init, u64) {
+        (self.init, self.seed)
+    }
+
+    /// All parameters in the order of the layers, the order of a pass' gradients.
+    pub(crate) fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Weights> {
+        self.nodes.iter_mut().flat_map(|node| &mut node.parameters).map(|parameter| &mut parameter.values)
+    }
+
+    /// All parameters in the same order, shared.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &Weights> {
+        self.nodes.iter().flat_map(|node| &node.parameters).map(|parameter| &parameter.values)
+    }
+
+    /// Writes architecture and weights to one [safetensors](https://github.com/huggingface/safetensors) file.
+    ///
+    /// The file is written beside its place and then renamed, so that an interrupted save leaves the old one.
+    ///
+    /// # Errors
+    /// If the network was not built without mistakes, or the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.check()?;
+        WeightsFile::write(path.as_ref(), "sequential", &[("network", self)])
+    }
+
+    /// Reads a network that [`save`](Self::save) has written: it predicts the same bits.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is damaged, or is not one of these.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let [network] = WeightsFile::read(path.as_ref(), "sequential", ["network"])?;
+        Ok(network)
+    }
+}
+
+impl std::fmt::Debug for Sequential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.summary())
+    }
+}
+
+fn forward<T: Tape>(nodes: &[Node], x: Variable<T>, pass: &mut Pass) -> Variable<T> {
+    nodes.iter().fold(x, |x, node| {
+        let weights: Vec<Weights> = node.parameters.iter().map(|parameter| Arc::clone(&parameter.values)).collect();
+        node.layer.forward(x, &weights, pass)
+    })
+}
+
+/// Every parameter has randomness of its own, so that adding a layer at the end leaves the others as they are.
+fn parameter_seed(seed: u64, layer: usize, name: &str) -> u64 {
+    name.bytes().fold(random::mix(seed, layer as u64), |seed, byte| random::mix(seed, u64::from(byte)))
+}
+
+fn text_without_brackets(shape: &[usize]) -> String {
+    shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,103 @@
+use std::fmt;
+
+use super::{layers::Operation, sequential::Sequential};
+use crate::{data::thousands, error::Error};
+
+/// A network's layers, output shapes and parameter counts; prints as Keras' `model.summary()` does.
+#[derive(Clone)]
+pub struct Summary {
+    name: String,
+    rows: Vec<SummaryRow>,
+    mistake: Option<Error>,
+}
+
+/// One layer in a [`Summary`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SummaryRow {
+    /// The network the layer is in ("encoder", "decoder"; empty where there is only one).
+    pub network: String,
+    /// The layer's number in its network, from 1: the one that error messages name. 0 is the input.
+    pub number: usize,
+    /// The layer's kind, such as "dense".
+    pub kind: String,
+    /// Its output shape without the batch.
+    pub output_shape: Vec<usize>,
+    /// How many numbers it learns.
+    pub parameters: usize,
+}
+
+impl Summary {
+    pub(crate) fn of(name: &str, networks: &[(&str, &Sequential)]) -> Self {
+        let mut rows = Vec::new();
+        for (label, network) in networks {
+            let input = SummaryRow {
+                network: (*label).into(),
+                number: 0,
+                kind: "input".into(),
+                output_shape: network.input_shape().to_vec(),
+                parameters: 0,
+            };
+            rows.push(input);
+            rows.extend(network.nodes().iter().enumerate().map(|(index, node)| SummaryRow {
+                network: (*label).into(),
+                number: index + 1,
+                kind: node.layer.name().into(),
+                output_shape: node.output.clone(),
+                parameters: node.parameters.iter().map(|parameter| parameter.values.len()).sum(),
+            }));
+        }
+        let mistake = networks.iter().find_map(|(_, network)| network.check().err());
+        Self { name: name.into(), rows, mistake }
+    }
+
+    /// The name above the table.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The layers from first to last, each network led by its input.
+    pub fn rows(&self) -> &[SummaryRow] {
+        &self.rows
+    }
+
+    /// All parameters.
+    pub fn total(&self) -> usize {
+        self.rows.iter().map(|row| row.parameters).sum()
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let line = |f: &mut fmt::Formatter<'_>, c: &str| writeln!(f, "{}", c.repeat(61));
+        writeln!(f, "Model: \"{}\"", self.name)?;
+        line(f, "_")?;
+        writeln!(f, " {:<28}{:<22}{:>10}", "Layer", "Output Shape", "Param #")?;
+        line(f, "=")?;
+        for (index, row) in self.rows.iter().enumerate() {
+            if row.number == 0 && index > 0 {
+                line(f, "-")?;
+            }
+            let label = match (row.number, row.network.as_str()) {
+                (0, "") => "input".into(),
+                (0, network) => format!("{network}: input"),
+                (number, _) => format!("{number:>2} {}", row.kind),
+            };
+            let shape: Vec<String> = row.output_shape.iter().map(usize::to_string).collect();
+            let shape = format!("(None, {})", shape.join(", "));
+            writeln!(f, " {label:<28}{shape:<22}{:>10}", thousands(row.parameters))?;
+        }
+        line(f, "=")?;
+        if let Some(mistake) = &self.mistake {
+            writeln!(f, "unfinished: {mistake}")?;
+        }
+        write!(f, "Total params: {}", thousands(self.total()))
+    }
+}
+
+/// The same text as `Display`: a notebook may print either.
+impl fmt::Debug for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

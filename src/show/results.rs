@@ -1,0 +1,97 @@
+//! The figures of a lesson, straight from data, models and results.
+
+use super::{Figure, ImageGrid, LineChart, Scatter};
+use crate::{
+    analyse::{Codes, reconstruct},
+    data::Dataset,
+    error::{Error, ErrorKind, Result},
+    model::Autoencoder,
+    nn::Loss,
+    train::History,
+};
+
+/// The most images that fit beside each other and can still be read.
+const COLUMNS: usize = 16;
+
+impl Dataset {
+    /// The first `n` images with their class names, in rows of ten.
+    ///
+    /// # Errors
+    /// If there are no images, or they are not grey (one channel).
+    pub fn pictures(&self, n: usize) -> Result<Figure> {
+        let some = self.take(n);
+        let names = some.labels().iter().map(|label| self.class_names()[*label].clone());
+        ImageGrid::new(some.images(), some.len().min(10)).captions(names).figure()
+    }
+}
+
+/// The first images (at most 16) above what the autoencoder gives back of them.
+///
+/// # Errors
+/// If there are no images, or their shape is not that of the encoder's input.
+///
+/// ```
+/// use latentlab::{Autoencoder, Dataset, reconstructions};
+///
+/// let digits = Dataset::built_in_digits(16, 0)?;
+/// let figure = reconstructions(&Autoencoder::tiny(2)?, &digits)?;
+/// assert!(figure.to_svg()?.contains("reconstruction"));
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+pub fn reconstructions(autoencoder: &Autoencoder, images: &Dataset) -> Result<Figure> {
+    let originals = images.take(COLUMNS);
+    let reconstructions = reconstruct(autoencoder, &originals)?;
+    ImageGrid::rows([("original", originals.images()), ("reconstruction", reconstructions.images())]).figure()
+}
+
+impl History {
+    /// The loss curves: training, and validation if there was one, with the best epoch marked.
+    ///
+    /// # Errors
+    /// If no epoch has run.
+    pub fn plot(&self) -> Result<Figure> {
+        let name = match self.objective {
+            Loss::MeanSquaredError => "mean squared error",
+            Loss::BinaryCrossEntropy | Loss::BinaryCrossEntropyWithLogits => "binary cross-entropy",
+        };
+        let chart = LineChart::new("epoch", name).line("training", &self.loss);
+        if self.validation_loss.is_empty() {
+            return chart.figure();
+        }
+        let chart = chart.line("validation", &self.validation_loss);
+        chart.mark(self.best_epoch as f64, format!("best epoch: {}", self.best_epoch)).figure()
+    }
+}
+
+impl Codes {
+    /// Two-dimensional codes as points, coloured by label. [`Scatter::of`] gives the same to be changed first.
+    ///
+    /// # Errors
+    /// If the codes do not have two values each, there are none, or there are more than ten classes.
+    pub fn scatter(&self) -> Result<Figure> {
+        Scatter::of(self)?.figure()
+    }
+}
+
+impl Scatter {
+    /// A scatter of two-dimensional codes, with the names of their classes.
+    ///
+    /// # Errors
+    /// If the codes do not have two values each.
+    ///
+    /// ```
+    /// use latentlab::{Codes, Scatter, ndarray::array};
+    ///
+    /// let names = vec!["zero".to_string(), "one".to_string()];
+    /// let codes = Codes::new(array![[0.0, 1.0], [4.0, 4.0]], array![0, 1], names)?;
+    /// let figure = Scatter::of(&codes)?.annotate([2.0, 2.0], "A").figure()?;
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn of(codes: &Codes) -> Result<Self> {
+        if codes.latent_dim() != 2 {
+            let expected = "codes of 2 values, the two axes";
+            return Err(Error::expected(ErrorKind::Shape, "scatter", expected, codes.latent_dim()));
+        }
+        Ok(Self::new(codes.points(), codes.labels()).names(codes.class_names().iter().cloned()))
+    }
+}

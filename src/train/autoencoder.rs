@@ -1,0 +1,225 @@
+use std::{sync::Arc, time::Instant};
+
+use rand::Rng;
+use rand_distr::StandardNormal;
+use rayon::prelude::*;
+
+use super::{config::TrainConfig, history::History, progress::print_epoch};
+use crate::{
+    data::{Dataset, shuffled_indices},
+    error::{Error, ErrorKind, Result},
+    model::Autoencoder,
+    nn::{Adam, Buffer, Loss, NotRecording, Pass, Recording, Reuse, Tape, Variable, Weights},
+    random,
+};
+
+/// Trains an autoencoder to give back the images it gets, with [`TrainConfig`]'s settings and Adam.
+///
+/// The weights go on from where they are: calling it again continues (with a fresh optimizer).
+/// The same seed, weights and images give the same bits, whatever the number of threads.
+///
+/// # Errors
+/// - [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a setting out of range,
+///   [`ErrorKind::Shape`](crate::ErrorKind::Shape) for images of another shape than the encoder's input;
+/// - [`ErrorKind::Diverged`](crate::ErrorKind::Diverged) if the loss or the weights become NaN or infinite: the error says at
+///   which epoch and step and what to try, and the weights are those of the last good epoch.
+///
+/// ```
+/// use latentlab::{Autoencoder, Dataset, TrainConfig, train_ae};
+///
+/// let (train, test) = Dataset::built_in_digits(600, 0)?.split(500, 100)?;
+/// let mut autoencoder = Autoencoder::tiny(2)?;
+/// let config = TrainConfig::new().epochs(3).batch_size(100).validation(&test);
+/// let history = train_ae(&mut autoencoder, &train, &config)?;
+/// assert_eq!(history.loss.len(), 3);
+/// assert!(history.loss[2] < history.loss[0]);
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+pub fn train_ae(autoencoder: &mut Autoencoder, images: &Dataset, config: &TrainConfig) -> Result<History> {
+    let (training, validation) = config.prepare(images)?;
+    for set in [Some(&training), validation.as_ref()].into_iter().flatten() {
+        autoencoder.check_images(set)?;
+    }
+    let _reuse = Reuse::begin();
+    let mut adam = Adam::new(config.learning_rate);
+    let mut history = History::new(config.loss);
+    let mut best = (f64::INFINITY, snapshot(autoencoder));
+    let mut last_good = snapshot(autoencoder);
+
+    for epoch in 1..=config.epochs {
+        let start = Instant::now();
+        let diverged = |step: usize, what: String, autoencoder: &mut Autoencoder, good: &[Weights]| {
+            restore(autoencoder, good);
+            Err(diverged(epoch, step, what, config))
+        };
+        let order = shuffled_indices(training.len(), random::mix(config.seed, epoch as u64));
+        let mut sum = 0.0;
+        let mut steps = 0;
+        for rows in order.chunks(config.batch_size) {
+            steps += 1;
+            let step_seed = random::mix(random::mix(config.seed, epoch as u64), steps as u64);
+            let loss = step(autoencoder, &training, rows, config, step_seed, &mut adam);
+            if !loss.is_finite() {
+                return diverged(steps, format!("the loss became {loss}"), autoencoder, &last_good);
+            }
+            sum += loss * rows.len() as f64;
+        }
+        let now = snapshot(autoencoder);
+        if !now.iter().all(|weights| weights.par_iter().all(|w| w.is_finite())) {
+            return diverged(steps, "a weight became NaN or infinite".into(), autoencoder, &last_good);
+        }
+        history.loss.push(sum / training.len() as f64);
+        if let Some(validation) = &validation {
+            let loss = mean_loss(autoencoder, validation, config.loss, config.input_noise, config.seed);
+            if !loss.is_finite() {
+                return diverged(steps, format!("the validation loss became {loss}"), autoencoder, &last_good);
+            }
+            history.validation_loss.push(loss);
+        }
+        last_good = now;
+        history.seconds.push(start.elapsed().as_secs_f64());
+
+        let watched = history.validation_loss.last().unwrap_or(&history.loss[epoch - 1]);
+        if *watched < best.0 {
+            best = (*watched, last_good.clone());
+            history.best_epoch = epoch;
+        }
+        history.stopped_early =
+            epoch < config.epochs && config.patience.is_some_and(|patience| epoch - history.best_epoch >= patience);
+        let last = epoch == config.epochs || history.stopped_early;
+        if config.progress_every > 0 && (last || epoch == 1 || epoch.is_multiple_of(config.progress_every)) {
+            print_epoch(&history, config.epochs);
+        }
+        if history.stopped_early {
+            break;
+        }
+    }
+    if config.patience.is_some() {
+        restore(autoencoder, &best.1);
+    }
+    Ok(history)
+}
+
+/// The mean loss of the reconstructions of all images, without noise or dropout: Keras' `model.evaluate`.
+///
+/// # Errors
+/// If there are no images, or their shape is not that of the encoder's input.
+///
+/// ```
+/// use latentlab::{Autoencoder, Dataset, Loss, evaluate};
+///
+/// let digits = Dataset::built_in_digits(100, 0)?;
+/// let untrained = evaluate(&Autoencoder::tiny(2)?, &digits, Loss::MeanSquaredError)?;
+/// assert!(untrained > 0.05 && untrained < 0.5);
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+pub fn evaluate(autoencoder: &Autoencoder, images: &Dataset, loss: Loss) -> Result<f64> {
+    autoencoder.check_images(images)?;
+    if images.is_empty() {
+        return Err(Error::expected(ErrorKind::Data, "evaluate", "at least 1 image", "none"));
+    }
+    Ok(mean_loss(autoencoder, images, loss, 0.0, 0))
+}
+
+/// One batch: forward, backward, update. Returns the batch's mean loss; where it is not finite, nothing was updated.
+fn step(
+    autoencoder: &mut Autoencoder,
+    images: &Dataset,
+    rows: &[usize],
+    config: &TrainConfig,
+    seed: u64,
+    adam: &mut Adam,
+) -> f64 {
+    let target = gather(images, rows);
+    let input = with_noise(&target, config.input_noise, seed);
+    let mut pass = Pass::training(seed);
+    let (mean, loss) =
+        reconstruction_loss::<Recording>(autoencoder, input, &target, rows.len(), config.loss, &mut pass);
+    if mean.is_finite() {
+        let gradients = pass.backward(loss);
+        let (encoder, decoder) = autoencoder.halves_mut();
+        adam.update(encoder.parameters_mut().chain(decoder.parameters_mut()), &gradients);
+    }
+    mean
+}
+
+fn reconstruction_loss<T: Tape>(
+    autoencoder: &Autoencoder,
+    input: Arc<Buffer>,
+    target: &Arc<Buffer>,
+    rows: usize,
+    loss: Loss,
+    pass: &mut Pass,
+) -> (f64, Variable<T>) {
+    let codes = autoencoder.encoder().forward(Variable::<T>::input(input, rows), pass);
+    let decoder = autoencoder.decoder();
+    if loss == Loss::BinaryCrossEntropy && decoder.ends_in_sigmoid() {
+        Loss::BinaryCrossEntropyWithLogits.record(decoder.forward_to_logits(codes, pass), target)
+    } else {
+        loss.record(decoder.forward(codes, pass), target)
+    }
+}
+
+fn mean_loss(autoencoder: &Autoencoder, images: &Dataset, loss: Loss, noise: f32, seed: u64) -> f64 {
+    const ROWS: usize = 1024;
+    let all: Vec<usize> = (0..images.len()).collect();
+    let sums = all.chunks(ROWS).enumerate().map(|(block, rows)| {
+        let target = gather(images, rows);
+        // Streams far from those of the steps, the same in every epoch.
+        let input = with_noise(&target, noise, random::mix(!seed, block as u64));
+        let mut pass = Pass::prediction();
+        let (mean, _) = reconstruction_loss::<NotRecording>(autoencoder, input, &target, rows.len(), loss, &mut pass);
+        mean * rows.len() as f64
+    });
+    sums.sum::<f64>() / images.len() as f64
+}
+
+/// The chosen images as rows of values.
+fn gather(images: &Dataset, rows: &[usize]) -> Arc<Buffer> {
+    let width: usize = images.image_shape().iter().product();
+    let all = images.values();
+    let mut batch = Buffer::unset(rows.len() * width);
+    batch
+        .par_chunks_mut(width)
+        .zip(rows)
+        .with_min_len(64)
+        .for_each(|(out, row)| out.copy_from_slice(&all[row * width..][..width]));
+    Arc::new(batch)
+}
+
+/// The images with Gaussian noise of this standard deviation; the same images where it is 0.
+fn with_noise(images: &Arc<Buffer>, standard_deviation: f32, seed: u64) -> Arc<Buffer> {
+    const BLOCK: usize = 4096;
+    if standard_deviation == 0.0 {
+        return Arc::clone(images);
+    }
+    let mut noisy = Buffer::clone(images);
+    noisy.par_chunks_mut(BLOCK).enumerate().for_each(|(block, values)| {
+        let mut random = random::stream(!seed, block as u64);
+        values.iter_mut().for_each(|v| *v += standard_deviation * random.sample::<f32, _>(StandardNormal));
+    });
+    Arc::new(noisy)
+}
+
+/// The weights as they are now: shared, and copied only when the next step changes them.
+fn snapshot(autoencoder: &Autoencoder) -> Vec<Weights> {
+    autoencoder.encoder().parameters().chain(autoencoder.decoder().parameters()).cloned().collect()
+}
+
+fn restore(autoencoder: &mut Autoencoder, weights: &[Weights]) {
+    let (encoder, decoder) = autoencoder.halves_mut();
+    encoder.parameters_mut().chain(decoder.parameters_mut()).zip(weights).for_each(|(to, from)| *to = Arc::clone(from));
+}
+
+fn diverged(epoch: usize, step: usize, what: String, config: &TrainConfig) -> Error {
+    let kept = match epoch {
+        1 => "as they were before training".into(),
+        _ => format!("those of the end of epoch {}", epoch - 1),
+    };
+    let rate = config.learning_rate;
+    Error::new(ErrorKind::Diverged, format!("epoch {epoch}, step {step}"), what).hint(format!(
+        "The weights are {kept}. Try a lower learning rate (it is {rate}; {} is a good next guess), and look for input \
+         values far outside [0, 1]",
+        if rate > 0.001 { 0.001 } else { rate / 10.0 },
+    ))
+}

@@ -1,0 +1,162 @@
+use crate::{
+    data::Dataset,
+    error::{Error, ErrorKind, Result},
+    nn::Loss,
+};
+
+/// The settings of a training, each with a default that works for the lessons.
+///
+/// | setting | default | range |
+/// |---|---|---|
+/// | [`epochs`](Self::epochs) | 10 | at least 1 |
+/// | [`batch_size`](Self::batch_size) | 128 | at least 1 |
+/// | [`learning_rate`](Self::learning_rate) | 0.001 | above 0 |
+/// | [`loss`](Self::loss) | mean squared error | |
+/// | [`seed`](Self::seed) | 0 | |
+/// | [`validation`](Self::validation), [`validation_fraction`](Self::validation_fraction) | none | fraction in (0, 1) |
+/// | [`early_stopping`](Self::early_stopping) | none | patience at least 1 epoch |
+/// | [`input_noise`](Self::input_noise) | 0 | at least 0 |
+/// | [`progress_every`](Self::progress_every) | 1 epoch | 0 for silence |
+///
+/// Settings are checked when training starts.
+///
+/// ```
+/// use latentlab::TrainConfig;
+///
+/// let config = TrainConfig::new().epochs(25).batch_size(256).early_stopping(5);
+/// ```
+#[derive(Clone, Debug)]
+pub struct TrainConfig {
+    pub(super) epochs: usize,
+    pub(super) batch_size: usize,
+    pub(super) learning_rate: f64,
+    pub(super) loss: Loss,
+    pub(super) seed: u64,
+    pub(super) validation: Validation,
+    pub(super) patience: Option<usize>,
+    pub(super) input_noise: f32,
+    pub(super) progress_every: usize,
+}
+
+/// Where the validation images come from.
+#[derive(Clone, Debug)]
+pub(super) enum Validation {
+    None,
+    Set(Dataset),
+    Fraction(f64),
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TrainConfig {
+    /// The defaults in the table above.
+    pub fn new() -> Self {
+        Self {
+            epochs: 10,
+            batch_size: 128,
+            learning_rate: 0.001,
+            loss: Loss::MeanSquaredError,
+            seed: 0,
+            validation: Validation::None,
+            patience: None,
+            input_noise: 0.0,
+            progress_every: 1,
+        }
+    }
+
+    /// How often training goes through all images.
+    pub fn epochs(self, epochs: usize) -> Self {
+        Self { epochs, ..self }
+    }
+
+    /// How many images make one step; the last, smaller batch of an epoch is used too.
+    pub fn batch_size(self, batch_size: usize) -> Self {
+        Self { batch_size, ..self }
+    }
+
+    /// Adam's learning rate η.
+    pub fn learning_rate(self, learning_rate: f64) -> Self {
+        Self { learning_rate, ..self }
+    }
+
+    /// What is minimised.
+    pub fn loss(self, loss: Loss) -> Self {
+        Self { loss, ..self }
+    }
+
+    /// Decides the order of the images, the noise and the dropout: the same seed, weights and images give the same training.
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed, ..self }
+    }
+
+    /// Images on which the loss is measured after each epoch, never trained on.
+    pub fn validation(self, images: &Dataset) -> Self {
+        Self { validation: Validation::Set(images.clone()), ..self }
+    }
+
+    /// Keeps this share of the training images for validation: the last ones, before any shuffling, as Keras'
+    /// `validation_split` does.
+    pub fn validation_fraction(self, fraction: f64) -> Self {
+        Self { validation: Validation::Fraction(fraction), ..self }
+    }
+
+    /// Stops when the validation loss (without validation: the training loss) has had no new minimum for `patience` epochs,
+    /// and restores the weights of the best epoch, also when all epochs have run.
+    pub fn early_stopping(self, patience: usize) -> Self {
+        Self { patience: Some(patience), ..self }
+    }
+
+    /// Adds Gaussian noise of this standard deviation σ to the input, in grey values; the target stays clean (a denoising
+    /// autoencoder, Vincent et al. 2008). Training draws new noise for every batch, validation the same in every epoch.
+    pub fn input_noise(self, standard_deviation: f32) -> Self {
+        Self { input_noise: standard_deviation, ..self }
+    }
+
+    /// Prints a line after the first epoch, every `epochs`-th and the last one; 0 prints nothing.
+    pub fn progress_every(self, epochs: usize) -> Self {
+        Self { progress_every: epochs, ..self }
+    }
+
+    /// Refuses settings out of range, and gives the images to train on and those to validate on.
+    pub(super) fn prepare(&self, images: &Dataset) -> Result<(Dataset, Option<Dataset>)> {
+        let wrong = |setting: &str, expected: &str, got: String| {
+            Err(Error::expected(ErrorKind::Argument, format!("TrainConfig::{setting}"), expected, got))
+        };
+        if self.epochs == 0 {
+            return wrong("epochs", "at least 1", "0".into());
+        }
+        if self.batch_size == 0 {
+            return wrong("batch_size", "at least 1", "0".into());
+        }
+        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
+            return wrong("learning_rate", "a number above 0", self.learning_rate.to_string());
+        }
+        if !(self.input_noise >= 0.0 && self.input_noise.is_finite()) {
+            return wrong("input_noise", "a number of at least 0", self.input_noise.to_string());
+        }
+        if self.patience == Some(0) {
+            return wrong("early_stopping", "a patience of at least 1 epoch", "0".into());
+        }
+        if images.is_empty() {
+            return Err(Error::expected(ErrorKind::Data, "training images", "at least 1", "none"));
+        }
+        match &self.validation {
+            Validation::None => Ok((images.clone(), None)),
+            Validation::Set(set) if set.is_empty() => wrong("validation", "at least 1 image", "none".into()),
+            Validation::Set(set) => Ok((images.clone(), Some(set.clone()))),
+            Validation::Fraction(fraction) => {
+                let kept = (images.len() as f64 * fraction).round() as usize;
+                if !(*fraction > 0.0 && *fraction < 1.0) || kept == 0 || kept == images.len() {
+                    let expected = "a share in (0, 1) that leaves images on both sides";
+                    return wrong("validation_fraction", expected, format!("{fraction} of {} images", images.len()));
+                }
+                let (training, validation) = images.split(images.len() - kept, kept)?;
+                Ok((training, Some(validation)))
+            }
+        }
+    }
+}

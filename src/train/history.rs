@@ -1,0 +1,62 @@
+use std::fmt;
+
+use super::progress::duration_text;
+use crate::nn::Loss;
+
+/// What happened in a training, epoch by epoch: plain numbers, entry 0 for epoch 1.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct History {
+    /// The loss that was minimised.
+    pub objective: Loss,
+    /// The mean loss over the batches of each epoch, measured while the weights change (as Keras does).
+    pub loss: Vec<f64>,
+    /// The loss on the validation images after each epoch; empty without validation.
+    pub validation_loss: Vec<f64>,
+    /// How long each epoch took, validation included, in seconds.
+    pub seconds: Vec<f64>,
+    /// The epoch (from 1) with the lowest validation loss, or the lowest training loss without validation.
+    pub best_epoch: usize,
+    /// Whether early stopping ended the training before its last epoch.
+    pub stopped_early: bool,
+}
+
+impl History {
+    pub(super) fn new(objective: Loss) -> Self {
+        Self {
+            objective,
+            loss: Vec::new(),
+            validation_loss: Vec::new(),
+            seconds: Vec::new(),
+            best_epoch: 0,
+            stopped_early: false,
+        }
+    }
+
+    /// How many epochs ran.
+    pub fn epochs(&self) -> usize {
+        self.loss.len()
+    }
+
+    /// The training loss of the last epoch.
+    pub fn final_loss(&self) -> f64 {
+        self.loss.last().copied().unwrap_or(f64::NAN)
+    }
+
+    /// How long the training took, in seconds.
+    pub fn total_seconds(&self) -> f64 {
+        self.seconds.iter().sum()
+    }
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (epochs, time) = (self.epochs(), duration_text(self.total_seconds()));
+        write!(f, "{epochs} epochs in {time}, loss {:.4}", self.final_loss())?;
+        if let Some(validation) = self.validation_loss.last() {
+            write!(f, ", validation {validation:.4}")?;
+        }
+        write!(f, "; best epoch {}", self.best_epoch)?;
+        if self.stopped_early { write!(f, ", stopped early") } else { Ok(()) }
+    }
+}

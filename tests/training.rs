@@ -1,0 +1,155 @@
+//! What training promises: every image counts, the seed decides, the best weights stay, a diverged training loses nothing.
+
+use latentlab::{
+    Autoencoder, Dataset, ErrorKind, Loss, Sequential, TrainConfig, embed, evaluate, reconstruct, train_ae,
+};
+
+fn digits(n: usize) -> Dataset {
+    Dataset::built_in_digits(n, 0).unwrap()
+}
+
+fn quiet() -> TrainConfig {
+    TrainConfig::new().progress_every(0)
+}
+
+/// A dense autoencoder that ends in a sigmoid.
+fn sigmoid_autoencoder() -> Autoencoder {
+    Autoencoder::new(
+        Sequential::input([1, 28, 28]).flatten().dense(32).leaky_relu(0.2).dropout(0.2).dense(4),
+        Sequential::input([4]).dense(32).selu().dense(784).sigmoid().reshape([1, 28, 28]),
+    )
+    .unwrap()
+}
+
+fn bits(autoencoder: &Autoencoder) -> Vec<u32> {
+    reconstruct(autoencoder, &digits(8)).unwrap().images().iter().map(|v| v.to_bits()).collect()
+}
+
+#[test]
+fn the_loss_falls_and_the_history_is_complete() {
+    let (train, test) = digits(1200).split(1000, 200).unwrap();
+    let mut autoencoder = Autoencoder::tiny(4).unwrap().seed(1);
+    let untrained = evaluate(&autoencoder, &test, Loss::MeanSquaredError).unwrap();
+    let history = train_ae(&mut autoencoder, &train, &quiet().epochs(20).batch_size(100).validation(&test)).unwrap();
+    assert_eq!((history.loss.len(), history.validation_loss.len(), history.seconds.len()), (20, 20, 20));
+    let trained = evaluate(&autoencoder, &test, Loss::MeanSquaredError).unwrap();
+    assert_eq!(history.validation_loss[19], trained);
+    assert!(trained < 0.7 * untrained, "{untrained} before, {trained} after");
+    assert!(history.loss.windows(2).filter(|pair| pair[1] < pair[0]).count() > 15, "{:?}", history.loss);
+}
+
+#[test]
+fn every_image_counts_also_in_the_last_batch() {
+    let (images, config) = (digits(103), quiet().epochs(1).batch_size(25).learning_rate(1e-30));
+    let mut autoencoder = Autoencoder::tiny(2).unwrap();
+    let expected = evaluate(&autoencoder, &images, Loss::MeanSquaredError).unwrap();
+    // With such a learning rate nothing moves, so the mean over the batches is the mean over the images.
+    let history = train_ae(&mut autoencoder, &images, &config).unwrap();
+    assert!((history.loss[0] - expected).abs() < 1e-9, "expected {expected}, got {}", history.loss[0]);
+}
+
+#[test]
+fn the_seed_decides_and_the_threads_do_not() {
+    let train = |seed: u64, threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mut autoencoder = sigmoid_autoencoder().seed(5);
+            let config = quiet().epochs(2).batch_size(64).input_noise(0.3).seed(seed).loss(Loss::BinaryCrossEntropy);
+            let history = train_ae(&mut autoencoder, &digits(300), &config).unwrap();
+            (bits(&autoencoder), history.loss)
+        })
+    };
+    let one = train(0, 1);
+    for threads in 2..=4 {
+        assert_eq!(one, train(0, threads), "{threads} threads");
+    }
+    assert_ne!(one, train(1, 4));
+}
+
+#[test]
+fn early_stopping_restores_the_best_weights() {
+    let (train, test) = digits(160).split(60, 100).unwrap();
+    let mut autoencoder = sigmoid_autoencoder().seed(2);
+    // So few images, so high a rate: it over-fits at once.
+    let config = quiet().epochs(400).batch_size(10).learning_rate(0.02).validation(&test).early_stopping(4);
+    let history = train_ae(&mut autoencoder, &train, &config).unwrap();
+    assert!(history.stopped_early, "{history}");
+    assert_eq!(history.epochs(), history.best_epoch + 4);
+    let lowest = history.validation_loss.iter().copied().fold(f64::INFINITY, f64::min);
+    assert_eq!(history.validation_loss[history.best_epoch - 1], lowest);
+    assert_eq!(evaluate(&autoencoder, &test, Loss::MeanSquaredError).unwrap(), lowest);
+    assert!(history.validation_loss.last().unwrap() > &lowest);
+}
+
+#[test]
+fn a_fraction_is_the_last_images() {
+    let images = digits(200);
+    let (train, last) = images.split(150, 50).unwrap();
+    let by_hand = train_ae(&mut sigmoid_autoencoder(), &train, &quiet().epochs(2).validation(&last)).unwrap();
+    let fraction = train_ae(&mut sigmoid_autoencoder(), &images, &quiet().epochs(2).validation_fraction(0.25)).unwrap();
+    assert_eq!(by_hand.validation_loss, fraction.validation_loss);
+    assert_eq!(by_hand.loss, fraction.loss);
+}
+
+#[test]
+fn cross_entropy_is_the_same_from_logits_and_from_probabilities() {
+    let images = digits(100);
+    let from_logits = evaluate(&sigmoid_autoencoder(), &images, Loss::BinaryCrossEntropy).unwrap();
+    let probabilities = reconstruct(&sigmoid_autoencoder(), &images).unwrap();
+    let pairs = probabilities.images().iter().zip(images.images());
+    let terms =
+        pairs.map(|(p, t)| -f64::from(*t) * f64::from(*p).ln() - (1.0 - f64::from(*t)) * (1.0 - f64::from(*p)).ln());
+    let expected = terms.sum::<f64>() / (100.0 * 784.0);
+    assert!((from_logits - expected).abs() < 1e-6, "expected {expected}, got {from_logits}");
+}
+
+#[test]
+fn a_diverged_training_says_where_and_keeps_the_last_good_weights() {
+    let images = digits(300);
+    let mut autoencoder = Autoencoder::tiny(2).unwrap().seed(1);
+    train_ae(&mut autoencoder, &images, &quiet().epochs(1)).unwrap();
+    let before = bits(&autoencoder);
+    let error = train_ae(&mut autoencoder, &images, &quiet().epochs(5).batch_size(50).learning_rate(1e30)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Diverged);
+    let text = error.to_string();
+    assert!(text.starts_with("epoch 1, step 2: the loss became inf"), "{text}");
+    assert!(text.contains("The weights are as they were before training. Try a lower learning rate"), "{text}");
+    assert_eq!(bits(&autoencoder), before);
+    // Nothing is lost: it trains on.
+    train_ae(&mut autoencoder, &images, &quiet().epochs(1)).unwrap();
+    assert_ne!(bits(&autoencoder), before);
+}
+
+#[test]
+fn bad_settings_and_images_are_refused() {
+    let images = digits(20);
+    let none = images.take(0);
+    let other = Dataset::new(latentlab::ndarray::Array4::zeros((2, 1, 8, 8)), latentlab::ndarray::arr1(&[0, 0]), ["a"]);
+    let other = other.unwrap();
+    let table = [
+        (&images, quiet().epochs(0), "TrainConfig::epochs: expected at least 1, got 0"),
+        (&images, quiet().batch_size(0), "TrainConfig::batch_size: expected at least 1, got 0"),
+        (&images, quiet().learning_rate(-1.0), "TrainConfig::learning_rate: expected a number above 0, got -1"),
+        (&images, quiet().learning_rate(f64::NAN), "TrainConfig::learning_rate: expected a number above 0, got NaN"),
+        (&images, quiet().input_noise(-0.1), "TrainConfig::input_noise: expected a number of at least 0, got -0.1"),
+        (
+            &images,
+            quiet().early_stopping(0),
+            "TrainConfig::early_stopping: expected a patience of at least 1 epoch, got 0",
+        ),
+        (&images, quiet().validation(&none), "TrainConfig::validation: expected at least 1 image, got none"),
+        (&images, quiet().validation_fraction(1.0), "TrainConfig::validation_fraction: expected a share in (0, 1)"),
+        (&images, quiet().validation_fraction(0.001), "TrainConfig::validation_fraction: expected a share in (0, 1)"),
+        (&none, quiet(), "training images: expected at least 1, got none"),
+        (&other, quiet(), "images: expected [1, 28, 28], the encoder's input, got [1, 8, 8]"),
+        (&images, quiet().validation(&other), "images: expected [1, 28, 28], the encoder's input, got [1, 8, 8]"),
+    ];
+    for (images, config, expected) in table {
+        let mut autoencoder = Autoencoder::tiny(2).unwrap();
+        let error = train_ae(&mut autoencoder, images, &config).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "expected {expected}, got {error}");
+    }
+    assert!(embed(&Autoencoder::tiny(2).unwrap(), &other).is_err());
+    assert!(evaluate(&Autoencoder::tiny(2).unwrap(), &none, Loss::MeanSquaredError).is_err());
+    assert_eq!(embed(&Autoencoder::tiny(2).unwrap(), &none).unwrap().len(), 0);
+}
