@@ -25,6 +25,13 @@ pub fn kernel(connection_file: &Path, warm_up: bool) -> Outcome<()> {
         // evcxr replaces a kernelspec `rust` that it finds there, or in the user's home, by its own.
         .env("JUPYTER_PATH", &folder)
         .stdout(Stdio::null());
+    // What `cargo run` tells the tool about itself would make the kernel's own cargo compile again what depends on it.
+    for (name, _) in std::env::vars_os() {
+        let cargos = |prefix| name.to_string_lossy().starts_with(prefix);
+        if name == "CARGO" || ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].into_iter().any(cargos) {
+            command.env_remove(&name);
+        }
+    }
     Err(format!("The Rust kernel could not be started ({}).", become_program(command)))
 }
 

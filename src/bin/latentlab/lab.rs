@@ -21,7 +21,9 @@ pub fn lab(arguments: &Arguments) -> Outcome<()> {
     println!("Starting JupyterLab in {}. Ctrl-C ends it.", notebooks.display());
     let mut command = project.python();
     command
-        .args(["-m", "jupyterlab", "-y", "--log-level=WARNING"])
+        // It listens to this machine only and asks for a token: also root (in a container) may have it.
+        .args(["-m", "jupyterlab", "-y", "--Application.log_level=WARN", "--allow-root"])
+        .args(["--KernelSpecManager.ensure_native_kernel=False", "--MultiKernelManager.default_kernel_name=rust"])
         // A kernel that still has to compile a change of the library is not dead.
         .arg("--MappingKernelManager.kernel_info_timeout=600")
         .arg("--notebook-dir")
