@@ -41,6 +41,7 @@ codegen-units = 16
 
 [profile.dev.package."*"]
 opt-level = 3
+incremental = false
 debug-assertions = false
 overflow-checks = false
 "#;
@@ -237,6 +238,9 @@ fn refresh(warm: &Path, slot: &Path, stamp: &str) -> Outcome<()> {
 }
 
 /// Copies a file or a folder, with the times of last change: cargo goes by them.
+///
+/// Compiled libraries, nearly all of it by size, are shared instead: the compiler never writes into one that is there, but
+/// puts a new file in its place.
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     if from.is_dir() {
         fs::create_dir_all(to)?;
@@ -244,6 +248,10 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
             let entry = entry?;
             copy(&entry.path(), &to.join(entry.file_name()))?;
         }
+        return Ok(());
+    }
+    let is_library = from.extension().is_some_and(|kind| kind == "rlib" || kind == "rmeta");
+    if is_library && fs::hard_link(from, to).is_ok() {
         return Ok(());
     }
     fs::copy(from, to)?;

@@ -86,6 +86,8 @@ def main():
     try:
         with client.setup_kernel():
             execute(client, notebook, answers)
+    except RuntimeError as error:
+        sys.exit(str(error))
     finally:
         # Interrupted while the kernel started, nobody has ended it yet.
         if client.km and client.km.has_kernel:
