@@ -127,7 +127,7 @@ pub(crate) struct Pass {
     /// Whether dropout drops.
     pub training: bool,
     /// The randomness of this step: every use of it takes a new stream.
-    pub seed: u64,
+    seed: u64,
     streams: u64,
     parameters: Vec<(Handle, usize)>,
 }
