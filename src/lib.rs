@@ -38,7 +38,7 @@ pub use data::{DataFile, DataFileState, Dataset, Normalisation, data_files, fetc
 pub use error::{Error, ErrorKind, Result};
 pub use model::Autoencoder;
 pub use ndarray;
-pub use nn::{Init, Loss, Sequential, Summary, SummaryRow};
+pub use nn::{HeightWidth, Init, Loss, Sequential, Summary, SummaryRow};
 pub use show::{Figure, ImageGrid, LineChart, PALETTE, Scatter, grid, reconstructions, row};
 pub use train::{History, TrainConfig, evaluate, train_ae};
 

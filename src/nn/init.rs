@@ -9,7 +9,9 @@ use crate::random;
 
 /// How weights and biases are drawn before training.
 ///
-/// "Inputs" and "outputs" are those of one unit: k and units for [`dense`](crate::Sequential::dense).
+/// "Inputs" and "outputs" are those of one unit: k and units for [`dense`](crate::Sequential::dense), kernel · channels and kernel · filters for
+/// [`conv2d`](crate::Sequential::conv2d), the other way round for [`conv_transpose2d`](crate::Sequential::conv_transpose2d), as both frameworks
+/// count them. [`batch_norm`](crate::Sequential::batch_norm) starts from γ = 1 and β = 0 in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -30,9 +32,14 @@ pub(crate) struct ParameterSpec {
     outputs: usize,
 }
 
+#[derive(Clone, Copy)]
 enum Role {
     Weight,
     Bias,
+    /// Starts from this value.
+    Constant(f32),
+    /// Starts from this value; observed, not learned.
+    Statistic(f32),
 }
 
 impl ParameterSpec {
@@ -44,6 +51,19 @@ impl ParameterSpec {
         Self { name, shape: shape.into(), role: Role::Bias, inputs, outputs: 0 }
     }
 
+    pub fn constant(name: &'static str, shape: impl Into<Vec<usize>>, value: f32) -> Self {
+        Self { name, shape: shape.into(), role: Role::Constant(value), inputs: 0, outputs: 0 }
+    }
+
+    pub fn statistic(name: &'static str, shape: impl Into<Vec<usize>>, value: f32) -> Self {
+        Self { name, shape: shape.into(), role: Role::Statistic(value), inputs: 0, outputs: 0 }
+    }
+
+    /// Whether training learns it.
+    pub fn trainable(&self) -> bool {
+        !matches!(self.role, Role::Statistic(_))
+    }
+
     /// How many numbers it holds; `None` if that does not fit.
     pub fn len(&self) -> Option<usize> {
         self.shape.iter().try_fold(1usize, |product, n| product.checked_mul(*n))
@@ -51,7 +71,8 @@ impl ParameterSpec {
 
     /// Draws the values; block by block from streams of their own, so that threads make no difference.
     pub fn draw(&self, init: Init, seed: u64) -> Vec<f32> {
-        let bound = match (init, &self.role) {
+        let bound = match (init, self.role) {
+            (_, Role::Constant(value) | Role::Statistic(value)) => return vec![value; self.shape.iter().product()],
             (Init::GlorotUniform, Role::Weight) => (6.0 / (self.inputs + self.outputs) as f64).sqrt(),
             (Init::GlorotUniform, Role::Bias) => 0.0,
             (Init::KaimingUniform, _) => (1.0 / self.inputs as f64).sqrt(),

@@ -3,10 +3,10 @@
 //! To add a layer, copy the file in `layers/` that is nearest to it and add it to the list in `layers/mod.rs`.
 
 mod buffer;
+mod engine;
 mod init;
 mod layers;
 mod loss;
-mod matrix;
 mod optimizer;
 mod sequential;
 mod summary;
@@ -17,12 +17,13 @@ mod weights;
 mod tests;
 
 pub use init::Init;
+pub use layers::HeightWidth;
 pub use loss::Loss;
 pub use sequential::Sequential;
 pub use summary::{Summary, SummaryRow};
 
 pub(crate) use buffer::{Buffer, Reuse};
-pub(crate) use layers::Weights;
+pub(crate) use layers::{Weights, channels_first, channels_last};
 pub(crate) use optimizer::Adam;
 pub(crate) use tape::{NotRecording, Pass, Recording, Tape, Variable};
 pub(crate) use weights::WeightsFile;

@@ -4,7 +4,7 @@ use ndarray::{ArrayD, IxDyn};
 
 use super::{
     init::Init,
-    layers::{Layer, Operation, Weights, shape_text},
+    layers::{Layer, Operation, Place, Weights, channels_first, channels_last, shape_text},
     summary::Summary,
     tape::{NotRecording, Pass, Tape, Variable},
     weights::WeightsFile,
@@ -38,12 +38,15 @@ pub struct Sequential {
     seed: u64,
     nodes: Vec<Node>,
     mistake: Option<Error>,
+    /// The layer that the mistake is in, as long as the words after it may still mend it.
+    failed: Option<Layer>,
 }
 
 /// A layer in its place: its shapes are known and its weights drawn.
 #[derive(Clone)]
 pub(crate) struct Node {
     pub layer: Layer,
+    pub input: Vec<usize>,
     pub output: Vec<usize>,
     pub parameters: Vec<Parameter>,
 }
@@ -54,6 +57,8 @@ pub(crate) struct Parameter {
     pub name: &'static str,
     pub shape: Vec<usize>,
     pub values: Weights,
+    /// Whether training learns it; else it is a statistic, which training observes.
+    pub trainable: bool,
 }
 
 /// Four gigabytes of weights in one parameter are a mistyped number, not a network for a laptop.
@@ -77,7 +82,7 @@ impl Sequential {
                 shape_text(&input),
             )),
         };
-        Self { input, init: Init::default(), seed: 0, nodes: Vec::new(), mistake }
+        Self { input, init: Init::default(), seed: 0, nodes: Vec::new(), mistake, failed: None }
     }
 
     /// Draws all weights anew from this seed (default 0): the same seed and layers give the same weights.
@@ -123,6 +128,7 @@ impl Sequential {
         mut values: impl FnMut(usize, &str, &super::init::ParameterSpec) -> Result<Vec<f32>>,
     ) -> Self {
         if self.mistake.is_some() {
+            self.failed = None;
             return self;
         }
         let number = self.nodes.len() + 1;
@@ -139,22 +145,51 @@ impl Sequential {
                 };
                 spec.len().filter(|n| *n <= MOST_VALUES).ok_or_else(limit)?;
                 let values = Arc::new(values(number, layer.name(), &spec)?);
-                parameters.push(Parameter { name: spec.name, shape: spec.shape, values });
+                let trainable = spec.trainable();
+                parameters.push(Parameter { name: spec.name, shape: spec.shape, values, trainable });
             }
-            Ok(Node { layer, output, parameters })
+            Ok((self.output_shape().to_vec(), output, parameters))
         })();
         match added {
-            Ok(node) => self.nodes.push(node),
-            Err(mistake) => self.mistake = Some(mistake),
+            Ok((input, output, parameters)) => self.nodes.push(Node { layer, input, output, parameters }),
+            Err(mistake) => (self.mistake, self.failed) = (Some(mistake), Some(layer)),
         }
         self
     }
 
+    /// Changes the last layer as a word after it says; `change` gives `None` for layers to which the word does not apply.
+    pub(crate) fn amend(mut self, word: &str, applies_to: &str, change: impl FnOnce(&mut Layer) -> Option<()>) -> Self {
+        let last = match &self.mistake {
+            Some(_) => match self.failed.take() {
+                Some(failed) => Some(failed),
+                None => return self,
+            },
+            None => self.nodes.last().map(|node| node.layer.clone()),
+        };
+        let got = last.as_ref().map_or("nothing".into(), |layer| layer.name().to_string());
+        match last.map(|mut layer| (change(&mut layer), layer)) {
+            Some((Some(()), layer)) => {
+                if self.mistake.take().is_none() {
+                    self.nodes.pop();
+                }
+                self.push(layer)
+            }
+            _ if self.mistake.is_some() => self,
+            _ => {
+                let place = format!("after layer {}, .{word}()", self.nodes.len());
+                self.mistake = Some(Error::expected(ErrorKind::Shape, place, format!("{applies_to} before it"), got));
+                self
+            }
+        }
+    }
+
     fn redraw(&mut self) {
-        let fresh = Self { nodes: Vec::new(), mistake: None, input: self.input.clone(), ..*self };
-        let mistake = self.mistake.take();
+        let fresh = Self { nodes: Vec::new(), mistake: None, failed: None, input: self.input.clone(), ..*self };
+        let (mistake, failed) = (self.mistake.take(), self.failed.take());
         *self = self.nodes.drain(..).fold(fresh, |network, node| network.push(node.layer));
-        self.mistake = self.mistake.take().or(mistake);
+        if self.mistake.is_none() {
+            (self.mistake, self.failed) = (mistake, failed);
+        }
     }
 
     /// The shape of the input, without the batch.
@@ -219,12 +254,14 @@ impl Sequential {
         let mut output = Vec::with_capacity(rows * self.output_shape().iter().product::<usize>());
         for block in values.chunks(PREDICTION_ROWS * width) {
             let x = Variable::<NotRecording>::input(Arc::new(block.to_vec().into()), block.len() / width);
-            output.extend_from_slice(&self.forward(x, &mut Pass::prediction()).values);
+            let x = channels_last(x, &self.input);
+            let y = channels_first(self.forward(x, &mut Pass::prediction()), self.output_shape());
+            output.extend_from_slice(&y.values);
         }
         output
     }
 
-    /// All layers, one after the other.
+    /// All layers, one after the other; pictures are channels last inside.
     pub(crate) fn forward<T: Tape>(&self, x: Variable<T>, pass: &mut Pass) -> Variable<T> {
         forward(&self.nodes, x, pass)
     }
@@ -247,9 +284,23 @@ impl Sequential {
         (self.init, self.seed)
     }
 
-    /// All parameters in the order of the layers, the order of a pass' gradients.
+    /// What training learns, in the order of the layers: the order of a pass' gradients.
+    pub(crate) fn trainable_mut(&mut self) -> impl Iterator<Item = &mut Weights> {
+        self.all_mut().filter(|parameter| parameter.trainable).map(|parameter| &mut parameter.values)
+    }
+
+    /// What training observes, in the order of the layers: the order of a pass' statistics.
+    pub(crate) fn statistics_mut(&mut self) -> impl Iterator<Item = &mut Weights> {
+        self.all_mut().filter(|parameter| !parameter.trainable).map(|parameter| &mut parameter.values)
+    }
+
+    /// All parameters in the order of the layers.
     pub(crate) fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Weights> {
-        self.nodes.iter_mut().flat_map(|node| &mut node.parameters).map(|parameter| &mut parameter.values)
+        self.all_mut().map(|parameter| &mut parameter.values)
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut Parameter> {
+        self.nodes.iter_mut().flat_map(|node| &mut node.parameters)
     }
 
     /// All parameters in the same order, shared.
@@ -284,11 +335,22 @@ impl std::fmt::Debug for Sequential {
     }
 }
 
-fn forward<T: Tape>(nodes: &[Node], x: Variable<T>, pass: &mut Pass) -> Variable<T> {
-    nodes.iter().fold(x, |x, node| {
+fn forward<T: Tape>(nodes: &[Node], mut x: Variable<T>, pass: &mut Pass) -> Variable<T> {
+    let mut index = 0;
+    while let Some(node) = nodes.get(index) {
+        let next = |distance: usize| nodes.get(index + distance).map(|node| &node.layer);
+        // A layer takes the up-sampling before it and the rectified linear unit after it along where that is cheaper.
+        let (node, enlarged, taken) = match (&node.layer, nodes.get(index + 1)) {
+            (Layer::UpSample2d(layer), Some(after)) if after.layer.takes_up_sampling() => (after, layer.factor(), 1),
+            _ => (node, [1, 1], 0),
+        };
+        let slope = next(taken + 1).and_then(Layer::slope).filter(|_| node.layer.takes_slope());
         let weights: Vec<Weights> = node.parameters.iter().map(|parameter| Arc::clone(&parameter.values)).collect();
-        node.layer.forward(x, &weights, pass)
-    })
+        let place = Place { input: &node.input, weights: &weights, slope: slope.unwrap_or(1.0), enlarged };
+        x = node.layer.forward(x, place, pass);
+        index += 1 + taken + usize::from(slope.is_some());
+    }
+    x
 }
 
 /// Every parameter has randomness of its own, so that adding a layer at the end leaves the others as they are.

@@ -23,8 +23,10 @@ pub struct SummaryRow {
     pub kind: String,
     /// Its output shape without the batch.
     pub output_shape: Vec<usize>,
-    /// How many numbers it learns.
+    /// How many numbers it holds.
     pub parameters: usize,
+    /// How many of them training learns; the others are running statistics.
+    pub trainable: usize,
 }
 
 impl Summary {
@@ -37,6 +39,7 @@ impl Summary {
                 kind: "input".into(),
                 output_shape: network.input_shape().to_vec(),
                 parameters: 0,
+                trainable: 0,
             };
             rows.push(input);
             rows.extend(network.nodes().iter().enumerate().map(|(index, node)| SummaryRow {
@@ -45,6 +48,7 @@ impl Summary {
                 kind: node.layer.name().into(),
                 output_shape: node.output.clone(),
                 parameters: node.parameters.iter().map(|parameter| parameter.values.len()).sum(),
+                trainable: node.parameters.iter().filter(|parameter| parameter.trainable).map(|p| p.values.len()).sum(),
             }));
         }
         let mistake = networks.iter().find_map(|(_, network)| network.check().err());
@@ -59,6 +63,16 @@ impl Summary {
     /// The layers from first to last, each network led by its input.
     pub fn rows(&self) -> &[SummaryRow] {
         &self.rows
+    }
+
+    /// All parameters that training learns.
+    pub fn trainable(&self) -> usize {
+        self.rows.iter().map(|row| row.trainable).sum()
+    }
+
+    /// All others: running statistics.
+    pub fn non_trainable(&self) -> usize {
+        self.total() - self.trainable()
     }
 
     /// All parameters.
@@ -91,7 +105,12 @@ impl fmt::Display for Summary {
         if let Some(mistake) = &self.mistake {
             writeln!(f, "unfinished: {mistake}")?;
         }
-        write!(f, "Total params: {}", thousands(self.total()))
+        write!(f, "Total params: {}", thousands(self.total()))?;
+        if self.non_trainable() > 0 {
+            write!(f, "\nTrainable params: {}", thousands(self.trainable()))?;
+            write!(f, "\nNon-trainable params: {}", thousands(self.non_trainable()))?;
+        }
+        Ok(())
     }
 }
 

@@ -122,25 +122,27 @@ impl Gradients<'_> {
     }
 }
 
-/// One way through a network: whether it trains, the randomness of its dropout, and the parameters that it met.
+/// One way through a network: whether it trains, the randomness of its dropout, the parameters that it met and the statistics that it observed.
 pub(crate) struct Pass {
-    /// Whether dropout drops.
+    /// Whether dropout drops, and batch normalisation takes the batch's own statistics.
     pub training: bool,
     /// The randomness of this step: every use of it takes a new stream.
     seed: u64,
     streams: u64,
     parameters: Vec<(Handle, usize)>,
+    /// New values of the statistics that the network observes, in the order in which the pass met them.
+    statistics: Vec<Vec<f32>>,
 }
 
 impl Pass {
     /// A prediction: nothing random, nothing recorded.
     pub fn prediction() -> Self {
-        Self { training: false, seed: 0, streams: 0, parameters: Vec::new() }
+        Self { training: false, seed: 0, streams: 0, parameters: Vec::new(), statistics: Vec::new() }
     }
 
     /// A step of training with its own randomness.
     pub fn training(seed: u64) -> Self {
-        Self { training: true, seed, streams: 0, parameters: Vec::new() }
+        Self { training: true, seed, streams: 0, parameters: Vec::new(), statistics: Vec::new() }
     }
 
     /// A new stream of randomness, numbered in the order of the layers.
@@ -154,6 +156,16 @@ impl Pass {
         let key = handle();
         self.parameters.push((key.clone(), values.len()));
         key
+    }
+
+    /// Notes the new value of a statistic. Layers do it in the order of their parameters.
+    pub fn observe(&mut self, values: Vec<f32>) {
+        self.statistics.push(values);
+    }
+
+    /// What the network has observed.
+    pub fn take_statistics(&mut self) -> Vec<Vec<f32>> {
+        std::mem::take(&mut self.statistics)
     }
 
     /// Runs the tape backwards from a loss; returns the gradient of every parameter, in the order in which the pass met them.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{
     buffer::Buffer,
-    layers::{Layer, Operation, Weights},
+    layers::{Layer, Operation, Place, Weights},
     loss::Loss,
     optimizer::Adam,
     sequential::Sequential,
@@ -72,7 +72,9 @@ fn run<T: Tape>(
 ) -> (Vec<f32>, f64, Variable<T>, Pass) {
     let mut pass = Pass::training(7);
     let x = Variable::<T>::tracked(Arc::new(x.to_vec().into()), rows, &mut pass);
-    let y = case.layer.forward(x, parameters, &mut pass);
+    let input = [x.values.len() / rows];
+    let place = Place { input: &input, weights: parameters, slope: 1.0, enlarged: [1, 1] };
+    let y = case.layer.forward(x, place, &mut pass);
     let values = y.values.to_vec();
     let (mean, loss) = Loss::MeanSquaredError.record(y, &Arc::new(case.target.clone().into()));
     (values, mean, loss, pass)

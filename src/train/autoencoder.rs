@@ -9,7 +9,10 @@ use crate::{
     data::{Dataset, shuffled_indices},
     error::{Error, ErrorKind, Result},
     model::Autoencoder,
-    nn::{Adam, Buffer, Loss, NotRecording, Pass, Recording, Reuse, Tape, Variable, Weights},
+    nn::{
+        Adam, Buffer, Loss, NotRecording, Pass, Recording, Reuse, Tape, Variable, Weights, channels_first,
+        channels_last,
+    },
     random,
 };
 
@@ -36,6 +39,11 @@ use crate::{
 /// # Ok::<(), latentlab::Error>(())
 /// ```
 pub fn train_ae(autoencoder: &mut Autoencoder, images: &Dataset, config: &TrainConfig) -> Result<History> {
+    // On a worker of the pool from beginning to end: a step has dozens of parallel loops, each costs less from there.
+    rayon::scope(|_| train(autoencoder, images, config))
+}
+
+fn train(autoencoder: &mut Autoencoder, images: &Dataset, config: &TrainConfig) -> Result<History> {
     let (training, validation) = config.prepare(images)?;
     for set in [Some(&training), validation.as_ref()].into_iter().flatten() {
         autoencoder.check_images(set)?;
@@ -136,9 +144,12 @@ fn step(
     let (mean, loss) =
         reconstruction_loss::<Recording>(autoencoder, input, &target, rows.len(), config.loss, &mut pass);
     if mean.is_finite() {
+        let statistics = pass.take_statistics();
         let gradients = pass.backward(loss);
         let (encoder, decoder) = autoencoder.halves_mut();
-        adam.update(encoder.parameters_mut().chain(decoder.parameters_mut()), &gradients);
+        adam.update(encoder.trainable_mut().chain(decoder.trainable_mut()), &gradients);
+        let observed = encoder.statistics_mut().chain(decoder.statistics_mut());
+        observed.zip(statistics).for_each(|(running, new)| *running = Arc::new(new));
     }
     mean
 }
@@ -151,12 +162,13 @@ fn reconstruction_loss<T: Tape>(
     loss: Loss,
     pass: &mut Pass,
 ) -> (f64, Variable<T>) {
-    let codes = autoencoder.encoder().forward(Variable::<T>::input(input, rows), pass);
-    let decoder = autoencoder.decoder();
+    let (encoder, decoder) = (autoencoder.encoder(), autoencoder.decoder());
+    let codes = encoder.forward(channels_last(Variable::<T>::input(input, rows), encoder.input_shape()), pass);
     if loss == Loss::BinaryCrossEntropy && decoder.ends_in_sigmoid() {
-        Loss::BinaryCrossEntropyWithLogits.record(decoder.forward_to_logits(codes, pass), target)
+        let logits = channels_first(decoder.forward_to_logits(codes, pass), decoder.output_shape());
+        Loss::BinaryCrossEntropyWithLogits.record(logits, target)
     } else {
-        loss.record(decoder.forward(codes, pass), target)
+        loss.record(channels_first(decoder.forward(codes, pass), decoder.output_shape()), target)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command-line tool: `cargo latentlab …`.
 
+mod bench;
 mod build;
 mod data;
 mod execute;
@@ -29,6 +30,8 @@ enum Command {
     Run(run::Arguments),
     /// List the data sets that are found, and fetch what is missing
     Data,
+    /// Measure the training throughput of the reports' models, in images a second
+    Bench(bench::Arguments),
     /// Start the Rust kernel (Jupyter calls this)
     #[command(hide = true)]
     Kernel {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Lab(arguments) => lab::lab(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        Command::Bench(arguments) => bench::bench(&arguments),
         Command::Data => data::run().map_err(|error| error.to_string()),
         Command::Kernel { connection_file, warm_up } => kernel::kernel(&connection_file, warm_up),
     };

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{BLOCK, Layer, Operation, Weights};
+use super::{BLOCK, Layer, Operation, Place};
 use crate::nn::{
     sequential::Sequential,
     tape::{Pass, Tape, Variable, record},
@@ -59,6 +59,15 @@ impl Sequential {
 }
 
 impl Activation {
+    /// The slope below 0 of the rectified linear ones.
+    pub(super) fn slope(self) -> Option<f32> {
+        match self {
+            Self::Relu => Some(0.0),
+            Self::LeakyRelu { slope } => Some(slope),
+            _ => None,
+        }
+    }
+
     fn apply(self, values: &mut [f32]) {
         let each = |f: &dyn Fn(f32) -> f32, values: &mut [f32]| values.iter_mut().for_each(|v| *v = f(*v));
         match self {
@@ -114,7 +123,7 @@ impl Operation for Activation {
         }
     }
 
-    fn forward<T: Tape>(&self, x: Variable<T>, _weights: &[Weights], _pass: &mut Pass) -> Variable<T> {
+    fn forward<T: Tape>(&self, x: Variable<T>, _place: Place<'_>, _pass: &mut Pass) -> Variable<T> {
         let (mut x, tape) = x.split();
         let (rows, needs_gradient, activation) = (x.rows, x.needs_gradient, *self);
         let mut y = x.take_values();

@@ -3,11 +3,11 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Operation, SHARDS, Weights, shape_text};
+use super::{Operation, Place, SHARDS, shape_text};
 use crate::nn::{
     buffer::Buffer,
+    engine::{Left, Panels, Start, offsets, product, rectified_gradient, sum_of_parts},
     init::ParameterSpec,
-    matrix::{Matrix, product},
     sequential::Sequential,
     tape::{Pass, Tape, Variable, record},
 };
@@ -61,46 +61,73 @@ impl Operation for Dense {
         ]
     }
 
-    fn forward<T: Tape>(&self, x: Variable<T>, weights: &[Weights], pass: &mut Pass) -> Variable<T> {
-        let (weight, bias) = (weights[0].clone(), weights[1].clone());
+    fn takes_slope(&self) -> bool {
+        true
+    }
+
+    fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {
+        let (weight, bias) = (place.weights[0].clone(), place.weights[1].clone());
         let (weight_key, bias_key) = (pass.parameter(&weight), pass.parameter(&bias));
         let (x, tape) = x.split();
-        let (rows, units) = (x.rows, self.units);
-        let inputs = weight.len() / units;
-        let shard = rows.div_ceil(SHARDS).max(1);
+        let (rows, inputs, units, slope) = (x.rows, place.input[0], self.units, place.slope);
 
-        let mut y = Buffer::unset(rows * units); // (rows, units)
-        y.par_chunks_mut(shard * units).zip(x.values.par_chunks(shard * inputs)).for_each(|(y, x)| {
-            y.chunks_exact_mut(units).for_each(|row| row.copy_from_slice(&bias));
-            let rows = y.len() / units;
-            product(Matrix::new(x, rows, inputs), Matrix::new(&weight, inputs, units), y, true);
-        });
-
-        record(tape, Arc::new(y), rows, true, move |g, gradients| {
-            let input_block = inputs.div_ceil(SHARDS).max(16);
-            let mut weight_gradient = Buffer::unset(inputs * units); // (inputs, units), a block of inputs for each task
-            weight_gradient.par_chunks_mut(input_block * units).enumerate().for_each(|(block, out)| {
-                let x = Matrix::block(&x.values[block * input_block..], rows, out.len() / units, inputs);
-                product(x.transposed(), Matrix::new(&g, rows, units), out, false);
-            });
-            let unit_block = units.div_ceil(SHARDS).max(16);
-            let mut bias_gradient = Buffer::zeros(units);
-            bias_gradient.par_chunks_mut(unit_block).enumerate().for_each(|(block, out)| {
-                for row in g.chunks_exact(units) {
-                    out.iter_mut().zip(&row[block * unit_block..]).for_each(|(sum, g)| *sum += g);
-                }
-            });
+        let panels = Panels::pack(&weight, &offsets(inputs, units), units, 1);
+        let y = Arc::new(rows_times(&x.values, inputs, &panels, units, Start::Bias(&bias), slope));
+        record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
+            gradients.add_to_parameter(&bias_key, rectified_gradient(&y, &mut g, slope, units));
+            let (weight_gradient, x_gradient) = rayon::join(
+                || weight_gradient(&x.values, &g, inputs, units),
+                || {
+                    x.needs_gradient.then(|| {
+                        let panels = Panels::pack(&weight, &offsets(units, 1), inputs, units);
+                        rows_times(&g, units, &panels, inputs, Start::Zero, 1.0)
+                    })
+                },
+            );
             gradients.add_to_parameter(&weight_key, weight_gradient);
-            gradients.add_to_parameter(&bias_key, bias_gradient);
-
-            if x.needs_gradient {
-                let mut x_gradient = Buffer::unset(rows * inputs);
-                x_gradient.par_chunks_mut(shard * inputs).zip(g.par_chunks(shard * units)).for_each(|(out, g)| {
-                    let rows = out.len() / inputs;
-                    product(Matrix::new(g, rows, units), Matrix::new(&weight, inputs, units).transposed(), out, false);
-                });
-                gradients.add_to(&x, x_gradient);
-            }
+            x_gradient.into_iter().for_each(|gradient| gradients.add_to(&x, gradient));
         })
     }
+}
+
+/// Rows that one task multiplies.
+const ROWS: usize = 36;
+
+/// (rows, inputs) · (inputs, units), rows in parallel.
+fn rows_times(x: &[f32], inputs: usize, panels: &Panels, units: usize, start: Start<'_>, slope: f32) -> Buffer {
+    let rows = x.len() / inputs;
+    let task = ROWS.min(rows).max(1);
+    let (left_rows, steps, out_rows) = (offsets(task, inputs), offsets(inputs, 1), offsets(task, units));
+    let mut y = Buffer::unset(rows * units);
+    y.par_chunks_mut(task * units).zip(x.par_chunks(task * inputs)).for_each(|(y, x)| {
+        let count = y.len() / units;
+        let left = Left { values: x, rows: &left_rows[..count], steps: &steps };
+        product(left, panels, start, slope, y, &out_rows[..count]);
+    });
+    y
+}
+
+/// Rows of a batch that are summed in one go; larger batches are cut into parts that are added in order.
+const PART: usize = 1024;
+
+/// xᵀ · g, (inputs, units).
+fn weight_gradient(x: &[f32], g: &[f32], inputs: usize, units: usize) -> Buffer {
+    let rows = x.len() / inputs;
+    let part = rows.div_ceil(rows.div_ceil(PART).clamp(1, SHARDS)).max(1);
+    // Each task takes some of the inputs of one part.
+    let task = inputs.div_ceil(SHARDS).next_multiple_of(18).min(inputs);
+    let (left_rows, steps) = (offsets(task, 1), offsets(part, inputs));
+    let (right_steps, out_rows) = (offsets(part, units), offsets(task, units));
+    let mut sums = Buffer::unset(rows.div_ceil(part) * inputs * units);
+    let parts = x.par_chunks(part * inputs).zip(g.par_chunks(part * units));
+    sums.par_chunks_mut(inputs * units).zip(parts).for_each(|(sums, (x, g))| {
+        let rows = g.len() / units;
+        let panels = Panels::pack(g, &right_steps[..rows], units, 1);
+        sums.par_chunks_mut(task * units).enumerate().for_each(|(number, out)| {
+            let count = out.len() / units;
+            let left = Left { values: &x[number * task..], rows: &left_rows[..count], steps: &steps[..rows] };
+            product(left, &panels, Start::Zero, 1.0, out, &out_rows[..count]);
+        });
+    });
+    if rows <= part { sums } else { sum_of_parts(&sums, inputs * units) }
 }

@@ -4,7 +4,7 @@ use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{BLOCK, Layer, Operation, Weights};
+use super::{BLOCK, Layer, Operation, Place};
 use crate::{
     nn::{
         sequential::Sequential,
@@ -57,7 +57,7 @@ impl Operation for Dropout {
         }
     }
 
-    fn forward<T: Tape>(&self, x: Variable<T>, _weights: &[Weights], pass: &mut Pass) -> Variable<T> {
+    fn forward<T: Tape>(&self, x: Variable<T>, _place: Place<'_>, pass: &mut Pass) -> Variable<T> {
         if !pass.training || self.rate == 0.0 {
             return x;
         }

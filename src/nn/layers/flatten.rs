@@ -1,12 +1,12 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Layer, Operation, Weights};
+use super::{Layer, Operation, Place, channels_first};
 use crate::nn::{
     sequential::Sequential,
     tape::{Pass, Tape, Variable},
 };
 
-/// Any shape to one row of values. A batch is stored as rows anyway, so nothing moves.
+/// Any shape to one row of values, channels first. Pictures of one channel or one pixel need not move for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Flatten {}
 
@@ -26,7 +26,7 @@ impl Operation for Flatten {
         Ok(vec![input.iter().product()])
     }
 
-    fn forward<T: Tape>(&self, x: Variable<T>, _weights: &[Weights], _pass: &mut Pass) -> Variable<T> {
-        x
+    fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, _pass: &mut Pass) -> Variable<T> {
+        channels_first(x, place.input)
     }
 }

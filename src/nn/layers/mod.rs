@@ -1,13 +1,25 @@
 //! The layers, one file each: its builder method on [`Sequential`](crate::Sequential), its shapes, its parameters, its mathematics forwards and backwards.
+//!
+//! Inside the network a batch of pictures is (n, height, width, channels), so that a vector register holds neighbouring channels;
+//! in the public interface pictures are (n, channels, height, width).
 
 mod activation;
+mod batch_norm;
+mod conv2d;
+mod conv_transpose2d;
 mod dense;
 mod dropout;
 mod flatten;
+mod max_pool2d;
+mod order;
 mod reshape;
+mod size;
 mod softmax;
+mod up_sample2d;
 
 pub(crate) use activation::sigmoid;
+pub(crate) use order::{channels_first, channels_last};
+pub use size::HeightWidth;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,8 +41,30 @@ pub(crate) trait Operation {
         Vec::new()
     }
 
-    /// `(batch, values of the input shape)` to `(batch, values of the output shape)`; `weights` as in [`Self::parameters`].
-    fn forward<T: Tape>(&self, x: Variable<T>, weights: &[Weights], pass: &mut Pass) -> Variable<T>;
+    /// Whether it also does the work of the layer after it, for which [`Place::slope`] then stands.
+    fn takes_slope(&self) -> bool {
+        false
+    }
+
+    /// Whether it also does the work of the nearest up-sampling before it, for which [`Place::enlarged`] then stands.
+    fn takes_up_sampling(&self) -> bool {
+        false
+    }
+
+    /// `(batch, values of the input shape)` to `(batch, values of the output shape)`; the weights as in [`Self::parameters`].
+    fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T>;
+}
+
+/// Where a layer stands in its network.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// The shape of its input, without the batch.
+    pub input: &'a [usize],
+    pub weights: &'a [Weights],
+    /// The slope below 0 of the rectified linear unit after it: 1 if there is none, 0 for a plain one.
+    pub slope: f32,
+    /// How many times its input has yet to be enlarged, by rows and columns.
+    pub enlarged: [usize; 2],
 }
 
 /// A parameter's numbers, shared with the tape while a step runs.
@@ -59,8 +93,16 @@ macro_rules! layers {
                 match self { $(Self::$variant(layer) => layer.parameters(input)),+ }
             }
 
-            fn forward<T: Tape>(&self, x: Variable<T>, weights: &[Weights], pass: &mut Pass) -> Variable<T> {
-                match self { $(Self::$variant(layer) => layer.forward(x, weights, pass)),+ }
+            fn takes_slope(&self) -> bool {
+                match self { $(Self::$variant(layer) => layer.takes_slope()),+ }
+            }
+
+            fn takes_up_sampling(&self) -> bool {
+                match self { $(Self::$variant(layer) => layer.takes_up_sampling()),+ }
+            }
+
+            fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {
+                match self { $(Self::$variant(layer) => layer.forward(x, place, pass)),+ }
             }
         }
     };
@@ -68,11 +110,26 @@ macro_rules! layers {
 
 layers! {
     Dense(dense::Dense) = "dense",
+    Conv2d(conv2d::Conv2d) = "conv2d",
+    ConvTranspose2d(conv_transpose2d::ConvTranspose2d) = "conv_transpose2d",
+    BatchNorm(batch_norm::BatchNorm) = "batch_norm",
+    MaxPool2d(max_pool2d::MaxPool2d) = "max_pool2d",
+    UpSample2d(up_sample2d::UpSample2d) = "up_sample2d",
     Activation(activation::Activation) = "activation",
     Softmax(softmax::Softmax) = "softmax",
     Dropout(dropout::Dropout) = "dropout",
     Flatten(flatten::Flatten) = "flatten",
     Reshape(reshape::Reshape) = "reshape",
+}
+
+impl Layer {
+    /// The slope below 0 of a rectified linear unit, which the layer before it may [take along](Operation::takes_slope).
+    pub(crate) fn slope(&self) -> Option<f32> {
+        match self {
+            Self::Activation(activation) => activation.slope(),
+            _ => None,
+        }
+    }
 }
 
 /// Into how many pieces a batch is cut for the threads. Fixed by the batch alone, so that the same seed gives the same bits
@@ -85,4 +142,14 @@ pub(crate) const BLOCK: usize = 16 * 1024;
 /// `[1, 28, 28]` as text.
 pub(crate) fn shape_text(shape: &[usize]) -> String {
     format!("{shape:?}")
+}
+
+/// An input `[channels, height, width]`, or what to say if it is another one.
+fn picture(input: &[usize]) -> Result<[usize; 3], String> {
+    <[usize; 3]>::try_from(input).map_err(|_| {
+        let got = shape_text(input);
+        format!(
+            "expected pictures [channels, height, width], got {got}; put .reshape([channels, height, width]) before it"
+        )
+    })
 }

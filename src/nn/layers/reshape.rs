@@ -1,12 +1,12 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Layer, Operation, Weights, shape_text};
+use super::{Layer, Operation, Place, channels_first, channels_last, shape_text};
 use crate::nn::{
     sequential::Sequential,
     tape::{Pass, Tape, Variable},
 };
 
-/// The same values under another shape; nothing moves.
+/// The same values, channels first, under another shape.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Reshape {
     shape: Vec<usize>,
@@ -40,7 +40,7 @@ impl Operation for Reshape {
         }
     }
 
-    fn forward<T: Tape>(&self, x: Variable<T>, _weights: &[Weights], _pass: &mut Pass) -> Variable<T> {
-        x
+    fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, _pass: &mut Pass) -> Variable<T> {
+        channels_last(channels_first(x, place.input), &self.shape)
     }
 }

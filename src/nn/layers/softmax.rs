@@ -3,7 +3,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Layer, Operation, Weights, shape_text};
+use super::{Layer, Operation, Place, shape_text};
 use crate::nn::{
     sequential::Sequential,
     tape::{Pass, Tape, Variable, record},
@@ -34,7 +34,7 @@ impl Operation for Softmax {
         }
     }
 
-    fn forward<T: Tape>(&self, x: Variable<T>, _weights: &[Weights], _pass: &mut Pass) -> Variable<T> {
+    fn forward<T: Tape>(&self, x: Variable<T>, _place: Place<'_>, _pass: &mut Pass) -> Variable<T> {
         let (mut x, tape) = x.split();
         let (rows, needs_gradient) = (x.rows, x.needs_gradient);
         let width = (x.values.len() / rows.max(1)).max(1);

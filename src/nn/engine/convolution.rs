@@ -1,0 +1,297 @@
+//! Convolutions over a batch of pictures, without copies of the windows (see [`product`]).
+
+use rayon::prelude::*;
+
+use super::{
+    product::{Left, Panels, offsets, product},
+    tile::Start,
+};
+use crate::nn::{buffer::Buffer, layers::SHARDS};
+
+/// A convolution relates two pictures: each place (qy, qx) of the *small* one sees a window of the *large* one that begins at
+/// (stride · q − before), where pixels outside of it count as 0.
+///
+/// All pictures are (height, width, channels), batch after batch; the weights are (kernel height, kernel width, channels of the large
+/// picture, channels of the small one). With L the large picture, S the small one, W the weights and t a place in the window:
+/// - [`to_small`](Self::to_small): S\[q, o\] = Σₜ,c L\[stride·q − before + t, c\] · W\[t, c, o\], what `conv2d` does forwards;
+/// - [`to_large`](Self::to_large): L\[stride·q − before + t, c\] = Σq,t,o S\[q, o\] · W\[t, c, o\], its adjoint: the gradient of `conv2d`'s input,
+///   and what `conv_transpose2d` does forwards;
+/// - [`weight_gradient`](Self::weight_gradient): ∂W\[t, c, o\] = Σq L\[stride·q − before + t, c\] · S\[q, o\], for both.
+///
+/// (Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning".)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Convolution {
+    pub large: [usize; 3],
+    pub small: [usize; 3],
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    pub before: [usize; 2],
+}
+
+/// Pictures that one task holds at once, in values: with their windows and results they stay in the second-level cache.
+const GROUP: usize = 48 * 1024;
+
+fn size(shape: [usize; 3]) -> usize {
+    shape.iter().product()
+}
+
+impl Convolution {
+    /// How many weights there are.
+    pub fn weights(&self) -> usize {
+        self.kernel[0] * self.kernel[1] * self.large[2] * self.small[2]
+    }
+
+    /// Large pictures to small ones: `leaky(bias + windows · weights)`, with leaky(v) = slope · v where v < 0 (1 leaves v as it is).
+    pub fn to_small(&self, large: &[f32], weights: &[f32], bias: Option<&[f32]>, slope: f32) -> Buffer {
+        let frame = self.frame_of_large();
+        let channels = self.small[2];
+        let taps = self.windows(frame);
+        let panels = Panels::pack(weights, &offsets(taps.len(), channels), channels, 1);
+        let places = self.places(frame);
+        let out_places = offsets(places.len(), channels);
+        let batch = large.len() / size(self.large);
+        let group = frame.group(batch);
+        let rows = repeated(&places, group, frame.size());
+        let out_rows = repeated(&out_places, group, size(self.small));
+
+        let mut small = Buffer::unset(batch * size(self.small));
+        small.par_chunks_mut(group * size(self.small)).zip(large.par_chunks(group * size(self.large))).for_each(
+            |(out, large)| {
+                let count = large.len() / size(self.large) * places.len();
+                let framed = frame.put(large);
+                let left = Left { values: framed.values(), rows: &rows[..count], steps: &taps };
+                product(left, &panels, bias.map_or(Start::Zero, Start::Bias), slope, out, &out_rows[..count]);
+            },
+        );
+        small
+    }
+
+    /// Small pictures to large ones, the adjoint of [`to_small`](Self::to_small).
+    ///
+    /// Each place of a large picture belongs to one of stride × stride *phases*; within a phase all places see the same weights,
+    /// so that each is a small convolution with a stride of 1.
+    pub fn to_large(&self, small: &[f32], weights: &[f32], bias: Option<&[f32]>, slope: f32) -> Buffer {
+        let [height, width, channels] = self.large;
+        let frame = self.frame_of_small();
+        let batch = small.len() / size(self.small);
+        let group = frame.group(batch);
+        let phases: Vec<Phase> = (0..self.stride[0])
+            .flat_map(|y| (0..self.stride[1]).map(move |x| [y, x]))
+            .map(|phase| self.phase(phase, frame, weights, group))
+            .collect();
+
+        let mut large = Buffer::unset(batch * size(self.large));
+        large
+            .par_chunks_mut(group * height * width * channels)
+            .zip(small.par_chunks(group * size(self.small)))
+            .for_each(|(out, small)| {
+                let framed = frame.put(small);
+                let pictures = small.len() / size(self.small);
+                for phase in &phases {
+                    let count = phase.rows.len() / group * pictures;
+                    let left = Left { values: framed.values(), rows: &phase.rows[..count], steps: &phase.taps };
+                    let start = bias.map_or(Start::Zero, Start::Bias);
+                    product(left, &phase.panels, start, slope, out, &phase.out_rows[..count]);
+                }
+            });
+        large
+    }
+
+    /// The gradient of the weights, from the large pictures and the small ones (of which one is a gradient).
+    ///
+    /// Fixed shards of the batch are summed side by side and then added in order: the same bits for any number of threads.
+    pub fn weight_gradient(&self, large: &[f32], small: &[f32]) -> Buffer {
+        let frame = self.frame_of_large();
+        let channels = self.small[2];
+        let taps = self.windows(frame);
+        let places = self.places(frame);
+        let batch = large.len() / size(self.large);
+        let shard = batch.div_ceil(SHARDS).max(1);
+        let group = frame.group(batch);
+        let steps = repeated(&places, group, frame.size());
+        let right_steps = offsets(steps.len(), channels);
+        let out_rows = offsets(taps.len(), channels);
+
+        let mut sums = Buffer::unset(batch.div_ceil(shard) * self.weights());
+        let shards = large.par_chunks(shard * size(self.large)).zip(small.par_chunks(shard * size(self.small)));
+        sums.par_chunks_mut(self.weights()).zip(shards).for_each(|(out, (large, small))| {
+            let groups = large.chunks(group * size(self.large)).zip(small.chunks(group * size(self.small)));
+            for (number, (large, small)) in groups.enumerate() {
+                let count = large.len() / size(self.large) * places.len();
+                let framed = frame.put(large);
+                let panels = Panels::pack(small, &right_steps[..count], channels, 1);
+                let left = Left { values: framed.values(), rows: &taps, steps: &steps[..count] };
+                product(left, &panels, if number == 0 { Start::Zero } else { Start::Output }, 1.0, out, &out_rows);
+            }
+        });
+        sum_of_parts(&sums, self.weights())
+    }
+
+    /// The large picture with the border that its windows reach into.
+    fn frame_of_large(&self) -> Frame {
+        let extent = |axis: usize| (self.small[axis] - 1) * self.stride[axis] + self.kernel[axis];
+        Frame { picture: self.large, before: self.before, height: extent(0), width: extent(1) }.or_picture_itself()
+    }
+
+    /// The small picture with the border that the phases of the large one reach into.
+    fn frame_of_small(&self) -> Frame {
+        let before = |axis: usize| self.kernel[axis].div_ceil(self.stride[axis]) - 1;
+        let last = |axis: usize| (self.large[axis] - 1 + self.before[axis]) / self.stride[axis];
+        let extent = |axis: usize| before(axis) + self.small[axis].max(last(axis) + 1);
+        Frame { picture: self.small, before: [before(0), before(1)], height: extent(0), width: extent(1) }
+            .or_picture_itself()
+    }
+
+    /// The offsets of a window's values in the framed large picture, in the order of the weights.
+    fn windows(&self, frame: Frame) -> Vec<u32> {
+        let [rows, columns] = self.kernel;
+        let channels = self.large[2];
+        let places = (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x)));
+        places.flat_map(|(y, x)| (0..channels).map(move |c| (frame.place(y, x) + c) as u32)).collect()
+    }
+
+    /// The offsets at which the windows of the small picture's places begin.
+    fn places(&self, frame: Frame) -> Vec<u32> {
+        let ([rows, columns, _], stride) = (self.small, self.stride);
+        let places = (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x)));
+        places.map(|(y, x)| frame.place(y * stride[0], x * stride[1]) as u32).collect()
+    }
+
+    fn phase(&self, phase: [usize; 2], frame: Frame, weights: &[f32], group: usize) -> Phase {
+        let [[height, width, channels], [_, _, filters]] = [self.large, self.small];
+        // Along one axis: the weights t = phase + stride·m of this phase, each with the border's offset `reach − m`.
+        let taps_along = |axis: usize| {
+            let reach = self.kernel[axis].div_ceil(self.stride[axis]) - 1;
+            (phase[axis]..self.kernel[axis]).step_by(self.stride[axis]).enumerate().map(move |(m, t)| (reach - m, t))
+        };
+        // Along one axis: the places y with (y + before) = stride·q + phase, as (y, q).
+        let places_along = |axis: usize, extent: usize| {
+            let (stride, before) = (self.stride[axis], self.before[axis]);
+            (0..extent).filter(move |y| (y + before) % stride == phase[axis]).map(move |y| (y, (y + before) / stride))
+        };
+        let (mut taps, mut weight_rows) = (Vec::new(), Vec::new());
+        for (y, ky) in taps_along(0) {
+            for (x, kx) in taps_along(1) {
+                let weight = (ky * self.kernel[1] + kx) * channels * filters;
+                taps.extend((0..filters).map(|o| (frame.place(y, x) + o) as u32));
+                weight_rows.extend((0..filters).map(|o| (weight + o) as u32));
+            }
+        }
+        let (mut rows, mut out_rows) = (Vec::new(), Vec::new());
+        for (y, qy) in places_along(0, height) {
+            for (x, qx) in places_along(1, width) {
+                rows.push(frame.place(qy, qx) as u32);
+                out_rows.push(((y * width + x) * channels) as u32);
+            }
+        }
+        Phase {
+            panels: Panels::pack(weights, &weight_rows, channels, filters),
+            taps,
+            rows: repeated(&rows, group, frame.size()),
+            out_rows: repeated(&out_rows, group, size(self.large)),
+        }
+    }
+}
+
+/// The places of a large picture that see the same weights.
+struct Phase {
+    taps: Vec<u32>,
+    panels: Panels,
+    rows: Vec<u32>,
+    out_rows: Vec<u32>,
+}
+
+/// A picture within a border of zeros; or cut off, where nobody looks.
+#[derive(Clone, Copy)]
+struct Frame {
+    picture: [usize; 3],
+    before: [usize; 2],
+    height: usize,
+    width: usize,
+}
+
+/// Framed pictures: copies, or the pictures themselves where they need no frame.
+enum Framed<'a> {
+    Copied(Buffer),
+    Borrowed(&'a [f32]),
+}
+
+impl Framed<'_> {
+    fn values(&self) -> &[f32] {
+        match self {
+            Self::Copied(values) => values,
+            Self::Borrowed(values) => values,
+        }
+    }
+}
+
+impl Frame {
+    /// Without a border, the picture needs no copy.
+    fn or_picture_itself(self) -> Self {
+        let [height, width, _] = self.picture;
+        if self.before == [0, 0] && self.height <= height && self.width <= width {
+            Self { height, width, ..self }
+        } else {
+            self
+        }
+    }
+
+    fn is_picture_itself(&self) -> bool {
+        self.before == [0, 0] && [self.height, self.width] == self.picture[..2]
+    }
+
+    fn size(&self) -> usize {
+        self.height * self.width * self.picture[2]
+    }
+
+    fn place(&self, y: usize, x: usize) -> usize {
+        (y * self.width + x) * self.picture[2]
+    }
+
+    /// How many pictures a task works on at once.
+    fn group(&self, batch: usize) -> usize {
+        (GROUP / self.size()).clamp(1, batch.div_ceil(SHARDS).max(1))
+    }
+
+    fn put<'a>(&self, pictures: &'a [f32]) -> Framed<'a> {
+        if self.is_picture_itself() {
+            return Framed::Borrowed(pictures);
+        }
+        let [height, width, channels] = self.picture;
+        let mut framed = Buffer::unset(pictures.len() / size(self.picture) * self.size());
+        for (framed, picture) in framed.chunks_exact_mut(self.size()).zip(pictures.chunks_exact(size(self.picture))) {
+            for (y, row) in framed.chunks_exact_mut(self.width * channels).enumerate() {
+                let (left, rest) = row.split_at_mut(self.before[1].min(self.width) * channels);
+                left.fill(0.0);
+                match y.checked_sub(self.before[0]).filter(|y| *y < height) {
+                    Some(y) => {
+                        let (middle, right) = rest.split_at_mut(rest.len().min(width * channels));
+                        middle.copy_from_slice(&picture[y * width * channels..][..middle.len()]);
+                        right.fill(0.0);
+                    }
+                    None => rest.fill(0.0),
+                }
+            }
+        }
+        Framed::Copied(framed)
+    }
+}
+
+/// The offsets of one picture for each of `count` pictures that lie `stride` apart.
+fn repeated(offsets: &[u32], count: usize, stride: usize) -> Vec<u32> {
+    (0..count).flat_map(|picture| offsets.iter().map(move |offset| offset + (picture * stride) as u32)).collect()
+}
+
+/// The sum of parts of `length` values each, in their order.
+pub(crate) fn sum_of_parts(parts: &[f32], length: usize) -> Buffer {
+    const BLOCK: usize = 4096;
+    let mut sum = Buffer::unset(length);
+    sum.par_chunks_mut(BLOCK).enumerate().for_each(|(block, sum)| {
+        let range = block * BLOCK..block * BLOCK + sum.len();
+        sum.copy_from_slice(&parts[range.clone()]);
+        for part in parts.chunks_exact(length).skip(1) {
+            sum.iter_mut().zip(&part[range.clone()]).for_each(|(sum, value)| *sum += value);
+        }
+    });
+    sum
+}

@@ -1,0 +1,13 @@
+//! The arithmetic under the layers: products of matrices and pictures, each on the calling thread, and the vectors they are made of.
+
+mod columns;
+mod convolution;
+mod product;
+mod tile;
+mod vector;
+
+pub(crate) use columns::{rectified_gradient, repeat, shard};
+pub(crate) use convolution::{Convolution, sum_of_parts};
+pub(crate) use product::{Left, Panels, offsets, product};
+pub(crate) use tile::Start;
+pub(crate) use vector::vectorized;

@@ -1,0 +1,212 @@
+//! Products of matrices of which the left one may be a picture.
+//!
+//! The element (i, k) of the left matrix is `values[rows[i] + steps[k]]`. With rows 0, n, 2n … and steps 0, 1, 2 … that is an
+//! ordinary matrix; the other way round it is transposed; and with one row for each place of a window in a picture and one
+//! step for each value in the window it is a convolution, without ever writing the windows side by side (*im2col*).
+
+use rayon::prelude::*;
+
+use super::{
+    tile::{self, Start, Tile, kernel},
+    vector::Instructions,
+};
+use crate::nn::buffer::Buffer;
+
+/// The left matrix, see above.
+#[derive(Clone, Copy)]
+pub(crate) struct Left<'a> {
+    pub values: &'a [f32],
+    pub rows: &'a [u32],
+    pub steps: &'a [u32],
+}
+
+/// `count` offsets, `stride` apart.
+pub(crate) fn offsets(count: usize, stride: usize) -> Vec<u32> {
+    (0..count).map(|i| (i * stride) as u32).collect()
+}
+
+/// The right matrix, copied into panels of a few vectors of columns, each panel step by step.
+pub(crate) struct Panels {
+    instructions: Instructions,
+    values: Buffer,
+    steps: usize,
+    columns: usize,
+    /// The width of each panel, in vectors.
+    widths: Vec<usize>,
+}
+
+/// Steps between which the sums rest in the output: so many of a panel stay in the first-level cache.
+const DEPTH: usize = 512;
+
+impl Panels {
+    /// The matrix with element (k, j) at `values[steps[k] + j · column_stride]`.
+    pub fn pack(values: &[f32], steps: &[u32], columns: usize, column_stride: usize) -> Self {
+        Self::pack_for(Instructions::of_this_machine(), values, steps, columns, column_stride)
+    }
+
+    pub fn pack_for(
+        instructions: Instructions,
+        values: &[f32],
+        steps: &[u32],
+        columns: usize,
+        column_stride: usize,
+    ) -> Self {
+        let widths = widths(columns.div_ceil(instructions.lanes()), tile::widest(instructions));
+        let total: usize = widths.iter().sum::<usize>() * instructions.lanes();
+        let mut packed = Buffer::unset(steps.len() * total);
+        let mut rest = &mut packed[..];
+        let mut column = 0;
+        let mut tasks = Vec::with_capacity(widths.len());
+        for vectors in &widths {
+            let width = vectors * instructions.lanes();
+            let (panel, others) = rest.split_at_mut(steps.len() * width);
+            tasks.push((panel, column, width));
+            rest = others;
+            column += width;
+        }
+        let fill = |(panel, column, width): (&mut [f32], usize, usize)| {
+            let count = width.min(columns - column);
+            for (row, step) in panel.chunks_exact_mut(width).zip(steps) {
+                let first = *step as usize + column * column_stride;
+                if column_stride == 1 {
+                    row[..count].copy_from_slice(&values[first..first + count]);
+                } else {
+                    let from = values[first..].iter().step_by(column_stride);
+                    row[..count].iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                }
+                row[count..].fill(0.0);
+            }
+        };
+        if steps.len() * total > 1 << 16 && tasks.len() > 1 {
+            tasks.into_par_iter().for_each(fill);
+        } else {
+            tasks.into_iter().for_each(fill);
+        }
+        Self { instructions, values: packed, steps: steps.len(), columns, widths }
+    }
+}
+
+/// Cuts so many vectors into panels: mostly of three, where the tiles are at their best, none of one if it can be avoided.
+fn widths(vectors: usize, widest: usize) -> Vec<usize> {
+    let base = widest.min(3);
+    let mut widths = vec![base; vectors / base];
+    match (vectors % base, widths.last_mut()) {
+        (0, _) => {}
+        (1, Some(last)) if widest > base => *last += 1,
+        (rest, _) => widths.push(rest),
+    }
+    widths
+}
+
+/// `out[i][j] = leaky(start + Σₖ left[i][k] · right[k][j])` on the calling thread, with leaky(v) = v where v > 0 and slope · v
+/// elsewhere (a slope of 1 leaves v as it is); row i of the output begins at `out[out_rows[i]]`.
+pub(crate) fn product(left: Left<'_>, right: &Panels, start: Start<'_>, slope: f32, out: &mut [f32], out_rows: &[u32]) {
+    let largest = |offsets: &[u32]| offsets.iter().max().map_or(0, |largest| *largest as usize);
+    if left.rows.is_empty() || right.columns == 0 {
+        return;
+    }
+    assert!(left.steps.len() == right.steps && left.rows.len() == out_rows.len());
+    assert!(left.steps.is_empty() || largest(left.rows) + largest(left.steps) < left.values.len());
+    assert!(largest(out_rows) + right.columns <= out.len());
+    if let Start::Bias(bias) = start {
+        assert!(bias.len() == right.columns);
+    }
+    let chunks = left.steps.len().div_ceil(DEPTH).max(1);
+    for chunk in 0..chunks {
+        let steps = &left.steps[chunk * DEPTH..left.steps.len().min((chunk + 1) * DEPTH)];
+        let start = if chunk == 0 { start } else { Start::Output };
+        let slope = if chunk + 1 == chunks { slope } else { 1.0 };
+        let (mut column, mut panel) = (0, 0);
+        for vectors in &right.widths {
+            let width = vectors * right.instructions.lanes();
+            let kernel = kernel(right.instructions, *vectors);
+            let from = &right.values[panel + chunk * DEPTH * width..][..steps.len() * width];
+            for row in (0..left.rows.len()).step_by(kernel.rows) {
+                let tile = Tile {
+                    left: left.values.as_ptr(),
+                    rows: left.rows,
+                    row,
+                    height: kernel.rows.min(left.rows.len() - row),
+                    steps,
+                    panel: from.as_ptr(),
+                    start,
+                    slope,
+                    out: out.as_mut_ptr(),
+                    out_rows,
+                    column,
+                    width: width.min(right.columns - column),
+                };
+                // SAFETY: `Instructions` exist only where the processor has them; the assertions above cover every
+                // sum of a row and a step, every row of the output and the bias; `from` is steps × width.
+                unsafe { (kernel.run)(&tile) };
+            }
+            panel += right.steps * width;
+            column += width;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers that are exact in f32, so that any order of summing gives the same.
+    fn numbers(count: usize) -> Vec<f32> {
+        (0..count).map(|i| ((i * 7919) % 17) as f32 - 8.0).collect()
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_plain_product() {
+        for instructions in Instructions::all() {
+            for (rows, steps, columns) in [(1, 1, 1), (6, 9, 16), (7, 3, 5), (13, 600, 33), (20, 1030, 112), (9, 0, 4)]
+            {
+                let (left, right, bias) = (numbers(rows * steps), numbers(steps * columns), numbers(columns));
+                let packed = Panels::pack_for(instructions, &right, &offsets(steps, columns), columns, 1);
+                let (left_rows, left_steps, out_rows) =
+                    (offsets(rows, steps), offsets(steps, 1), offsets(rows, columns));
+                let mut out = vec![f32::NAN; rows * columns];
+                let left = Left { values: &left, rows: &left_rows, steps: &left_steps };
+                product(left, &packed, Start::Bias(&bias), 0.5, &mut out, &out_rows);
+                for i in 0..rows {
+                    for j in 0..columns {
+                        let sum: f32 = (0..steps).map(|k| left.values[i * steps + k] * right[k * columns + j]).sum();
+                        let expected = (bias[j] + sum).max(0.5 * (bias[j] + sum));
+                        assert_eq!(
+                            out[i * columns + j],
+                            expected,
+                            "{instructions:?} {rows}×{steps}×{columns} ({i}, {j})"
+                        );
+                    }
+                }
+                let before = out.clone();
+                product(left, &packed, Start::Output, 1.0, &mut out, &out_rows);
+                let again: f32 = (0..steps).map(|k| left.values[k] * right[k * columns]).sum();
+                assert_eq!(out[0], before[0] + again);
+            }
+        }
+    }
+
+    #[test]
+    fn the_right_matrix_may_be_transposed() {
+        let right = numbers(6); // (2, 3) as the transposed (3, 2)
+        let packed = Panels::pack(&right, &offsets(3, 1), 2, 3);
+        let mut out = [0.0; 2];
+        let left = Left { values: &[1.0, 10.0, 100.0], rows: &[0], steps: &[0, 1, 2] };
+        product(left, &packed, Start::Zero, 1.0, &mut out, &[0]);
+        assert_eq!(out, [right[0] + 10.0 * right[1] + 100.0 * right[2], right[3] + 10.0 * right[4] + 100.0 * right[5]]);
+    }
+
+    #[test]
+    fn panels_are_of_three_vectors_and_cover_all_columns() {
+        for (vectors, widest, expected) in [
+            (1, 4, vec![1]),
+            (2, 4, vec![2]),
+            (4, 4, vec![4]),
+            (5, 4, vec![3, 2]),
+            (7, 4, vec![3, 4]),
+            (7, 3, vec![3, 3, 1]),
+        ] {
+            assert_eq!(widths(vectors, widest), expected);
+        }
+    }
+}

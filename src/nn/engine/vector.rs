@@ -1,0 +1,234 @@
+//! The vectors of the machine: what the [tile](super::tile) of a product is made of, and which kind the processor has.
+
+use std::sync::OnceLock;
+
+/// The instructions that products use, from the widest: chosen once, when the first product runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Instructions {
+    /// What every processor of the architecture has (SSE2 on x86-64, NEON on aarch64).
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Instructions {
+    /// The widest that this processor has, or what `LATENTLAB_INSTRUCTIONS` (`portable`, `avx2`, `avx512`) limits it to.
+    pub fn of_this_machine() -> Self {
+        static CHOSEN: OnceLock<Instructions> = OnceLock::new();
+        *CHOSEN.get_or_init(|| Self::limited_to(std::env::var("LATENTLAB_INSTRUCTIONS").ok().as_deref()))
+    }
+
+    fn limited_to(_limit: Option<&str>) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let (avx512, avx2) = match _limit {
+                Some("portable") => (false, false),
+                Some("avx2") => (false, true),
+                _ => (true, true),
+            };
+            if avx512 && is_x86_feature_detected!("avx512f") {
+                return Self::Avx512;
+            }
+            if avx2 && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+                return Self::Avx2;
+            }
+        }
+        Self::Portable
+    }
+
+    /// All that this machine can run, for tests that compare them.
+    #[cfg(test)]
+    pub fn all() -> Vec<Self> {
+        let mut all = vec![Self::limited_to(Some("portable")), Self::limited_to(Some("avx2")), Self::limited_to(None)];
+        all.dedup();
+        all
+    }
+
+    /// How many `f32` one vector holds.
+    pub fn lanes(self) -> usize {
+        match self {
+            Self::Portable => Portable::LANES,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => 8,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => 16,
+        }
+    }
+
+    /// Runs an element-wise loop compiled for these instructions: the compiler turns it into the widest vectors.
+    #[inline]
+    pub fn run<R>(self, work: impl FnOnce() -> R) -> R {
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx512f")]
+            fn avx512<R>(work: impl FnOnce() -> R) -> R {
+                work()
+            }
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2<R>(work: impl FnOnce() -> R) -> R {
+                work()
+            }
+            match self {
+                // SAFETY: `limited_to` makes these values only where the processor has the instructions.
+                Self::Avx512 => return unsafe { avx512(work) },
+                Self::Avx2 => return unsafe { avx2(work) },
+                Self::Portable => {}
+            }
+        }
+        work()
+    }
+}
+
+/// Runs an element-wise loop with the widest vectors of this machine.
+#[inline]
+pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
+    Instructions::of_this_machine().run(work)
+}
+
+/// A vector register. All methods are `unsafe` for one reason: they may be called only where the processor has the
+/// instructions; those with pointers also need as many readable or writable values there as they touch.
+pub(crate) trait Vector: Copy {
+    const LANES: usize;
+    unsafe fn splat(value: f32) -> Self;
+    unsafe fn load(from: *const f32) -> Self;
+    /// The first `count` values and zeros.
+    unsafe fn load_first(from: *const f32, count: usize) -> Self;
+    unsafe fn store(self, to: *mut f32);
+    unsafe fn store_first(self, to: *mut f32, count: usize);
+    /// self · factor + summand.
+    unsafe fn mul_add(self, factor: Self, summand: Self) -> Self;
+    /// The larger of self and slope · self: a leaky rectified linear unit, which keeps NaN.
+    unsafe fn leaky(self, slope: Self) -> Self;
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod x86 {
+    use super::Vector;
+    use std::arch::x86_64::*;
+
+    impl Vector for __m512 {
+        const LANES: usize = 16;
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            unsafe { _mm512_set1_ps(value) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            unsafe { _mm512_loadu_ps(from) }
+        }
+        #[inline(always)]
+        unsafe fn load_first(from: *const f32, count: usize) -> Self {
+            unsafe { _mm512_maskz_loadu_ps(first(count), from) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            unsafe { _mm512_storeu_ps(to, self) }
+        }
+        #[inline(always)]
+        unsafe fn store_first(self, to: *mut f32, count: usize) {
+            unsafe { _mm512_mask_storeu_ps(to, first(count), self) }
+        }
+        #[inline(always)]
+        unsafe fn mul_add(self, factor: Self, summand: Self) -> Self {
+            unsafe { _mm512_fmadd_ps(self, factor, summand) }
+        }
+        #[inline(always)]
+        unsafe fn leaky(self, slope: Self) -> Self {
+            unsafe { _mm512_max_ps(self, _mm512_mul_ps(self, slope)) }
+        }
+    }
+
+    fn first(count: usize) -> __mmask16 {
+        ((1u32 << count) - 1) as __mmask16
+    }
+
+    impl Vector for __m256 {
+        const LANES: usize = 8;
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            unsafe { _mm256_set1_ps(value) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            unsafe { _mm256_loadu_ps(from) }
+        }
+        #[inline(always)]
+        unsafe fn load_first(from: *const f32, count: usize) -> Self {
+            unsafe { _mm256_maskload_ps(from, first_of_8(count)) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            unsafe { _mm256_storeu_ps(to, self) }
+        }
+        #[inline(always)]
+        unsafe fn store_first(self, to: *mut f32, count: usize) {
+            unsafe { _mm256_maskstore_ps(to, first_of_8(count), self) }
+        }
+        #[inline(always)]
+        unsafe fn mul_add(self, factor: Self, summand: Self) -> Self {
+            unsafe { _mm256_fmadd_ps(self, factor, summand) }
+        }
+        #[inline(always)]
+        unsafe fn leaky(self, slope: Self) -> Self {
+            unsafe { _mm256_max_ps(self, _mm256_mul_ps(self, slope)) }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn first_of_8(count: usize) -> __m256i {
+        unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
+    }
+}
+
+/// Eight values that the compiler keeps in whatever vectors there are.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable([f32; 8]);
+
+impl Vector for Portable {
+    const LANES: usize = 8;
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        Self([value; 8])
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        Self(unsafe { from.cast::<[f32; 8]>().read_unaligned() })
+    }
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, count: usize) -> Self {
+        let mut values = [0.0; 8];
+        unsafe { std::ptr::copy_nonoverlapping(from, values.as_mut_ptr(), count) };
+        Self(values)
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        unsafe { to.cast::<[f32; 8]>().write_unaligned(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, count: usize) {
+        unsafe { std::ptr::copy_nonoverlapping(self.0.as_ptr(), to, count) }
+    }
+    #[inline(always)]
+    unsafe fn mul_add(self, factor: Self, summand: Self) -> Self {
+        let mut out = summand.0;
+        for lane in 0..8 {
+            // A fused operation is one instruction on aarch64 and a slow function on an x86-64 without FMA.
+            out[lane] = if cfg!(target_arch = "aarch64") {
+                self.0[lane].mul_add(factor.0[lane], out[lane])
+            } else {
+                self.0[lane] * factor.0[lane] + out[lane]
+            };
+        }
+        Self(out)
+    }
+    #[inline(always)]
+    unsafe fn leaky(self, slope: Self) -> Self {
+        let mut out = self.0;
+        for lane in 0..8 {
+            out[lane] = if self.0[lane] > 0.0 { self.0[lane] } else { self.0[lane] * slope.0[lane] };
+        }
+        Self(out)
+    }
+}

@@ -1,0 +1,278 @@
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{HeightWidth, Layer, Operation, Place, picture, shape_text};
+use crate::nn::{
+    buffer::Buffer,
+    engine::{Convolution, rectified_gradient},
+    init::ParameterSpec,
+    sequential::Sequential,
+    tape::{Pass, Tape, Variable, record},
+};
+
+/// A convolution (cross-correlation, as all frameworks have it) with a bias:
+/// y\[o, q\] = b\[o\] + Σ over c, t of x\[c, stride·q − before + t\] · W\[t, c, o\].
+///
+/// Shapes: x (n, channels, height, width), W (kernel height, kernel width, channels, filters), b (filters), y (n, filters, out height, out width) with
+/// out = ⌊(size + padding before and after − kernel) / stride⌋ + 1. Backwards: [`Convolution`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Conv2d {
+    filters: usize,
+    kernel: HeightWidth,
+    pub(super) stride: HeightWidth,
+    pub(super) padding: Padding,
+}
+
+/// How far the windows of a convolution reach over the edge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Padding {
+    /// Not at all.
+    #[default]
+    Valid,
+    /// So far that a stride of 1 keeps the size.
+    Same,
+    /// On each of two sides.
+    Explicit(HeightWidth),
+}
+
+impl Sequential {
+    /// A 2-D convolution with bias: input `[channels, height, width]`, output `[filters, out height, out width]`.
+    ///
+    /// `kernel` is `3` for 3×3 or `[5, 3]` for 5 rows and 3 columns. Without more words the stride is 1 and there is no padding (Keras'
+    /// `valid`); [`same`](Self::same), [`padding`](Self::padding) and [`stride`](Self::stride) after it change that:
+    /// out = ⌊(size + padding − kernel) / stride⌋ + 1. It has kernel·channels·filters + filters parameters.
+    ///
+    /// W is stored as (kernel height, kernel width, channels, filters), Keras' order; PyTorch's `Conv2d` holds (filters, channels, kernel height,
+    /// kernel width).
+    ///
+    /// ```
+    /// use latentlab::Sequential;
+    ///
+    /// let network = Sequential::input([1, 28, 28]).conv2d(24, 3).stride(2).padding(1).relu().conv2d(48, [3, 5]).same().build()?;
+    /// assert_eq!(network.output_shape(), [48, 14, 14]);
+    /// assert_eq!(network.parameter_count(), (9 * 24 + 24) + (15 * 24 * 48 + 48));
+    ///
+    /// let error = Sequential::input([784]).conv2d(32, 3).build().unwrap_err().to_string();
+    /// assert!(error.starts_with("layer 1, conv2d: expected pictures [channels, height, width], got [784]"));
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn conv2d(self, filters: usize, kernel: impl Into<HeightWidth>) -> Self {
+        let (kernel, stride) = (kernel.into(), 1.into());
+        self.push(Layer::Conv2d(Conv2d { filters, kernel, stride, padding: Padding::default() }))
+    }
+
+    /// Moves the windows of the convolution or pooling before it by so many pixels; spreads the pixels of a transposed convolution so far.
+    pub fn stride(self, stride: impl Into<HeightWidth>) -> Self {
+        let stride = stride.into();
+        self.amend("stride", "a conv2d, conv_transpose2d or max_pool2d", |layer| match layer {
+            Layer::Conv2d(Conv2d { stride: old, .. }) => Some(*old = stride),
+            Layer::ConvTranspose2d(layer) => Some(layer.stride = stride),
+            Layer::MaxPool2d(layer) => Some(layer.stride = stride),
+            _ => None,
+        })
+    }
+
+    /// Pads the convolution before it so that a stride of 1 keeps the size (Keras' `same`).
+    ///
+    /// With a stride, the output is ⌈size / stride⌉; of an odd padding the larger half is at the bottom and on the right. A transposed
+    /// convolution gives size · stride; Keras crops the last rows and columns of a 3×3 kernel with stride 2, where PyTorch's
+    /// `padding=1, output_padding=1` crops the first: the same size, shifted by a pixel.
+    pub fn same(self) -> Self {
+        self.pad("same", Padding::Same)
+    }
+
+    /// Pads the convolution before it with so many zeros on each side, as PyTorch's `padding`; crops a transposed convolution by so many pixels.
+    pub fn padding(self, padding: impl Into<HeightWidth>) -> Self {
+        self.pad("padding", Padding::Explicit(padding.into()))
+    }
+
+    fn pad(self, method: &str, padding: Padding) -> Self {
+        self.amend(method, "a conv2d or conv_transpose2d", |layer| match layer {
+            Layer::Conv2d(layer) => Some(layer.padding = padding),
+            Layer::ConvTranspose2d(layer) => Some(layer.padding = padding),
+            _ => None,
+        })
+    }
+}
+
+impl Conv2d {
+    /// The convolution from a large picture, the input, to a small one; or what is wrong.
+    fn convolution(&self, [channels, height, width]: [usize; 3]) -> Result<Convolution, String> {
+        if self.filters == 0 {
+            return Err("expected at least 1 filter, got 0".into());
+        }
+        let (kernel, stride) = (self.kernel.at_least_1("kernel")?, self.stride.at_least_1("stride")?);
+        let (mut before, mut out) = ([0; 2], [0; 2]);
+        for (axis, size) in [height, width].into_iter().enumerate() {
+            let padding = match self.padding {
+                Padding::Valid => 0,
+                Padding::Same => ((size.div_ceil(stride[axis]) - 1) * stride[axis] + kernel[axis]).saturating_sub(size),
+                Padding::Explicit(padding) => padding.0[axis].saturating_mul(2),
+            };
+            before[axis] = padding / 2;
+            let windows = size.saturating_add(padding).checked_sub(kernel[axis]).ok_or_else(|| {
+                let padded = size + padding;
+                format!(
+                    "a kernel of {kernel:?} does not fit into {padded} pixels (input {:?})",
+                    [channels, height, width]
+                )
+            })?;
+            out[axis] = windows / stride[axis] + 1;
+        }
+        let [rows, columns] = out;
+        Ok(Convolution {
+            large: [height, width, channels],
+            small: [rows, columns, self.filters],
+            kernel,
+            stride,
+            before,
+        })
+    }
+}
+
+impl Operation for Conv2d {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, String> {
+        let [rows, columns, filters] = self.convolution(picture(input)?)?.small;
+        Ok(vec![filters, rows, columns])
+    }
+
+    fn parameters(&self, input: &[usize]) -> Vec<ParameterSpec> {
+        let ([rows, columns], channels, filters) = (self.kernel.0, input[0], self.filters);
+        let (inputs, outputs) = (
+            rows.saturating_mul(columns).saturating_mul(channels),
+            rows.saturating_mul(columns).saturating_mul(filters),
+        );
+        vec![
+            ParameterSpec::weight("weight", [rows, columns, channels, filters], inputs, outputs),
+            ParameterSpec::bias("bias", [filters], inputs),
+        ]
+    }
+
+    fn takes_slope(&self) -> bool {
+        true
+    }
+
+    fn takes_up_sampling(&self) -> bool {
+        // With more padding than this some outputs see no picture at all; a stride leaves most of the enlarged picture unseen.
+        let reach = self.kernel.0.map(|kernel| kernel - 1);
+        let fits = |padding: [usize; 2]| padding[0] <= reach[0] && padding[1] <= reach[1];
+        self.stride == 1.into() && !matches!(self.padding, Padding::Explicit(HeightWidth(padding)) if !fits(padding))
+    }
+
+    fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {
+        let &[channels, height, width] = place.input else {
+            unreachable!("checked by output_shape: {}", shape_text(place.input))
+        };
+        let Ok(convolution) = self.convolution([channels, height, width]) else {
+            unreachable!("checked by output_shape")
+        };
+        let (weight, bias) = (place.weights[0].clone(), place.weights[1].clone());
+        let (weight_key, bias_key) = (pass.parameter(&weight), pass.parameter(&bias));
+        let (x, tape) = x.split();
+        let (rows, slope) = (x.rows, place.slope);
+
+        if place.enlarged == [1, 1] {
+            let y = Arc::new(convolution.to_small(&x.values, &weight, Some(&bias), slope));
+            return record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
+                gradients.add_to_parameter(&bias_key, rectified_gradient(&y, &mut g, slope, bias.len()));
+                let (weight_gradient, x_gradient) = rayon::join(
+                    || convolution.weight_gradient(&x.values, &g),
+                    || x.needs_gradient.then(|| convolution.to_large(&g, &weight, None, 1.0)),
+                );
+                gradients.add_to_parameter(&weight_key, weight_gradient);
+                x_gradient.into_iter().for_each(|gradient| gradients.add_to(&x, gradient));
+            });
+        }
+        let merged = Enlarged::new(convolution, place.enlarged);
+        let spread = merged.spread;
+        let weight = merged.weights(&weight);
+        let y = Arc::new(spread.to_large(&x.values, &weight, Some(&bias), slope));
+        record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
+            gradients.add_to_parameter(&bias_key, rectified_gradient(&y, &mut g, slope, bias.len()));
+            let (weight_gradient, x_gradient) = rayon::join(
+                || merged.weight_gradient(&spread.weight_gradient(&g, &x.values)),
+                || x.needs_gradient.then(|| spread.to_small(&g, &weight, None, 1.0)),
+            );
+            gradients.add_to_parameter(&weight_key, weight_gradient);
+            x_gradient.into_iter().for_each(|gradient| gradients.add_to(&x, gradient));
+        })
+    }
+}
+
+/// A convolution of a picture that is first enlarged: each pixel becomes `factor` equal ones.
+///
+/// Equal pixels see the sum of their weights, so the enlarged picture need not exist: with a kernel of k, the two together are a *transposed*
+/// convolution of the picture as it is, with a stride of `factor` and a kernel of factor + k − 1. With factor 3 and a kernel of 3×3 each pixel
+/// of the result costs 25/9 products instead of 9.
+#[derive(Clone, Copy)]
+struct Enlarged {
+    kernel: [usize; 2],
+    factor: [usize; 2],
+    /// From the picture as it is (small) to the result (large).
+    spread: Convolution,
+}
+
+impl Enlarged {
+    fn new(enlarged: Convolution, factor: [usize; 2]) -> Self {
+        let [height, width, channels] = enlarged.large;
+        let axis = |f: &dyn Fn(usize) -> usize| [f(0), f(1)];
+        let spread = Convolution {
+            large: enlarged.small,
+            small: [height / factor[0], width / factor[1], channels],
+            kernel: axis(&|axis| factor[axis] + enlarged.kernel[axis] - 1),
+            stride: factor,
+            before: axis(&|axis| enlarged.kernel[axis] - 1 - enlarged.before[axis]),
+        };
+        Self { kernel: enlarged.kernel, factor, spread }
+    }
+
+    /// The weights k along an axis that fall together into weight t of the transposed convolution: kernel − 1 ≤ t + k < kernel − 1 + factor.
+    fn together(&self, axis: usize, t: usize) -> impl Iterator<Item = usize> + use<> {
+        let (kernel, factor) = (self.kernel[axis], self.factor[axis]);
+        (kernel - 1).saturating_sub(t)..(kernel - 1 + factor).saturating_sub(t).min(kernel)
+    }
+
+    /// (kernel, channels, filters) to (merged kernel, filters, channels).
+    fn weights(&self, weights: &[f32]) -> Buffer {
+        let [_, columns] = self.spread.kernel;
+        let (channels, filters) = (self.spread.small[2], self.spread.large[2]);
+        let mut merged = Buffer::zeros(self.spread.weights());
+        merged.par_chunks_mut(channels * filters).enumerate().for_each(|(t, out)| {
+            for ky in self.together(0, t / columns) {
+                for kx in self.together(1, t % columns) {
+                    let weights = &weights[(ky * self.kernel[1] + kx) * channels * filters..][..channels * filters];
+                    for (channel, row) in weights.chunks_exact(filters).enumerate() {
+                        out[channel..].iter_mut().step_by(channels).zip(row).for_each(|(sum, w)| *sum += w);
+                    }
+                }
+            }
+        });
+        merged
+    }
+
+    /// The adjoint of [`weights`](Self::weights).
+    fn weight_gradient(&self, merged: &[f32]) -> Buffer {
+        let [rows, columns] = self.spread.kernel;
+        let (channels, filters) = (self.spread.small[2], self.spread.large[2]);
+        let mut gradient = Buffer::zeros(self.kernel[0] * self.kernel[1] * channels * filters);
+        gradient.par_chunks_mut(channels * filters).enumerate().for_each(|(k, out)| {
+            let (ky, kx) = (k / self.kernel[1], k % self.kernel[1]);
+            for ty in (0..rows).filter(|t| self.together(0, *t).any(|k| k == ky)) {
+                for tx in (0..columns).filter(|t| self.together(1, *t).any(|k| k == kx)) {
+                    let merged = &merged[(ty * columns + tx) * channels * filters..][..channels * filters];
+                    for (channel, row) in out.chunks_exact_mut(filters).enumerate() {
+                        row.iter_mut().zip(merged[channel..].iter().step_by(channels)).for_each(|(sum, g)| *sum += g);
+                    }
+                }
+            }
+        });
+        gradient
+    }
+}

@@ -1,0 +1,160 @@
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{HeightWidth, Layer, Operation, Place, conv2d::Padding, picture, shape_text};
+use crate::nn::{
+    engine::{Convolution, rectified_gradient},
+    init::ParameterSpec,
+    sequential::Sequential,
+    tape::{Pass, Tape, Variable, record},
+};
+
+/// A transposed convolution with a bias, the adjoint of a convolution: each input pixel adds its kernel to the output,
+/// y\[o, stride·q − crop + t\] = b\[o\] + Σ over q, t, c of x\[c, q\] · W\[t, o, c\].
+///
+/// Shapes: x (n, channels, height, width), W (kernel height, kernel width, filters, channels), b (filters), y (n, filters, out height, out width) with
+/// out = (size − 1) · stride + kernel − 2 · padding + output padding. Backwards: [`Convolution`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ConvTranspose2d {
+    filters: usize,
+    kernel: HeightWidth,
+    pub(super) stride: HeightWidth,
+    pub(super) padding: Padding,
+    output_padding: HeightWidth,
+}
+
+impl Sequential {
+    /// A transposed 2-D convolution with bias: input `[channels, height, width]`, output `[filters, out height, out width]`.
+    ///
+    /// Without more words the stride is 1 and nothing is cropped: out = (size − 1) · stride + kernel. With [`same`](Self::same), Keras'
+    /// convention, out = size · stride. With [`padding`](Self::padding) and [`output_padding`](Self::output_padding), PyTorch's, out = (size − 1) ·
+    /// stride + kernel − 2 · padding + output padding. It has kernel·channels·filters + filters parameters.
+    ///
+    /// W is stored as (kernel height, kernel width, filters, channels), Keras' order; PyTorch's `ConvTranspose2d` holds (channels, filters, kernel height,
+    /// kernel width).
+    ///
+    /// ```
+    /// use latentlab::Sequential;
+    ///
+    /// let keras = Sequential::input([64, 7, 7]).conv_transpose2d(32, 3).stride(2).same().build()?;
+    /// let pytorch = Sequential::input([64, 7, 7]).conv_transpose2d(32, 3).stride(2).padding(1).output_padding(1).build()?;
+    /// assert_eq!(keras.output_shape(), [32, 14, 14]);
+    /// assert_eq!(pytorch.output_shape(), [32, 14, 14]); // the same size, shifted by a pixel
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn conv_transpose2d(self, filters: usize, kernel: impl Into<HeightWidth>) -> Self {
+        let (kernel, stride, output_padding) = (kernel.into(), 1.into(), 0.into());
+        self.push(Layer::ConvTranspose2d(ConvTranspose2d {
+            filters,
+            kernel,
+            stride,
+            padding: Padding::default(),
+            output_padding,
+        }))
+    }
+
+    /// Gives the output of the transposed convolution before it so many more rows and columns, at the bottom and on the right, as
+    /// PyTorch's `output_padding`: a convolution with a stride makes the same of several sizes, and this says which one to go back to.
+    ///
+    /// Must be smaller than the stride.
+    pub fn output_padding(self, padding: impl Into<HeightWidth>) -> Self {
+        let padding = padding.into();
+        self.amend("output_padding", "a conv_transpose2d", |layer| match layer {
+            Layer::ConvTranspose2d(layer) => Some(layer.output_padding = padding),
+            _ => None,
+        })
+    }
+}
+
+impl ConvTranspose2d {
+    /// The convolution of which this is the adjoint: from the large picture, our output, to the small one, our input.
+    fn convolution(&self, [channels, height, width]: [usize; 3]) -> Result<Convolution, String> {
+        if self.filters == 0 {
+            return Err("expected at least 1 filter, got 0".into());
+        }
+        let (kernel, stride) = (self.kernel.at_least_1("kernel")?, self.stride.at_least_1("stride")?);
+        let (mut before, mut out) = ([0; 2], [0; 2]);
+        for (axis, size) in [height, width].into_iter().enumerate() {
+            let more = self.output_padding.0[axis];
+            if more >= stride[axis] && more > 0 {
+                return Err(format!(
+                    "expected an output padding below the stride {stride:?}, got {:?}",
+                    self.output_padding.0
+                ));
+            }
+            let full = (size - 1).saturating_mul(stride[axis]).saturating_add(kernel[axis]);
+            let too_much = || format!("a padding of {:?} leaves nothing of {full} pixels", self.padding);
+            (before[axis], out[axis]) = match self.padding {
+                Padding::Valid => (0, full + more),
+                Padding::Same => {
+                    (kernel[axis].saturating_sub(stride[axis]) / 2, size.saturating_mul(stride[axis]) + more)
+                }
+                Padding::Explicit(HeightWidth(padding)) => {
+                    let cropped = padding[axis].checked_mul(2).and_then(|crop| (full + more).checked_sub(crop));
+                    (padding[axis], cropped.filter(|out| *out > 0).ok_or_else(too_much)?)
+                }
+            };
+        }
+        let [rows, columns] = out;
+        Ok(Convolution {
+            large: [rows, columns, self.filters],
+            small: [height, width, channels],
+            kernel,
+            stride,
+            before,
+        })
+    }
+}
+
+impl Operation for ConvTranspose2d {
+    fn name(&self) -> &'static str {
+        "conv_transpose2d"
+    }
+
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, String> {
+        let [rows, columns, filters] = self.convolution(picture(input)?)?.large;
+        Ok(vec![filters, rows, columns])
+    }
+
+    fn parameters(&self, input: &[usize]) -> Vec<ParameterSpec> {
+        let ([rows, columns], channels, filters) = (self.kernel.0, input[0], self.filters);
+        // Both frameworks count the filters as a unit's inputs here.
+        let (inputs, outputs) = (
+            rows.saturating_mul(columns).saturating_mul(filters),
+            rows.saturating_mul(columns).saturating_mul(channels),
+        );
+        vec![
+            ParameterSpec::weight("weight", [rows, columns, filters, channels], inputs, outputs),
+            ParameterSpec::bias("bias", [filters], inputs),
+        ]
+    }
+
+    fn takes_slope(&self) -> bool {
+        true
+    }
+
+    fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {
+        let &[channels, height, width] = place.input else {
+            unreachable!("checked by output_shape: {}", shape_text(place.input))
+        };
+        let Ok(convolution) = self.convolution([channels, height, width]) else {
+            unreachable!("checked by output_shape")
+        };
+        let (weight, bias) = (place.weights[0].clone(), place.weights[1].clone());
+        let (weight_key, bias_key) = (pass.parameter(&weight), pass.parameter(&bias));
+        let (x, tape) = x.split();
+        let (rows, slope) = (x.rows, place.slope);
+
+        let y = Arc::new(convolution.to_large(&x.values, &weight, Some(&bias), slope));
+        record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
+            gradients.add_to_parameter(&bias_key, rectified_gradient(&y, &mut g, slope, bias.len()));
+            let (weight_gradient, x_gradient) = rayon::join(
+                || convolution.weight_gradient(&g, &x.values),
+                || x.needs_gradient.then(|| convolution.to_small(&g, &weight, None, 1.0)),
+            );
+            gradients.add_to_parameter(&weight_key, weight_gradient);
+            x_gradient.into_iter().for_each(|gradient| gradients.add_to(&x, gradient));
+        })
+    }
+}

@@ -1,0 +1,145 @@
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{HeightWidth, Layer, Operation, Place, picture};
+use crate::nn::{
+    buffer::Buffer,
+    engine::vectorized,
+    sequential::Sequential,
+    tape::{Pass, Tape, Variable, record},
+};
+
+/// The largest value of each window, y\[c, q\] = max over t of x\[c, stride·q + t\]; windows that do not fit are left out.
+///
+/// Shapes: x (n, channels, height, width), y (n, channels, ⌊(height − size) / stride⌋ + 1, …). Backwards the gradient goes to where
+/// the maximum was, to the first one of equals (row by row), as in PyTorch and Keras.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MaxPool2d {
+    size: HeightWidth,
+    pub(super) stride: HeightWidth,
+}
+
+impl Sequential {
+    /// Max-pooling: the largest value of each window of `size`, which moves by `size` too unless [`stride`](Self::stride) says otherwise.
+    /// Input `[channels, height, width]`, output `[channels, ⌊(height − size) / stride⌋ + 1, …]`: pixels that fill no window are left out.
+    ///
+    /// ```
+    /// use latentlab::Sequential;
+    ///
+    /// assert_eq!(Sequential::input([8, 13, 13]).max_pool2d(2).build()?.output_shape(), [8, 6, 6]);
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn max_pool2d(self, size: impl Into<HeightWidth>) -> Self {
+        let size = size.into();
+        self.push(Layer::MaxPool2d(MaxPool2d { size, stride: size }))
+    }
+}
+
+impl Operation for MaxPool2d {
+    fn name(&self) -> &'static str {
+        "max_pool2d"
+    }
+
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, String> {
+        let [channels, height, width] = picture(input)?;
+        let (size, stride) = (self.size.at_least_1("size")?, self.stride.at_least_1("stride")?);
+        if size[0] > height || size[1] > width {
+            return Err(format!("a window of {size:?} does not fit into {input:?}"));
+        }
+        Ok(vec![channels, (height - size[0]) / stride[0] + 1, (width - size[1]) / stride[1] + 1])
+    }
+
+    fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, _pass: &mut Pass) -> Variable<T> {
+        let (x, tape) = x.split();
+        let windows = Windows::new(self, place.input);
+        let (from, to) =
+            (windows.height * windows.width * windows.channels, windows.rows * windows.columns * windows.channels);
+        let mut y = Buffer::unset(x.rows * to);
+        // Which place of its window each maximum had; a number of f32 is exact far beyond any window.
+        let mut places = Buffer::unset(if T::OWNS_TAPE { x.rows * to } else { 0 });
+        if T::OWNS_TAPE {
+            let outputs = y.par_chunks_mut(to).zip(places.par_chunks_mut(to));
+            outputs.zip(x.values.par_chunks(from)).for_each(|((y, places), x)| {
+                vectorized(|| {
+                    windows.maxima(x, y, |place, out, from, offset| {
+                        let places = &mut places[offset..offset + out.len()];
+                        for ((out, largest), from) in out.iter_mut().zip(places).zip(from) {
+                            let larger = place == 0.0 || *from > *out || from.is_nan();
+                            *largest = if larger { place } else { *largest };
+                            *out = if larger { *from } else { *out };
+                        }
+                    })
+                });
+            });
+        } else {
+            y.par_chunks_mut(to).zip(x.values.par_chunks(from)).for_each(|(y, x)| {
+                vectorized(|| {
+                    windows.maxima(x, y, |place, out, from, _| {
+                        for (out, from) in out.iter_mut().zip(from) {
+                            *out = if place == 0.0 || *from > *out || from.is_nan() { *from } else { *out };
+                        }
+                    })
+                });
+            });
+        }
+        record(tape, Arc::new(y), x.rows, x.needs_gradient, move |g, gradients| {
+            let mut x_gradient = Buffer::unset(x.rows * from);
+            let pictures = x_gradient.par_chunks_mut(from).zip(g.par_chunks(to)).zip(places.par_chunks(to));
+            pictures.for_each(|((out, g), places)| vectorized(|| windows.scatter(g, places, out)));
+            gradients.add_to(&x, x_gradient);
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Windows {
+    channels: usize,
+    height: usize,
+    width: usize,
+    rows: usize,
+    columns: usize,
+    size: [usize; 2],
+    stride: [usize; 2],
+}
+
+impl Windows {
+    fn new(layer: &MaxPool2d, input: &[usize]) -> Self {
+        let (size, stride) = (layer.size.0, layer.stride.0);
+        let [channels, height, width] = [input[0], input[1], input[2]];
+        let (rows, columns) = ((height - size[0]) / stride[0] + 1, (width - size[1]) / stride[1] + 1);
+        Self { channels, height, width, rows, columns, size, stride }
+    }
+
+    /// Calls `update(place in the window, the maxima so far, the values there, offset of the maxima)` for all windows and places.
+    #[inline(always)]
+    fn maxima(&self, x: &[f32], y: &mut [f32], mut update: impl FnMut(f32, &mut [f32], &[f32], usize)) {
+        for (window, out) in y.chunks_exact_mut(self.channels).enumerate() {
+            for place in 0..self.size[0] * self.size[1] {
+                let from = &x[self.pixel(window, place)..][..self.channels];
+                update(place as f32, out, from, window * self.channels);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn scatter(&self, g: &[f32], places: &[f32], out: &mut [f32]) {
+        out.fill(0.0);
+        let windows = g.chunks_exact(self.channels).zip(places.chunks_exact(self.channels));
+        for (window, (g, largest)) in windows.enumerate() {
+            for place in 0..self.size[0] * self.size[1] {
+                let out = &mut out[self.pixel(window, place)..][..self.channels];
+                for ((out, g), largest) in out.iter_mut().zip(g).zip(largest) {
+                    *out += if *largest == place as f32 { *g } else { 0.0 };
+                }
+            }
+        }
+    }
+
+    fn pixel(&self, window: usize, place: usize) -> usize {
+        let y = window / self.columns * self.stride[0] + place / self.size[1];
+        let x = window % self.columns * self.stride[1] + place % self.size[1];
+        (y * self.width + x) * self.channels
+    }
+}

@@ -1,0 +1,84 @@
+use std::sync::Arc;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{HeightWidth, Layer, Operation, Place, picture};
+use crate::nn::{
+    buffer::Buffer,
+    engine::vectorized,
+    sequential::Sequential,
+    tape::{Pass, Tape, Variable, record},
+};
+
+/// Nearest up-sampling: each pixel becomes factor × factor equal ones, y\[c, p\] = x\[c, ⌊p / factor⌋\]. Backwards the sum of their gradients.
+///
+/// A convolution with a stride of 1 right after it does its work too, without the large picture: see `conv2d`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct UpSample2d {
+    factor: HeightWidth,
+}
+
+impl UpSample2d {
+    /// By how much it enlarges, rows and columns.
+    pub(crate) fn factor(&self) -> [usize; 2] {
+        self.factor.0
+    }
+}
+
+impl Sequential {
+    /// Nearest up-sampling: each pixel becomes `factor` × `factor` equal ones. Input `[channels, height, width]`, output
+    /// `[channels, factor · height, factor · width]`; Keras' `UpSampling2D`, PyTorch's `Upsample(scale_factor=factor)`.
+    ///
+    /// ```
+    /// use latentlab::Sequential;
+    ///
+    /// assert_eq!(Sequential::input([8, 4, 4]).up_sample2d(3).build()?.output_shape(), [8, 12, 12]);
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn up_sample2d(self, factor: impl Into<HeightWidth>) -> Self {
+        self.push(Layer::UpSample2d(UpSample2d { factor: factor.into() }))
+    }
+}
+
+impl Operation for UpSample2d {
+    fn name(&self) -> &'static str {
+        "up_sample2d"
+    }
+
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, String> {
+        let [channels, height, width] = picture(input)?;
+        let [rows, columns] = self.factor.at_least_1("factor")?;
+        Ok(vec![channels, height.saturating_mul(rows), width.saturating_mul(columns)])
+    }
+
+    fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, _pass: &mut Pass) -> Variable<T> {
+        let (x, tape) = x.split();
+        let [rows, columns] = self.factor.0;
+        // A row of the picture becomes `rows` rows, a pixel in it `columns` pixels.
+        let (channels, row) = (place.input[0], place.input[0] * place.input[2]);
+        let mut y = Buffer::unset(x.values.len() * rows * columns);
+        y.par_chunks_mut(row * columns * rows).zip(x.values.par_chunks(row)).for_each(|(out, row)| {
+            for out in out.chunks_exact_mut(row.len() * columns) {
+                for (out, pixel) in out.chunks_exact_mut(channels * columns).zip(row.chunks_exact(channels)) {
+                    out.chunks_exact_mut(channels).for_each(|out| out.copy_from_slice(pixel));
+                }
+            }
+        });
+        record(tape, Arc::new(y), x.rows, x.needs_gradient, move |g, gradients| {
+            let mut x_gradient = Buffer::zeros(x.values.len());
+            x_gradient.par_chunks_mut(row).zip(g.par_chunks(row * columns * rows)).for_each(|(out, g)| {
+                vectorized(|| {
+                    for g in g.chunks_exact(row * columns) {
+                        for (sums, g) in out.chunks_exact_mut(channels).zip(g.chunks_exact(channels * columns)) {
+                            for g in g.chunks_exact(channels) {
+                                sums.iter_mut().zip(g).for_each(|(sum, g)| *sum += g);
+                            }
+                        }
+                    }
+                });
+            });
+            gradients.add_to(&x, x_gradient);
+        })
+    }
+}
