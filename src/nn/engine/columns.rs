@@ -26,19 +26,21 @@ pub(crate) fn rectified_gradient(y: &[f32], gradient: &mut [f32], slope: f32, co
     let shard = shard(y.len() / width, width);
     let mut sums = Buffer::zeros(y.len().div_ceil(shard) * width);
     let shards = gradient.par_chunks_mut(shard).zip(y.par_chunks(shard));
-    sums.par_chunks_mut(width).zip(shards).for_each(|(sums, (g, y))| {
-        vectorized(|| {
-            for (g, y) in g.chunks_exact_mut(width).zip(y.chunks_exact(width)) {
-                for ((g, y), sum) in g.iter_mut().zip(y).zip(&mut *sums) {
-                    *g *= if *y > 0.0 { 1.0 } else { slope };
-                    *sum += *g;
-                }
-            }
-        });
-    });
+    sums.par_chunks_mut(width).zip(shards).for_each(|(sums, (g, y))| rectify(g, y, slope, sums));
     let mut sum = Buffer::zeros(columns);
     for part in sums.chunks_exact(columns) {
         sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
     }
     sum
+}
+
+vectorized! {
+    fn rectify(gradient: &mut [f32], y: &[f32], slope: f32, sums: &mut [f32]) {
+        for (g, y) in gradient.chunks_exact_mut(sums.len()).zip(y.chunks_exact(sums.len())) {
+            for ((g, y), sum) in g.iter_mut().zip(y).zip(&mut *sums) {
+                *g *= if *y > 0.0 { 1.0 } else { slope };
+                *sum += *g;
+            }
+        }
+    }
 }

@@ -10,4 +10,4 @@ pub(crate) use columns::{rectified_gradient, repeat, shard};
 pub(crate) use convolution::{Convolution, sum_of_parts};
 pub(crate) use product::{Left, Panels, offsets, product};
 pub(crate) use tile::Start;
-pub(crate) use vector::vectorized;
+pub(crate) use vector::{Instructions, vectorized};

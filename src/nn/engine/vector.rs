@@ -56,36 +56,45 @@ impl Instructions {
             Self::Avx512 => 16,
         }
     }
+}
 
-    /// Runs an element-wise loop compiled for these instructions: the compiler turns it into the widest vectors.
-    #[inline]
-    pub fn run<R>(self, work: impl FnOnce() -> R) -> R {
-        #[cfg(target_arch = "x86_64")]
-        {
-            #[target_feature(enable = "avx512f")]
-            fn avx512<R>(work: impl FnOnce() -> R) -> R {
-                work()
+/// Declares functions whose loops are compiled once for each kind of [`Instructions`]; a call takes the machine's.
+///
+/// The compiler turns plain loops over slices of equal length into the widest vectors; a closure would not do, because it may stay a
+/// function of its own, compiled for any machine.
+macro_rules! vectorized {
+    ($($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block)+) => {$(
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments)]
+        $vis fn $name($($arg: $type),*) $(-> $result)? {
+            #[inline(always)]
+            #[allow(clippy::too_many_arguments)]
+            fn plain($($arg: $type),*) $(-> $result)? $body
+            #[cfg(target_arch = "x86_64")]
+            {
+                use $crate::nn::engine::Instructions;
+                #[target_feature(enable = "avx512f")]
+                #[allow(clippy::too_many_arguments)]
+                fn avx512($($arg: $type),*) $(-> $result)? {
+                    plain($($arg),*)
+                }
+                #[target_feature(enable = "avx2,fma")]
+                #[allow(clippy::too_many_arguments)]
+                fn avx2($($arg: $type),*) $(-> $result)? {
+                    plain($($arg),*)
+                }
+                match Instructions::of_this_machine() {
+                    // SAFETY: these values exist only where the processor has the instructions.
+                    Instructions::Avx512 => return unsafe { avx512($($arg),*) },
+                    Instructions::Avx2 => return unsafe { avx2($($arg),*) },
+                    Instructions::Portable => {}
+                }
             }
-            #[target_feature(enable = "avx2,fma")]
-            fn avx2<R>(work: impl FnOnce() -> R) -> R {
-                work()
-            }
-            match self {
-                // SAFETY: `limited_to` makes these values only where the processor has the instructions.
-                Self::Avx512 => return unsafe { avx512(work) },
-                Self::Avx2 => return unsafe { avx2(work) },
-                Self::Portable => {}
-            }
+            plain($($arg),*)
         }
-        work()
-    }
+    )+};
 }
-
-/// Runs an element-wise loop with the widest vectors of this machine.
-#[inline]
-pub(crate) fn vectorized<R>(work: impl FnOnce() -> R) -> R {
-    Instructions::of_this_machine().run(work)
-}
+pub(crate) use vectorized;
 
 /// A vector register. All methods are `unsafe` for one reason: they may be called only where the processor has the
 /// instructions; those with pointers also need as many readable or writable values there as they touch.

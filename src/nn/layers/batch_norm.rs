@@ -151,19 +151,7 @@ fn moments(x: &[f32], columns: usize) -> (Vec<f32>, Vec<f32>) {
             let mut rows_before = 0.0;
             for block in x.chunks(ROWS * width) {
                 let rows = (block.len() / width) as f32;
-                vectorized(|| {
-                    sums.fill(0.0);
-                    squares.fill(0.0);
-                    for row in block.chunks_exact(width) {
-                        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
-                    }
-                    sums.iter_mut().for_each(|sum| *sum /= rows);
-                    for row in block.chunks_exact(width) {
-                        for ((square, mean), x) in squares.iter_mut().zip(&sums).zip(row) {
-                            *square += (x - mean) * (x - mean);
-                        }
-                    }
-                });
+                means_and_squares(block, &mut sums, &mut squares);
                 for ((joined, mean), square) in joined.iter_mut().zip(&sums).zip(&squares) {
                     join(joined, rows_before, [f64::from(*mean), f64::from(*square)], f64::from(rows));
                 }
@@ -206,14 +194,7 @@ impl Line {
         let shard = shard(x.len() / width, width);
         let mut y = Buffer::unset(x.len());
         y.par_chunks_mut(shard).zip(x.par_chunks(shard)).for_each(|(y, x)| {
-            vectorized(|| {
-                for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-                    for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(&scale).zip(&shift) {
-                        let value = x * scale + shift;
-                        *y = if value < 0.0 { self.slope * value } else { value };
-                    }
-                }
-            });
+            line(x, &scale, &shift, self.slope, y);
         });
         y
     }
@@ -229,18 +210,7 @@ impl Line {
         sums.par_chunks_mut(2 * width).zip(g.par_chunks_mut(shard).zip(x.par_chunks(shard))).for_each(
             |(sums, (g, x))| {
                 let (sums, products) = sums.split_at_mut(width);
-                vectorized(|| {
-                    for (g, x) in g.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-                        let (line, sums) = (scale.iter().zip(&shift).zip(&mean), sums.iter_mut().zip(&mut *products));
-                        for (((g, x), ((scale, shift), mean)), (sum, product)) in
-                            g.iter_mut().zip(x).zip(line).zip(sums)
-                        {
-                            *g *= if x * scale + shift > 0.0 { 1.0 } else { self.slope };
-                            *sum += *g;
-                            *product += *g * (x - mean);
-                        }
-                    }
-                });
+                line_sums(g, x, &scale, &shift, &mean, self.slope, sums, products);
             },
         );
         let mut totals = vec![[0.0f64; 2]; columns];
@@ -263,14 +233,58 @@ impl Line {
         let width = scale.len();
         let shard = shard(x.len() / width, width);
         g.par_chunks_mut(shard).zip(x.par_chunks(shard)).for_each(|(g, x)| {
-            vectorized(|| {
-                for (g, x) in g.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
-                    let line = scale.iter().zip(&factor).zip(&constant);
-                    for ((g, x), ((scale, factor), constant)) in g.iter_mut().zip(x).zip(line) {
-                        *g = *g * scale + x * factor + constant;
-                    }
-                }
-            });
+            line_gradient(g, x, &scale, &factor, &constant);
         });
+    }
+}
+
+vectorized! {
+    /// The mean of each column and the sum of squares about it.
+    fn means_and_squares(x: &[f32], means: &mut [f32], squares: &mut [f32]) {
+        let width = means.len();
+        let squares = &mut squares[..width];
+        means.fill(0.0);
+        squares.fill(0.0);
+        for row in x.chunks_exact(width) {
+            means.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+        }
+        let rows = (x.len() / width) as f32;
+        means.iter_mut().for_each(|sum| *sum /= rows);
+        for row in x.chunks_exact(width) {
+            for ((square, mean), x) in squares.iter_mut().zip(&*means).zip(row) {
+                *square += (x - mean) * (x - mean);
+            }
+        }
+    }
+
+    fn line(x: &[f32], scale: &[f32], shift: &[f32], slope: f32, y: &mut [f32]) {
+        for (y, x) in y.chunks_exact_mut(scale.len()).zip(x.chunks_exact(scale.len())) {
+            for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(scale).zip(shift) {
+                let value = x * scale + shift;
+                *y = if value < 0.0 { slope * value } else { value };
+            }
+        }
+    }
+
+    fn line_sums(
+        g: &mut [f32], x: &[f32], scale: &[f32], shift: &[f32], mean: &[f32], slope: f32, sums: &mut [f32], products: &mut [f32],
+    ) {
+        for (g, x) in g.chunks_exact_mut(scale.len()).zip(x.chunks_exact(scale.len())) {
+            let (line, sums) = (scale.iter().zip(shift).zip(mean), sums.iter_mut().zip(&mut *products));
+            for (((g, x), ((scale, shift), mean)), (sum, product)) in g.iter_mut().zip(x).zip(line).zip(sums) {
+                *g *= if x * scale + shift > 0.0 { 1.0 } else { slope };
+                *sum += *g;
+                *product += *g * (x - mean);
+            }
+        }
+    }
+
+    fn line_gradient(g: &mut [f32], x: &[f32], scale: &[f32], factor: &[f32], constant: &[f32]) {
+        for (g, x) in g.chunks_exact_mut(scale.len()).zip(x.chunks_exact(scale.len())) {
+            let line = scale.iter().zip(factor).zip(constant);
+            for ((g, x), ((scale, factor), constant)) in g.iter_mut().zip(x).zip(line) {
+                *g = *g * scale + x * factor + constant;
+            }
+        }
     }
 }

@@ -61,33 +61,14 @@ impl Operation for MaxPool2d {
         let mut places = Buffer::unset(if T::OWNS_TAPE { x.rows * to } else { 0 });
         if T::OWNS_TAPE {
             let outputs = y.par_chunks_mut(to).zip(places.par_chunks_mut(to));
-            outputs.zip(x.values.par_chunks(from)).for_each(|((y, places), x)| {
-                vectorized(|| {
-                    windows.maxima(x, y, |place, out, from, offset| {
-                        let places = &mut places[offset..offset + out.len()];
-                        for ((out, largest), from) in out.iter_mut().zip(places).zip(from) {
-                            let larger = place == 0.0 || *from > *out || from.is_nan();
-                            *largest = if larger { place } else { *largest };
-                            *out = if larger { *from } else { *out };
-                        }
-                    })
-                });
-            });
+            outputs.zip(x.values.par_chunks(from)).for_each(|((y, places), x)| windows.maxima_and_places(x, y, places));
         } else {
-            y.par_chunks_mut(to).zip(x.values.par_chunks(from)).for_each(|(y, x)| {
-                vectorized(|| {
-                    windows.maxima(x, y, |place, out, from, _| {
-                        for (out, from) in out.iter_mut().zip(from) {
-                            *out = if place == 0.0 || *from > *out || from.is_nan() { *from } else { *out };
-                        }
-                    })
-                });
-            });
+            y.par_chunks_mut(to).zip(x.values.par_chunks(from)).for_each(|(y, x)| windows.maxima(x, y));
         }
         record(tape, Arc::new(y), x.rows, x.needs_gradient, move |g, gradients| {
             let mut x_gradient = Buffer::unset(x.rows * from);
             let pictures = x_gradient.par_chunks_mut(from).zip(g.par_chunks(to)).zip(places.par_chunks(to));
-            pictures.for_each(|((out, g), places)| vectorized(|| windows.scatter(g, places, out)));
+            pictures.for_each(|((out, g), places)| windows.scatter(g, places, out));
             gradients.add_to(&x, x_gradient);
         })
     }
@@ -112,27 +93,32 @@ impl Windows {
         Self { channels, height, width, rows, columns, size, stride }
     }
 
-    /// Calls `update(place in the window, the maxima so far, the values there, offset of the maxima)` for all windows and places.
-    #[inline(always)]
-    fn maxima(&self, x: &[f32], y: &mut [f32], mut update: impl FnMut(f32, &mut [f32], &[f32], usize)) {
+    fn maxima(&self, x: &[f32], y: &mut [f32]) {
         for (window, out) in y.chunks_exact_mut(self.channels).enumerate() {
-            for place in 0..self.size[0] * self.size[1] {
-                let from = &x[self.pixel(window, place)..][..self.channels];
-                update(place as f32, out, from, window * self.channels);
+            out.copy_from_slice(&x[self.pixel(window, 0)..][..self.channels]);
+            for place in 1..self.size[0] * self.size[1] {
+                larger(&x[self.pixel(window, place)..][..self.channels], out);
             }
         }
     }
 
-    #[inline(always)]
+    fn maxima_and_places(&self, x: &[f32], y: &mut [f32], places: &mut [f32]) {
+        let windows = y.chunks_exact_mut(self.channels).zip(places.chunks_exact_mut(self.channels));
+        for (window, (out, places)) in windows.enumerate() {
+            out.copy_from_slice(&x[self.pixel(window, 0)..][..self.channels]);
+            places.fill(0.0);
+            for place in 1..self.size[0] * self.size[1] {
+                larger_and_place(&x[self.pixel(window, place)..][..self.channels], place as f32, out, places);
+            }
+        }
+    }
+
     fn scatter(&self, g: &[f32], places: &[f32], out: &mut [f32]) {
         out.fill(0.0);
         let windows = g.chunks_exact(self.channels).zip(places.chunks_exact(self.channels));
-        for (window, (g, largest)) in windows.enumerate() {
+        for (window, (g, places)) in windows.enumerate() {
             for place in 0..self.size[0] * self.size[1] {
-                let out = &mut out[self.pixel(window, place)..][..self.channels];
-                for ((out, g), largest) in out.iter_mut().zip(g).zip(largest) {
-                    *out += if *largest == place as f32 { *g } else { 0.0 };
-                }
+                add_where(g, places, place as f32, &mut out[self.pixel(window, place)..][..self.channels]);
             }
         }
     }
@@ -141,5 +127,25 @@ impl Windows {
         let y = window / self.columns * self.stride[0] + place / self.size[1];
         let x = window % self.columns * self.stride[1] + place % self.size[1];
         (y * self.width + x) * self.channels
+    }
+}
+
+vectorized! {
+    fn larger(x: &[f32], y: &mut [f32]) {
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = if *y >= *x { *y } else { *x }; // a NaN wins, so that a diverged network shows
+        }
+    }
+
+    fn larger_and_place(x: &[f32], place: f32, y: &mut [f32], places: &mut [f32]) {
+        for ((y, x), largest) in y.iter_mut().zip(x).zip(places) {
+            (*y, *largest) = if *y >= *x { (*y, *largest) } else { (*x, place) };
+        }
+    }
+
+    fn add_where(g: &[f32], places: &[f32], place: f32, out: &mut [f32]) {
+        for ((out, g), largest) in out.iter_mut().zip(g).zip(places) {
+            *out += if *largest == place { *g } else { 0.0 };
+        }
     }
 }

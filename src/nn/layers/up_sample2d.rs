@@ -68,17 +68,22 @@ impl Operation for UpSample2d {
         record(tape, Arc::new(y), x.rows, x.needs_gradient, move |g, gradients| {
             let mut x_gradient = Buffer::zeros(x.values.len());
             x_gradient.par_chunks_mut(row).zip(g.par_chunks(row * columns * rows)).for_each(|(out, g)| {
-                vectorized(|| {
-                    for g in g.chunks_exact(row * columns) {
-                        for (sums, g) in out.chunks_exact_mut(channels).zip(g.chunks_exact(channels * columns)) {
-                            for g in g.chunks_exact(channels) {
-                                sums.iter_mut().zip(g).for_each(|(sum, g)| *sum += g);
-                            }
-                        }
-                    }
-                });
+                sum_pixels(g, channels, columns, out);
             });
             gradients.add_to(&x, x_gradient);
         })
+    }
+}
+
+vectorized! {
+    /// Adds the enlarged rows of a gradient to the row `out` that they were made of.
+    fn sum_pixels(g: &[f32], channels: usize, columns: usize, out: &mut [f32]) {
+        for g in g.chunks_exact(out.len() * columns) {
+            for (sums, g) in out.chunks_exact_mut(channels).zip(g.chunks_exact(channels * columns)) {
+                for g in g.chunks_exact(channels) {
+                    sums.iter_mut().zip(g).for_each(|(sum, g)| *sum += g);
+                }
+            }
+        }
     }
 }
