@@ -27,6 +27,8 @@ mod data;
 mod error;
 mod file;
 pub mod jupyter;
+#[doc(hidden)]
+pub mod measure;
 mod model;
 mod nn;
 mod random;

@@ -55,7 +55,15 @@ fn assert_fails(output: &Output, words: &[&str]) {
 #[test]
 fn wrong_arguments_are_explained() {
     let tool = Tool::new("arguments");
-    for arguments in [&[][..], &["run"], &["run", "--timeout", "0", "a.ipynb"], &["lab", "--port", "x"], &["no"]] {
+    for arguments in [
+        &[][..],
+        &["run"],
+        &["run", "--timeout", "0", "a.ipynb"],
+        &["lab", "--port", "x"],
+        &["bench", "s9"],
+        &["bench", "--seconds", "0"],
+        &["no"],
+    ] {
         let output = tool.run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert!(String::from_utf8_lossy(&output.stderr).contains("--help"), "{arguments:?}");
@@ -129,4 +137,22 @@ fn a_folder_with_a_space_is_refused() {
 fn a_kernel_without_a_setup_says_so() {
     let tool = Tool::new("kernel");
     assert_fails(&tool.run(&["kernel", "--connection-file", "nowhere.json"]), &["cargo lab"]);
+}
+
+#[test]
+fn bench_begins_each_row_with_the_model_and_its_rate() {
+    let tool = Tool::new("bench");
+    for arguments in
+        [&["bench", "--seconds", "0.01", "s4-ae4"][..], &["bench", "--seconds", "0.01", "--inference", "s4-ae4"]]
+    {
+        let output = tool.run(arguments);
+        let text = String::from_utf8_lossy(&output.stdout);
+        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        let [headline, row] = &rows[..] else { panic!("expected a headline and a row, got {text}") };
+        assert!(headline.contains(&"GFLOP/s") && headline[0] != "s4-ae4", "{text}");
+        assert_eq!(row[0], "s4-ae4");
+        let rate: f64 = row[1].parse().unwrap();
+        assert!(rate > 0.0 && row[2] == "img/s" && row[3] == "floor", "{text}");
+        assert_eq!(row.contains(&"embed"), arguments.contains(&"--inference"), "{text}");
+    }
 }

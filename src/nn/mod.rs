@@ -23,7 +23,8 @@ pub use sequential::Sequential;
 pub use summary::{Summary, SummaryRow};
 
 pub(crate) use buffer::{Buffer, Reuse};
-pub(crate) use layers::{Weights, channels_first, channels_last};
+pub(crate) use engine::{Left, Panels, Start, offsets, product};
+pub(crate) use layers::{Layer, Operation, Weights, channels_first, channels_last};
 pub(crate) use optimizer::Adam;
-pub(crate) use tape::{NotRecording, Pass, Recording, Tape, Variable};
+pub(crate) use tape::{NotRecording, Pass, Recording, Tape, Variable, record};
 pub(crate) use weights::WeightsFile;

@@ -48,7 +48,6 @@ impl<T: Tape> Variable<T> {
     }
 
     /// An input whose gradient the pass returns among those of its parameters.
-    #[cfg(test)]
     pub fn tracked(values: Arc<Buffer>, rows: usize, pass: &mut Pass) -> Self {
         let handle = pass.parameter(&values).put_tape(T::default());
         Self { values, rows, needs_gradient: true, handle }

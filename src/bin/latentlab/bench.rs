@@ -1,25 +1,38 @@
-//! `bench`: how many images a second the reports' models train on, or reconstruct.
+//! `latentlab bench`: how many images a second the reports' models train on, or reconstruct, beside what arithmetic allows.
 
 use std::time::Instant;
 
-use latentlab::{Autoencoder, Dataset, TrainConfig, embed, ndarray::Array4, reconstruct, train_ae};
+use clap::builder::PossibleValuesParser;
+use latentlab::{Autoencoder, Dataset, Result, TrainConfig, embed, measure, ndarray::Array4, reconstruct, train_ae};
 
-/// What to measure and for how long.
+/// What stands in `--help` below the options.
+const COLUMNS: &str = "\
+Each row begins with the model and its images a second. The floor beside it is what arithmetic leaves: the rate of a program \
+that does nothing but the multiply-adds of the model's matrix products and convolutions, as fast as this machine multiplies \
+matrices in its cache (measured first, in the headline). Peak memory (Linux) is that of the process so far: name one model to see its own.";
+
 #[derive(clap::Args)]
+#[command(after_help = COLUMNS)]
 pub struct Arguments {
-    /// Seconds for each model
-    #[arg(long, default_value_t = 3.0)]
+    /// How long each measurement takes, warm-up aside
+    #[arg(long, default_value_t = 3.0, value_parser = positive)]
     seconds: f64,
     /// Measure `reconstruct` and `embed` of 60,000 images instead of training
     #[arg(long)]
     inference: bool,
-    /// s0-ae32, s0-cae32, s1-cae10, s2-cae2, s3-cae112, s4-ae4; all of them if none is named
+    /// The models; all of them if none is named
+    #[arg(value_name = "MODEL", value_parser = PossibleValuesParser::new(MODELS.map(|model| model.name)))]
     models: Vec<String>,
+}
+
+fn positive(text: &str) -> std::result::Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds: &f64| *seconds > 0.0 && seconds.is_finite());
+    seconds.ok_or_else(|| "expected a number above 0".into())
 }
 
 struct Model {
     name: &'static str,
-    build: fn() -> latentlab::Result<Autoencoder>,
+    build: fn() -> Result<Autoencoder>,
     batch_size: usize,
 }
 
@@ -32,56 +45,75 @@ const MODELS: [Model; 6] = [
     Model { name: "s4-ae4", build: || Autoencoder::tiny(4), batch_size: 8192 },
 ];
 
-pub fn bench(arguments: &Arguments) -> Result<(), String> {
-    let chosen = match &arguments.models[..] {
-        [] => MODELS.iter().collect(),
-        names => names.iter().map(|name| find(name)).collect::<Result<Vec<_>, _>>()?,
-    };
-    for model in chosen {
-        let rate = if arguments.inference { inference(model) } else { training(model, arguments.seconds) };
-        println!("{}", rate.map_err(|error| error.to_string())?);
+pub fn bench(arguments: &Arguments) -> Result<()> {
+    let products = measure::product_rate();
+    let (threads, gigaflops) = (rayon::current_num_threads(), 2e-9 * products);
+    println!("{threads} threads, {gigaflops:.0} GFLOP/s in products of matrices (two operations a multiply-add)");
+    let chosen = |model: &&Model| arguments.models.is_empty() || arguments.models.iter().any(|name| name == model.name);
+    for model in MODELS.iter().filter(chosen) {
+        let autoencoder = (model.build)()?;
+        let columns = if arguments.inference {
+            inference(&autoencoder, arguments.seconds, products)?
+        } else {
+            let floor = products / measure::training_products(&autoencoder) as f64;
+            beside_floor(training(autoencoder, model.batch_size, arguments.seconds)?, floor)
+        };
+        println!("{:<10} {columns}{}", model.name, peak_memory());
     }
     Ok(())
 }
 
-fn find(name: &str) -> Result<&'static Model, String> {
-    let names = MODELS.map(|model| model.name).join(", ");
-    MODELS.iter().find(|model| model.name == name).ok_or_else(|| format!("expected one of {names}, got {name}"))
-}
-
-/// Steps of forward, backward and Adam on random images, as `train_ae` does them: order, gathering and all.
-fn training(model: &Model, seconds: f64) -> latentlab::Result<String> {
-    let mut autoencoder = (model.build)()?;
-    let images = noise(4 * model.batch_size)?;
-    let config = TrainConfig::new().batch_size(model.batch_size).progress_every(0);
-    let mut epochs = 1;
-    loop {
-        let start = Instant::now();
-        let history = train_ae(&mut autoencoder, &images, &config.clone().epochs(epochs))?;
-        let rate = (epochs * images.len()) as f64 / history.total_seconds();
-        let elapsed = start.elapsed().as_secs_f64();
-        if elapsed > 0.8 * seconds {
-            return Ok(format!("{} {rate:.0}", model.name));
-        }
-        epochs = (epochs as f64 * (1.1 * seconds / elapsed).clamp(2.0, 50.0)).ceil() as usize;
-    }
-}
-
-fn inference(model: &Model) -> latentlab::Result<String> {
-    let autoencoder = (model.build)()?;
-    let images = noise(60_000)?;
-    let rate = |work: &dyn Fn() -> latentlab::Result<()>| {
-        let start = Instant::now();
-        work()?;
-        Ok::<_, latentlab::Error>(images.len() as f64 / start.elapsed().as_secs_f64())
+/// Images a second of `train_ae`, on random images: order, gathering, forward, backward, Adam.
+fn training(mut autoencoder: Autoencoder, batch_size: usize, seconds: f64) -> Result<f64> {
+    // An epoch of some steps, as in earnest, where the work that is done once an epoch does not count for much.
+    let images = noise(batch_size * (32_768 / batch_size).clamp(4, 32))?;
+    let config = TrainConfig::new().batch_size(batch_size).progress_every(0);
+    let mut epoch_seconds = |epochs| -> Result<f64> {
+        // The first epoch is the warm-up: threads start, memory comes from the operating system.
+        let history = train_ae(&mut autoencoder, &images, &config.clone().epochs(1 + epochs))?;
+        Ok(history.seconds[1..].iter().sum::<f64>() / epochs as f64)
     };
-    let reconstructing = rate(&|| reconstruct(&autoencoder, &images).map(drop))?;
-    let embedding = rate(&|| embed(&autoencoder, &images).map(drop))?;
-    Ok(format!("{} {reconstructing:.0}  embed {embedding:.0}", model.name))
+    let epochs = seconds / epoch_seconds(1)?;
+    Ok(images.len() as f64 / epoch_seconds(epochs.ceil() as usize)?)
+}
+
+/// Images a second of `reconstruct` and `embed`, on 60,000 random images.
+fn inference(autoencoder: &Autoencoder, seconds: f64, products: f64) -> Result<String> {
+    let images = noise(60_000)?;
+    let rate = |work: &dyn Fn(&Dataset) -> Result<()>| -> Result<f64> {
+        work(&images.take(5_000))?; // the warm-up
+        let (start, mut count) = (Instant::now(), 0);
+        while start.elapsed().as_secs_f64() < seconds {
+            work(&images)?;
+            count += images.len();
+        }
+        Ok(count as f64 / start.elapsed().as_secs_f64())
+    };
+    let encoding = measure::prediction_products(autoencoder.encoder());
+    let decoding = measure::prediction_products(autoencoder.decoder());
+    let reconstructing = rate(&|images| reconstruct(autoencoder, images).map(drop))?;
+    let embedding = rate(&|images| embed(autoencoder, images).map(drop))?;
+    Ok(format!(
+        "{}   embed {}",
+        beside_floor(reconstructing, products / (encoding + decoding) as f64),
+        beside_floor(embedding, products / encoding as f64),
+    ))
+}
+
+fn beside_floor(rate: f64, floor: f64) -> String {
+    format!("{rate:>8.0} img/s   floor {floor:>8.0} img/s, {:>3.0} % reached", 100.0 * rate / floor)
+}
+
+/// The most memory that the process has held so far, where the operating system says it (Linux).
+fn peak_memory() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kibibytes =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+    kibibytes.map_or(String::new(), |kibibytes: f64| format!("   peak {:.0} MB", kibibytes * 1.024e-3))
 }
 
 /// Images of uniform random grey values.
-fn noise(count: usize) -> latentlab::Result<Dataset> {
+fn noise(count: usize) -> Result<Dataset> {
     let mut state = 1u32;
     let images = Array4::from_shape_simple_fn((count, 1, 28, 28), || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

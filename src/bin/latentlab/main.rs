@@ -30,7 +30,7 @@ enum Command {
     Run(run::Arguments),
     /// List the data sets that are found, and fetch what is missing
     Data,
-    /// Measure the training throughput of the reports' models, in images a second
+    /// Measure how many images a second the reports' models train on
     Bench(bench::Arguments),
     /// Start the Rust kernel (Jupyter calls this)
     #[command(hide = true)]
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Lab(arguments) => lab::lab(&arguments),
         Command::Run(arguments) => run::run(&arguments),
-        Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Bench(arguments) => bench::bench(&arguments).map_err(|error| error.to_string()),
         Command::Data => data::run().map_err(|error| error.to_string()),
         Command::Kernel { connection_file, warm_up } => kernel::kernel(&connection_file, warm_up),
     };

@@ -41,6 +41,17 @@ impl Convolution {
         self.kernel[0] * self.kernel[1] * self.large[2] * self.small[2]
     }
 
+    /// How many multiply-adds each of the three needs for one picture: a weight for each place of a window that is not outside, for
+    /// each place of the small picture.
+    pub fn products(&self) -> usize {
+        let inside = |axis: usize| {
+            let pixel = move |q: usize, t: usize| (q * self.stride[axis] + t).checked_sub(self.before[axis]);
+            let seen = move |q: usize, t: usize| pixel(q, t).is_some_and(|pixel| pixel < self.large[axis]);
+            (0..self.small[axis]).map(|q| (0..self.kernel[axis]).filter(|t| seen(q, *t)).count()).sum::<usize>()
+        };
+        inside(0) * inside(1) * self.large[2] * self.small[2]
+    }
+
     /// Large pictures to small ones: `leaky(bias + windows · weights)`, with leaky(v) = slope · v where v < 0 (1 leaves v as it is).
     pub fn to_small(&self, large: &[f32], weights: &[f32], bias: Option<&[f32]>, slope: f32) -> Buffer {
         let frame = self.frame_of_large();

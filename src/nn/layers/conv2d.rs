@@ -166,6 +166,14 @@ impl Operation for Conv2d {
         self.stride == 1.into() && !matches!(self.padding, Padding::Explicit(HeightWidth(padding)) if !fits(padding))
     }
 
+    fn products(&self, input: &[usize], enlarged: [usize; 2]) -> usize {
+        match picture(input).and_then(|input| self.convolution(input)) {
+            Ok(convolution) if enlarged == [1, 1] => convolution.products(),
+            Ok(convolution) => Enlarged::new(convolution, enlarged).spread.products(),
+            Err(_) => 0, // such a layer is in no network
+        }
+    }
+
     fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {
         let &[channels, height, width] = place.input else {
             unreachable!("checked by output_shape: {}", shape_text(place.input))

@@ -134,6 +134,11 @@ impl Operation for ConvTranspose2d {
         true
     }
 
+    fn products(&self, input: &[usize], _enlarged: [usize; 2]) -> usize {
+        // An error is that of a layer in no network.
+        picture(input).and_then(|input| self.convolution(input)).map_or(0, |convolution| convolution.products())
+    }
+
     fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {
         let &[channels, height, width] = place.input else {
             unreachable!("checked by output_shape: {}", shape_text(place.input))

@@ -65,6 +65,10 @@ impl Operation for Dense {
         true
     }
 
+    fn products(&self, input: &[usize], _enlarged: [usize; 2]) -> usize {
+        input[0] * self.units
+    }
+
     fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {
         let (weight, bias) = (place.weights[0].clone(), place.weights[1].clone());
         let (weight_key, bias_key) = (pass.parameter(&weight), pass.parameter(&bias));

@@ -51,6 +51,12 @@ pub(crate) trait Operation {
         false
     }
 
+    /// How many multiply-adds it needs forwards for one input of that shape that has yet to be enlarged so many times (see [`Place`]);
+    /// of matrix products and convolutions only, beside which all else is little.
+    fn products(&self, _input: &[usize], _enlarged: [usize; 2]) -> usize {
+        0
+    }
+
     /// `(batch, values of the input shape)` to `(batch, values of the output shape)`; the weights as in [`Self::parameters`].
     fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T>;
 }
@@ -99,6 +105,10 @@ macro_rules! layers {
 
             fn takes_up_sampling(&self) -> bool {
                 match self { $(Self::$variant(layer) => layer.takes_up_sampling()),+ }
+            }
+
+            fn products(&self, input: &[usize], enlarged: [usize; 2]) -> usize {
+                match self { $(Self::$variant(layer) => layer.products(input, enlarged)),+ }
             }
 
             fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {

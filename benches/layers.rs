@@ -1,0 +1,182 @@
+//! How long each operation takes, with the sizes that the reports' models use: `cargo bench --bench layers -- [--quick] [WORDS OF THE NAME]`.
+//!
+//! `forward` is a prediction; `step` is what training does with it, forwards and backwards, gradients of the weights and of the input. A
+//! rectified linear unit after a layer, and an up-sampling before a convolution, are part of its work: they stand in its name where the
+//! model has them. Images a second are criterion's `elem/s`.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use latentlab::{
+    Loss, Sequential,
+    measure::{AdamStep, LossStep, Step},
+};
+
+/// Images in a batch, as in the models.
+const BATCH: usize = 256;
+const BATCH_S3: usize = 100;
+const BATCH_S4: usize = 8192;
+
+fn picture(channels: usize, size: usize) -> Sequential {
+    Sequential::input([channels, size, size])
+}
+
+fn row(values: usize) -> Sequential {
+    Sequential::input([values])
+}
+
+/// Benches named `operation/model and size/forward` and `…/step`.
+fn bench(c: &mut Criterion, operation: &str, cases: impl IntoIterator<Item = (&'static str, usize, Sequential)>) {
+    for (name, batch, network) in cases {
+        let mut group = c.benchmark_group(format!("{operation}/{name}"));
+        group.throughput(Throughput::Elements(batch as u64));
+        let step = Step::new(&network, batch);
+        group.bench_function("forward", |b| b.iter(|| step.forward()));
+        group.bench_function("step", |b| b.iter(|| step.forward_and_backward()));
+    }
+}
+
+fn dense(c: &mut Criterion) {
+    let leaky = |inputs, units| row(inputs).dense(units).leaky_relu(0.2);
+    let relu = |inputs, units| row(inputs).dense(units).relu();
+    let cases = [
+        ("s0-ae32 784→512", BATCH, leaky(784, 512)),
+        ("s0-ae32 512→256", BATCH, leaky(512, 256)),
+        ("s0-ae32 256→128", BATCH, leaky(256, 128)),
+        ("s0-ae32 128→64", BATCH, leaky(128, 64)),
+        ("s0-ae32 64→32", BATCH, leaky(64, 32)),
+        ("s0-ae32 512→784", BATCH, row(512).dense(784)),
+        ("s0-cae32 3136→32", BATCH, leaky(3136, 32)),
+        ("s0-cae32 32→3136", BATCH, leaky(32, 3136)),
+        ("s1-cae10 864→128", BATCH, relu(864, 128)),
+        ("s1-cae10 128→864", BATCH, relu(128, 864)),
+        ("s2-cae2 432→128", BATCH, relu(432, 128)),
+        ("s2-cae2 128→2", BATCH, row(128).dense(2)),
+        ("s3-cae112 2800→2", BATCH_S3, relu(2800, 2)),
+        ("s3-cae112 2→1024", BATCH_S3, relu(2, 1024)),
+        ("s4-ae4 784→50", BATCH_S4, relu(784, 50)),
+        ("s4-ae4 50→4", BATCH_S4, relu(50, 4)),
+        ("s4-ae4 4→784", BATCH_S4, relu(4, 784)),
+    ];
+    bench(c, "dense", cases);
+}
+
+fn conv2d(c: &mut Criterion) {
+    let strided = |channels, size, filters| picture(channels, size).conv2d(filters, 3).stride(2).padding(1).relu();
+    let cases = [
+        ("s0-cae32 1→32 28×28", BATCH, picture(1, 28).conv2d(32, 3).same()),
+        ("s0-cae32 32→64 14×14", BATCH, picture(32, 14).conv2d(64, 3).same()),
+        ("s1-cae10 1→24 28×28", BATCH, strided(1, 28, 24)),
+        ("s1-cae10 24→48 14×14", BATCH, strided(24, 14, 48)),
+        ("s1-cae10 48→96 7×7", BATCH, picture(48, 7).conv2d(96, 3).stride(2).relu()),
+        ("s2-cae2 1→12 28×28", BATCH, strided(1, 28, 12)),
+        ("s2-cae2 12→24 14×14", BATCH, strided(12, 14, 24)),
+        ("s2-cae2 24→48 7×7", BATCH, picture(24, 7).conv2d(48, 3).stride(2).relu()),
+        ("s3-cae112 1→112 28×28", BATCH_S3, picture(1, 28).conv2d(112, 3).relu()),
+        ("s3-cae112 112→112 13×13", BATCH_S3, picture(112, 13).conv2d(112, 3).relu()),
+        ("s3-cae112 112→1 28×28", BATCH_S3, picture(112, 28).conv2d(1, 1)),
+    ];
+    bench(c, "conv2d", cases);
+}
+
+fn conv_transpose2d(c: &mut Criterion) {
+    let keras = |channels, size, filters| picture(channels, size).conv_transpose2d(filters, 3).stride(2).same();
+    let pytorch = |channels, size, filters| {
+        picture(channels, size).conv_transpose2d(filters, 3).stride(2).padding(1).output_padding(1)
+    };
+    let cases = [
+        ("s0-cae32 64→64 7×7", BATCH, keras(64, 7, 64)),
+        ("s0-cae32 64→1 14×14", BATCH, keras(64, 14, 1)),
+        ("s1-cae10 96→48 3×3", BATCH, picture(96, 3).conv_transpose2d(48, 3).stride(2).relu()),
+        ("s1-cae10 48→24 7×7", BATCH, pytorch(48, 7, 24).relu()),
+        ("s1-cae10 24→1 14×14", BATCH, pytorch(24, 14, 1)),
+        ("s2-cae2 48→24 3×3", BATCH, picture(48, 3).conv_transpose2d(24, 3).stride(2).relu()),
+        ("s2-cae2 24→12 7×7", BATCH, pytorch(24, 7, 12).relu()),
+        ("s2-cae2 12→1 14×14", BATCH, pytorch(12, 14, 1)),
+    ];
+    bench(c, "conv_transpose2d", cases);
+}
+
+fn up_sample2d(c: &mut Criterion) {
+    let enlarged = |channels, size| picture(channels, size).up_sample2d(3).conv2d(112, 3).relu();
+    let cases =
+        [("s3-cae112 64→112 4×4", BATCH_S3, enlarged(64, 4)), ("s3-cae112 112→112 10×10", BATCH_S3, enlarged(112, 10))];
+    bench(c, "up_sample2d and conv2d", cases);
+    bench(c, "up_sample2d", [("alone 112 10×10", BATCH_S3, picture(112, 10).up_sample2d(3))]);
+}
+
+fn max_pool2d(c: &mut Criterion) {
+    let cases = [
+        ("s0-cae32 32 28×28", BATCH, picture(32, 28).max_pool2d(2)),
+        ("s0-cae32 64 14×14", BATCH, picture(64, 14).max_pool2d(2)),
+        ("s3-cae112 112 26×26", BATCH_S3, picture(112, 26).max_pool2d(2)),
+        ("s3-cae112 112 11×11", BATCH_S3, picture(112, 11).max_pool2d(2)),
+    ];
+    bench(c, "max_pool2d", cases);
+}
+
+fn batch_norm(c: &mut Criterion) {
+    let cases = [
+        ("s0-cae32 32 28×28", BATCH, picture(32, 28).batch_norm().leaky_relu(0.2)),
+        ("s0-cae32 64 14×14", BATCH, picture(64, 14).batch_norm().leaky_relu(0.2)),
+        ("s0-cae32 1 28×28", BATCH, picture(1, 28).batch_norm()),
+        ("s3-cae112 112 26×26", BATCH_S3, picture(112, 26).batch_norm()),
+        ("s3-cae112 112 11×11", BATCH_S3, picture(112, 11).batch_norm()),
+        ("s3-cae112 2", BATCH_S3, row(2).batch_norm()),
+        ("s3-cae112 1024", BATCH_S3, row(1024).batch_norm()),
+        ("s3-cae112 64 4×4", BATCH_S3, picture(64, 4).batch_norm()),
+        ("s3-cae112 112 10×10", BATCH_S3, picture(112, 10).batch_norm()),
+        ("s3-cae112 112 28×28", BATCH_S3, picture(112, 28).batch_norm()),
+    ];
+    bench(c, "batch_norm", cases);
+}
+
+fn element_wise(c: &mut Criterion) {
+    // A prediction drops nothing: `forward` is that of a layer that does nothing.
+    bench(c, "dropout", [("s0-ae32 512", BATCH, row(512).dropout(0.5)), ("s0-ae32 64", BATCH, row(64).dropout(0.5))]);
+    let cases = [
+        ("relu 784", BATCH, row(784).relu()),
+        ("leaky_relu 784", BATCH, row(784).leaky_relu(0.2)),
+        ("selu 784", BATCH, row(784).selu()),
+        ("tanh 784", BATCH, row(784).tanh()),
+        ("sigmoid 784", BATCH, row(784).sigmoid()),
+        ("softmax 10", BATCH, row(10).softmax()),
+    ];
+    bench(c, "activation", cases);
+}
+
+fn loss(c: &mut Criterion) {
+    let losses = [
+        ("mean_squared_error", Loss::MeanSquaredError),
+        ("binary_cross_entropy", Loss::BinaryCrossEntropy),
+        ("binary_cross_entropy_with_logits", Loss::BinaryCrossEntropyWithLogits),
+    ];
+    for (name, loss) in losses {
+        let mut group = c.benchmark_group(format!("loss/{name} 784"));
+        group.throughput(Throughput::Elements(BATCH as u64));
+        let step = LossStep::new(loss, BATCH * 784);
+        group.bench_function("forward", |b| b.iter(|| step.forward()));
+        group.bench_function("step", |b| b.iter(|| step.forward_and_backward()));
+    }
+}
+
+fn adam(c: &mut Criterion) {
+    for (name, network) in [("s0-ae32 784→512", row(784).dense(512)), ("s4-ae4 784→50", row(784).dense(50))] {
+        let mut group = c.benchmark_group(format!("adam/{name}"));
+        group.throughput(Throughput::Elements(network.parameter_count() as u64)); // weights a second
+        let mut adam = AdamStep::new(&network);
+        group.bench_function("update", |b| b.iter(|| adam.update()));
+    }
+}
+
+criterion_group!(
+    layers,
+    dense,
+    conv2d,
+    conv_transpose2d,
+    up_sample2d,
+    max_pool2d,
+    batch_norm,
+    element_wise,
+    loss,
+    adam
+);
+criterion_main!(layers);
