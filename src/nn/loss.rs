@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::{
     buffer::Buffer,
+    engine::vectorized,
     layers::{BLOCK, sigmoid},
     tape::{Tape, Variable, record},
 };
@@ -59,7 +60,7 @@ impl Loss {
 
     fn sum(self, y: &[f32], target: &[f32]) -> f64 {
         match self {
-            Self::MeanSquaredError => sum(y, target, |y, t| (y - t) * (y - t)),
+            Self::MeanSquaredError => squared_errors(y, target),
             Self::BinaryCrossEntropy => sum(y, target, |y, t| {
                 let p = y.clamp(CLIP, 1.0 - CLIP); // keeps NaN
                 -t * p.ln() - (1.0 - t) * (1.0 - p).ln()
@@ -72,12 +73,12 @@ impl Loss {
 
     fn derivative(self, y: &[f32], target: &[f32], scale: f32, out: &mut [f32]) {
         match self {
-            Self::MeanSquaredError => fill(y, target, out, |y, t| scale * 2.0 * (y - t)),
+            Self::MeanSquaredError => differences(y, target, 2.0 * scale, out),
             Self::BinaryCrossEntropy => fill(y, target, out, |p, t| {
                 let clipped = !(CLIP..=1.0 - CLIP).contains(&p);
                 if clipped { 0.0 } else { scale * (p - t) / (p * (1.0 - p)) }
             }),
-            Self::BinaryCrossEntropyWithLogits => fill(y, target, out, |x, t| scale * (sigmoid(x) - t)),
+            Self::BinaryCrossEntropyWithLogits => sigmoid_differences(y, target, scale, out),
         }
     }
 }
@@ -98,4 +99,26 @@ fn sum(y: &[f32], target: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
 
 fn fill(y: &[f32], target: &[f32], out: &mut [f32], f: impl Fn(f32, f32) -> f32) {
     out.iter_mut().zip(y.iter().zip(target)).for_each(|(out, (y, t))| *out = f(*y, *t));
+}
+
+vectorized! {
+    fn squared_errors(y: &[f32], target: &[f32]) -> f64 {
+        let mut sums = [0.0f64; 16];
+        let ((y, y_rest), (target, target_rest)) = (y.as_chunks::<16>(), target.as_chunks::<16>());
+        for (y, t) in y.iter().zip(target) {
+            for lane in 0..16 {
+                sums[lane] += f64::from((y[lane] - t[lane]) * (y[lane] - t[lane]));
+            }
+        }
+        let rest: f64 = y_rest.iter().zip(target_rest).map(|(y, t)| f64::from((y - t) * (y - t))).sum();
+        sums.iter().sum::<f64>() + rest
+    }
+
+    fn differences(y: &[f32], target: &[f32], scale: f32, out: &mut [f32]) {
+        out.iter_mut().zip(y.iter().zip(target)).for_each(|(out, (y, t))| *out = scale * (y - t));
+    }
+
+    fn sigmoid_differences(x: &[f32], target: &[f32], scale: f32, out: &mut [f32]) {
+        out.iter_mut().zip(x.iter().zip(target)).for_each(|(out, (x, t))| *out = scale * (sigmoid(*x) - t));
+    }
 }

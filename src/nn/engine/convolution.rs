@@ -31,6 +31,9 @@ pub(crate) struct Convolution {
 /// Pictures that one task holds at once, in values: with their windows and results they stay in the second-level cache.
 const GROUP: usize = 48 * 1024;
 
+/// Values of a window that are few enough to be computed side by side.
+const FEW: usize = 16;
+
 fn size(shape: [usize; 3]) -> usize {
     shape.iter().product()
 }
@@ -71,7 +74,9 @@ impl Convolution {
     /// Each place of a large picture belongs to one of stride × stride *phases*; within a phase all places see the same weights,
     /// so that each is a small convolution with a stride of 1.
     pub fn to_large(&self, small: &[f32], weights: &[f32], bias: Option<&[f32]>, slope: f32) -> Buffer {
-        let [height, width, channels] = self.large;
+        if self.kernel[0] * self.kernel[1] * self.large[2] <= FEW {
+            return self.to_few_channels(small, weights, bias, slope);
+        }
         let frame = self.frame_of_small();
         let batch = small.len() / size(self.small);
         let group = frame.group(batch);
@@ -81,20 +86,64 @@ impl Convolution {
             .collect();
 
         let mut large = Buffer::unset(batch * size(self.large));
+        let groups = large.par_chunks_mut(group * size(self.large)).zip(small.par_chunks(group * size(self.small)));
+        groups.for_each(|(out, small)| {
+            let framed = frame.put(small);
+            let pictures = small.len() / size(self.small);
+            for phase in &phases {
+                let count = phase.rows.len() / group * pictures;
+                let left = Left { values: framed.values(), rows: &phase.rows[..count], steps: &phase.taps };
+                let start = bias.map_or(Start::Zero, Start::Bias);
+                product(left, &phase.panels, start, slope, out, &phase.out_rows[..count]);
+            }
+        });
         large
-            .par_chunks_mut(group * height * width * channels)
-            .zip(small.par_chunks(group * size(self.small)))
-            .for_each(|(out, small)| {
-                let framed = frame.put(small);
-                let pictures = small.len() / size(self.small);
-                for phase in &phases {
-                    let count = phase.rows.len() / group * pictures;
-                    let left = Left { values: framed.values(), rows: &phase.rows[..count], steps: &phase.taps };
-                    let start = bias.map_or(Start::Zero, Start::Bias);
-                    product(left, &phase.panels, start, slope, out, &phase.out_rows[..count]);
+    }
+
+    /// [`to_large`](Self::to_large) where a window has so few values that one vector holds all of them: each small place's share of
+    /// its whole window in one product, then added to where the window lies.
+    fn to_few_channels(&self, small: &[f32], weights: &[f32], bias: Option<&[f32]>, slope: f32) -> Buffer {
+        let filters = self.small[2];
+        let window = self.weights() / filters;
+        let panels = Panels::pack(weights, &offsets(filters, 1), window, filters);
+        let (places, taps) = (self.small[0] * self.small[1], offsets(filters, 1));
+        let (rows, out_rows) = (offsets(places, filters), offsets(places, window));
+        let batch = small.len() / size(self.small);
+        let mut large = Buffer::unset(batch * size(self.large));
+        large.par_chunks_mut(size(self.large)).zip(small.par_chunks(size(self.small))).for_each_init(
+            || Buffer::unset(places * window),
+            |shares, (out, small)| {
+                let left = Left { values: small, rows: &rows, steps: &taps };
+                product(left, &panels, Start::Zero, 1.0, shares, &out_rows);
+                match bias {
+                    Some(bias) => out.chunks_exact_mut(bias.len()).for_each(|pixel| pixel.copy_from_slice(bias)),
+                    None => out.fill(0.0),
                 }
-            });
+                self.add_windows(shares, out);
+                if slope != 1.0 {
+                    out.iter_mut().for_each(|v| *v = if *v < 0.0 { slope * *v } else { *v });
+                }
+            },
+        );
         large
+    }
+
+    /// Adds windows (small places, kernel, channels) to the large picture, where they overlap.
+    fn add_windows(&self, windows: &[f32], large: &mut [f32]) {
+        let [height, width, channels] = self.large;
+        let [rows, columns] = self.kernel;
+        for (place, window) in windows.chunks_exact(rows * columns * channels).enumerate() {
+            let (qy, qx) = (place / self.small[1] * self.stride[0], place % self.small[1] * self.stride[1]);
+            for (ky, window) in window.chunks_exact(columns * channels).enumerate() {
+                let Some(y) = (qy + ky).checked_sub(self.before[0]).filter(|y| *y < height) else { continue };
+                // The part of the window's row that lies within the picture.
+                let first = self.before[1].saturating_sub(qx).min(columns);
+                let last = (width + self.before[1]).saturating_sub(qx).min(columns).max(first);
+                let start = (y * width + qx + first - self.before[1].min(qx + first)) * channels;
+                let row = &mut large[start..start + (last - first) * channels];
+                row.iter_mut().zip(&window[first * channels..]).for_each(|(sum, value)| *sum += value);
+            }
+        }
     }
 
     /// The gradient of the weights, from the large pictures and the small ones (of which one is a gradient).

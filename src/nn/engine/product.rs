@@ -7,8 +7,8 @@
 use rayon::prelude::*;
 
 use super::{
-    tile::{self, Start, Tile, kernel},
-    vector::Instructions,
+    tile::{self, Start, Tile, kernels},
+    vector::{Instructions, vectorized},
 };
 use crate::nn::buffer::Buffer;
 
@@ -65,17 +65,14 @@ impl Panels {
             column += width;
         }
         let fill = |(panel, column, width): (&mut [f32], usize, usize)| {
-            let count = width.min(columns - column);
-            for (row, step) in panel.chunks_exact_mut(width).zip(steps) {
-                let first = *step as usize + column * column_stride;
-                if column_stride == 1 {
-                    row[..count].copy_from_slice(&values[first..first + count]);
-                } else {
-                    let from = values[first..].iter().step_by(column_stride);
-                    row[..count].iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-                }
-                row[count..].fill(0.0);
-            }
+            pack_panel(
+                &values[column * column_stride..],
+                steps,
+                width.min(columns - column),
+                column_stride,
+                width,
+                panel,
+            );
         };
         if steps.len() * total > 1 << 16 && tasks.len() > 1 {
             tasks.into_par_iter().for_each(fill);
@@ -83,6 +80,24 @@ impl Panels {
             tasks.into_iter().for_each(fill);
         }
         Self { instructions, values: packed, steps: steps.len(), columns, widths }
+    }
+}
+
+vectorized! {
+    fn pack_panel(values: &[f32], steps: &[u32], count: usize, column_stride: usize, width: usize, panel: &mut [f32]) {
+        for (row, step) in panel.chunks_exact_mut(width).zip(steps) {
+            let values = &values[*step as usize..];
+            if column_stride == 1 && values.len() >= width {
+                // What lies beyond the last column does no harm: a loop of fixed length is faster than a short copy.
+                let (row, _) = row.as_chunks_mut::<8>();
+                let (values, _) = values[..width].as_chunks::<8>();
+                row.iter_mut().zip(values).for_each(|(to, from)| *to = *from);
+            } else {
+                let from = values.iter().step_by(column_stride);
+                row[..count].iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                row[count..].fill(0.0);
+            }
+        }
     }
 }
 
@@ -119,26 +134,30 @@ pub(crate) fn product(left: Left<'_>, right: &Panels, start: Start<'_>, slope: f
         let (mut column, mut panel) = (0, 0);
         for vectors in &right.widths {
             let width = vectors * right.instructions.lanes();
-            let kernel = kernel(right.instructions, *vectors);
+            let kernels = kernels(right.instructions, *vectors);
             let from = &right.values[panel + chunk * DEPTH * width..][..steps.len() * width];
-            for row in (0..left.rows.len()).step_by(kernel.rows) {
+            // As few tiles as possible, all about equally high.
+            let mut tiles = left.rows.len().div_ceil(kernels.len());
+            let mut row = 0;
+            while tiles > 0 {
+                let rows = row..row + (left.rows.len() - row).div_ceil(tiles);
                 let tile = Tile {
                     left: left.values.as_ptr(),
-                    rows: left.rows,
-                    row,
-                    height: kernel.rows.min(left.rows.len() - row),
+                    rows: &left.rows[rows.clone()],
                     steps,
                     panel: from.as_ptr(),
                     start,
                     slope,
                     out: out.as_mut_ptr(),
-                    out_rows,
+                    out_rows: &out_rows[rows.clone()],
                     column,
                     width: width.min(right.columns - column),
                 };
                 // SAFETY: `Instructions` exist only where the processor has them; the assertions above cover every
                 // sum of a row and a step, every row of the output and the bias; `from` is steps × width.
-                unsafe { (kernel.run)(&tile) };
+                unsafe { kernels[rows.len() - 1](&tile) };
+                row = rows.end;
+                tiles -= 1;
             }
             panel += right.steps * width;
             column += width;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Layer, Operation, Place};
 use crate::nn::{
     buffer::Buffer,
-    engine::{repeat, shard, vectorized},
+    engine::{add_rows, four_rows, repeat, shard, vectorized},
     init::ParameterSpec,
     sequential::Sequential,
     tape::{Pass, Tape, Variable, record},
@@ -242,17 +242,22 @@ vectorized! {
     /// The mean of each column and the sum of squares about it.
     fn means_and_squares(x: &[f32], means: &mut [f32], squares: &mut [f32]) {
         let width = means.len();
-        let squares = &mut squares[..width];
         means.fill(0.0);
         squares.fill(0.0);
-        for row in x.chunks_exact(width) {
-            means.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
-        }
+        add_rows(x, means);
         let rows = (x.len() / width) as f32;
         means.iter_mut().for_each(|sum| *sum /= rows);
-        for row in x.chunks_exact(width) {
+        let fours = x.chunks_exact(4 * width);
+        for row in fours.remainder().chunks_exact(width) {
             for ((square, mean), x) in squares.iter_mut().zip(&*means).zip(row) {
                 *square += (x - mean) * (x - mean);
+            }
+        }
+        for rows in fours {
+            let (a, b, c, d) = four_rows(rows, width);
+            for (((((square, mean), a), b), c), d) in squares.iter_mut().zip(&*means).zip(a).zip(b).zip(c).zip(d) {
+                let (a, b, c, d) = (a - mean, b - mean, c - mean, d - mean);
+                *square += (a * a + b * b) + (c * c + d * d);
             }
         }
     }
