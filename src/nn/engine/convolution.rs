@@ -31,6 +31,10 @@ pub(crate) struct Convolution {
 /// Pictures that one task holds at once, in values: with their windows and results they stay in the second-level cache.
 const GROUP: usize = 48 * 1024;
 
+/// Places of the small picture that a task sums over at once in a gradient of weights: enough that the sums, which rest in memory
+/// in between, are seldom fetched.
+const STEPS: usize = 96;
+
 /// Values of a window that are few enough to be computed side by side.
 const FEW: usize = 16;
 
@@ -103,47 +107,43 @@ impl Convolution {
     /// [`to_large`](Self::to_large) where a window has so few values that one vector holds all of them: each small place's share of
     /// its whole window in one product, then added to where the window lies.
     fn to_few_channels(&self, small: &[f32], weights: &[f32], bias: Option<&[f32]>, slope: f32) -> Buffer {
+        let [height, width, channels] = self.large;
         let filters = self.small[2];
         let window = self.weights() / filters;
         let panels = Panels::pack(weights, &offsets(filters, 1), window, filters);
-        let (places, taps) = (self.small[0] * self.small[1], offsets(filters, 1));
-        let (rows, out_rows) = (offsets(places, filters), offsets(places, window));
-        let batch = small.len() / size(self.small);
-        let mut large = Buffer::unset(batch * size(self.large));
+        let frame = self.frame_of_large();
+        let (places, taps, steps) = (self.places(frame), self.windows(frame), offsets(filters, 1));
+        let (rows, out_rows) = (offsets(places.len(), filters), offsets(places.len(), window));
+        let zeros = vec![0.0; channels];
+        let bias = bias.unwrap_or(&zeros);
+
+        let mut large = Buffer::unset(small.len() / size(self.small) * size(self.large));
         large.par_chunks_mut(size(self.large)).zip(small.par_chunks(size(self.small))).for_each_init(
-            || Buffer::unset(places * window),
-            |shares, (out, small)| {
-                let left = Left { values: small, rows: &rows, steps: &taps };
-                product(left, &panels, Start::Zero, 1.0, shares, &out_rows);
-                match bias {
-                    Some(bias) => out.chunks_exact_mut(bias.len()).for_each(|pixel| pixel.copy_from_slice(bias)),
-                    None => out.fill(0.0),
+            || (Buffer::unset(places.len() * window), Buffer::unset(frame.size())),
+            |(windows, framed), (out, small)| {
+                let left = Left { values: small, rows: &rows, steps: &steps };
+                product(left, &panels, Start::Zero, 1.0, windows, &out_rows);
+                framed.fill(0.0);
+                // Tap by tap: then no sum waits for the one before it.
+                for (index, tap) in taps.iter().enumerate() {
+                    let framed = &mut framed[*tap as usize..];
+                    let values = windows[index..].iter().step_by(window);
+                    places.iter().zip(values).for_each(|(place, value)| framed[*place as usize] += value);
                 }
-                self.add_windows(shares, out);
-                if slope != 1.0 {
-                    out.iter_mut().for_each(|v| *v = if *v < 0.0 { slope * *v } else { *v });
+                for (y, out) in out.chunks_exact_mut(width * channels).enumerate() {
+                    out.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(bias));
+                    if y + self.before[0] < frame.height.min(height + self.before[0]) {
+                        let row = &framed[frame.place(y + self.before[0], self.before[1].min(frame.width))..];
+                        let seen = frame.width.saturating_sub(self.before[1]) * channels;
+                        out.iter_mut().zip(&row[..seen.min(row.len())]).for_each(|(out, value)| *out += value);
+                    }
+                    if slope != 1.0 {
+                        out.iter_mut().for_each(|v| *v = if *v < 0.0 { slope * *v } else { *v });
+                    }
                 }
             },
         );
         large
-    }
-
-    /// Adds windows (small places, kernel, channels) to the large picture, where they overlap.
-    fn add_windows(&self, windows: &[f32], large: &mut [f32]) {
-        let [height, width, channels] = self.large;
-        let [rows, columns] = self.kernel;
-        for (place, window) in windows.chunks_exact(rows * columns * channels).enumerate() {
-            let (qy, qx) = (place / self.small[1] * self.stride[0], place % self.small[1] * self.stride[1]);
-            for (ky, window) in window.chunks_exact(columns * channels).enumerate() {
-                let Some(y) = (qy + ky).checked_sub(self.before[0]).filter(|y| *y < height) else { continue };
-                // The part of the window's row that lies within the picture.
-                let first = self.before[1].saturating_sub(qx).min(columns);
-                let last = (width + self.before[1]).saturating_sub(qx).min(columns).max(first);
-                let start = (y * width + qx + first - self.before[1].min(qx + first)) * channels;
-                let row = &mut large[start..start + (last - first) * channels];
-                row.iter_mut().zip(&window[first * channels..]).for_each(|(sum, value)| *sum += value);
-            }
-        }
     }
 
     /// The gradient of the weights, from the large pictures and the small ones (of which one is a gradient).
@@ -156,7 +156,7 @@ impl Convolution {
         let places = self.places(frame);
         let batch = large.len() / size(self.large);
         let shard = batch.div_ceil(SHARDS).max(1);
-        let group = frame.group(batch);
+        let group = STEPS.div_ceil(places.len()).min(shard);
         let steps = repeated(&places, group, frame.size());
         let right_steps = offsets(steps.len(), channels);
         let out_rows = offsets(taps.len(), channels);

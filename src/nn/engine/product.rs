@@ -85,18 +85,31 @@ impl Panels {
 
 vectorized! {
     fn pack_panel(values: &[f32], steps: &[u32], count: usize, column_stride: usize, width: usize, panel: &mut [f32]) {
-        for (row, step) in panel.chunks_exact_mut(width).zip(steps) {
-            let values = &values[*step as usize..];
-            if column_stride == 1 && values.len() >= width {
-                // What lies beyond the last column does no harm: a loop of fixed length is faster than a short copy.
-                let (row, _) = row.as_chunks_mut::<8>();
-                let (values, _) = values[..width].as_chunks::<8>();
-                row.iter_mut().zip(values).for_each(|(to, from)| *to = *from);
-            } else {
-                let from = values.iter().step_by(column_stride);
-                row[..count].iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-                row[count..].fill(0.0);
-            }
+        // What lies beyond the last column does no harm, so that whole vectors can be copied; but not beyond the end.
+        let whole = steps.iter().take_while(|step| column_stride == 1 && **step as usize + width <= values.len()).count();
+        let (panel, last) = panel.split_at_mut(whole * width);
+        match width {
+            8 => copy_rows::<8>(values, &steps[..whole], panel),
+            16 => copy_rows::<16>(values, &steps[..whole], panel),
+            24 => copy_rows::<24>(values, &steps[..whole], panel),
+            32 => copy_rows::<32>(values, &steps[..whole], panel),
+            48 => copy_rows::<48>(values, &steps[..whole], panel),
+            _ => copy_rows::<64>(values, &steps[..whole], panel),
+        }
+        for (row, step) in last.chunks_exact_mut(width).zip(&steps[whole..]) {
+            let from = values[*step as usize..].iter().step_by(column_stride);
+            row[..count].iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+            row[count..].fill(0.0);
+        }
+    }
+}
+
+/// Copies rows of a length that the compiler knows: a call of `memcpy` for each would take longer than the copy.
+#[inline(always)]
+fn copy_rows<const WIDTH: usize>(values: &[f32], steps: &[u32], panel: &mut [f32]) {
+    for (row, step) in panel.as_chunks_mut::<WIDTH>().0.iter_mut().zip(steps) {
+        if let Some(from) = values[*step as usize..].first_chunk() {
+            *row = *from;
         }
     }
 }
