@@ -1,8 +1,12 @@
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use ndarray::{ArrayD, IxDyn};
 
 use super::{
+    engine::Prepared,
     init::Init,
     layers::{Layer, Operation, Place, Weights, channels_first, channels_last, shape_text},
     summary::Summary,
@@ -49,6 +53,8 @@ pub(crate) struct Node {
     pub input: Vec<usize>,
     pub output: Vec<usize>,
     pub parameters: Vec<Parameter>,
+    /// What a convolution makes in its first step.
+    prepared: OnceLock<Arc<Prepared>>,
 }
 
 /// A parameter's numbers, with their name and shape.
@@ -151,7 +157,9 @@ impl Sequential {
             Ok((self.output_shape().to_vec(), output, parameters))
         })();
         match added {
-            Ok((input, output, parameters)) => self.nodes.push(Node { layer, input, output, parameters }),
+            Ok((input, output, parameters)) => {
+                self.nodes.push(Node { layer, input, output, parameters, prepared: OnceLock::new() })
+            }
             Err(mistake) => (self.mistake, self.failed) = (Some(mistake), Some(layer)),
         }
         self
@@ -346,7 +354,13 @@ fn forward<T: Tape>(nodes: &[Node], mut x: Variable<T>, pass: &mut Pass) -> Vari
         };
         let slope = next(taken + 1).and_then(Layer::slope).filter(|_| node.layer.takes_slope());
         let weights: Vec<Weights> = node.parameters.iter().map(|parameter| Arc::clone(&parameter.values)).collect();
-        let place = Place { input: &node.input, weights: &weights, slope: slope.unwrap_or(1.0), enlarged };
+        let place = Place {
+            input: &node.input,
+            weights: &weights,
+            slope: slope.unwrap_or(1.0),
+            enlarged,
+            prepared: &node.prepared,
+        };
         x = node.layer.forward(x, place, pass);
         index += 1 + taken + usize::from(slope.is_some());
     }

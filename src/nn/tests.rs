@@ -1,6 +1,6 @@
 //! Every layer and loss against PyTorch (tests/reference/layers.py) and against finite differences.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 
@@ -73,7 +73,7 @@ fn run<T: Tape>(
     let mut pass = Pass::training(7);
     let x = Variable::<T>::tracked(Arc::new(x.to_vec().into()), rows, &mut pass);
     let input = [x.values.len() / rows];
-    let place = Place { input: &input, weights: parameters, slope: 1.0, enlarged: [1, 1] };
+    let place = Place { input: &input, weights: parameters, slope: 1.0, enlarged: [1, 1], prepared: &OnceLock::new() };
     let y = case.layer.forward(x, place, &mut pass);
     let values = y.values.to_vec();
     let (mean, loss) = Loss::MeanSquaredError.record(y, &Arc::new(case.target.clone().into()));

@@ -74,7 +74,7 @@ impl Panels {
                 panel,
             );
         };
-        if steps.len() * total > 1 << 16 && tasks.len() > 1 {
+        if steps.len() * total > 1 << 14 && tasks.len() > 1 {
             tasks.into_par_iter().for_each(fill);
         } else {
             tasks.into_iter().for_each(fill);

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HeightWidth, Layer, Operation, Place, conv2d::Padding, picture, shape_text};
+use super::{HeightWidth, Layer, Operation, Place, conv2d::Padding, picture};
 use crate::nn::{
     engine::{Convolution, rectified_gradient},
     init::ParameterSpec,
@@ -135,15 +135,10 @@ impl Operation for ConvTranspose2d {
     }
 
     fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {
-        let &[channels, height, width] = place.input else {
-            unreachable!("checked by output_shape: {}", shape_text(place.input))
-        };
-        let Ok(convolution) = self.convolution([channels, height, width]) else {
-            unreachable!("checked by output_shape")
-        };
         let (weight, bias) = (place.weights[0].clone(), place.weights[1].clone());
         let (weight_key, bias_key) = (pass.parameter(&weight), pass.parameter(&bias));
         let (x, tape) = x.split();
+        let convolution = place.prepared(|| picture(place.input).and_then(|input| self.convolution(input)));
         let (rows, slope) = (x.rows, place.slope);
 
         let y = Arc::new(convolution.to_large(&x.values, &weight, Some(&bias), slope));

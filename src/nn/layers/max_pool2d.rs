@@ -114,11 +114,17 @@ impl Windows {
     }
 
     fn scatter(&self, g: &[f32], places: &[f32], out: &mut [f32]) {
-        out.fill(0.0);
+        // Windows side by side that leave no pixel out need no zeros to start from.
+        let exact = self.size == self.stride
+            && [self.rows * self.size[0], self.columns * self.size[1]] == [self.height, self.width];
+        if !exact {
+            out.fill(0.0);
+        }
         let windows = g.chunks_exact(self.channels).zip(places.chunks_exact(self.channels));
         for (window, (g, places)) in windows.enumerate() {
             for place in 0..self.size[0] * self.size[1] {
-                add_where(g, places, place as f32, &mut out[self.pixel(window, place)..][..self.channels]);
+                let out = &mut out[self.pixel(window, place)..][..self.channels];
+                if exact { set_where(g, places, place as f32, out) } else { add_where(g, places, place as f32, out) }
             }
         }
     }
@@ -140,6 +146,12 @@ vectorized! {
     fn larger_and_place(x: &[f32], place: f32, y: &mut [f32], places: &mut [f32]) {
         for ((y, x), largest) in y.iter_mut().zip(x).zip(places) {
             (*y, *largest) = if *y >= *x { (*y, *largest) } else { (*x, place) };
+        }
+    }
+
+    fn set_where(g: &[f32], places: &[f32], place: f32, out: &mut [f32]) {
+        for ((out, g), largest) in out.iter_mut().zip(g).zip(places) {
+            *out = if *largest == place { *g } else { 0.0 };
         }
     }
 

@@ -23,7 +23,10 @@ pub use size::HeightWidth;
 
 use serde::{Deserialize, Serialize};
 
+use std::sync::{Arc, OnceLock};
+
 use super::{
+    engine::{Convolution, Prepared},
     init::ParameterSpec,
     tape::{Pass, Tape, Variable},
 };
@@ -65,10 +68,20 @@ pub(crate) struct Place<'a> {
     pub slope: f32,
     /// How many times its input has yet to be enlarged, by rows and columns.
     pub enlarged: [usize; 2],
+    /// What a convolution prepares once for all steps.
+    pub prepared: &'a OnceLock<Arc<Prepared>>,
+}
+
+impl Place<'_> {
+    /// The layer's convolution, prepared in the first step.
+    fn prepared(&self, convolution: impl FnOnce() -> Result<Convolution, String>) -> Arc<Prepared> {
+        let prepare = || Arc::new(Prepared::new(convolution().expect("output_shape has checked it")));
+        Arc::clone(self.prepared.get_or_init(prepare))
+    }
 }
 
 /// A parameter's numbers, shared with the tape while a step runs.
-pub(crate) type Weights = std::sync::Arc<Vec<f32>>;
+pub(crate) type Weights = Arc<Vec<f32>>;
 
 /// Declares every layer once; the rest follows from [`Operation`].
 macro_rules! layers {
