@@ -35,27 +35,33 @@ const CLIP: f32 = 1e-7;
 
 impl Loss {
     /// The mean loss over `output`, and itself on the tape as the start of the way back.
-    pub(crate) fn record<T: Tape>(self, output: Variable<T>, target: &Arc<Buffer>) -> (f64, Variable<T>) {
+    pub(crate) fn record<T: Tape>(self, output: Variable<T>, target: &Buffer) -> (f64, Variable<T>) {
         let (output, tape) = output.split();
-        let mean = self.mean(&output.values, target);
-        let target = Arc::clone(target);
+        let y = &output.values;
+        // The derivative is taken along, while the values are at hand. Sums in fixed blocks: the same bits for any number of threads.
+        let recording = T::OWNS_TAPE && output.needs_gradient;
+        let mut derivative = Buffer::unset(if recording { y.len() } else { 0 });
+        let blocks = y.par_chunks(BLOCK).zip(target.par_chunks(BLOCK));
+        let sums: Vec<f64> = if recording {
+            let scale = 1.0 / y.len() as f32;
+            let both = |(out, (y, t)): (&mut [f32], (&[f32], &[f32]))| {
+                self.derivative(y, t, scale, out);
+                self.sum(y, t)
+            };
+            derivative.par_chunks_mut(BLOCK).zip(blocks).map(both).collect()
+        } else {
+            blocks.map(|(y, t)| self.sum(y, t)).collect()
+        };
+        let mean = sums.iter().sum::<f64>() / y.len().max(1) as f64;
         let value = Arc::new(vec![mean as f32].into());
         let loss = record(tape, value, 1, output.needs_gradient, move |gradient, gradients| {
-            let y = &output.values;
-            let scale = gradient[0] / y.len() as f32;
-            let mut derivative = Buffer::unset(y.len());
-            let blocks = derivative.par_chunks_mut(BLOCK).zip(y.par_chunks(BLOCK)).zip(target.par_chunks(BLOCK));
-            blocks.for_each(|((out, y), t)| self.derivative(y, t, scale, out));
+            let scale = gradient[0];
+            if scale != 1.0 {
+                derivative.par_chunks_mut(BLOCK).for_each(|block| block.iter_mut().for_each(|d| *d *= scale));
+            }
             gradients.add_to(&output, derivative);
         });
         (mean, loss)
-    }
-
-    /// The mean loss. Summed in fixed blocks: the same bits for any number of threads.
-    pub(crate) fn mean(self, output: &[f32], target: &[f32]) -> f64 {
-        let blocks = output.par_chunks(BLOCK).zip(target.par_chunks(BLOCK));
-        let sums: Vec<f64> = blocks.map(|(y, t)| self.sum(y, t)).collect();
-        sums.iter().sum::<f64>() / output.len().max(1) as f64
     }
 
     fn sum(self, y: &[f32], target: &[f32]) -> f64 {

@@ -53,7 +53,8 @@ vectorized! {
         }
     }
 
-    fn rectify(gradient: &mut [f32], y: &[f32], slope: f32, sums: &mut [f32]) {
+    /// [`rectified_gradient`] on the calling thread; adds the sum over all rows to `sums`.
+    pub(crate) fn rectify(gradient: &mut [f32], y: &[f32], slope: f32, sums: &mut [f32]) {
         // Block by block, so that the values are still in the first-level cache when they are summed.
         let block = sums.len() * 4 * (2048 / sums.len()).max(1);
         for (gradient, y) in gradient.chunks_mut(block).zip(y.chunks(block)) {

@@ -156,7 +156,7 @@ impl Prepared {
     pub fn to_small(&self, large: &[f32], weights: &[f32], bias: Option<&[f32]>, slope: f32) -> Buffer {
         let Convolution { large: large_shape, small: small_shape, .. } = self.convolution;
         let (from, to) = (size(large_shape), size(small_shape));
-        let panels = Panels::pack(weights, &self.weight_rows, small_shape[2], 1);
+        let panels = Panels::of_rows(weights, self.windows.len(), small_shape[2], small_shape[2]);
         let batch = large.len() / from;
         let group = self.large.group().min(share(batch));
         let mut small = Buffer::unset(batch * to);
@@ -180,7 +180,7 @@ impl Prepared {
         }
         let (from, to) = (size(small_shape), size(large_shape));
         let (channels, filters) = (large_shape[2], small_shape[2]);
-        let panels: Vec<Panels> =
+        let panels: Vec<Panels<'_>> =
             self.phases.iter().map(|phase| Panels::pack(weights, &phase.weights, channels, filters)).collect();
         let batch = small.len() / from;
         let group = self.small.group().min(share(batch));
@@ -255,7 +255,7 @@ impl Prepared {
             for (number, (large, small)) in large.chunks(group * from).zip(small.chunks(group * to)).enumerate() {
                 let count = large.len() / from * self.places_of_one();
                 let framed = self.large.put(large);
-                let panels = Panels::pack(small, &self.small_places[..count], channels, 1);
+                let panels = Panels::of_rows(small, count, channels, channels);
                 let left = Left { values: framed.values(), rows: &self.windows, steps: &self.places[..count] };
                 let start = if number == 0 { Start::Zero } else { Start::Output };
                 product(left, &panels, start, 1.0, out, &self.weight_rows);

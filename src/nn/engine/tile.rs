@@ -21,6 +21,8 @@ pub(super) struct Tile<'a> {
     pub rows: &'a [u32],
     pub steps: &'a [u32],
     pub panel: *const f32,
+    /// How far apart the panel's steps lie.
+    pub panel_stride: usize,
     pub start: Start<'a>,
     pub slope: f32,
     pub out: *mut f32,
@@ -32,7 +34,7 @@ pub(super) struct Tile<'a> {
 /// The loop for tiles of a fixed height and width.
 ///
 /// # Safety
-/// The processor has the instructions; `left[rows[i] + steps[k]]`, the panel (steps × the kernel's columns) and
+/// The processor has the instructions; `left[rows[i] + steps[k]]`, the panel (each step the kernel's columns) and
 /// `out[out_rows[i] + column .. + width]` lie in memory that may be read or written.
 pub(super) type Kernel = unsafe fn(&Tile<'_>);
 
@@ -122,7 +124,7 @@ unsafe fn run<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_
                     sums[i][j] = value.mul_add(right[j], sums[i][j]);
                 }
             }
-            panel = panel.add(VECTORS * V::LANES);
+            panel = panel.wrapping_add(tile.panel_stride);
         }
         let slope = V::splat(tile.slope);
         for (i, sums) in sums.iter().enumerate() {
