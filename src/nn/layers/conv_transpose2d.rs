@@ -29,7 +29,8 @@ impl Sequential {
     ///
     /// Without more words the stride is 1 and nothing is cropped: out = (size − 1) · stride + kernel. With [`same`](Self::same), Keras'
     /// convention, out = size · stride. With [`padding`](Self::padding) and [`output_padding`](Self::output_padding), PyTorch's, out = (size − 1) ·
-    /// stride + kernel − 2 · padding + output padding. It has kernel·channels·filters + filters parameters.
+    /// stride + kernel − 2 · padding + output padding. Where the kernel is smaller than the stride, Keras' `valid` has an output padding of
+    /// stride − kernel. It has kernel·channels·filters + filters parameters.
     ///
     /// W is stored as (kernel height, kernel width, filters, channels), Keras' order; PyTorch's `ConvTranspose2d` holds (channels, filters, kernel height,
     /// kernel width).
