@@ -13,8 +13,15 @@ use std::sync::{Arc, OnceLock};
 use super::{
     buffer::Buffer,
     layers::{Layer, Operation, Place, Weights},
-    tape::{Pass, Tape, Variable},
+    loss::Loss,
+    tape::{NotRecording, Pass, Tape, Variable},
 };
+
+/// The mean loss of outputs and targets.
+fn mean(loss: Loss, output: &[f32], target: &[f32]) -> f64 {
+    let output = Variable::<NotRecording>::input(Arc::new(output.to_vec().into()), 1);
+    loss.record(output, &target.to_vec().into()).0
+}
 
 /// A layer in a place of its own.
 struct Single<'a> {
