@@ -79,7 +79,7 @@ impl Operation for Dense {
         let y = Arc::new(y);
         record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
             let mut x_gradient = Buffer::unset(if x.needs_gradient { rows * inputs } else { 0 });
-            let (bias_gradient, weight_gradient) = if rows > 2 * PART {
+            let (bias_gradient, weight_gradient) = if rows > LARGE {
                 backward_by_parts(&x.values, &y, &mut g, &weight, slope, [inputs, units], &mut x_gradient)
             } else {
                 let bias_gradient = rectified_gradient(&y, &mut g, slope, units);
@@ -108,8 +108,11 @@ impl Operation for Dense {
     }
 }
 
-/// Rows of a large batch that a thread takes through all of the way back while they are in its cache.
-const PART: usize = 256;
+/// A batch of more rows than this goes back part by part.
+const LARGE: usize = 1024;
+
+/// Rows of a part, which a thread takes through all of the way back while they, and the addresses of their pages, are in its caches.
+const PART: usize = 64;
 
 /// The way back of a large batch, part by part: the gradient's rectification, then the sums over the part for bias and weights, then the
 /// gradient of x; fixed shards of the batch are summed side by side and then added in order. Returns the gradients of bias and weights.
