@@ -18,6 +18,7 @@ mod softmax;
 mod up_sample2d;
 
 pub(crate) use activation::sigmoid;
+pub(crate) use max_pool2d::MaxPool2d;
 pub(crate) use order::{channels_first, channels_last};
 pub use size::HeightWidth;
 
@@ -49,6 +50,11 @@ pub(crate) trait Operation {
         false
     }
 
+    /// Whether it also does the work of the max-pooling after it (and after its [`Place::slope`]), for which [`Place::pool`] then stands.
+    fn takes_pooling(&self) -> bool {
+        false
+    }
+
     /// Whether it also does the work of the nearest up-sampling before it, for which [`Place::enlarged`] then stands.
     fn takes_up_sampling(&self) -> bool {
         false
@@ -66,6 +72,8 @@ pub(crate) struct Place<'a> {
     pub weights: &'a [Weights],
     /// The slope below 0 of the rectified linear unit after it: 1 if there is none, 0 for a plain one.
     pub slope: f32,
+    /// The max-pooling after it, if it is to do that too.
+    pub pool: Option<&'a MaxPool2d>,
     /// How many times its input has yet to be enlarged, by rows and columns.
     pub enlarged: [usize; 2],
     /// What a convolution prepares once for all steps.
@@ -108,6 +116,10 @@ macro_rules! layers {
 
             fn takes_slope(&self) -> bool {
                 match self { $(Self::$variant(layer) => layer.takes_slope()),+ }
+            }
+
+            fn takes_pooling(&self) -> bool {
+                match self { $(Self::$variant(layer) => layer.takes_pooling()),+ }
             }
 
             fn takes_up_sampling(&self) -> bool {

@@ -42,6 +42,7 @@ impl Single<'_> {
             input: self.input,
             weights: self.weights,
             slope: self.slope,
+            pool: None,
             enlarged: self.enlarged,
             prepared: &prepared,
         };

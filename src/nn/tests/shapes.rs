@@ -499,7 +499,7 @@ proptest! {
             let weights: Vec<_> = node.parameters.iter().map(|parameter| parameter.values.clone()).collect();
             let prepared = OnceLock::new();
             let place =
-                Place { input: &node.input, weights: &weights, slope: 1.0, enlarged: [1, 1], prepared: &prepared };
+                Place { input: &node.input, weights: &weights, slope: 1.0, pool: None, enlarged: [1, 1], prepared: &prepared };
             y = node.layer.forward(y, place, &mut pass);
         }
         let one_by_one = y.values.to_vec();
