@@ -48,22 +48,116 @@ fn every_image_counts_also_in_the_last_batch() {
     assert!((history.loss[0] - expected).abs() < 1e-9, "expected {expected}, got {}", history.loss[0]);
 }
 
+/// Layers of every kind that trains or observes something, with strides, dropout and odd sizes.
+fn convolutional_autoencoder() -> Autoencoder {
+    Autoencoder::new(
+        Sequential::input([1, 28, 28])
+            .conv2d(5, 3)
+            .same()
+            .batch_norm()
+            .leaky_relu(0.2)
+            .max_pool2d(3)
+            .conv2d(17, 3)
+            .stride(2)
+            .padding(1)
+            .relu()
+            .dropout(0.3)
+            .flatten()
+            .dense(6)
+            .batch_norm()
+            .tanh(),
+        Sequential::input([6])
+            .dense(3 * 16)
+            .selu()
+            .reshape([3, 4, 4])
+            .conv_transpose2d(12, 3)
+            .stride(2)
+            .padding(1)
+            .batch_norm()
+            .relu()
+            .up_sample2d(2)
+            .conv2d(9, 3)
+            .padding(1)
+            .leaky_relu(0.2)
+            .conv_transpose2d(1, 3)
+            .stride(2)
+            .same()
+            .sigmoid(),
+    )
+    .unwrap()
+}
+
+/// Every number of an autoencoder, moving statistics included: the bytes of its file.
+fn file(autoencoder: &Autoencoder, name: &str) -> Vec<u8> {
+    let path = std::env::temp_dir().join(format!("latentlab-training-{name}-{}.safetensors", std::process::id()));
+    autoencoder.save(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    bytes
+}
+
+/// Two epochs with shuffling, noise and a last, smaller batch: the trained autoencoder's file, and the losses.
+fn two_epochs(
+    name: &str,
+    mut autoencoder: Autoencoder,
+    images: &Dataset,
+    seed: u64,
+    threads: usize,
+) -> (Vec<u8>, Vec<f64>) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    pool.install(|| {
+        let (training, validation) = images.split(images.len() - 9, 9).unwrap();
+        let config = quiet().epochs(2).batch_size(37).input_noise(0.3).seed(seed).loss(Loss::BinaryCrossEntropy);
+        let history = train_ae(&mut autoencoder, &training, &config.validation(&validation)).unwrap();
+        (file(&autoencoder, &format!("{name}-{threads}")), [history.loss, history.validation_loss].concat())
+    })
+}
+
 #[test]
 fn the_seed_decides_and_the_threads_do_not() {
-    let train = |seed: u64, threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            let mut autoencoder = sigmoid_autoencoder().seed(5);
-            let config = quiet().epochs(2).batch_size(64).input_noise(0.3).seed(seed).loss(Loss::BinaryCrossEntropy);
-            let history = train_ae(&mut autoencoder, &digits(300), &config).unwrap();
-            (bits(&autoencoder), history.loss)
-        })
-    };
-    let one = train(0, 1);
-    for threads in 2..=4 {
-        assert_eq!(one, train(0, threads), "{threads} threads");
+    let small = [12, 24, 48];
+    let table = [
+        ("dense", sigmoid_autoencoder(), 300),
+        ("convolutions", convolutional_autoencoder(), 100),
+        ("deep_dense", Autoencoder::deep_dense(2).unwrap(), 100),
+        ("convolutional", Autoencoder::convolutional(32).unwrap(), 59),
+        ("strided", Autoencoder::strided(small, 128, 2).unwrap(), 100),
+        ("wide", Autoencoder::wide().unwrap(), 59),
+        ("tiny", Autoencoder::tiny(4).unwrap(), 300),
+    ];
+    for (name, autoencoder, images) in table {
+        let (autoencoder, images) = (autoencoder.seed(5), digits(images));
+        let train = |seed, threads| two_epochs(name, autoencoder.clone(), &images, seed, threads);
+        let one = train(0, 1);
+        assert_eq!(one.1.len(), 4);
+        for threads in 1..=4 {
+            assert!(one == train(0, threads), "{name}, {threads} threads");
+        }
+        assert!(one != train(1, 4), "{name}: another seed");
     }
-    assert_ne!(one, train(1, 4));
+}
+
+#[test]
+fn another_process_trains_to_the_same_bits() {
+    const CHILD: &str = "LATENTLAB_TEST_CHILD";
+    let images = digits(100);
+    let train = |threads| {
+        let (bytes, losses) = two_epochs("process", convolutional_autoencoder(), &images, 3, threads);
+        // FNV-1a, to have something short to print
+        let hash = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        format!("trained {:x} {losses:?}", bytes.iter().fold(0xcbf2_9ce4_8422_2325, hash))
+    };
+    if std::env::var_os(CHILD).is_some() {
+        println!("{}", train(3));
+        return;
+    }
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["another_process_trains_to_the_same_bits", "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains(&train(2)), "{text}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use latentlab::{Autoencoder, ErrorKind, Sequential, ndarray::ArrayD};
+use latentlab::{Autoencoder, Dataset, ErrorKind, Sequential, TrainConfig, embed, ndarray::ArrayD, train_ae};
 
 /// A folder of its own for each test, removed at the end.
 struct Folder(PathBuf);
@@ -47,6 +47,44 @@ fn network() -> Sequential {
         .unwrap()
 }
 
+/// Every layer of pictures, with every word that changes one.
+fn picture_network() -> Sequential {
+    Sequential::input([1, 4, 4])
+        .conv2d(6, [3, 2])
+        .same()
+        .batch_norm()
+        .leaky_relu(0.2)
+        .max_pool2d(2)
+        .stride(1)
+        .conv2d(5, 3)
+        .stride([2, 1])
+        .padding(1)
+        .batch_norm()
+        .momentum(0.9)
+        .epsilon(1e-5)
+        .relu()
+        .up_sample2d([2, 3])
+        .conv2d(3, 2)
+        .conv_transpose2d(4, 3)
+        .stride(2)
+        .padding(1)
+        .output_padding([0, 1])
+        .batch_norm()
+        .conv_transpose2d(2, 3)
+        .stride(2)
+        .same()
+        .flatten()
+        .batch_norm()
+        .dense(3)
+        .seed(12)
+        .build()
+        .unwrap()
+}
+
+fn networks() -> [(&'static str, Sequential); 2] {
+    [("network", network()), ("pictures", picture_network())]
+}
+
 fn prediction_bits(network: &Sequential) -> Vec<u32> {
     let x = ArrayD::from_shape_fn(vec![7, 1, 4, 4], |i| ((i[0] * 16 + i[2] * 4 + i[3]) as f32 * 0.7).sin());
     network.predict(&x).unwrap().iter().map(|v| v.to_bits()).collect()
@@ -54,22 +92,74 @@ fn prediction_bits(network: &Sequential) -> Vec<u32> {
 
 #[test]
 fn a_network_predicts_the_same_bits_in_another_process() {
-    const FILE: &str = "LATENTLAB_TEST_NETWORK";
-    if let Some(path) = std::env::var_os(FILE) {
-        println!("bits {:?}", prediction_bits(&Sequential::load(path).unwrap()));
+    const FOLDER: &str = "LATENTLAB_TEST_NETWORKS";
+    let file = |name: &str| format!("{name}.safetensors");
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        for (name, _) in networks() {
+            let restored = Sequential::load(Path::new(&folder).join(file(name))).unwrap();
+            println!("{name} {:?}", prediction_bits(&restored));
+        }
         return;
     }
     let folder = Folder::new("process");
-    let path = folder.file("network.safetensors");
-    network().save(&path).unwrap();
+    for (name, network) in networks() {
+        network.save(folder.file(&file(name))).unwrap();
+    }
     let output = Command::new(std::env::current_exe().unwrap())
         .args(["a_network_predicts_the_same_bits_in_another_process", "--nocapture"])
-        .env(FILE, &path)
+        .env(FOLDER, &folder.0)
         .output()
         .unwrap();
-    let expected = format!("bits {:?}", prediction_bits(&network()));
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains(&expected), "{text}");
+    assert!(output.status.success(), "{text}");
+    for (name, network) in networks() {
+        assert!(text.contains(&format!("{name} {:?}", prediction_bits(&network))), "{name}: {text}");
+    }
+}
+
+#[test]
+fn the_words_of_a_layer_come_back_with_it() {
+    let folder = Folder::new("words");
+    let (first, second) = (folder.file("first.safetensors"), folder.file("second.safetensors"));
+    for (name, network) in networks() {
+        network.save(&first).unwrap();
+        let restored = Sequential::load(&first).unwrap();
+        assert_eq!(restored.summary().to_string(), network.summary().to_string());
+        restored.save(&second).unwrap();
+        assert_eq!(fs::read(&first).unwrap(), fs::read(&second).unwrap(), "{name}");
+    }
+    let file = String::from_utf8_lossy(&fs::read(&first).unwrap()).into_owned();
+    for words in [
+        r#"\"kernel\":[3,2],\"stride\":[1,1],\"padding\":\"same\""#,
+        r#"\"stride\":[2,1],\"padding\":{\"explicit\":[1,1]}"#,
+        r#"\"momentum\":0.9,\"epsilon\":0.00001"#,
+        r#"\"size\":[2,2],\"stride\":[1,1]"#,
+        r#"\"factor\":[2,3]"#,
+        r#"\"output_padding\":[0,1]"#,
+    ] {
+        assert!(file.contains(words), "{words} in {file}");
+    }
+}
+
+#[test]
+fn running_statistics_come_back_bit_for_bit() {
+    let folder = Folder::new("statistics");
+    let (first, second) = (folder.file("first.safetensors"), folder.file("second.safetensors"));
+    let mut trained = Autoencoder::new(
+        Sequential::input([1, 28, 28]).conv2d(3, 3).stride(4).batch_norm().relu().flatten().dense(2).batch_norm(),
+        Sequential::input([2]).dense(784).sigmoid().reshape([1, 28, 28]),
+    )
+    .unwrap();
+    let untrained = trained.clone();
+    let images = Dataset::built_in_digits(50, 0).unwrap();
+    train_ae(&mut trained, &images, &TrainConfig::new().epochs(1).progress_every(0)).unwrap();
+    trained.save(&first).unwrap();
+    let restored = Autoencoder::load(&first).unwrap();
+    restored.save(&second).unwrap();
+    assert_eq!(fs::read(&first).unwrap(), fs::read(&second).unwrap());
+    let codes = |autoencoder: &Autoencoder| embed(autoencoder, &images).unwrap().points().clone();
+    assert_eq!(codes(&restored), codes(&trained));
+    assert_ne!(codes(&untrained), codes(&trained));
 }
 
 #[test]

@@ -3,4 +3,7 @@
 mod autoencoder;
 mod presets;
 
+#[cfg(test)]
+mod tests;
+
 pub use autoencoder::Autoencoder;

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::{
     buffer::Buffer,
+    engine::vectorized,
     layers::{BLOCK, sigmoid},
     tape::{Tape, Variable, record},
 };
@@ -34,32 +35,38 @@ const CLIP: f32 = 1e-7;
 
 impl Loss {
     /// The mean loss over `output`, and itself on the tape as the start of the way back.
-    pub(crate) fn record<T: Tape>(self, output: Variable<T>, target: &Arc<Buffer>) -> (f64, Variable<T>) {
+    pub(crate) fn record<T: Tape>(self, output: Variable<T>, target: &Buffer) -> (f64, Variable<T>) {
         let (output, tape) = output.split();
-        let mean = self.mean(&output.values, target);
-        let target = Arc::clone(target);
+        let y = &output.values;
+        // The derivative is taken along, while the values are at hand. Sums in fixed blocks: the same bits for any number of threads.
+        let recording = T::OWNS_TAPE && output.needs_gradient;
+        let mut derivative = Buffer::unset(if recording { y.len() } else { 0 });
+        let blocks = y.par_chunks(BLOCK).zip(target.par_chunks(BLOCK));
+        let sums: Vec<f64> = if recording {
+            let scale = 1.0 / y.len() as f32;
+            let both = |(out, (y, t)): (&mut [f32], (&[f32], &[f32]))| {
+                self.derivative(y, t, scale, out);
+                self.sum(y, t)
+            };
+            derivative.par_chunks_mut(BLOCK).zip(blocks).map(both).collect()
+        } else {
+            blocks.map(|(y, t)| self.sum(y, t)).collect()
+        };
+        let mean = sums.iter().sum::<f64>() / y.len().max(1) as f64;
         let value = Arc::new(vec![mean as f32].into());
         let loss = record(tape, value, 1, output.needs_gradient, move |gradient, gradients| {
-            let y = &output.values;
-            let scale = gradient[0] / y.len() as f32;
-            let mut derivative = Buffer::unset(y.len());
-            let blocks = derivative.par_chunks_mut(BLOCK).zip(y.par_chunks(BLOCK)).zip(target.par_chunks(BLOCK));
-            blocks.for_each(|((out, y), t)| self.derivative(y, t, scale, out));
+            let scale = gradient[0];
+            if scale != 1.0 {
+                derivative.par_chunks_mut(BLOCK).for_each(|block| block.iter_mut().for_each(|d| *d *= scale));
+            }
             gradients.add_to(&output, derivative);
         });
         (mean, loss)
     }
 
-    /// The mean loss. Summed in fixed blocks: the same bits for any number of threads.
-    pub(crate) fn mean(self, output: &[f32], target: &[f32]) -> f64 {
-        let blocks = output.par_chunks(BLOCK).zip(target.par_chunks(BLOCK));
-        let sums: Vec<f64> = blocks.map(|(y, t)| self.sum(y, t)).collect();
-        sums.iter().sum::<f64>() / output.len().max(1) as f64
-    }
-
     fn sum(self, y: &[f32], target: &[f32]) -> f64 {
         match self {
-            Self::MeanSquaredError => sum(y, target, |y, t| (y - t) * (y - t)),
+            Self::MeanSquaredError => squared_errors(y, target),
             Self::BinaryCrossEntropy => sum(y, target, |y, t| {
                 let p = y.clamp(CLIP, 1.0 - CLIP); // keeps NaN
                 -t * p.ln() - (1.0 - t) * (1.0 - p).ln()
@@ -72,12 +79,12 @@ impl Loss {
 
     fn derivative(self, y: &[f32], target: &[f32], scale: f32, out: &mut [f32]) {
         match self {
-            Self::MeanSquaredError => fill(y, target, out, |y, t| scale * 2.0 * (y - t)),
+            Self::MeanSquaredError => differences(y, target, 2.0 * scale, out),
             Self::BinaryCrossEntropy => fill(y, target, out, |p, t| {
                 let clipped = !(CLIP..=1.0 - CLIP).contains(&p);
                 if clipped { 0.0 } else { scale * (p - t) / (p * (1.0 - p)) }
             }),
-            Self::BinaryCrossEntropyWithLogits => fill(y, target, out, |x, t| scale * (sigmoid(x) - t)),
+            Self::BinaryCrossEntropyWithLogits => sigmoid_differences(y, target, scale, out),
         }
     }
 }
@@ -98,4 +105,26 @@ fn sum(y: &[f32], target: &[f32], f: impl Fn(f32, f32) -> f32) -> f64 {
 
 fn fill(y: &[f32], target: &[f32], out: &mut [f32], f: impl Fn(f32, f32) -> f32) {
     out.iter_mut().zip(y.iter().zip(target)).for_each(|(out, (y, t))| *out = f(*y, *t));
+}
+
+vectorized! {
+    fn squared_errors(y: &[f32], target: &[f32]) -> f64 {
+        let mut sums = [0.0f64; 16];
+        let ((y, y_rest), (target, target_rest)) = (y.as_chunks::<16>(), target.as_chunks::<16>());
+        for (y, t) in y.iter().zip(target) {
+            for lane in 0..16 {
+                sums[lane] += f64::from((y[lane] - t[lane]) * (y[lane] - t[lane]));
+            }
+        }
+        let rest: f64 = y_rest.iter().zip(target_rest).map(|(y, t)| f64::from((y - t) * (y - t))).sum();
+        sums.iter().sum::<f64>() + rest
+    }
+
+    fn differences(y: &[f32], target: &[f32], scale: f32, out: &mut [f32]) {
+        out.iter_mut().zip(y.iter().zip(target)).for_each(|(out, (y, t))| *out = scale * (y - t));
+    }
+
+    fn sigmoid_differences(x: &[f32], target: &[f32], scale: f32, out: &mut [f32]) {
+        out.iter_mut().zip(x.iter().zip(target)).for_each(|(out, (x, t))| *out = scale * (sigmoid(*x) - t));
+    }
 }

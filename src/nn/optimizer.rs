@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::{
     buffer::Buffer,
+    engine::vectorized,
     layers::{BLOCK, Weights},
 };
 
@@ -34,15 +35,25 @@ impl Adam {
         self.step = self.step.saturating_add(1);
         let rate = (self.learning_rate / (1.0 - BETA1.powi(self.step))) as f32;
         let root = (1.0 / (1.0 - BETA2.powi(self.step))).sqrt() as f32;
-        for ((weights, gradient), (m, v)) in parameters.zip(gradients).zip(&mut self.moments) {
-            let weights = Arc::make_mut(weights).par_chunks_mut(BLOCK).zip(gradient.par_chunks(BLOCK));
-            weights.zip(m.par_chunks_mut(BLOCK).zip(v.par_chunks_mut(BLOCK))).for_each(|((w, g), (m, v))| {
-                for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
-                    *m = BETA1 as f32 * *m + (1.0 - BETA1) as f32 * g;
-                    *v = BETA2 as f32 * *v + (1.0 - BETA2) as f32 * g * g;
-                    *w -= rate * *m / (v.sqrt() * root + EPSILON);
-                }
-            });
+        let moments = self.moments.iter_mut();
+        let blocks: Vec<_> = parameters
+            .zip(gradients)
+            .zip(moments)
+            .flat_map(|((weights, gradient), (m, v))| {
+                let moments = m.chunks_mut(BLOCK).zip(v.chunks_mut(BLOCK));
+                Arc::make_mut(weights).chunks_mut(BLOCK).zip(gradient.chunks(BLOCK)).zip(moments)
+            })
+            .collect();
+        blocks.into_par_iter().for_each(|((weights, gradient), (m, v))| update(weights, gradient, m, v, rate, root));
+    }
+}
+
+vectorized! {
+    fn update(weights: &mut [f32], gradient: &[f32], m: &mut [f32], v: &mut [f32], rate: f32, root: f32) {
+        for (((w, g), m), v) in weights.iter_mut().zip(gradient).zip(m).zip(v) {
+            *m = BETA1 as f32 * *m + (1.0 - BETA1) as f32 * g;
+            *v = BETA2 as f32 * *v + (1.0 - BETA2) as f32 * g * g;
+            *w -= rate * *m / (v.sqrt() * root + EPSILON);
         }
     }
 }

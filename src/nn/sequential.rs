@@ -1,8 +1,12 @@
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use ndarray::{ArrayD, IxDyn};
 
 use super::{
+    engine::Prepared,
     init::Init,
     layers::{Layer, Operation, Place, Weights, channels_first, channels_last, shape_text},
     summary::Summary,
@@ -49,6 +53,8 @@ pub(crate) struct Node {
     pub input: Vec<usize>,
     pub output: Vec<usize>,
     pub parameters: Vec<Parameter>,
+    /// What a convolution makes in its first step.
+    prepared: OnceLock<Arc<Prepared>>,
 }
 
 /// A parameter's numbers, with their name and shape.
@@ -151,7 +157,9 @@ impl Sequential {
             Ok((self.output_shape().to_vec(), output, parameters))
         })();
         match added {
-            Ok((input, output, parameters)) => self.nodes.push(Node { layer, input, output, parameters }),
+            Ok((input, output, parameters)) => {
+                self.nodes.push(Node { layer, input, output, parameters, prepared: OnceLock::new() })
+            }
             Err(mistake) => (self.mistake, self.failed) = (Some(mistake), Some(layer)),
         }
         self
@@ -339,16 +347,29 @@ fn forward<T: Tape>(nodes: &[Node], mut x: Variable<T>, pass: &mut Pass) -> Vari
     let mut index = 0;
     while let Some(node) = nodes.get(index) {
         let next = |distance: usize| nodes.get(index + distance).map(|node| &node.layer);
-        // A layer takes the up-sampling before it and the rectified linear unit after it along where that is cheaper.
-        let (node, enlarged, taken) = match (&node.layer, nodes.get(index + 1)) {
+        // A layer takes along the up-sampling before it, the rectified linear unit after it and the max-pooling after that where it can.
+        let (node, enlarged, mut taken) = match (&node.layer, nodes.get(index + 1)) {
             (Layer::UpSample2d(layer), Some(after)) if after.layer.takes_up_sampling() => (after, layer.factor(), 1),
             _ => (node, [1, 1], 0),
         };
         let slope = next(taken + 1).and_then(Layer::slope).filter(|_| node.layer.takes_slope());
+        taken += usize::from(slope.is_some());
+        let pool = match next(taken + 1) {
+            Some(Layer::MaxPool2d(layer)) if node.layer.takes_pooling() => Some(layer),
+            _ => None,
+        };
+        taken += usize::from(pool.is_some());
         let weights: Vec<Weights> = node.parameters.iter().map(|parameter| Arc::clone(&parameter.values)).collect();
-        let place = Place { input: &node.input, weights: &weights, slope: slope.unwrap_or(1.0), enlarged };
+        let place = Place {
+            input: &node.input,
+            weights: &weights,
+            slope: slope.unwrap_or(1.0),
+            pool,
+            enlarged,
+            prepared: &node.prepared,
+        };
         x = node.layer.forward(x, place, pass);
-        index += 1 + taken + usize::from(slope.is_some());
+        index += 1 + taken;
     }
     x
 }

@@ -21,12 +21,15 @@ pub(crate) fn shard(rows: usize, width: usize) -> usize {
 /// The gradient on its way back through a rectified linear unit, in place: g stays where y > 0 and is multiplied by `slope` elsewhere (1 leaves it as it is).
 /// Returns its sum over all rows, (columns): the gradient of a bias.
 pub(crate) fn rectified_gradient(y: &[f32], gradient: &mut [f32], slope: f32, columns: usize) -> Buffer {
-    let repeat = repeat(y.len() / columns, columns);
-    let width = columns * repeat;
+    let width = columns * repeat(y.len() / columns, columns);
     let shard = shard(y.len() / width, width);
     let mut sums = Buffer::zeros(y.len().div_ceil(shard) * width);
-    let shards = gradient.par_chunks_mut(shard).zip(y.par_chunks(shard));
-    sums.par_chunks_mut(width).zip(shards).for_each(|(sums, (g, y))| rectify(g, y, slope, sums));
+    if slope == 1.0 {
+        sums.par_chunks_mut(width).zip(gradient.par_chunks(shard)).for_each(|(sums, g)| add_rows(g, sums));
+    } else {
+        let shards = gradient.par_chunks_mut(shard).zip(y.par_chunks(shard));
+        sums.par_chunks_mut(width).zip(shards).for_each(|(sums, (g, y))| rectify(g, y, slope, sums));
+    }
     let mut sum = Buffer::zeros(columns);
     for part in sums.chunks_exact(columns) {
         sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
@@ -35,12 +38,34 @@ pub(crate) fn rectified_gradient(y: &[f32], gradient: &mut [f32], slope: f32, co
 }
 
 vectorized! {
-    fn rectify(gradient: &mut [f32], y: &[f32], slope: f32, sums: &mut [f32]) {
-        for (g, y) in gradient.chunks_exact_mut(sums.len()).zip(y.chunks_exact(sums.len())) {
-            for ((g, y), sum) in g.iter_mut().zip(y).zip(&mut *sums) {
-                *g *= if *y > 0.0 { 1.0 } else { slope };
-                *sum += *g;
+    /// Adds all rows of `values` to `sums`, four at a time: a sum is then read and written once for four values.
+    pub(crate) fn add_rows(values: &[f32], sums: &mut [f32]) {
+        let width = sums.len();
+        let fours = values.chunks_exact(4 * width);
+        for row in fours.remainder().chunks_exact(width) {
+            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        }
+        for rows in fours {
+            let (a, b, c, d) = four_rows(rows, width);
+            for ((((sum, a), b), c), d) in sums.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                *sum += (a + b) + (c + d);
             }
         }
     }
+
+    /// [`rectified_gradient`] on the calling thread; adds the sum over all rows to `sums`.
+    pub(crate) fn rectify(gradient: &mut [f32], y: &[f32], slope: f32, sums: &mut [f32]) {
+        // Block by block, so that the values are still in the first-level cache when they are summed.
+        let block = sums.len() * 4 * (2048 / sums.len()).max(1);
+        for (gradient, y) in gradient.chunks_mut(block).zip(y.chunks(block)) {
+            gradient.iter_mut().zip(y).for_each(|(g, y)| *g *= if *y > 0.0 { 1.0 } else { slope });
+            add_rows(gradient, sums);
+        }
+    }
+}
+
+#[inline(always)]
+pub(crate) fn four_rows(rows: &[f32], width: usize) -> (&[f32], &[f32], &[f32], &[f32]) {
+    let ((a, b), (c, d)) = (rows[..2 * width].split_at(width), rows[2 * width..4 * width].split_at(width));
+    (a, b, c, d)
 }

@@ -13,10 +13,10 @@ use crate::nn::{buffer::Buffer, layers::SHARDS};
 ///
 /// All pictures are (height, width, channels), batch after batch; the weights are (kernel height, kernel width, channels of the large
 /// picture, channels of the small one). With L the large picture, S the small one, W the weights and t a place in the window:
-/// - [`to_small`](Self::to_small): S\[q, o\] = Σₜ,c L\[stride·q − before + t, c\] · W\[t, c, o\], what `conv2d` does forwards;
-/// - [`to_large`](Self::to_large): L\[stride·q − before + t, c\] = Σq,t,o S\[q, o\] · W\[t, c, o\], its adjoint: the gradient of `conv2d`'s input,
+/// - [`to_small`](Prepared::to_small): S\[q, o\] = Σₜ,c L\[stride·q − before + t, c\] · W\[t, c, o\], what `conv2d` does forwards;
+/// - [`to_large`](Prepared::to_large): L\[stride·q − before + t, c\] = Σq,t,o S\[q, o\] · W\[t, c, o\], its adjoint: the gradient of `conv2d`'s input,
 ///   and what `conv_transpose2d` does forwards;
-/// - [`weight_gradient`](Self::weight_gradient): ∂W\[t, c, o\] = Σq L\[stride·q − before + t, c\] · S\[q, o\], for both.
+/// - [`weight_gradient`](Prepared::weight_gradient): ∂W\[t, c, o\] = Σq L\[stride·q − before + t, c\] · S\[q, o\], for both.
 ///
 /// (Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning".)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,13 @@ pub(crate) struct Convolution {
 
 /// Pictures that one task holds at once, in values: with their windows and results they stay in the second-level cache.
 const GROUP: usize = 48 * 1024;
+
+/// Places of the small picture that a task sums over at once in a gradient of weights: enough that the sums, which rest in memory
+/// in between, are seldom fetched.
+const STEPS: usize = 96;
+
+/// Values of a window that are few enough to be computed side by side.
+const FEW: usize = 16;
 
 fn size(shape: [usize; 3]) -> usize {
     shape.iter().product()
@@ -52,92 +59,6 @@ impl Convolution {
         inside(0) * inside(1) * self.large[2] * self.small[2]
     }
 
-    /// Large pictures to small ones: `leaky(bias + windows · weights)`, with leaky(v) = slope · v where v < 0 (1 leaves v as it is).
-    pub fn to_small(&self, large: &[f32], weights: &[f32], bias: Option<&[f32]>, slope: f32) -> Buffer {
-        let frame = self.frame_of_large();
-        let channels = self.small[2];
-        let taps = self.windows(frame);
-        let panels = Panels::pack(weights, &offsets(taps.len(), channels), channels, 1);
-        let places = self.places(frame);
-        let out_places = offsets(places.len(), channels);
-        let batch = large.len() / size(self.large);
-        let group = frame.group(batch);
-        let rows = repeated(&places, group, frame.size());
-        let out_rows = repeated(&out_places, group, size(self.small));
-
-        let mut small = Buffer::unset(batch * size(self.small));
-        small.par_chunks_mut(group * size(self.small)).zip(large.par_chunks(group * size(self.large))).for_each(
-            |(out, large)| {
-                let count = large.len() / size(self.large) * places.len();
-                let framed = frame.put(large);
-                let left = Left { values: framed.values(), rows: &rows[..count], steps: &taps };
-                product(left, &panels, bias.map_or(Start::Zero, Start::Bias), slope, out, &out_rows[..count]);
-            },
-        );
-        small
-    }
-
-    /// Small pictures to large ones, the adjoint of [`to_small`](Self::to_small).
-    ///
-    /// Each place of a large picture belongs to one of stride × stride *phases*; within a phase all places see the same weights,
-    /// so that each is a small convolution with a stride of 1.
-    pub fn to_large(&self, small: &[f32], weights: &[f32], bias: Option<&[f32]>, slope: f32) -> Buffer {
-        let [height, width, channels] = self.large;
-        let frame = self.frame_of_small();
-        let batch = small.len() / size(self.small);
-        let group = frame.group(batch);
-        let phases: Vec<Phase> = (0..self.stride[0])
-            .flat_map(|y| (0..self.stride[1]).map(move |x| [y, x]))
-            .map(|phase| self.phase(phase, frame, weights, group))
-            .collect();
-
-        let mut large = Buffer::unset(batch * size(self.large));
-        large
-            .par_chunks_mut(group * height * width * channels)
-            .zip(small.par_chunks(group * size(self.small)))
-            .for_each(|(out, small)| {
-                let framed = frame.put(small);
-                let pictures = small.len() / size(self.small);
-                for phase in &phases {
-                    let count = phase.rows.len() / group * pictures;
-                    let left = Left { values: framed.values(), rows: &phase.rows[..count], steps: &phase.taps };
-                    let start = bias.map_or(Start::Zero, Start::Bias);
-                    product(left, &phase.panels, start, slope, out, &phase.out_rows[..count]);
-                }
-            });
-        large
-    }
-
-    /// The gradient of the weights, from the large pictures and the small ones (of which one is a gradient).
-    ///
-    /// Fixed shards of the batch are summed side by side and then added in order: the same bits for any number of threads.
-    pub fn weight_gradient(&self, large: &[f32], small: &[f32]) -> Buffer {
-        let frame = self.frame_of_large();
-        let channels = self.small[2];
-        let taps = self.windows(frame);
-        let places = self.places(frame);
-        let batch = large.len() / size(self.large);
-        let shard = batch.div_ceil(SHARDS).max(1);
-        let group = frame.group(batch);
-        let steps = repeated(&places, group, frame.size());
-        let right_steps = offsets(steps.len(), channels);
-        let out_rows = offsets(taps.len(), channels);
-
-        let mut sums = Buffer::unset(batch.div_ceil(shard) * self.weights());
-        let shards = large.par_chunks(shard * size(self.large)).zip(small.par_chunks(shard * size(self.small)));
-        sums.par_chunks_mut(self.weights()).zip(shards).for_each(|(out, (large, small))| {
-            let groups = large.chunks(group * size(self.large)).zip(small.chunks(group * size(self.small)));
-            for (number, (large, small)) in groups.enumerate() {
-                let count = large.len() / size(self.large) * places.len();
-                let framed = frame.put(large);
-                let panels = Panels::pack(small, &right_steps[..count], channels, 1);
-                let left = Left { values: framed.values(), rows: &taps, steps: &steps[..count] };
-                product(left, &panels, if number == 0 { Start::Zero } else { Start::Output }, 1.0, out, &out_rows);
-            }
-        });
-        sum_of_parts(&sums, self.weights())
-    }
-
     /// The large picture with the border that its windows reach into.
     fn frame_of_large(&self) -> Frame {
         let extent = |axis: usize| (self.small[axis] - 1) * self.stride[axis] + self.kernel[axis];
@@ -149,8 +70,8 @@ impl Convolution {
         let before = |axis: usize| self.kernel[axis].div_ceil(self.stride[axis]) - 1;
         let last = |axis: usize| (self.large[axis] - 1 + self.before[axis]) / self.stride[axis];
         let extent = |axis: usize| before(axis) + self.small[axis].max(last(axis) + 1);
-        Frame { picture: self.small, before: [before(0), before(1)], height: extent(0), width: extent(1) }
-            .or_picture_itself()
+        let frame = Frame { picture: self.small, before: [before(0), before(1)], height: extent(0), width: extent(1) };
+        frame.or_picture_itself()
     }
 
     /// The offsets of a window's values in the framed large picture, in the order of the weights.
@@ -168,7 +89,7 @@ impl Convolution {
         places.map(|(y, x)| frame.place(y * stride[0], x * stride[1]) as u32).collect()
     }
 
-    fn phase(&self, phase: [usize; 2], frame: Frame, weights: &[f32], group: usize) -> Phase {
+    fn phase(&self, phase: [usize; 2], frame: Frame, group: usize) -> Phase {
         let [[height, width, channels], [_, _, filters]] = [self.large, self.small];
         // Along one axis: the weights t = phase + stride·m of this phase, each with the border's offset `reach − m`.
         let taps_along = |axis: usize| {
@@ -180,12 +101,12 @@ impl Convolution {
             let (stride, before) = (self.stride[axis], self.before[axis]);
             (0..extent).filter(move |y| (y + before) % stride == phase[axis]).map(move |y| (y, (y + before) / stride))
         };
-        let (mut taps, mut weight_rows) = (Vec::new(), Vec::new());
+        let (mut taps, mut weights) = (Vec::new(), Vec::new());
         for (y, ky) in taps_along(0) {
             for (x, kx) in taps_along(1) {
                 let weight = (ky * self.kernel[1] + kx) * channels * filters;
                 taps.extend((0..filters).map(|o| (frame.place(y, x) + o) as u32));
-                weight_rows.extend((0..filters).map(|o| (weight + o) as u32));
+                weights.extend((0..filters).map(|o| (weight + o) as u32));
             }
         }
         let (mut rows, mut out_rows) = (Vec::new(), Vec::new());
@@ -195,21 +116,173 @@ impl Convolution {
                 out_rows.push(((y * width + x) * channels) as u32);
             }
         }
-        Phase {
-            panels: Panels::pack(weights, &weight_rows, channels, filters),
-            taps,
-            rows: repeated(&rows, group, frame.size()),
-            out_rows: repeated(&out_rows, group, size(self.large)),
-        }
+        let (rows, out_rows) = (repeated(&rows, group, frame.size()), repeated(&out_rows, group, size(self.large)));
+        Phase { taps, weights, rows, out_rows }
     }
+}
+
+/// A [`Convolution`] with the offsets that its products need: made once for a layer, used in every step.
+pub(crate) struct Prepared {
+    pub convolution: Convolution,
+    large: Frame,
+    small: Frame,
+    /// Of the framed large picture: a window's values, and where the windows begin, for a whole group of pictures.
+    windows: Vec<u32>,
+    places: Vec<u32>,
+    /// Of the small picture: where the values of each place begin, for a whole group.
+    small_places: Vec<u32>,
+    /// Of the weights: where each row (one for each value of a window) begins.
+    weight_rows: Vec<u32>,
+    phases: Vec<Phase>,
 }
 
 /// The places of a large picture that see the same weights.
 struct Phase {
     taps: Vec<u32>,
-    panels: Panels,
+    weights: Vec<u32>,
     rows: Vec<u32>,
     out_rows: Vec<u32>,
+}
+
+impl Prepared {
+    pub fn new(convolution: Convolution) -> Self {
+        let (large, small) = (convolution.frame_of_large(), convolution.frame_of_small());
+        let filters = convolution.small[2];
+        let windows = convolution.windows(large);
+        let places = repeated(&convolution.places(large), large.group(), large.size());
+        let phases = (0..convolution.stride[0]).flat_map(|y| (0..convolution.stride[1]).map(move |x| [y, x]));
+        Self {
+            convolution,
+            large,
+            small,
+            small_places: offsets(places.len(), filters),
+            weight_rows: offsets(windows.len(), filters),
+            phases: phases.map(|phase| convolution.phase(phase, small, small.group())).collect(),
+            windows,
+            places,
+        }
+    }
+
+    /// Large pictures to small ones: `leaky(bias + windows · weights)`, with leaky(v) = slope · v where v < 0 (1 leaves v as it is).
+    pub fn to_small(&self, large: &[f32], weights: &[f32], bias: Option<&[f32]>, slope: f32) -> Buffer {
+        let Convolution { large: large_shape, small: small_shape, .. } = self.convolution;
+        let (from, to) = (size(large_shape), size(small_shape));
+        let panels = Panels::of_rows(weights, self.windows.len(), small_shape[2], small_shape[2]);
+        let batch = large.len() / from;
+        let group = self.large.group().min(share(batch));
+        let mut small = Buffer::unset(batch * to);
+        small.par_chunks_mut(group * to).zip(large.par_chunks(group * from)).for_each(|(out, large)| {
+            let count = large.len() / from * self.places_of_one();
+            let framed = self.large.put(large);
+            let left = Left { values: framed.values(), rows: &self.places[..count], steps: &self.windows };
+            product(left, &panels, bias.map_or(Start::Zero, Start::Bias), slope, out, &self.small_places[..count]);
+        });
+        small
+    }
+
+    /// Small pictures to large ones, the adjoint of [`to_small`](Self::to_small).
+    ///
+    /// Each place of a large picture belongs to one of stride × stride *phases*; within a phase all places see the same weights,
+    /// so that each is a small convolution with a stride of 1.
+    pub fn to_large(&self, small: &[f32], weights: &[f32], bias: Option<&[f32]>, slope: f32) -> Buffer {
+        let Convolution { large: large_shape, small: small_shape, .. } = self.convolution;
+        if self.windows.len() <= FEW {
+            return self.to_few_channels(small, weights, bias, slope);
+        }
+        let (from, to) = (size(small_shape), size(large_shape));
+        let (channels, filters) = (large_shape[2], small_shape[2]);
+        let panels: Vec<Panels<'_>> =
+            self.phases.iter().map(|phase| Panels::pack(weights, &phase.weights, channels, filters)).collect();
+        let batch = small.len() / from;
+        let group = self.small.group().min(share(batch));
+        let mut large = Buffer::unset(batch * to);
+        large.par_chunks_mut(group * to).zip(small.par_chunks(group * from)).for_each(|(out, small)| {
+            let framed = self.small.put(small);
+            let pictures = small.len() / from;
+            for (phase, panels) in self.phases.iter().zip(&panels) {
+                let count = phase.rows.len() / self.small.group() * pictures;
+                let left = Left { values: framed.values(), rows: &phase.rows[..count], steps: &phase.taps };
+                let start = bias.map_or(Start::Zero, Start::Bias);
+                product(left, panels, start, slope, out, &phase.out_rows[..count]);
+            }
+        });
+        large
+    }
+
+    /// [`to_large`](Self::to_large) where a window has so few values that one vector holds all of them: each small place's share of
+    /// its whole window in one product, then added to where the window lies.
+    fn to_few_channels(&self, small: &[f32], weights: &[f32], bias: Option<&[f32]>, slope: f32) -> Buffer {
+        let Convolution { large: [height, width, channels], small: small_shape, before, .. } = self.convolution;
+        let (frame, filters, window) = (self.large, small_shape[2], self.windows.len());
+        let (from, to) = (size(small_shape), height * width * channels);
+        let places = &self.places[..self.places_of_one()];
+        let (steps, out_rows) = (offsets(filters, 1), offsets(places.len(), window));
+        let panels = Panels::pack(weights, &steps, window, filters);
+        let zeros = vec![0.0; channels];
+        let bias = bias.unwrap_or(&zeros);
+
+        let mut large = Buffer::unset(small.len() / from * to);
+        large.par_chunks_mut(to).zip(small.par_chunks(from)).for_each_init(
+            || (Buffer::unset(places.len() * window), Buffer::unset(frame.size())),
+            |(windows, framed), (out, small)| {
+                let left = Left { values: small, rows: &self.small_places[..places.len()], steps: &steps };
+                product(left, &panels, Start::Zero, 1.0, windows, &out_rows);
+                framed.fill(0.0);
+                // Tap by tap: then no sum waits for the one before it.
+                for (index, tap) in self.windows.iter().enumerate() {
+                    let framed = &mut framed[*tap as usize..];
+                    let values = windows[index..].iter().step_by(window);
+                    places.iter().zip(values).for_each(|(place, value)| framed[*place as usize] += value);
+                }
+                for (y, out) in out.chunks_exact_mut(width * channels).enumerate() {
+                    out.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(bias));
+                    if y + before[0] < frame.height.min(height + before[0]) {
+                        let row = &framed[frame.place(y + before[0], before[1].min(frame.width))..];
+                        let seen = frame.width.saturating_sub(before[1]) * channels;
+                        out.iter_mut().zip(&row[..seen.min(row.len())]).for_each(|(out, value)| *out += value);
+                    }
+                    if slope != 1.0 {
+                        out.iter_mut().for_each(|v| *v = if *v < 0.0 { slope * *v } else { *v });
+                    }
+                }
+            },
+        );
+        large
+    }
+
+    /// The gradient of the weights, from the large pictures and the small ones (of which one is a gradient).
+    ///
+    /// Fixed shards of the batch are summed side by side and then added in order: the same bits for any number of threads.
+    pub fn weight_gradient(&self, large: &[f32], small: &[f32]) -> Buffer {
+        let (from, to) = (size(self.convolution.large), size(self.convolution.small));
+        let (channels, weights) = (self.convolution.small[2], self.convolution.weights());
+        let batch = large.len() / from;
+        let shard = share(batch);
+        let group = STEPS.div_ceil(self.places_of_one()).min(self.large.group()).min(shard);
+
+        let mut sums = Buffer::unset(batch.div_ceil(shard) * weights);
+        let shards = large.par_chunks(shard * from).zip(small.par_chunks(shard * to));
+        sums.par_chunks_mut(weights).zip(shards).for_each(|(out, (large, small))| {
+            for (number, (large, small)) in large.chunks(group * from).zip(small.chunks(group * to)).enumerate() {
+                let count = large.len() / from * self.places_of_one();
+                let framed = self.large.put(large);
+                let panels = Panels::of_rows(small, count, channels, channels);
+                let left = Left { values: framed.values(), rows: &self.windows, steps: &self.places[..count] };
+                let start = if number == 0 { Start::Zero } else { Start::Output };
+                product(left, &panels, start, 1.0, out, &self.weight_rows);
+            }
+        });
+        sum_of_parts(&sums, weights)
+    }
+
+    fn places_of_one(&self) -> usize {
+        self.convolution.small[0] * self.convolution.small[1]
+    }
+}
+
+/// How many of a batch make one of its shards.
+fn share(batch: usize) -> usize {
+    batch.div_ceil(SHARDS).max(1)
 }
 
 /// A picture within a border of zeros; or cut off, where nobody looks.
@@ -259,9 +332,9 @@ impl Frame {
         (y * self.width + x) * self.picture[2]
     }
 
-    /// How many pictures a task works on at once.
-    fn group(&self, batch: usize) -> usize {
-        (GROUP / self.size()).clamp(1, batch.div_ceil(SHARDS).max(1))
+    /// How many pictures a task works on at once, at most.
+    fn group(&self) -> usize {
+        (GROUP / self.size()).clamp(1, 16)
     }
 
     fn put<'a>(&self, pictures: &'a [f32]) -> Framed<'a> {

@@ -6,8 +6,8 @@ mod product;
 mod tile;
 mod vector;
 
-pub(crate) use columns::{rectified_gradient, repeat, shard};
-pub(crate) use convolution::{Convolution, sum_of_parts};
-pub(crate) use product::{Left, Panels, offsets, product};
+pub(crate) use columns::{add_rows, four_rows, rectified_gradient, rectify, repeat, shard};
+pub(crate) use convolution::{Convolution, Prepared, sum_of_parts};
+pub(crate) use product::{Left, Panels, offsets, product, product_in_parallel};
 pub(crate) use tile::Start;
 pub(crate) use vector::{Instructions, vectorized};

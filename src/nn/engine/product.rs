@@ -7,8 +7,8 @@
 use rayon::prelude::*;
 
 use super::{
-    tile::{self, Start, Tile, kernel},
-    vector::Instructions,
+    tile::{self, Start, Tile, kernels},
+    vector::{Instructions, vectorized},
 };
 use crate::nn::buffer::Buffer;
 
@@ -25,23 +25,47 @@ pub(crate) fn offsets(count: usize, stride: usize) -> Vec<u32> {
     (0..count).map(|i| (i * stride) as u32).collect()
 }
 
-/// The right matrix, copied into panels of a few vectors of columns, each panel step by step.
-pub(crate) struct Panels {
+/// The right matrix, in panels of a few vectors of columns: copied step by step, or where it stands.
+pub(crate) struct Panels<'a> {
     instructions: Instructions,
-    values: Buffer,
+    storage: Storage<'a>,
     steps: usize,
     columns: usize,
     /// The width of each panel, in vectors.
     widths: Vec<usize>,
 }
 
+enum Storage<'a> {
+    /// Panel after panel, each (steps, its width).
+    Packed(Buffer),
+    /// Rows of the matrix, so far apart, of which a panel is a few columns.
+    Standing(&'a [f32], usize),
+}
+
 /// Steps between which the sums rest in the output: so many of a panel stay in the first-level cache.
 const DEPTH: usize = 512;
 
-impl Panels {
+/// Multiply-adds that are worth a task of their own.
+const TASK: usize = 1 << 20;
+
+/// The largest right matrix of which every core keeps a copy in its second-level cache, in values.
+const SHARED: usize = 1 << 16;
+
+impl<'a> Panels<'a> {
     /// The matrix with element (k, j) at `values[steps[k] + j · column_stride]`.
     pub fn pack(values: &[f32], steps: &[u32], columns: usize, column_stride: usize) -> Self {
         Self::pack_for(Instructions::of_this_machine(), values, steps, columns, column_stride)
+    }
+
+    /// `columns` of a row-major matrix whose rows lie `stride` apart: not copied where that would gain nothing.
+    pub fn of_rows(values: &'a [f32], steps: usize, columns: usize, stride: usize) -> Self {
+        let instructions = Instructions::of_this_machine();
+        // A panel's end would read into the next row; rows that are a power of two apart would evict each other from the cache.
+        if columns.is_multiple_of(instructions.lanes()) && !stride.is_multiple_of(256) {
+            let widths = widths(columns / instructions.lanes(), tile::widest(instructions));
+            return Self { instructions, storage: Storage::Standing(values, stride), steps, columns, widths };
+        }
+        Self::pack(values, &offsets(steps, stride), columns, 1)
     }
 
     pub fn pack_for(
@@ -54,35 +78,65 @@ impl Panels {
         let widths = widths(columns.div_ceil(instructions.lanes()), tile::widest(instructions));
         let total: usize = widths.iter().sum::<usize>() * instructions.lanes();
         let mut packed = Buffer::unset(steps.len() * total);
-        let mut rest = &mut packed[..];
         let mut column = 0;
-        let mut tasks = Vec::with_capacity(widths.len());
+        let mut rest = &mut packed[..];
         for vectors in &widths {
             let width = vectors * instructions.lanes();
             let (panel, others) = rest.split_at_mut(steps.len() * width);
-            tasks.push((panel, column, width));
-            rest = others;
-            column += width;
-        }
-        let fill = |(panel, column, width): (&mut [f32], usize, usize)| {
             let count = width.min(columns - column);
-            for (row, step) in panel.chunks_exact_mut(width).zip(steps) {
-                let first = *step as usize + column * column_stride;
-                if column_stride == 1 {
-                    row[..count].copy_from_slice(&values[first..first + count]);
-                } else {
-                    let from = values[first..].iter().step_by(column_stride);
-                    row[..count].iter_mut().zip(from).for_each(|(to, from)| *to = *from);
-                }
-                row[count..].fill(0.0);
-            }
-        };
-        if steps.len() * total > 1 << 16 && tasks.len() > 1 {
-            tasks.into_par_iter().for_each(fill);
-        } else {
-            tasks.into_iter().for_each(fill);
+            pack_panel(&values[column * column_stride..], steps, count, column_stride, width, panel);
+            (rest, column) = (others, column + width);
         }
-        Self { instructions, values: packed, steps: steps.len(), columns, widths }
+        Self { instructions, storage: Storage::Packed(packed), steps: steps.len(), columns, widths }
+    }
+
+    /// All panels: the first column and the width (in values) of each.
+    fn columns(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.widths.iter().scan(0, |column, vectors| {
+            let (first, width) = (*column, vectors * self.instructions.lanes());
+            *column += width;
+            Some((first, width))
+        })
+    }
+
+    /// Some steps of the panel that begins at that column, and how far apart the steps lie.
+    fn panel(&self, column: usize, width: usize, first: usize, count: usize) -> (&[f32], usize) {
+        let (values, start, stride) = match &self.storage {
+            Storage::Packed(values) => (&values[..], self.steps * column + first * width, width),
+            Storage::Standing(values, stride) => (*values, first * stride + column, *stride),
+        };
+        (&values[start..][..count.saturating_sub(1) * stride + if count == 0 { 0 } else { width }], stride)
+    }
+}
+
+vectorized! {
+    fn pack_panel(values: &[f32], steps: &[u32], count: usize, column_stride: usize, width: usize, panel: &mut [f32]) {
+        // What lies beyond the last column does no harm, so that whole vectors can be copied; but not beyond the end.
+        let whole = steps.iter().take_while(|step| column_stride == 1 && **step as usize + width <= values.len()).count();
+        let (panel, last) = panel.split_at_mut(whole * width);
+        match width {
+            8 => copy_rows::<8>(values, &steps[..whole], panel),
+            16 => copy_rows::<16>(values, &steps[..whole], panel),
+            24 => copy_rows::<24>(values, &steps[..whole], panel),
+            32 => copy_rows::<32>(values, &steps[..whole], panel),
+            48 => copy_rows::<48>(values, &steps[..whole], panel),
+            _ => copy_rows::<64>(values, &steps[..whole], panel),
+        }
+        for (row, step) in last.chunks_exact_mut(width).zip(&steps[whole..]) {
+            let from = values[*step as usize..].iter().step_by(column_stride);
+            row[..count].iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+            row[count..].fill(0.0);
+        }
+    }
+}
+
+/// Copies rows of a length that the compiler knows: a call of `memcpy` for each would take longer than the copy.
+#[inline(always)]
+fn copy_rows<const WIDTH: usize>(values: &[f32], steps: &[u32], panel: &mut [f32]) {
+    for (row, step) in panel.as_chunks_mut::<WIDTH>().0.iter_mut().zip(steps) {
+        if let Some(from) = values[*step as usize..].first_chunk() {
+            *row = *from;
+        }
     }
 }
 
@@ -100,48 +154,141 @@ fn widths(vectors: usize, widest: usize) -> Vec<usize> {
 
 /// `out[i][j] = leaky(start + Σₖ left[i][k] · right[k][j])` on the calling thread, with leaky(v) = v where v > 0 and slope · v
 /// elsewhere (a slope of 1 leaves v as it is); row i of the output begins at `out[out_rows[i]]`.
-pub(crate) fn product(left: Left<'_>, right: &Panels, start: Start<'_>, slope: f32, out: &mut [f32], out_rows: &[u32]) {
-    let largest = |offsets: &[u32]| offsets.iter().max().map_or(0, |largest| *largest as usize);
-    if left.rows.is_empty() || right.columns == 0 {
+pub(crate) fn product(
+    left: Left<'_>,
+    right: &Panels<'_>,
+    start: Start<'_>,
+    slope: f32,
+    out: &mut [f32],
+    out_rows: &[u32],
+) {
+    check(left, right, start);
+    assert!(left.rows.len() == out_rows.len());
+    assert!(out_rows.iter().max().is_none_or(|row| *row as usize + right.columns <= out.len()));
+    for (column, width) in right.columns() {
+        // SAFETY: just checked; the output is borrowed mutably.
+        unsafe { part(left, right, start, slope, out.as_mut_ptr(), out_rows, column, width) };
+    }
+}
+
+/// The same, on all threads, for an output (rows, columns), row by row; `right(first, count)` are some columns of the right matrix.
+pub(crate) fn product_in_parallel<'a>(
+    left: Left<'_>,
+    columns: usize,
+    right: impl Fn(usize, usize) -> Panels<'a> + Sync,
+    start: Start<'_>,
+    slope: f32,
+    out: &mut [f32],
+) {
+    let (rows, steps) = (left.rows.len(), left.steps.len());
+    let out_rows = offsets(rows, columns);
+    let tasks = (rows * steps * columns).div_ceil(TASK).max(1);
+    if steps * columns <= SHARED || tasks == 1 {
+        // Each task takes some rows; the right matrix stays in every cache.
+        let right = right(0, columns);
+        let block = rows.div_ceil(tasks).next_multiple_of(18);
+        out.par_chunks_mut(block * columns).zip(left.rows.par_chunks(block)).for_each(|(out, rows)| {
+            product(Left { rows, ..left }, &right, start, slope, out, &out_rows[..rows.len()]);
+        });
         return;
     }
-    assert!(left.steps.len() == right.steps && left.rows.len() == out_rows.len());
-    assert!(left.steps.is_empty() || largest(left.rows) + largest(left.steps) < left.values.len());
-    assert!(largest(out_rows) + right.columns <= out.len());
+    // Each task takes some columns, of which it makes the panel itself, and all rows or many.
+    let instructions = Instructions::of_this_machine();
+    let widths = widths(columns.div_ceil(instructions.lanes()), tile::widest(instructions));
+    let blocks = (4 * rayon::current_num_threads()).min(tasks).div_ceil(widths.len());
+    let block = rows.div_ceil(blocks).next_multiple_of(18);
+    let panels = widths.iter().scan(0, |end, vectors| {
+        let first = *end;
+        *end += vectors * instructions.lanes();
+        Some((first, columns.min(*end) - first))
+    });
+    let tasks: Vec<_> = panels.flat_map(|panel| (0..rows).step_by(block).map(move |row| (panel, row))).collect();
+    let whole = Shared(out.as_mut_ptr());
+    assert!(out.len() >= rows * columns);
+    tasks.into_par_iter().for_each(|((first, count), row)| {
+        let right = right(first, count);
+        let rows = row..rows.min(row + block);
+        let left = Left { rows: &left.rows[rows.clone()], ..left };
+        let start = match start {
+            Start::Bias(bias) => Start::Bias(&bias[first..first + count]),
+            start => start,
+        };
+        check(left, &right, start);
+        for (column, width) in right.columns() {
+            // SAFETY: just checked; the output has room for all rows and columns, of which no two tasks share both.
+            unsafe {
+                part(left, &right, start, slope, whole.pointer().add(first), &out_rows[rows.clone()], column, width)
+            };
+        }
+    });
+}
+
+/// A place that several threads write to, none where another does.
+struct Shared(*mut f32);
+
+// SAFETY: its only use, above, writes disjoint parts.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    fn pointer(&self) -> *mut f32 {
+        self.0
+    }
+}
+
+/// Refuses a product that would read outside of its slices.
+fn check(left: Left<'_>, right: &Panels<'_>, start: Start<'_>) {
+    assert!(left.steps.len() == right.steps);
+    if let (Some(row), Some(step)) = (left.rows.iter().max(), left.steps.iter().max()) {
+        assert!((*row as usize) + (*step as usize) < left.values.len());
+    }
     if let Start::Bias(bias) = start {
         assert!(bias.len() == right.columns);
     }
+}
+
+/// One panel's columns of a product.
+///
+/// # Safety
+/// [`check`] must have passed, `out` must have room for the right matrix' columns from each of `out_rows` on, and nobody else may use these meanwhile.
+#[allow(clippy::too_many_arguments)]
+unsafe fn part(
+    left: Left<'_>,
+    right: &Panels<'_>,
+    start: Start<'_>,
+    slope: f32,
+    out: *mut f32,
+    out_rows: &[u32],
+    column: usize,
+    width: usize,
+) {
+    let kernels = kernels(right.instructions, width / right.instructions.lanes());
     let chunks = left.steps.len().div_ceil(DEPTH).max(1);
     for chunk in 0..chunks {
         let steps = &left.steps[chunk * DEPTH..left.steps.len().min((chunk + 1) * DEPTH)];
-        let start = if chunk == 0 { start } else { Start::Output };
-        let slope = if chunk + 1 == chunks { slope } else { 1.0 };
-        let (mut column, mut panel) = (0, 0);
-        for vectors in &right.widths {
-            let width = vectors * right.instructions.lanes();
-            let kernel = kernel(right.instructions, *vectors);
-            let from = &right.values[panel + chunk * DEPTH * width..][..steps.len() * width];
-            for row in (0..left.rows.len()).step_by(kernel.rows) {
-                let tile = Tile {
-                    left: left.values.as_ptr(),
-                    rows: left.rows,
-                    row,
-                    height: kernel.rows.min(left.rows.len() - row),
-                    steps,
-                    panel: from.as_ptr(),
-                    start,
-                    slope,
-                    out: out.as_mut_ptr(),
-                    out_rows,
-                    column,
-                    width: width.min(right.columns - column),
-                };
-                // SAFETY: `Instructions` exist only where the processor has them; the assertions above cover every
-                // sum of a row and a step, every row of the output and the bias; `from` is steps × width.
-                unsafe { (kernel.run)(&tile) };
-            }
-            panel += right.steps * width;
-            column += width;
+        let (panel, panel_stride) = right.panel(column, width, chunk * DEPTH, steps.len());
+        // As few tiles as possible, all about equally high.
+        let mut tiles = left.rows.len().div_ceil(kernels.len());
+        let mut row = 0;
+        while tiles > 0 {
+            let rows = row..row + (left.rows.len() - row).div_ceil(tiles);
+            let tile = Tile {
+                left: left.values.as_ptr(),
+                rows: &left.rows[rows.clone()],
+                steps,
+                panel: panel.as_ptr(),
+                panel_stride,
+                start: if chunk == 0 { start } else { Start::Output },
+                slope: if chunk + 1 == chunks { slope } else { 1.0 },
+                out,
+                out_rows: &out_rows[rows.clone()],
+                column,
+                width: width.min(right.columns - column),
+            };
+            // SAFETY: `Instructions` exist only where the processor has them; `check` covers every sum of a row and a step and the
+            // bias, the caller the output; `panel` is a slice as long as the steps need.
+            unsafe { kernels[rows.len() - 1](&tile) };
+            row = rows.end;
+            tiles -= 1;
         }
     }
 }

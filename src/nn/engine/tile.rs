@@ -15,15 +15,14 @@ pub(crate) enum Start<'a> {
     Output,
 }
 
-/// One tile: `out[i][j] = leaky(start + Σₖ left[rows[i] + steps[k]] · panel[k][j])` for the first `height` rows and `width` columns.
+/// One tile: `out[i][j] = leaky(start + Σₖ left[rows[i] + steps[k]] · panel[k][j])` for as many rows as the kernel has and `width` columns.
 pub(super) struct Tile<'a> {
     pub left: *const f32,
-    /// The whole product's rows, of which this tile takes `height` from `row` on.
     pub rows: &'a [u32],
-    pub row: usize,
-    pub height: usize,
     pub steps: &'a [u32],
     pub panel: *const f32,
+    /// How far apart the panel's steps lie.
+    pub panel_stride: usize,
     pub start: Start<'a>,
     pub slope: f32,
     pub out: *mut f32,
@@ -32,47 +31,44 @@ pub(super) struct Tile<'a> {
     pub width: usize,
 }
 
-/// A loop for tiles of a fixed number of rows and vectors.
-#[derive(Clone, Copy)]
-pub(super) struct Kernel {
-    pub rows: usize,
-    /// # Safety
-    /// The processor has the instructions; `left[rows[i] + steps[k]]`, the panel (steps × the kernel's columns) and
-    /// `out[out_rows[i] + column .. + width]` lie in memory that may be read or written.
-    pub run: unsafe fn(&Tile<'_>),
+/// The loop for tiles of a fixed height and width.
+///
+/// # Safety
+/// The processor has the instructions; `left[rows[i] + steps[k]]`, the panel (each step the kernel's columns) and
+/// `out[out_rows[i] + column .. + width]` lie in memory that may be read or written.
+pub(super) type Kernel = unsafe fn(&Tile<'_>);
+
+/// The loops for a panel of so many vectors, for 1, 2, 3 … rows: as many as there are registers to hold.
+pub(super) fn kernels(instructions: Instructions, vectors: usize) -> &'static [Kernel] {
+    match instructions {
+        Instructions::Portable => PORTABLE[vectors - 1],
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx2 => AVX2[vectors - 1],
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx512 => AVX512[vectors - 1],
+    }
 }
 
-/// The widest panels, in vectors, that the registers have room for.
+/// The widest panel, in vectors.
 pub(super) fn widest(instructions: Instructions) -> usize {
     match instructions {
-        Instructions::Portable => 1,
+        Instructions::Portable => PORTABLE.len(),
         #[cfg(target_arch = "x86_64")]
-        Instructions::Avx2 => 3,
+        Instructions::Avx2 => AVX2.len(),
         #[cfg(target_arch = "x86_64")]
-        Instructions::Avx512 => 4,
+        Instructions::Avx512 => AVX512.len(),
     }
 }
 
-/// The loop for panels of so many vectors: as many rows as there are registers to hold them.
-pub(super) fn kernel(instructions: Instructions, vectors: usize) -> Kernel {
-    match (instructions, vectors) {
-        #[cfg(target_arch = "x86_64")]
-        (Instructions::Avx512, 4) => Kernel { rows: 6, run: avx512::<6, 4> },
-        #[cfg(target_arch = "x86_64")]
-        (Instructions::Avx512, 3) => Kernel { rows: 9, run: avx512::<9, 3> },
-        #[cfg(target_arch = "x86_64")]
-        (Instructions::Avx512, 2) => Kernel { rows: 8, run: avx512::<8, 2> },
-        #[cfg(target_arch = "x86_64")]
-        (Instructions::Avx512, _) => Kernel { rows: 16, run: avx512::<16, 1> },
-        #[cfg(target_arch = "x86_64")]
-        (Instructions::Avx2, 3) => Kernel { rows: 4, run: avx2::<4, 3> },
-        #[cfg(target_arch = "x86_64")]
-        (Instructions::Avx2, 2) => Kernel { rows: 6, run: avx2::<6, 2> },
-        #[cfg(target_arch = "x86_64")]
-        (Instructions::Avx2, _) => Kernel { rows: 8, run: avx2::<8, 1> },
-        (Instructions::Portable, _) => Kernel { rows: 6, run: portable },
-    }
+macro_rules! kernels {
+    ($function:ident: $([$($rows:literal)+] x $vectors:literal),+) => { &[$(&[$($function::<$rows, $vectors>),+]),+] };
 }
+const PORTABLE: &[&[Kernel]] = kernels!(portable: [1 2 3 4 5 6] x 1);
+#[cfg(target_arch = "x86_64")]
+const AVX2: &[&[Kernel]] = kernels!(avx2: [1 2 3 4 5 6 7 8] x 1, [1 2 3 4 5 6] x 2, [1 2 3 4] x 3);
+#[cfg(target_arch = "x86_64")]
+const AVX512: &[&[Kernel]] = kernels!(avx512: [1 2 3 4 5 6 7 8 9 10 11 12] x 1, [1 2 3 4 5 6 7 8 9 10] x 2,
+    [1 2 3 4 5 6 7 8 9] x 3, [1 2 3 4 5 6] x 4);
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
@@ -86,17 +82,16 @@ unsafe fn avx2<const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_>) {
     unsafe { run::<std::arch::x86_64::__m256, ROWS, VECTORS>(tile) }
 }
 
-unsafe fn portable(tile: &Tile<'_>) {
-    unsafe { run::<Portable, 6, 1>(tile) }
+unsafe fn portable<const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_>) {
+    unsafe { run::<Portable, ROWS, VECTORS>(tile) }
 }
 
-/// SAFETY: as [`Kernel::run`] asks for.
+/// # Safety
+/// As for a [`Kernel`].
 #[inline(always)]
 unsafe fn run<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_>) {
-    // Rows beyond the last one repeat it and are not stored.
-    let row = |i: usize| tile.row + i.min(tile.height - 1);
-    let left: [*const f32; ROWS] = std::array::from_fn(|i| unsafe { tile.left.add(tile.rows[row(i)] as usize) });
-    let out = |i: usize| unsafe { tile.out.add(tile.out_rows[row(i)] as usize + tile.column) };
+    let left: [*const f32; ROWS] = std::array::from_fn(|i| unsafe { tile.left.add(tile.rows[i] as usize) });
+    let out = |i: usize| unsafe { tile.out.add(tile.out_rows[i] as usize + tile.column) };
     let full = tile.width == VECTORS * V::LANES;
     let count = |j: usize| tile.width.saturating_sub(j * V::LANES).min(V::LANES);
     unsafe {
@@ -129,16 +124,14 @@ unsafe fn run<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_
                     sums[i][j] = value.mul_add(right[j], sums[i][j]);
                 }
             }
-            panel = panel.add(VECTORS * V::LANES);
+            panel = panel.wrapping_add(tile.panel_stride);
         }
         let slope = V::splat(tile.slope);
         for (i, sums) in sums.iter().enumerate() {
-            if i < tile.height {
-                for (j, sum) in sums.iter().enumerate() {
-                    let value = if tile.slope == 1.0 { *sum } else { sum.leaky(slope) };
-                    let to = out(i).wrapping_add(j * V::LANES);
-                    if full { value.store(to) } else { value.store_first(to, count(j)) }
-                }
+            for (j, sum) in sums.iter().enumerate() {
+                let value = if tile.slope == 1.0 { *sum } else { sum.leaky(slope) };
+                let to = out(i).wrapping_add(j * V::LANES);
+                if full { value.store(to) } else { value.store_first(to, count(j)) }
             }
         }
     }

@@ -108,7 +108,7 @@ pub(crate) trait Vector: Copy {
     unsafe fn store_first(self, to: *mut f32, count: usize);
     /// self · factor + summand.
     unsafe fn mul_add(self, factor: Self, summand: Self) -> Self;
-    /// The larger of self and slope · self: a leaky rectified linear unit, which keeps NaN.
+    /// The larger of slope · self and self: a leaky rectified linear unit. Of NaN (∞ · 0 is one) and self it is self: NaN and ∞ stay what they are.
     unsafe fn leaky(self, slope: Self) -> Self;
 }
 
@@ -145,7 +145,7 @@ pub(crate) mod x86 {
         }
         #[inline(always)]
         unsafe fn leaky(self, slope: Self) -> Self {
-            unsafe { _mm512_max_ps(self, _mm512_mul_ps(self, slope)) }
+            unsafe { _mm512_max_ps(_mm512_mul_ps(self, slope), self) }
         }
     }
 
@@ -181,7 +181,7 @@ pub(crate) mod x86 {
         }
         #[inline(always)]
         unsafe fn leaky(self, slope: Self) -> Self {
-            unsafe { _mm256_max_ps(self, _mm256_mul_ps(self, slope)) }
+            unsafe { _mm256_max_ps(_mm256_mul_ps(self, slope), self) }
         }
     }
 
@@ -236,7 +236,8 @@ impl Vector for Portable {
     unsafe fn leaky(self, slope: Self) -> Self {
         let mut out = self.0;
         for lane in 0..8 {
-            out[lane] = if self.0[lane] > 0.0 { self.0[lane] } else { self.0[lane] * slope.0[lane] };
+            let scaled = self.0[lane] * slope.0[lane];
+            out[lane] = if scaled > self.0[lane] { scaled } else { self.0[lane] };
         }
         Self(out)
     }

@@ -3,10 +3,10 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Layer, Operation, Place};
+use super::{Layer, Operation, Place, max_pool2d::Windows};
 use crate::nn::{
     buffer::Buffer,
-    engine::{repeat, shard, vectorized},
+    engine::{add_rows, four_rows, repeat, shard, vectorized},
     init::ParameterSpec,
     sequential::Sequential,
     tape::{Pass, Tape, Variable, record},
@@ -92,11 +92,15 @@ impl Operation for BatchNorm {
         true
     }
 
+    fn takes_pooling(&self) -> bool {
+        true
+    }
+
     fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {
         let (gamma, beta) = (&place.weights[0], &place.weights[1]);
         let (gamma_key, beta_key) = (pass.parameter(gamma), pass.parameter(beta));
         let (x, tape) = x.split();
-        let (channels, slope, training) = (place.input[0], place.slope, pass.training);
+        let (channels, training) = (place.input[0], pass.training);
         let count = x.values.len() / channels;
 
         let (mean, variance) = if training {
@@ -113,20 +117,26 @@ impl Operation for BatchNorm {
         let scale: Vec<f32> = gamma.iter().zip(&inverse).map(|(gamma, inverse)| gamma * inverse).collect();
         let shift: Vec<f32> =
             beta.iter().zip(&mean).zip(&scale).map(|((beta, mean), scale)| beta - mean * scale).collect();
-        let line = Line { scale, shift, slope };
+        let pooling = place.pool.map(|pool| pool.windows(place.input));
+        // As few pixels as a piece of work may have.
+        let rows = pooling.map_or(count, |windows| windows.pixels());
+        let line = Line::new(&scale, &shift, place.slope, rows);
 
-        let y = Arc::new(line.apply(&x.values));
-        record(tape, y, x.rows, true, move |mut g, gradients| {
-            let (beta_gradient, gamma_gradient) = line.sums(&x.values, &mut g, &mean, &inverse);
+        let (y, places) = match pooling {
+            None => (line.apply(&x.values), Buffer::default()),
+            Some(windows) => line.apply_and_pool(&x.values, windows, T::OWNS_TAPE),
+        };
+        record(tape, Arc::new(y), x.rows, true, move |g, gradients| {
+            let pooled = pooling.map(|windows| (windows, &places[..]));
+            let [beta_gradient, gamma_gradient] = line.sums(&x.values, &g, pooled, &mean, &inverse);
             if x.needs_gradient {
-                // ∂x = scale · g + constant + factor · x
+                // ∂x = scale · g + factor · x + constant
                 let share = if training { 1.0 / count as f32 } else { 0.0 };
                 let factor: Vec<f32> =
-                    (0..channels).map(|c| -line.scale[c] * inverse[c] * gamma_gradient[c] * share).collect();
+                    (0..channels).map(|c| -scale[c] * inverse[c] * gamma_gradient[c] * share).collect();
                 let constant: Vec<f32> =
-                    (0..channels).map(|c| -line.scale[c] * beta_gradient[c] * share - factor[c] * mean[c]).collect();
-                line.gradient(&x.values, &mut g, &factor, &constant);
-                gradients.add_to(&x, g);
+                    (0..channels).map(|c| -scale[c] * beta_gradient[c] * share - factor[c] * mean[c]).collect();
+                gradients.add_to(&x, line.gradient(&x.values, g, pooled, &factor, &constant));
             }
             gradients.add_to_parameter(&gamma_key, gamma_gradient);
             gradients.add_to_parameter(&beta_key, beta_gradient);
@@ -179,40 +189,75 @@ fn join([mean, squares]: &mut [f64; 2], count: f64, [other_mean, other_squares]:
     *squares += other_squares + difference * difference * count * share;
 }
 
-/// y = leaky(scale · x + shift), column by column.
+/// y = leaky(scale · x + shift), column by column; max-pooled, if the layer took the pooling after it along: then neither the pictures before the
+/// pooling nor their gradient are ever written.
 struct Line {
+    /// Repeated, see [`repeat`].
     scale: Vec<f32>,
     shift: Vec<f32>,
     slope: f32,
+    repeat: usize,
 }
 
+/// The windows of a pooling, and which place of its window each maximum had.
+type Pooled<'a> = Option<(Windows, &'a [f32])>;
+
 impl Line {
+    fn new(scale: &[f32], shift: &[f32], slope: f32, rows: usize) -> Self {
+        let repeat = repeat(rows, scale.len());
+        Self { scale: scale.repeat(repeat), shift: shift.repeat(repeat), slope, repeat }
+    }
+
     fn apply(&self, x: &[f32]) -> Buffer {
-        let repeat = repeat(x.len() / self.scale.len(), self.scale.len());
-        let (scale, shift) = (self.scale.repeat(repeat), self.shift.repeat(repeat));
-        let width = scale.len();
-        let shard = shard(x.len() / width, width);
+        let shard = shard(x.len() / self.scale.len(), self.scale.len());
         let mut y = Buffer::unset(x.len());
         y.par_chunks_mut(shard).zip(x.par_chunks(shard)).for_each(|(y, x)| {
-            line(x, &scale, &shift, self.slope, y);
+            line(x, &self.scale, &self.shift, self.slope, y);
         });
         y
     }
 
-    /// Takes the gradient of y back to that of the line, in place; returns its sums Σ g and Σ g · x̂.
-    fn sums(&self, x: &[f32], g: &mut [f32], mean: &[f32], inverse: &[f32]) -> (Buffer, Buffer) {
-        let columns = self.scale.len();
-        let repeat = repeat(x.len() / columns, columns);
-        let (scale, shift, mean) = (self.scale.repeat(repeat), self.shift.repeat(repeat), mean.repeat(repeat));
-        let width = scale.len();
-        let shard = shard(x.len() / width, width);
-        let mut sums = Buffer::zeros(x.len().div_ceil(shard) * 2 * width);
-        sums.par_chunks_mut(2 * width).zip(g.par_chunks_mut(shard).zip(x.par_chunks(shard))).for_each(
-            |(sums, (g, x))| {
-                let (sums, products) = sums.split_at_mut(width);
-                line_sums(g, x, &scale, &shift, &mean, self.slope, sums, products);
+    /// The pooled pictures, and if asked for the places of the maxima.
+    fn apply_and_pool(&self, x: &[f32], windows: Windows, wants_places: bool) -> (Buffer, Buffer) {
+        let (from, to) = windows.sizes();
+        let mut y = Buffer::unset(x.len() / from * to);
+        let mut places = Buffer::unset(y.len());
+        let outputs = y.par_chunks_mut(to).zip(places.par_chunks_mut(to));
+        outputs.zip(x.par_chunks(from)).for_each_init(
+            || Buffer::unset(from),
+            |picture, ((y, places), x)| {
+                line(x, &self.scale, &self.shift, self.slope, picture);
+                if wants_places { windows.maxima_and_places(picture, y, places) } else { windows.maxima(picture, y) }
             },
         );
+        (y, places)
+    }
+
+    /// Σ g and Σ g · x̂ for each column, g being taken back to the line.
+    fn sums(&self, x: &[f32], g: &[f32], pooled: Pooled<'_>, mean: &[f32], inverse: &[f32]) -> [Buffer; 2] {
+        let (columns, width) = (inverse.len(), self.scale.len());
+        let mean = mean.repeat(self.repeat);
+        let (from, to) = pooled.map_or((width, width), |(windows, _)| windows.sizes());
+        let (shard, g_shard) = (shard(x.len() / from, from), shard(x.len() / from, to));
+        let mut sums = Buffer::zeros(x.len().div_ceil(shard) * 2 * width);
+        let shards = x.par_chunks(shard).zip(g.par_chunks(g_shard)).enumerate();
+        sums.par_chunks_mut(2 * width).zip(shards).for_each(|(sums, (number, (x, g)))| {
+            let (sums, products) = sums.split_at_mut(width);
+            let mut add = |x: &[f32], g: &[f32]| {
+                line_sums(g, x, &self.scale, &self.shift, &mean, self.slope, sums, products);
+            };
+            match pooled {
+                None => add(x, g),
+                Some((windows, places)) => {
+                    let mut picture = Buffer::unset(from);
+                    let places = places[number * g_shard..].chunks_exact(to);
+                    for ((x, g), places) in x.chunks_exact(from).zip(g.chunks_exact(to)).zip(places) {
+                        windows.scatter(g, places, &mut picture);
+                        add(x, &picture);
+                    }
+                }
+            }
+        });
         let mut totals = vec![[0.0f64; 2]; columns];
         for part in sums.chunks_exact(2 * width) {
             let (sums, products) = part.split_at(width);
@@ -223,18 +268,28 @@ impl Line {
         }
         let sum = totals.iter().map(|total| total[0] as f32).collect::<Vec<_>>();
         let product = totals.iter().zip(inverse).map(|(total, inverse)| total[1] as f32 * inverse).collect::<Vec<_>>();
-        (sum.into(), product.into())
+        [sum.into(), product.into()]
     }
 
-    /// ∂x = scale · g + factor · x + constant, in place.
-    fn gradient(&self, x: &[f32], g: &mut [f32], factor: &[f32], constant: &[f32]) {
-        let repeat = repeat(x.len() / self.scale.len(), self.scale.len());
-        let (scale, factor, constant) = (self.scale.repeat(repeat), factor.repeat(repeat), constant.repeat(repeat));
-        let width = scale.len();
-        let shard = shard(x.len() / width, width);
-        g.par_chunks_mut(shard).zip(x.par_chunks(shard)).for_each(|(g, x)| {
-            line_gradient(g, x, &scale, &factor, &constant);
+    /// ∂x = scale · g + factor · x + constant, g being taken back to the line.
+    fn gradient(&self, x: &[f32], mut g: Buffer, pooled: Pooled<'_>, factor: &[f32], constant: &[f32]) -> Buffer {
+        let (factor, constant) = (factor.repeat(self.repeat), constant.repeat(self.repeat));
+        let backward = |g: &mut [f32], x: &[f32]| {
+            line_gradient(g, x, &self.scale, &self.shift, self.slope, &factor, &constant);
+        };
+        let Some((windows, places)) = pooled else {
+            let shard = shard(x.len() / self.scale.len(), self.scale.len());
+            g.par_chunks_mut(shard).zip(x.par_chunks(shard)).for_each(|(g, x)| backward(g, x));
+            return g;
+        };
+        let (from, to) = windows.sizes();
+        let mut gradient = Buffer::unset(x.len());
+        let pooled = g.par_chunks(to).zip(places.par_chunks(to));
+        gradient.par_chunks_mut(from).zip(x.par_chunks(from)).zip(pooled).for_each(|((out, x), (g, places))| {
+            windows.scatter(g, places, out);
+            backward(out, x);
         });
+        gradient
     }
 }
 
@@ -242,17 +297,22 @@ vectorized! {
     /// The mean of each column and the sum of squares about it.
     fn means_and_squares(x: &[f32], means: &mut [f32], squares: &mut [f32]) {
         let width = means.len();
-        let squares = &mut squares[..width];
         means.fill(0.0);
         squares.fill(0.0);
-        for row in x.chunks_exact(width) {
-            means.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
-        }
+        add_rows(x, means);
         let rows = (x.len() / width) as f32;
         means.iter_mut().for_each(|sum| *sum /= rows);
-        for row in x.chunks_exact(width) {
+        let fours = x.chunks_exact(4 * width);
+        for row in fours.remainder().chunks_exact(width) {
             for ((square, mean), x) in squares.iter_mut().zip(&*means).zip(row) {
                 *square += (x - mean) * (x - mean);
+            }
+        }
+        for rows in fours {
+            let (a, b, c, d) = four_rows(rows, width);
+            for (((((square, mean), a), b), c), d) in squares.iter_mut().zip(&*means).zip(a).zip(b).zip(c).zip(d) {
+                let (a, b, c, d) = (a - mean, b - mean, c - mean, d - mean);
+                *square += (a * a + b * b) + (c * c + d * d);
             }
         }
     }
@@ -267,23 +327,39 @@ vectorized! {
     }
 
     fn line_sums(
-        g: &mut [f32], x: &[f32], scale: &[f32], shift: &[f32], mean: &[f32], slope: f32, sums: &mut [f32], products: &mut [f32],
+        g: &[f32],
+        x: &[f32],
+        scale: &[f32],
+        shift: &[f32],
+        mean: &[f32],
+        slope: f32,
+        sums: &mut [f32],
+        products: &mut [f32],
     ) {
-        for (g, x) in g.chunks_exact_mut(scale.len()).zip(x.chunks_exact(scale.len())) {
+        for (g, x) in g.chunks_exact(scale.len()).zip(x.chunks_exact(scale.len())) {
             let (line, sums) = (scale.iter().zip(shift).zip(mean), sums.iter_mut().zip(&mut *products));
-            for (((g, x), ((scale, shift), mean)), (sum, product)) in g.iter_mut().zip(x).zip(line).zip(sums) {
-                *g *= if x * scale + shift > 0.0 { 1.0 } else { slope };
-                *sum += *g;
-                *product += *g * (x - mean);
+            for (((g, x), ((scale, shift), mean)), (sum, product)) in g.iter().zip(x).zip(line).zip(sums) {
+                let g = g * if x * scale + shift > 0.0 { 1.0 } else { slope };
+                *sum += g;
+                *product += g * (x - mean);
             }
         }
     }
 
-    fn line_gradient(g: &mut [f32], x: &[f32], scale: &[f32], factor: &[f32], constant: &[f32]) {
+    fn line_gradient(
+        g: &mut [f32],
+        x: &[f32],
+        scale: &[f32],
+        shift: &[f32],
+        slope: f32,
+        factor: &[f32],
+        constant: &[f32],
+    ) {
         for (g, x) in g.chunks_exact_mut(scale.len()).zip(x.chunks_exact(scale.len())) {
-            let line = scale.iter().zip(factor).zip(constant);
-            for ((g, x), ((scale, factor), constant)) in g.iter_mut().zip(x).zip(line) {
-                *g = *g * scale + x * factor + constant;
+            let line = scale.iter().zip(shift).zip(factor).zip(constant);
+            for ((g, x), (((scale, shift), factor), constant)) in g.iter_mut().zip(x).zip(line) {
+                let rectified = scale * if x * scale + shift > 0.0 { 1.0 } else { slope };
+                *g = *g * rectified + x * factor + constant;
             }
         }
     }

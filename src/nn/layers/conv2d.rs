@@ -3,7 +3,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{HeightWidth, Layer, Operation, Place, picture, shape_text};
+use super::{HeightWidth, Layer, Operation, Place, picture};
 use crate::nn::{
     buffer::Buffer,
     engine::{Convolution, rectified_gradient},
@@ -166,27 +166,23 @@ impl Operation for Conv2d {
         self.stride == 1.into() && !matches!(self.padding, Padding::Explicit(HeightWidth(padding)) if !fits(padding))
     }
 
-    fn products(&self, input: &[usize], enlarged: [usize; 2]) -> usize {
+    fn products(&self, input: &[usize], factor: [usize; 2]) -> usize {
         match picture(input).and_then(|input| self.convolution(input)) {
-            Ok(convolution) if enlarged == [1, 1] => convolution.products(),
-            Ok(convolution) => Enlarged::new(convolution, enlarged).spread.products(),
+            Ok(convolution) if factor == [1, 1] => convolution.products(),
+            Ok(convolution) => enlarged(convolution, factor).products(),
             Err(_) => 0, // such a layer is in no network
         }
     }
 
     fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {
-        let &[channels, height, width] = place.input else {
-            unreachable!("checked by output_shape: {}", shape_text(place.input))
-        };
-        let Ok(convolution) = self.convolution([channels, height, width]) else {
-            unreachable!("checked by output_shape")
-        };
         let (weight, bias) = (place.weights[0].clone(), place.weights[1].clone());
         let (weight_key, bias_key) = (pass.parameter(&weight), pass.parameter(&bias));
         let (x, tape) = x.split();
         let (rows, slope) = (x.rows, place.slope);
 
+        let itself = || picture(place.input).and_then(|input| self.convolution(input));
         if place.enlarged == [1, 1] {
+            let convolution = place.prepared(itself);
             let y = Arc::new(convolution.to_small(&x.values, &weight, Some(&bias), slope));
             return record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
                 gradients.add_to_parameter(&bias_key, rectified_gradient(&y, &mut g, slope, bias.len()));
@@ -198,8 +194,8 @@ impl Operation for Conv2d {
                 x_gradient.into_iter().for_each(|gradient| gradients.add_to(&x, gradient));
             });
         }
-        let merged = Enlarged::new(convolution, place.enlarged);
-        let spread = merged.spread;
+        let spread = place.prepared(|| itself().map(|convolution| enlarged(convolution, place.enlarged)));
+        let merged = Enlarged { kernel: self.kernel.0, factor: place.enlarged, spread: spread.convolution };
         let weight = merged.weights(&weight);
         let y = Arc::new(spread.to_large(&x.values, &weight, Some(&bias), slope));
         record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
@@ -214,6 +210,20 @@ impl Operation for Conv2d {
     }
 }
 
+/// The transposed convolution that a picture's enlargement by `factor` and a `convolution` with a stride of 1 are together: from the
+/// picture as it is (small) to the result (large).
+fn enlarged(convolution: Convolution, factor: [usize; 2]) -> Convolution {
+    let [height, width, channels] = convolution.large;
+    let kernel = convolution.kernel;
+    Convolution {
+        large: convolution.small,
+        small: [height / factor[0], width / factor[1], channels],
+        kernel: [factor[0] + kernel[0] - 1, factor[1] + kernel[1] - 1],
+        stride: factor,
+        before: [kernel[0] - 1 - convolution.before[0], kernel[1] - 1 - convolution.before[1]],
+    }
+}
+
 /// A convolution of a picture that is first enlarged: each pixel becomes `factor` equal ones.
 ///
 /// Equal pixels see the sum of their weights, so the enlarged picture need not exist: with a kernel of k, the two together are a *transposed*
@@ -223,24 +233,11 @@ impl Operation for Conv2d {
 struct Enlarged {
     kernel: [usize; 2],
     factor: [usize; 2],
-    /// From the picture as it is (small) to the result (large).
+    /// The two together, see [`enlarged`].
     spread: Convolution,
 }
 
 impl Enlarged {
-    fn new(enlarged: Convolution, factor: [usize; 2]) -> Self {
-        let [height, width, channels] = enlarged.large;
-        let axis = |f: &dyn Fn(usize) -> usize| [f(0), f(1)];
-        let spread = Convolution {
-            large: enlarged.small,
-            small: [height / factor[0], width / factor[1], channels],
-            kernel: axis(&|axis| factor[axis] + enlarged.kernel[axis] - 1),
-            stride: factor,
-            before: axis(&|axis| enlarged.kernel[axis] - 1 - enlarged.before[axis]),
-        };
-        Self { kernel: enlarged.kernel, factor, spread }
-    }
-
     /// The weights k along an axis that fall together into weight t of the transposed convolution: kernel − 1 ≤ t + k < kernel − 1 + factor.
     fn together(&self, axis: usize, t: usize) -> impl Iterator<Item = usize> + use<> {
         let (kernel, factor) = (self.kernel[axis], self.factor[axis]);

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HeightWidth, Layer, Operation, Place, conv2d::Padding, picture, shape_text};
+use super::{HeightWidth, Layer, Operation, Place, conv2d::Padding, picture};
 use crate::nn::{
     engine::{Convolution, rectified_gradient},
     init::ParameterSpec,
@@ -29,7 +29,8 @@ impl Sequential {
     ///
     /// Without more words the stride is 1 and nothing is cropped: out = (size − 1) · stride + kernel. With [`same`](Self::same), Keras'
     /// convention, out = size · stride. With [`padding`](Self::padding) and [`output_padding`](Self::output_padding), PyTorch's, out = (size − 1) ·
-    /// stride + kernel − 2 · padding + output padding. It has kernel·channels·filters + filters parameters.
+    /// stride + kernel − 2 · padding + output padding. Where the kernel is smaller than the stride, Keras' `valid` has an output padding of
+    /// stride − kernel. It has kernel·channels·filters + filters parameters.
     ///
     /// W is stored as (kernel height, kernel width, filters, channels), Keras' order; PyTorch's `ConvTranspose2d` holds (channels, filters, kernel height,
     /// kernel width).
@@ -140,15 +141,10 @@ impl Operation for ConvTranspose2d {
     }
 
     fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {
-        let &[channels, height, width] = place.input else {
-            unreachable!("checked by output_shape: {}", shape_text(place.input))
-        };
-        let Ok(convolution) = self.convolution([channels, height, width]) else {
-            unreachable!("checked by output_shape")
-        };
         let (weight, bias) = (place.weights[0].clone(), place.weights[1].clone());
         let (weight_key, bias_key) = (pass.parameter(&weight), pass.parameter(&bias));
         let (x, tape) = x.split();
+        let convolution = place.prepared(|| picture(place.input).and_then(|input| self.convolution(input)));
         let (rows, slope) = (x.rows, place.slope);
 
         let y = Arc::new(convolution.to_large(&x.values, &weight, Some(&bias), slope));

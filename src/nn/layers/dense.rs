@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Operation, Place, SHARDS, shape_text};
 use crate::nn::{
     buffer::Buffer,
-    engine::{Left, Panels, Start, offsets, product, rectified_gradient, sum_of_parts},
+    engine::{Left, Panels, Start, offsets, product, product_in_parallel, rectified_gradient, rectify, sum_of_parts},
     init::ParameterSpec,
     sequential::Sequential,
     tape::{Pass, Tape, Variable, record},
@@ -75,63 +75,89 @@ impl Operation for Dense {
         let (x, tape) = x.split();
         let (rows, inputs, units, slope) = (x.rows, place.input[0], self.units, place.slope);
 
-        let panels = Panels::pack(&weight, &offsets(inputs, units), units, 1);
-        let y = Arc::new(rows_times(&x.values, inputs, &panels, units, Start::Bias(&bias), slope));
+        let (left_rows, left_steps) = (offsets(rows, inputs), offsets(inputs, 1));
+        let left = Left { values: &x.values, rows: &left_rows, steps: &left_steps };
+        let right = |first: usize, count| Panels::of_rows(&weight[first..], inputs, count, units);
+        let mut y = Buffer::unset(rows * units);
+        product_in_parallel(left, units, right, Start::Bias(&bias), slope, &mut y);
+        let y = Arc::new(y);
         record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
-            gradients.add_to_parameter(&bias_key, rectified_gradient(&y, &mut g, slope, units));
-            let (weight_gradient, x_gradient) = rayon::join(
-                || weight_gradient(&x.values, &g, inputs, units),
-                || {
-                    x.needs_gradient.then(|| {
-                        let panels = Panels::pack(&weight, &offsets(units, 1), inputs, units);
-                        rows_times(&g, units, &panels, inputs, Start::Zero, 1.0)
-                    })
-                },
-            );
+            let mut x_gradient = Buffer::unset(if x.needs_gradient { rows * inputs } else { 0 });
+            let (bias_gradient, weight_gradient) = if rows > LARGE {
+                backward_by_parts(&x.values, &y, &mut g, &weight, slope, [inputs, units], &mut x_gradient)
+            } else {
+                let bias_gradient = rectified_gradient(&y, &mut g, slope, units);
+                let mut weight_gradient = Buffer::unset(inputs * units);
+                rayon::join(
+                    || {
+                        let left = Left { values: &x.values, rows: &left_steps, steps: &left_rows };
+                        let right = |first: usize, count| Panels::of_rows(&g[first..], rows, count, units);
+                        product_in_parallel(left, units, right, Start::Zero, 1.0, &mut weight_gradient);
+                    },
+                    || {
+                        let steps = offsets(units, 1);
+                        let left = Left { values: &g, rows: &offsets(rows, units), steps: &steps };
+                        let right = |first: usize, count| Panels::pack(&weight[first * units..], &steps, count, units);
+                        if x.needs_gradient {
+                            product_in_parallel(left, inputs, right, Start::Zero, 1.0, &mut x_gradient);
+                        }
+                    },
+                );
+                (bias_gradient, weight_gradient)
+            };
+            gradients.add_to_parameter(&bias_key, bias_gradient);
             gradients.add_to_parameter(&weight_key, weight_gradient);
-            x_gradient.into_iter().for_each(|gradient| gradients.add_to(&x, gradient));
+            gradients.add_to(&x, x_gradient);
         })
     }
 }
 
-/// Rows that one task multiplies.
-const ROWS: usize = 36;
+/// A batch of more rows than this goes back part by part.
+const LARGE: usize = 1024;
 
-/// (rows, inputs) · (inputs, units), rows in parallel.
-fn rows_times(x: &[f32], inputs: usize, panels: &Panels, units: usize, start: Start<'_>, slope: f32) -> Buffer {
-    let rows = x.len() / inputs;
-    let task = ROWS.min(rows).max(1);
-    let (left_rows, steps, out_rows) = (offsets(task, inputs), offsets(inputs, 1), offsets(task, units));
-    let mut y = Buffer::unset(rows * units);
-    y.par_chunks_mut(task * units).zip(x.par_chunks(task * inputs)).for_each(|(y, x)| {
-        let count = y.len() / units;
-        let left = Left { values: x, rows: &left_rows[..count], steps: &steps };
-        product(left, panels, start, slope, y, &out_rows[..count]);
+/// Rows of a part, which a thread takes through all of the way back while they, and the addresses of their pages, are in its caches.
+const PART: usize = 64;
+
+/// The way back of a large batch, part by part: the gradient's rectification, then the sums over the part for bias and weights, then the
+/// gradient of x; fixed shards of the batch are summed side by side and then added in order. Returns the gradients of bias and weights.
+fn backward_by_parts(
+    x: &[f32],
+    y: &[f32],
+    g: &mut [f32],
+    weight: &[f32],
+    slope: f32,
+    [inputs, units]: [usize; 2],
+    x_gradient: &mut [f32],
+) -> (Buffer, Buffer) {
+    let rows = y.len() / units;
+    let shard = rows.div_ceil(SHARDS);
+    let shards = rows.div_ceil(shard);
+    let (by_inputs, by_units) = (offsets(PART, inputs), offsets(PART, units));
+    let (all_inputs, all_units, weight_rows) = (offsets(inputs, 1), offsets(units, 1), offsets(inputs, units));
+    let backwards = (!x_gradient.is_empty()).then(|| Panels::pack(weight, &all_units, inputs, units));
+    let mut bias_sums = Buffer::zeros(shards * units);
+    let mut weight_sums = Buffer::unset(shards * inputs * units);
+    let inputs_of_shards =
+        x.par_chunks(shard * inputs).zip(y.par_chunks(shard * units)).zip(g.par_chunks_mut(shard * units));
+    let outputs = bias_sums.par_chunks_mut(units).zip(weight_sums.par_chunks_mut(inputs * units));
+    // A gradient that nobody wants is empty: then every shard gets none of it.
+    let mut gradients: Vec<&mut [f32]> = x_gradient.chunks_mut(shard * inputs).collect();
+    gradients.resize_with(shards, Default::default);
+    inputs_of_shards.zip(outputs).zip(gradients).for_each(|((((x, y), g), (bias_sums, weight_sums)), x_gradient)| {
+        for (number, g) in g.chunks_mut(PART * units).enumerate() {
+            let rows = g.len() / units;
+            let first = number * PART;
+            rectify(g, &y[first * units..][..g.len()], slope, bias_sums);
+            let left = Left { values: &x[first * inputs..], rows: &all_inputs, steps: &by_inputs[..rows] };
+            let start = if number == 0 { Start::Zero } else { Start::Output };
+            let right = Panels::of_rows(g, rows, units, units);
+            product(left, &right, start, 1.0, weight_sums, &weight_rows);
+            if let Some(right) = &backwards {
+                let left = Left { values: g, rows: &by_units[..rows], steps: &all_units };
+                let out = &mut x_gradient[first * inputs..][..rows * inputs];
+                product(left, right, Start::Zero, 1.0, out, &by_inputs[..rows]);
+            }
+        }
     });
-    y
-}
-
-/// Rows of a batch that are summed in one go; larger batches are cut into parts that are added in order.
-const PART: usize = 1024;
-
-/// xᵀ · g, (inputs, units).
-fn weight_gradient(x: &[f32], g: &[f32], inputs: usize, units: usize) -> Buffer {
-    let rows = x.len() / inputs;
-    let part = rows.div_ceil(rows.div_ceil(PART).clamp(1, SHARDS)).max(1);
-    // Each task takes some of the inputs of one part.
-    let task = inputs.div_ceil(SHARDS).next_multiple_of(18).min(inputs);
-    let (left_rows, steps) = (offsets(task, 1), offsets(part, inputs));
-    let (right_steps, out_rows) = (offsets(part, units), offsets(task, units));
-    let mut sums = Buffer::unset(rows.div_ceil(part) * inputs * units);
-    let parts = x.par_chunks(part * inputs).zip(g.par_chunks(part * units));
-    sums.par_chunks_mut(inputs * units).zip(parts).for_each(|(sums, (x, g))| {
-        let rows = g.len() / units;
-        let panels = Panels::pack(g, &right_steps[..rows], units, 1);
-        sums.par_chunks_mut(task * units).enumerate().for_each(|(number, out)| {
-            let count = out.len() / units;
-            let left = Left { values: &x[number * task..], rows: &left_rows[..count], steps: &steps[..rows] };
-            product(left, &panels, Start::Zero, 1.0, out, &out_rows[..count]);
-        });
-    });
-    if rows <= part { sums } else { sum_of_parts(&sums, inputs * units) }
+    (sum_of_parts(&bias_sums, units), sum_of_parts(&weight_sums, inputs * units))
 }

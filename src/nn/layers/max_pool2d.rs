@@ -53,9 +53,8 @@ impl Operation for MaxPool2d {
 
     fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, _pass: &mut Pass) -> Variable<T> {
         let (x, tape) = x.split();
-        let windows = Windows::new(self, place.input);
-        let (from, to) =
-            (windows.height * windows.width * windows.channels, windows.rows * windows.columns * windows.channels);
+        let windows = self.windows(place.input);
+        let (from, to) = windows.sizes();
         let mut y = Buffer::unset(x.rows * to);
         // Which place of its window each maximum had; a number of f32 is exact far beyond any window.
         let mut places = Buffer::unset(if T::OWNS_TAPE { x.rows * to } else { 0 });
@@ -74,8 +73,19 @@ impl Operation for MaxPool2d {
     }
 }
 
+impl MaxPool2d {
+    /// The windows in pictures of that shape.
+    pub(super) fn windows(&self, input: &[usize]) -> Windows {
+        let (size, stride) = (self.size.0, self.stride.0);
+        let [channels, height, width] = [input[0], input[1], input[2]];
+        let (rows, columns) = ((height - size[0]) / stride[0] + 1, (width - size[1]) / stride[1] + 1);
+        Windows { channels, height, width, rows, columns, size, stride }
+    }
+}
+
+/// The windows of a picture, rows × columns of them.
 #[derive(Clone, Copy)]
-struct Windows {
+pub(super) struct Windows {
     channels: usize,
     height: usize,
     width: usize,
@@ -86,14 +96,16 @@ struct Windows {
 }
 
 impl Windows {
-    fn new(layer: &MaxPool2d, input: &[usize]) -> Self {
-        let (size, stride) = (layer.size.0, layer.stride.0);
-        let [channels, height, width] = [input[0], input[1], input[2]];
-        let (rows, columns) = ((height - size[0]) / stride[0] + 1, (width - size[1]) / stride[1] + 1);
-        Self { channels, height, width, rows, columns, size, stride }
+    pub fn pixels(&self) -> usize {
+        self.height * self.width
     }
 
-    fn maxima(&self, x: &[f32], y: &mut [f32]) {
+    /// How many values a picture has, and how many its maxima.
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.pixels() * self.channels, self.rows * self.columns * self.channels)
+    }
+
+    pub fn maxima(&self, x: &[f32], y: &mut [f32]) {
         for (window, out) in y.chunks_exact_mut(self.channels).enumerate() {
             out.copy_from_slice(&x[self.pixel(window, 0)..][..self.channels]);
             for place in 1..self.size[0] * self.size[1] {
@@ -102,7 +114,7 @@ impl Windows {
         }
     }
 
-    fn maxima_and_places(&self, x: &[f32], y: &mut [f32], places: &mut [f32]) {
+    pub fn maxima_and_places(&self, x: &[f32], y: &mut [f32], places: &mut [f32]) {
         let windows = y.chunks_exact_mut(self.channels).zip(places.chunks_exact_mut(self.channels));
         for (window, (out, places)) in windows.enumerate() {
             out.copy_from_slice(&x[self.pixel(window, 0)..][..self.channels]);
@@ -113,12 +125,18 @@ impl Windows {
         }
     }
 
-    fn scatter(&self, g: &[f32], places: &[f32], out: &mut [f32]) {
-        out.fill(0.0);
+    pub fn scatter(&self, g: &[f32], places: &[f32], out: &mut [f32]) {
+        // Windows side by side that leave no pixel out need no zeros to start from.
+        let exact = self.size == self.stride
+            && [self.rows * self.size[0], self.columns * self.size[1]] == [self.height, self.width];
+        if !exact {
+            out.fill(0.0);
+        }
         let windows = g.chunks_exact(self.channels).zip(places.chunks_exact(self.channels));
         for (window, (g, places)) in windows.enumerate() {
             for place in 0..self.size[0] * self.size[1] {
-                add_where(g, places, place as f32, &mut out[self.pixel(window, place)..][..self.channels]);
+                let out = &mut out[self.pixel(window, place)..][..self.channels];
+                if exact { set_where(g, places, place as f32, out) } else { add_where(g, places, place as f32, out) }
             }
         }
     }
@@ -140,6 +158,12 @@ vectorized! {
     fn larger_and_place(x: &[f32], place: f32, y: &mut [f32], places: &mut [f32]) {
         for ((y, x), largest) in y.iter_mut().zip(x).zip(places) {
             (*y, *largest) = if *y >= *x { (*y, *largest) } else { (*x, place) };
+        }
+    }
+
+    fn set_where(g: &[f32], places: &[f32], place: f32, out: &mut [f32]) {
+        for ((out, g), largest) in out.iter_mut().zip(g).zip(places) {
+            *out = if *largest == place { *g } else { 0.0 };
         }
     }
 

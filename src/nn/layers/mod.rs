@@ -18,12 +18,16 @@ mod softmax;
 mod up_sample2d;
 
 pub(crate) use activation::sigmoid;
+pub(crate) use max_pool2d::MaxPool2d;
 pub(crate) use order::{channels_first, channels_last};
 pub use size::HeightWidth;
 
 use serde::{Deserialize, Serialize};
 
+use std::sync::{Arc, OnceLock};
+
 use super::{
+    engine::{Convolution, Prepared},
     init::ParameterSpec,
     tape::{Pass, Tape, Variable},
 };
@@ -43,6 +47,11 @@ pub(crate) trait Operation {
 
     /// Whether it also does the work of the layer after it, for which [`Place::slope`] then stands.
     fn takes_slope(&self) -> bool {
+        false
+    }
+
+    /// Whether it also does the work of the max-pooling after it (and after its [`Place::slope`]), for which [`Place::pool`] then stands.
+    fn takes_pooling(&self) -> bool {
         false
     }
 
@@ -69,12 +78,24 @@ pub(crate) struct Place<'a> {
     pub weights: &'a [Weights],
     /// The slope below 0 of the rectified linear unit after it: 1 if there is none, 0 for a plain one.
     pub slope: f32,
+    /// The max-pooling after it, if it is to do that too.
+    pub pool: Option<&'a MaxPool2d>,
     /// How many times its input has yet to be enlarged, by rows and columns.
     pub enlarged: [usize; 2],
+    /// What a convolution prepares once for all steps.
+    pub prepared: &'a OnceLock<Arc<Prepared>>,
+}
+
+impl Place<'_> {
+    /// The layer's convolution, prepared in the first step.
+    fn prepared(&self, convolution: impl FnOnce() -> Result<Convolution, String>) -> Arc<Prepared> {
+        let prepare = || Arc::new(Prepared::new(convolution().expect("output_shape has checked it")));
+        Arc::clone(self.prepared.get_or_init(prepare))
+    }
 }
 
 /// A parameter's numbers, shared with the tape while a step runs.
-pub(crate) type Weights = std::sync::Arc<Vec<f32>>;
+pub(crate) type Weights = Arc<Vec<f32>>;
 
 /// Declares every layer once; the rest follows from [`Operation`].
 macro_rules! layers {
@@ -101,6 +122,10 @@ macro_rules! layers {
 
             fn takes_slope(&self) -> bool {
                 match self { $(Self::$variant(layer) => layer.takes_slope()),+ }
+            }
+
+            fn takes_pooling(&self) -> bool {
+                match self { $(Self::$variant(layer) => layer.takes_pooling()),+ }
             }
 
             fn takes_up_sampling(&self) -> bool {

@@ -1,0 +1,191 @@
+//! Reference values: tests/reference/layers.py computes them with PyTorch, tests/reference/keras_layers.py with Keras.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::{Single, assert_close, mean, shared};
+use crate::nn::{
+    layers::{Layer, Weights},
+    loss::Loss,
+    optimizer::Adam,
+    tape::{NotRecording, Pass, Recording, Tape, Variable},
+};
+
+#[derive(Deserialize)]
+struct PyTorch {
+    rows: usize,
+    layers: Vec<LayerCase>,
+    losses: Vec<LossCase>,
+    adam: AdamCase,
+}
+
+#[derive(Deserialize)]
+struct Keras {
+    layers: Vec<LayerCase>,
+}
+
+#[derive(Deserialize)]
+struct LayerCase {
+    name: String,
+    layer: Layer,
+    /// Without the batch, channels first.
+    input: Vec<usize>,
+    training: bool,
+    x: Vec<f32>,
+    parameters: Vec<Vec<f32>>,
+    y: Vec<f32>,
+    target: Vec<f32>,
+    x_gradient: Vec<f32>,
+    parameter_gradients: Vec<Vec<f32>>,
+    /// What a training step leaves in the running statistics.
+    statistics: Vec<Vec<f32>>,
+}
+
+#[derive(Deserialize)]
+struct LossCase {
+    name: String,
+    y: Vec<f32>,
+    target: Vec<f32>,
+    loss: f64,
+    gradient: Vec<f32>,
+}
+
+#[derive(Deserialize)]
+struct AdamCase {
+    start: Vec<f32>,
+    curvature: Vec<f32>,
+    learning_rate: f64,
+    steps: usize,
+    end: Vec<f32>,
+}
+
+fn pytorch() -> PyTorch {
+    serde_json::from_str(include_str!("../../../tests/reference/layers.json")).unwrap()
+}
+
+fn keras() -> Keras {
+    serde_json::from_str(include_str!("../../../tests/reference/keras_layers.json")).unwrap()
+}
+
+impl LayerCase {
+    /// The layer's output, and its loss on the tape whose gradients are wanted: of the input first, then of the parameters.
+    fn run<T: Tape>(&self, x: &[f32], parameters: &[Weights]) -> (Vec<f32>, f64, Variable<T>, Pass) {
+        let mut pass = if self.training { Pass::training(7) } else { Pass::prediction() };
+        let single =
+            Single { layer: &self.layer, input: &self.input, weights: parameters, slope: 1.0, enlarged: [1, 1] };
+        let [y] = single.forward([(x, true, &mut pass)]);
+        let values = y.values.to_vec();
+        let (mean, loss) = Loss::MeanSquaredError.record(y, &Arc::new(self.target.clone().into()));
+        (values, mean, loss, pass)
+    }
+
+    fn check(&self, framework: &str) {
+        let name = |what: &str| format!("{}, {framework}: {what}", self.name);
+        let (y, _, loss, mut pass) = self.run::<Recording>(&self.x, &shared(&self.parameters));
+        assert_close(&name("output"), &y, &self.y, 1e-6);
+        let statistics = pass.take_statistics();
+        assert_eq!(statistics.len(), self.statistics.len(), "{}", name("statistics"));
+        for (got, expected) in statistics.iter().zip(&self.statistics) {
+            assert_close(&name("a running statistic"), got, expected, 1e-6);
+        }
+        let gradients = pass.backward(loss);
+        assert_close(&name("gradient of x"), &gradients[0], &self.x_gradient, 1e-6);
+        assert_eq!(gradients.len() - 1, self.parameter_gradients.len(), "{}", name("gradients"));
+        for (got, expected) in gradients[1..].iter().zip(&self.parameter_gradients) {
+            assert_close(&name("gradient of a parameter"), got, expected, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn layers_agree_with_pytorch() {
+    pytorch().layers.iter().for_each(|case| case.check("PyTorch"));
+}
+
+#[test]
+fn layers_agree_with_keras() {
+    keras().layers.iter().for_each(|case| case.check("Keras"));
+}
+
+/// The frameworks' gradients could be misread the same way as ours; the slope of the loss itself cannot.
+#[test]
+fn layers_agree_with_finite_differences() {
+    let mut cases = pytorch().layers;
+    // Where maxima are equal, the slope differs from one side to the other.
+    cases.retain(|case| case.name != "max_pool2d, ties");
+    // Dropout has random values of its own, so PyTorch cannot be asked; its mask depends on the seed alone.
+    let layer = serde_json::from_str(r#"{"layer": "dropout", "rate": 0.5}"#).unwrap();
+    let like_relu = cases.iter().position(|case| case.name == "relu").unwrap();
+    let like_relu = cases.swap_remove(like_relu);
+    cases.push(LayerCase { name: "dropout".into(), layer, ..like_relu });
+    for case in &cases {
+        let parameters = shared(&case.parameters);
+        let (_, _, loss, pass) = case.run::<Recording>(&case.x, &parameters);
+        let gradients = pass.backward(loss);
+        let loss_at = |input: &[f32], parameters: &[Weights]| case.run::<NotRecording>(input, parameters).1;
+        const STEP: f32 = 1.0 / 256.0;
+        let check = |which: &str, index: usize, got: f32, above: f64, below: f64| {
+            let expected = ((above - below) / (2.0 * f64::from(STEP))) as f32;
+            assert!((got - expected).abs() < 2e-3, "{}, {which} {index}: expected {expected}, got {got}", case.name);
+        };
+        for index in 0..case.x.len() {
+            let shifted = |by: f32| {
+                let mut x = case.x.clone();
+                x[index] += by;
+                loss_at(&x, &parameters)
+            };
+            check("x", index, gradients[0][index], shifted(STEP), shifted(-STEP));
+        }
+        for (number, gradient) in gradients[1..].iter().enumerate() {
+            for (index, got) in gradient.iter().enumerate() {
+                let shifted = |by: f32| {
+                    let mut parameters = parameters.clone();
+                    Arc::make_mut(&mut parameters[number])[index] += by;
+                    loss_at(&case.x, &parameters)
+                };
+                check("parameter", index, *got, shifted(STEP), shifted(-STEP));
+            }
+        }
+    }
+}
+
+#[test]
+fn losses_agree_with_pytorch() {
+    let pytorch = pytorch();
+    for case in &pytorch.losses {
+        let loss = match case.name.as_str() {
+            "mean_squared_error" => Loss::MeanSquaredError,
+            "binary_cross_entropy" => Loss::BinaryCrossEntropy,
+            _ => Loss::BinaryCrossEntropyWithLogits,
+        };
+        let mut pass = Pass::training(0);
+        let y = Variable::<Recording>::tracked(Arc::new(case.y.clone().into()), pytorch.rows, &mut pass);
+        let (mean, on_tape) = loss.record(y, &Arc::new(case.target.clone().into()));
+        assert!((mean - case.loss).abs() < 1e-6, "{}: expected {}, got {mean}", case.name, case.loss);
+        assert_close(&case.name, &pass.backward(on_tape)[0], &case.gradient, 1e-5);
+    }
+}
+
+#[test]
+fn cross_entropies_stay_finite_where_the_sigmoid_has_saturated() {
+    let logits = [-200.0, 200.0, -200.0, 200.0];
+    let targets = [0.0, 1.0, 1.0, 0.0];
+    assert_eq!(mean(Loss::BinaryCrossEntropyWithLogits, &logits, &targets), 100.0);
+    let probabilities = [0.0, 1.0, 0.0, 1.0];
+    let clipped = mean(Loss::BinaryCrossEntropy, &probabilities, &targets);
+    assert!(clipped > 7.5 && clipped < 8.5, "{clipped}"); // half of −ln 10⁻⁷, as Keras clips
+    assert!(mean(Loss::BinaryCrossEntropy, &[f32::NAN], &[1.0]).is_nan());
+}
+
+#[test]
+fn adam_agrees_with_pytorch() {
+    let case = pytorch().adam;
+    let mut weights: Vec<Weights> = vec![Arc::new(case.start)];
+    let mut adam = Adam::new(case.learning_rate);
+    for _ in 0..case.steps {
+        let gradient: Vec<f32> = weights[0].iter().zip(&case.curvature).map(|(w, c)| w * c).collect();
+        adam.update(weights.iter_mut(), &[gradient.into()]);
+    }
+    assert_close("adam", &weights[0], &case.end, 1e-5);
+}

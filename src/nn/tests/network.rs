@@ -1,0 +1,148 @@
+//! What a network promises as a whole: gradients through all layers, dropout, learning, and the same bits on any number of threads.
+
+use std::sync::Arc;
+
+use super::mean;
+use crate::nn::{
+    buffer::Buffer,
+    loss::Loss,
+    optimizer::Adam,
+    sequential::Sequential,
+    tape::{NotRecording, Pass, Recording, Variable},
+};
+
+#[test]
+fn gradients_flow_through_a_whole_network() {
+    let network = Sequential::input([6]).dense(5).selu().dense(4).tanh().dense(3).sigmoid().seed(3).build().unwrap();
+    let x: Vec<f32> = (0..24).map(|i| (i as f32 * 0.37).sin()).collect();
+    let target: Arc<Buffer> = Arc::new((0..12).map(|i| (i % 2) as f32).collect::<Vec<_>>().into());
+    let loss_of = |network: &Sequential| {
+        let x = Variable::<NotRecording>::input(Arc::new(x.clone().into()), 4);
+        let y = network.forward(x, &mut Pass::prediction());
+        Loss::BinaryCrossEntropy.record(y, &target).0
+    };
+    let mut pass = Pass::training(0);
+    let y = network.forward(Variable::<Recording>::input(Arc::new(x.clone().into()), 4), &mut pass);
+    let (_, loss) = Loss::BinaryCrossEntropy.record(y, &target);
+    let gradients = pass.backward(loss);
+    for (number, gradient) in gradients.iter().enumerate() {
+        for (index, got) in gradient.iter().enumerate() {
+            let shifted = |by: f32| {
+                let mut network = network.clone();
+                Arc::make_mut(network.parameters_mut().nth(number).unwrap())[index] += by;
+                loss_of(&network)
+            };
+            let expected = (shifted(1.0 / 256.0) - shifted(-1.0 / 256.0)) as f32 * 128.0;
+            assert!((got - expected).abs() < 1e-4, "parameter {number}, {index}: expected {expected}, got {got}");
+        }
+    }
+}
+
+#[test]
+fn dropout_keeps_the_mean_and_only_works_in_training() {
+    let network = Sequential::input([20_000]).dropout(0.3).build().unwrap();
+    let ones: Arc<Buffer> = Arc::new(vec![1.0; 20_000].into());
+    let drop = |seed| {
+        let x = Variable::<NotRecording>::input(ones.clone(), 1);
+        network.forward(x, &mut Pass::training(seed)).values.to_vec()
+    };
+    let dropped = drop(1);
+    let zeros = dropped.iter().filter(|v| **v == 0.0).count() as f64 / 20_000.0;
+    assert!((zeros - 0.3).abs() < 0.015, "{zeros}");
+    assert!(dropped.iter().all(|v| *v == 0.0 || (v - 1.0 / 0.7).abs() < 1e-6));
+    assert_eq!(dropped, drop(1));
+    assert_ne!(dropped, drop(2));
+    assert_eq!(network.run(&ones, 1), ones[..]);
+}
+
+#[test]
+fn the_bits_do_not_depend_on_the_threads() {
+    let bits = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mut network =
+                Sequential::input([300]).dense(70).selu().dropout(0.5).dense(300).sigmoid().build().unwrap();
+            let x: Arc<Buffer> =
+                Arc::new((0..300 * 130).map(|i| (i as f32 * 0.1).sin().abs()).collect::<Vec<_>>().into());
+            let mut adam = Adam::new(0.01);
+            for step in 0..3 {
+                let mut pass = Pass::training(step);
+                let y = network.forward(Variable::<Recording>::input(x.clone(), 130), &mut pass);
+                let (_, loss) = Loss::BinaryCrossEntropy.record(y, &x);
+                adam.update(network.parameters_mut(), &pass.backward(loss));
+            }
+            network.parameters().flat_map(|p| p.iter().map(|v| v.to_bits()).collect::<Vec<_>>()).collect::<Vec<_>>()
+        })
+    };
+    let one = bits(1);
+    assert_eq!(one, bits(2));
+    assert_eq!(one, bits(3));
+    assert_eq!(one, bits(4));
+}
+
+/// Twenty pictures of 8×8, given back through every kind of layer but softmax.
+#[test]
+fn a_network_of_every_layer_learns() {
+    let mut network = Sequential::input([1, 8, 8])
+        .conv2d(8, 3)
+        .same()
+        .batch_norm()
+        .leaky_relu(0.2)
+        .max_pool2d(2)
+        .flatten()
+        .dense(6)
+        .tanh()
+        .dropout(0.1)
+        .dense(32)
+        .selu()
+        .reshape([8, 2, 2])
+        .conv_transpose2d(8, 3)
+        .stride(2)
+        .same()
+        .relu()
+        .up_sample2d(2)
+        .conv2d(1, 3)
+        .same()
+        .sigmoid()
+        .build()
+        .unwrap();
+    // A bright square in one of four corners, of one of five sizes.
+    let pixel = |n: usize, y: usize, x: usize| {
+        let (size, corner) = (2 + n / 4, n % 4);
+        let (y, x) = (if corner < 2 { y } else { 7 - y }, if corner % 2 == 0 { x } else { 7 - x });
+        if y < size && x < size { 1.0 } else { 0.0 }
+    };
+    let x: Vec<f32> = (0..20 * 64).map(|i| pixel(i / 64, i / 8 % 8, i % 8)).collect();
+    let x: Arc<Buffer> = Arc::new(x.into());
+    let mut adam = Adam::new(0.01);
+    let mut losses = Vec::new();
+    for step in 0..150 {
+        let mut pass = Pass::training(step);
+        let y = network.forward(Variable::<Recording>::input(x.clone(), 20), &mut pass);
+        let (mean, loss) = Loss::MeanSquaredError.record(y, &x);
+        losses.push(mean);
+        let statistics = pass.take_statistics();
+        adam.update(network.trainable_mut(), &pass.backward(loss));
+        network.statistics_mut().zip(statistics).for_each(|(running, new)| *running = Arc::new(new));
+    }
+    let (first, last) = (losses[0], losses[149]);
+    assert!(last < 0.2 * first, "{first} before, {last} after");
+    let predicted = mean(Loss::MeanSquaredError, &network.run(&x, 20), &x);
+    assert!(predicted < 0.3 * first, "{first} before, {predicted} in prediction");
+}
+
+/// A rectified linear unit that turned NaN into 0 would hide a diverged network; one that turned ∞ into NaN would hide why it did.
+#[test]
+fn nothing_hides_an_overflow() {
+    for units in [1, 3, 17, 40] {
+        for network in [Sequential::input([1]).dense(units).relu(), Sequential::input([1]).dense(units).leaky_relu(0.2)]
+        {
+            let mut network = network.build().unwrap();
+            network.trainable_mut().for_each(|weights| Arc::make_mut(weights).fill(1.0));
+            let y = network.run(&[f32::NAN, f32::INFINITY, 2.0], 3);
+            let rows: Vec<&[f32]> = y.chunks(units).collect();
+            assert!(rows[0].iter().all(|y| y.is_nan()), "{rows:?}");
+            assert_eq!(rows[1..], [vec![f32::INFINITY; units], vec![3.0; units]]);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The layers' formulas in double precision, loop by loop as they stand in their documentation: slow, and plain to see.
+//!
+//! Pictures are (n, height, width, channels). Every result is a [`Sum`], which knows how large the terms were that went into it.
+
+/// A sum, and the sum of the magnitudes of its terms: what its rounding errors are to be measured by.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sum {
+    pub value: f64,
+    pub size: f64,
+}
+
+impl Sum {
+    pub fn new(value: f64, size: f64) -> Self {
+        Self { value, size }
+    }
+
+    fn add(&mut self, term: f64) {
+        self.value += term;
+        self.size += term.abs();
+    }
+
+    fn join(&mut self, other: Self) {
+        self.value += other.value;
+        self.size += other.size;
+    }
+}
+
+pub(super) fn double(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|v| f64::from(*v)).collect()
+}
+
+/// Calls `visit(x, w, y)` with the indices of every product x·w that a layer adds to a y.
+pub(super) trait Products {
+    fn each(&self, visit: &mut dyn FnMut(usize, usize, usize));
+    fn outputs(&self) -> usize;
+
+    /// y = b + Σ x·w, with a bias for each of the innermost indices of y.
+    fn forward(&self, x: &[f64], w: &[f64], bias: &[f64]) -> Vec<Sum> {
+        let mut y: Vec<Sum> = (0..self.outputs()).map(|i| bias[i % bias.len()]).map(|b| Sum::new(b, b.abs())).collect();
+        self.each(&mut |xi, wi, yi| y[yi].add(x[xi] * w[wi]));
+        y
+    }
+
+    /// The gradients of x, w and b from that of y: each product gives g·w to its x and g·x to its w.
+    fn backward(&self, x: &[f64], w: &[f64], biases: usize, g: &[f64]) -> Vec<Vec<Sum>> {
+        let (mut x_gradient, mut w_gradient) = (vec![Sum::default(); x.len()], vec![Sum::default(); w.len()]);
+        self.each(&mut |xi, wi, yi| {
+            x_gradient[xi].add(g[yi] * w[wi]);
+            w_gradient[wi].add(g[yi] * x[xi]);
+        });
+        let mut bias_gradient = vec![Sum::default(); biases];
+        g.iter().enumerate().for_each(|(index, g)| bias_gradient[index % biases].add(*g));
+        vec![x_gradient, w_gradient, bias_gradient]
+    }
+}
+
+/// y[n, u] = b[u] + Σ x[n, k] · w[k, u].
+pub(super) struct Dense {
+    pub rows: usize,
+    pub inputs: usize,
+    pub units: usize,
+}
+
+impl Products for Dense {
+    fn each(&self, visit: &mut dyn FnMut(usize, usize, usize)) {
+        for n in 0..self.rows {
+            for k in 0..self.inputs {
+                for u in 0..self.units {
+                    visit(n * self.inputs + k, k * self.units + u, n * self.units + u);
+                }
+            }
+        }
+    }
+
+    fn outputs(&self) -> usize {
+        self.rows * self.units
+    }
+}
+
+/// A window that moves over a large picture, one step for each pixel of a small one. Shapes are (height, width, channels).
+#[derive(Clone, Debug)]
+pub(super) struct Windows {
+    pub rows: usize,
+    pub large: [usize; 3],
+    pub small: [usize; 3],
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    /// How far the first window reaches over the edge.
+    pub before: [usize; 2],
+}
+
+impl Windows {
+    pub fn products(&self) -> usize {
+        self.rows * self.small.iter().product::<usize>() * self.kernel[0] * self.kernel[1] * self.large[2]
+    }
+
+    /// Calls `visit(large, weight, small)` for each value of each window that lies inside the large picture.
+    fn each(&self, visit: &mut dyn FnMut(usize, usize, usize)) {
+        let ([height, width, channels], [rows, columns, filters]) = (self.large, self.small);
+        for n in 0..self.rows {
+            for (qy, qx) in places([rows, columns]) {
+                for (ty, tx) in places(self.kernel) {
+                    let (y, x) = (qy * self.stride[0] + ty, qx * self.stride[1] + tx);
+                    let inside = |at: usize, axis: usize| at.checked_sub(self.before[axis]);
+                    let (Some(y), Some(x)) = (inside(y, 0), inside(x, 1)) else { continue };
+                    if y >= height || x >= width {
+                        continue;
+                    }
+                    for c in 0..channels {
+                        for o in 0..filters {
+                            visit(
+                                ((n * height + y) * width + x) * channels + c,
+                                ((ty * self.kernel[1] + tx) * channels + c) * filters + o,
+                                ((n * rows + qy) * columns + qx) * filters + o,
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn places([rows, columns]: [usize; 2]) -> impl Iterator<Item = (usize, usize)> {
+    (0..rows).flat_map(move |y| (0..columns).map(move |x| (y, x)))
+}
+
+/// From the large picture to the small one.
+pub(super) struct Conv2d(pub Windows);
+
+impl Products for Conv2d {
+    fn each(&self, visit: &mut dyn FnMut(usize, usize, usize)) {
+        self.0.each(visit);
+    }
+
+    fn outputs(&self) -> usize {
+        self.0.rows * self.0.small.iter().product::<usize>()
+    }
+}
+
+/// From the small picture to the large one.
+pub(super) struct ConvTranspose2d(pub Windows);
+
+impl Products for ConvTranspose2d {
+    fn each(&self, visit: &mut dyn FnMut(usize, usize, usize)) {
+        self.0.each(&mut |large, weight, small| visit(small, weight, large));
+    }
+
+    fn outputs(&self) -> usize {
+        self.0.rows * self.0.large.iter().product::<usize>()
+    }
+}
+
+/// For each pixel of pictures enlarged by `factor`, in order, the pixel of (height, width, channels) that it repeats.
+pub(super) fn up_sampled(rows: usize, [height, width, channels]: [usize; 3], factor: [usize; 2]) -> Vec<usize> {
+    let mut from = Vec::new();
+    for n in 0..rows {
+        for (y, x) in places([height * factor[0], width * factor[1]]) {
+            let pixel = (n * height + y / factor[0]) * width + x / factor[1];
+            from.extend((0..channels).map(|c| pixel * channels + c));
+        }
+    }
+    from
+}
+
+/// For each pixel of the pooled pictures, in order, the first of the largest pixels in its window.
+pub(super) fn maxima(x: &[f32], windows: &Windows) -> Vec<usize> {
+    let ([height, width, channels], [rows, columns, _]) = (windows.large, windows.small);
+    let mut from = Vec::new();
+    for n in 0..windows.rows {
+        for (qy, qx) in places([rows, columns]) {
+            for c in 0..channels {
+                let pixels = places(windows.kernel).map(|(ty, tx)| {
+                    let (y, x) = (qy * windows.stride[0] + ty, qx * windows.stride[1] + tx);
+                    ((n * height + y) * width + x) * channels + c
+                });
+                from.extend(pixels.reduce(|first, pixel| if x[pixel] > x[first] { pixel } else { first }));
+            }
+        }
+    }
+    from
+}
+
+/// The gradient of values of which output i has taken value `from[i]`: the sum of those that took it.
+pub(super) fn given_back(from: &[usize], count: usize, g: &[Sum]) -> Vec<Sum> {
+    let mut gradient = vec![Sum::default(); count];
+    from.iter().zip(g).for_each(|(from, g)| gradient[*from].join(*g));
+    gradient
+}
+
+/// Batch normalisation of one channel's values: y = γ·x̂ + β with x̂ = (x − μ) / √(σ² + ε).
+pub(super) struct Normalised {
+    pub mean: f64,
+    pub variance: f64,
+    x: Vec<f64>,
+    gamma: f64,
+    beta: f64,
+    deviation: f64,
+}
+
+impl Normalised {
+    pub fn new(x: Vec<f64>, [gamma, beta]: [f64; 2], running: Option<[f64; 2]>, epsilon: f64) -> Self {
+        let count = x.len() as f64;
+        let [mean, variance] = running.unwrap_or_else(|| {
+            let mean = x.iter().sum::<f64>() / count;
+            [mean, x.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / count]
+        });
+        Self { mean, variance, x, gamma, beta, deviation: (variance + epsilon).sqrt() }
+    }
+
+    /// x̂, and how large the two terms are of which it is the difference.
+    fn hat(&self, x: f64) -> Sum {
+        Sum::new((x - self.mean) / self.deviation, (x.abs() + self.mean.abs()) / self.deviation)
+    }
+
+    pub fn forward(&self) -> Vec<Sum> {
+        let line =
+            |hat: Sum| Sum::new(self.gamma * hat.value + self.beta, self.gamma.abs() * hat.size + self.beta.abs());
+        self.x.iter().map(|x| line(self.hat(*x))).collect()
+    }
+
+    /// The gradients of x, γ and β. With the batch's own moments, which follow each x,
+    /// ∂x = γ / √(σ² + ε) · (g − ⟨g⟩ − x̂·⟨g·x̂⟩), with ⟨·⟩ the mean over the channel; with the running ones ∂x = γ / √(σ² + ε) · g.
+    pub fn backward(&self, g: &[f64], own_moments: bool) -> (Vec<Sum>, Sum, Sum) {
+        let (mut gamma, mut beta) = (Sum::default(), Sum::default());
+        for (x, g) in self.x.iter().zip(g) {
+            let hat = self.hat(*x);
+            gamma.join(Sum::new(g * hat.value, g.abs() * hat.size));
+            beta.add(*g);
+        }
+        let (scale, share) = (self.gamma / self.deviation, if own_moments { 1.0 / self.x.len() as f64 } else { 0.0 });
+        let gradient = self.x.iter().zip(g).map(|(x, g)| {
+            let hat = self.hat(*x);
+            Sum::new(
+                scale * (g - share * beta.value - hat.value * share * gamma.value),
+                scale.abs() * (g.abs() + share * beta.size + hat.size * share * gamma.size),
+            )
+        });
+        (gradient.collect(), gamma, beta)
+    }
+}
