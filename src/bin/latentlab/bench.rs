@@ -7,9 +7,10 @@ use latentlab::{Autoencoder, Dataset, Result, TrainConfig, embed, measure, ndarr
 
 /// What stands in `--help` below the options.
 const COLUMNS: &str = "\
-Each row begins with the model and its images a second. The floor beside it is what arithmetic leaves: the rate of a program \
-that does nothing but the multiply-adds of the model's matrix products and convolutions, as fast as this machine multiplies \
-matrices in its cache (measured first, in the headline). Peak memory (Linux) is that of the process so far: name one model to see its own.";
+Each row begins with the model and its images a second. The floor beside it is what arithmetic leaves: the
+rate of a program that does nothing but the multiply-adds of the model's matrix products and convolutions,
+as fast as this machine multiplies matrices in its cache (measured first, in the headline). Peak memory
+(Linux) is that of the process so far: name one model to see its own.";
 
 #[derive(clap::Args)]
 #[command(after_help = COLUMNS)]
