@@ -9,9 +9,17 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// Values in memory that may be used again.
+/// Values in memory that may be used again. They begin at a cache line: vectors that straddle two lines cost twice.
 #[derive(Default)]
-pub(crate) struct Buffer(Vec<f32>);
+pub(crate) struct Buffer {
+    storage: Vec<f32>,
+    start: usize,
+    length: usize,
+}
+
+/// A cache line, in bytes and in values; so many values more are allocated, of which the first ones are skipped.
+const LINE: usize = 64;
+const SPARE: usize = LINE / size_of::<f32>();
 
 /// While one of these lives, buffers are kept for the next step; with the last one all memory is given back.
 pub(crate) struct Reuse;
@@ -54,8 +62,19 @@ impl Drop for Reuse {
 impl Buffer {
     /// A buffer whose values are about to be overwritten: now they are any numbers.
     pub fn unset(length: usize) -> Self {
-        let used = pool().as_mut().and_then(|pool| pool.free.get_mut(&length)?.pop());
-        Self(used.unwrap_or_else(|| vec![0.0; length]))
+        let used = pool().as_mut().and_then(|pool| pool.free.get_mut(&(length + SPARE))?.pop());
+        Self::in_storage(used.unwrap_or_else(|| vec![0.0; length + SPARE]), length)
+    }
+
+    /// The buffer in storage that [`into_storage`](Self::into_storage) gave.
+    pub fn in_storage(storage: Vec<f32>, length: usize) -> Self {
+        let start = storage.as_ptr().align_offset(LINE).min(storage.len() - length);
+        Self { storage, start, length }
+    }
+
+    /// How long the storage of a buffer of that length is.
+    pub fn storage_length(length: usize) -> usize {
+        length + SPARE
     }
 
     /// A buffer of zeros.
@@ -65,15 +84,16 @@ impl Buffer {
         buffer
     }
 
-    /// The values as a plain vector, which is not used again.
-    pub fn into_vec(mut self) -> Vec<f32> {
-        std::mem::take(&mut self.0)
+    /// The values in their storage, for which nothing is copied.
+    pub fn into_storage(self) -> Vec<f32> {
+        let mut aligned = if self.storage.len() == self.length + SPARE { self } else { self.clone() };
+        std::mem::take(&mut aligned.storage)
     }
 }
 
 impl From<Vec<f32>> for Buffer {
     fn from(values: Vec<f32>) -> Self {
-        Self(values)
+        Self { start: 0, length: values.len(), storage: values }
     }
 }
 
@@ -89,22 +109,22 @@ impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.0
+        &self.storage[self.start..self.start + self.length]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.0
+        &mut self.storage[self.start..self.start + self.length]
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if self.0.len() >= WORTH_KEEPING
+        if self.storage.len() >= WORTH_KEEPING
             && let Some(pool) = pool().as_mut()
         {
-            pool.free.entry(self.0.len()).or_default().push(std::mem::take(&mut self.0));
+            pool.free.entry(self.storage.len()).or_default().push(std::mem::take(&mut self.storage));
         }
     }
 }

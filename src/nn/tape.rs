@@ -107,17 +107,26 @@ impl Gradients<'_> {
     fn add(&mut self, key: &Handle, gradient: Buffer) {
         // A scalar's slot cannot fail to be allocated.
         let Ok(slot) = self.0.get_or_alloc_mut(key) else { return };
-        if slot.len() == gradient.len() {
-            slot.iter_mut().zip(gradient.iter()).for_each(|(sum, g)| *sum += g);
+        let sum = if slot.len() == Buffer::storage_length(gradient.len()) {
+            let mut sum = Buffer::in_storage(std::mem::take(&mut **slot), gradient.len());
+            sum.iter_mut().zip(gradient.iter()).for_each(|(sum, g)| *sum += g);
+            sum
         } else {
-            **slot = gradient.into_vec(); // the slot's first gradient: dfdx made it with the handle's length, one zero
-        }
+            gradient // the slot's first: dfdx made it with the handle's length, one zero
+        };
+        **slot = sum.into_storage();
     }
 
     /// Moves a gradient out; zeros if nobody has added to it.
     fn take(&mut self, key: &Handle, length: usize) -> Buffer {
-        let gradient = self.0.get_or_alloc_mut(key).map(|slot| std::mem::take(&mut **slot)).unwrap_or_default();
-        if gradient.len() == length { gradient.into() } else { Buffer::zeros(length) }
+        let storage = self.0.get_or_alloc_mut(key).map(|slot| std::mem::take(&mut **slot)).unwrap_or_default();
+        if storage.len() == Buffer::storage_length(length) {
+            Buffer::in_storage(storage, length)
+        } else if storage.len() == length {
+            storage.into() // the loss' own, which dfdx sets to 1
+        } else {
+            Buffer::zeros(length)
+        }
     }
 }
 
