@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::{
     product::{Left, Panels, offsets, product},
     tile::Start,
+    vector::vectorized,
 };
 use crate::nn::{buffer::Buffer, layers::SHARDS};
 
@@ -35,8 +36,11 @@ const GROUP: usize = 48 * 1024;
 /// in between, are seldom fetched.
 const STEPS: usize = 96;
 
-/// Values of a window that are few enough to be computed side by side.
-const FEW: usize = 16;
+/// The columns of a vector, for a comparison of costs that is the same on every machine.
+const LANES: usize = 16;
+
+/// Rows of a product that a task takes at once at least, where a picture has fewer.
+const ROWS: usize = 64;
 
 fn size(shape: [usize; 3]) -> usize {
     shape.iter().product()
@@ -134,6 +138,8 @@ pub(crate) struct Prepared {
     /// Of the weights: where each row (one for each value of a window) begins.
     weight_rows: Vec<u32>,
     phases: Vec<Phase>,
+    /// Whether [`to_large`](Self::to_large) is cheaper window by window than phase by phase.
+    by_windows: bool,
 }
 
 /// The places of a large picture that see the same weights.
@@ -151,13 +157,19 @@ impl Prepared {
         let windows = convolution.windows(large);
         let places = repeated(&convolution.places(large), large.group(), large.size());
         let phases = (0..convolution.stride[0]).flat_map(|y| (0..convolution.stride[1]).map(move |x| [y, x]));
+        let phases: Vec<Phase> = phases.map(|phase| convolution.phase(phase, small, small.group())).collect();
+        // Multiply-adds, in whole vectors; a tenth more for adding up the windows.
+        let lanes = |columns: usize| columns.next_multiple_of(LANES);
+        let by_phases: usize = phases.iter().map(|phase| phase.rows.len() / small.group() * phase.taps.len()).sum();
+        let by_windows = convolution.small.iter().product::<usize>() * lanes(windows.len());
         Self {
+            by_windows: by_windows + by_windows / 10 < by_phases * lanes(convolution.large[2]),
             convolution,
             large,
             small,
             small_places: offsets(places.len(), filters),
             weight_rows: offsets(windows.len(), filters),
-            phases: phases.map(|phase| convolution.phase(phase, small, small.group())).collect(),
+            phases,
             windows,
             places,
         }
@@ -186,8 +198,8 @@ impl Prepared {
     /// so that each is a small convolution with a stride of 1.
     pub fn to_large(&self, small: &[f32], weights: &[f32], bias: Option<&[f32]>, slope: f32) -> Buffer {
         let Convolution { large: large_shape, small: small_shape, .. } = self.convolution;
-        if self.windows.len() <= FEW {
-            return self.to_few_channels(small, weights, bias, slope);
+        if self.by_windows {
+            return self.to_large_by_windows(small, weights, bias, slope);
         }
         let (from, to) = (size(small_shape), size(large_shape));
         let (channels, filters) = (large_shape[2], small_shape[2]);
@@ -209,44 +221,50 @@ impl Prepared {
         large
     }
 
-    /// [`to_large`](Self::to_large) where a window has so few values that one vector holds all of them: each small place's share of
-    /// its whole window in one product, then added to where the window lies.
-    fn to_few_channels(&self, small: &[f32], weights: &[f32], bias: Option<&[f32]>, slope: f32) -> Buffer {
-        let Convolution { large: [height, width, channels], small: small_shape, before, .. } = self.convolution;
+    /// [`to_large`](Self::to_large) in another way: each small place's share of its whole window in one product, then added to where the
+    /// window lies. The phases leave no such sums to be added, but where windows reach over the edge they multiply zeros, and where the
+    /// large picture has few channels they fill few lanes of a vector.
+    fn to_large_by_windows(&self, small: &[f32], weights: &[f32], bias: Option<&[f32]>, slope: f32) -> Buffer {
+        let Convolution { large: [height, width, channels], small: small_shape, kernel, before, .. } = self.convolution;
         let (frame, filters, window) = (self.large, small_shape[2], self.windows.len());
         let (from, to) = (size(small_shape), height * width * channels);
-        let places = &self.places[..self.places_of_one()];
-        let (steps, out_rows) = (offsets(filters, 1), offsets(places.len(), window));
+        let places = self.places_of_one();
+        let batch = small.len() / from;
+        let group = ROWS.div_ceil(places).min(self.large.group()).min(share(batch));
+        let (steps, out_rows) = (offsets(filters, 1), offsets(group * places, window));
         let panels = Panels::pack(weights, &steps, window, filters);
         let zeros = vec![0.0; channels];
         let bias = bias.unwrap_or(&zeros);
 
-        let mut large = Buffer::unset(small.len() / from * to);
-        large.par_chunks_mut(to).zip(small.par_chunks(from)).for_each_init(
-            || (Buffer::unset(places.len() * window), Buffer::unset(frame.size())),
-            |(windows, framed), (out, small)| {
-                let left = Left { values: small, rows: &self.small_places[..places.len()], steps: &steps };
-                product(left, &panels, Start::Zero, 1.0, windows, &out_rows);
+        let mut large = Buffer::unset(batch * to);
+        large.par_chunks_mut(group * to).zip(small.par_chunks(group * from)).for_each(|(out, small)| {
+            let count = small.len() / filters;
+            let left = Left { values: small, rows: &self.small_places[..count], steps: &steps };
+            let mut windows = Buffer::unset(count * window);
+            product(left, &panels, Start::Zero, 1.0, &mut windows, &out_rows[..count]);
+            let mut framed = Buffer::unset(frame.size());
+            for (out, windows) in out.chunks_exact_mut(to).zip(windows.chunks_exact(places * window)) {
                 framed.fill(0.0);
-                // Tap by tap: then no sum waits for the one before it.
-                for (index, tap) in self.windows.iter().enumerate() {
-                    let framed = &mut framed[*tap as usize..];
-                    let values = windows[index..].iter().step_by(window);
-                    places.iter().zip(values).for_each(|(place, value)| framed[*place as usize] += value);
-                }
-                for (y, out) in out.chunks_exact_mut(width * channels).enumerate() {
-                    out.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(bias));
-                    if y + before[0] < frame.height.min(height + before[0]) {
-                        let row = &framed[frame.place(y + before[0], before[1].min(frame.width))..];
-                        let seen = frame.width.saturating_sub(before[1]) * channels;
-                        out.iter_mut().zip(&row[..seen.min(row.len())]).for_each(|(out, value)| *out += value);
+                if channels == 1 {
+                    // Tap by tap: then no sum waits for the one before it.
+                    for (index, tap) in self.windows.iter().enumerate() {
+                        let framed = &mut framed[*tap as usize..];
+                        let values = windows[index..].iter().step_by(window);
+                        self.places[..places].iter().zip(values).for_each(|(to, value)| framed[*to as usize] += value);
                     }
-                    if slope != 1.0 {
-                        out.iter_mut().for_each(|v| *v = if *v < 0.0 { slope * *v } else { *v });
-                    }
+                } else {
+                    add_windows(windows, &self.places[..places], kernel[1] * channels, frame.place(1, 0), &mut framed);
                 }
-            },
-        );
+                for (y, out) in (before[0]..).zip(out.chunks_exact_mut(width * channels)) {
+                    // The windows may end before the picture does.
+                    let (start, end) = (frame.place(y, before[1]), frame.place(y, frame.width.min(before[1] + width)));
+                    let seen = if y < frame.height && start < end { &framed[start..end] } else { &[] };
+                    let (out, unseen) = out.split_at_mut(seen.len());
+                    finish_row(seen, bias, slope, out);
+                    unseen.chunks_exact_mut(channels).for_each(|pixel| finish_row(&zeros, bias, slope, pixel));
+                }
+            }
+        });
         large
     }
 
@@ -364,6 +382,28 @@ impl Frame {
 /// The offsets of one picture for each of `count` pictures that lie `stride` apart.
 fn repeated(offsets: &[u32], count: usize, stride: usize) -> Vec<u32> {
     (0..count).flat_map(|picture| offsets.iter().map(move |offset| offset + (picture * stride) as u32)).collect()
+}
+
+vectorized! {
+    /// Adds windows (places, rows, `row` values) to a picture where they lie, its rows being `stride` apart.
+    fn add_windows(windows: &[f32], places: &[u32], row: usize, stride: usize, picture: &mut [f32]) {
+        for (place, window) in places.iter().zip(windows.chunks_exact(windows.len() / places.len())) {
+            for (y, values) in window.chunks_exact(row).enumerate() {
+                let sums = &mut picture[*place as usize + y * stride..][..row];
+                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+            }
+        }
+    }
+
+    /// Values of a picture's row, where it was seen, with a bias for each pixel and rectified.
+    fn finish_row(seen: &[f32], bias: &[f32], slope: f32, out: &mut [f32]) {
+        for (pixel, seen) in out.chunks_exact_mut(bias.len()).zip(seen.chunks_exact(bias.len())) {
+            for ((value, seen), bias) in pixel.iter_mut().zip(seen).zip(bias) {
+                let sum = seen + bias;
+                *value = if sum < 0.0 { slope * sum } else { sum };
+            }
+        }
+    }
 }
 
 /// The sum of parts of `length` values each, in their order.
