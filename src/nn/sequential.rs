@@ -4,8 +4,10 @@ use std::{
 };
 
 use ndarray::{ArrayD, IxDyn};
+use rayon::prelude::*;
 
 use super::{
+    buffer::{Buffer, Reuse},
     engine::Prepared,
     init::Init,
     layers::{Layer, Operation, Place, Weights, channels_first, channels_last, shape_text},
@@ -70,8 +72,8 @@ pub(crate) struct Parameter {
 /// Four gigabytes of weights in one parameter are a mistyped number, not a network for a laptop.
 const MOST_VALUES: usize = 1 << 30;
 
-/// Rows that a prediction works on at once.
-const PREDICTION_ROWS: usize = 1024;
+/// Rows that a task of a prediction takes at once.
+const PREDICTION_ROWS: usize = 128;
 
 impl Sequential {
     /// Starts a network for inputs of that shape, without the batch: `[1, 28, 28]` for an image (channels, height, width),
@@ -165,8 +167,8 @@ impl Sequential {
         self
     }
 
-    /// Changes the last layer as a word after it says; `change` gives `None` for layers to which the word does not apply.
-    pub(crate) fn amend(mut self, word: &str, applies_to: &str, change: impl FnOnce(&mut Layer) -> Option<()>) -> Self {
+    /// Changes the last layer as a word after it says; `change` says whether the word applies to it.
+    pub(crate) fn amend(mut self, word: &str, applies_to: &str, change: impl FnOnce(&mut Layer) -> bool) -> Self {
         let last = match &self.mistake {
             Some(_) => match self.failed.take() {
                 Some(failed) => Some(failed),
@@ -176,7 +178,7 @@ impl Sequential {
         };
         let got = last.as_ref().map_or("nothing".into(), |layer| layer.name().to_string());
         match last.map(|mut layer| (change(&mut layer), layer)) {
-            Some((Some(()), layer)) => {
+            Some((true, layer)) => {
                 if self.mistake.take().is_none() {
                     self.nodes.pop();
                 }
@@ -259,13 +261,19 @@ impl Sequential {
     /// The prediction on plain rows of values, block by block.
     pub(crate) fn run(&self, values: &[f32], rows: usize) -> Vec<f32> {
         let width = self.input.iter().product::<usize>();
-        let mut output = Vec::with_capacity(rows * self.output_shape().iter().product::<usize>());
-        for block in values.chunks(PREDICTION_ROWS * width) {
-            let x = Variable::<NotRecording>::input(Arc::new(block.to_vec().into()), block.len() / width);
+        let mut output = vec![0.0; rows * self.output_shape().iter().product::<usize>()];
+        let out_width = output.len() / rows.max(1);
+        let _reuse = Reuse::begin();
+        // Every task takes its block through all layers.
+        let blocks = output.par_chunks_mut(PREDICTION_ROWS * out_width).zip(values.par_chunks(PREDICTION_ROWS * width));
+        blocks.for_each(|(output, block)| {
+            let mut x = Buffer::unset(block.len());
+            x.copy_from_slice(block);
+            let x = Variable::<NotRecording>::input(Arc::new(x), block.len() / width);
             let x = channels_last(x, &self.input);
             let y = channels_first(self.forward(x, &mut Pass::prediction()), self.output_shape());
-            output.extend_from_slice(&y.values);
-        }
+            output.copy_from_slice(&y.values);
+        });
         output
     }
 

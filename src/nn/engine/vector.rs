@@ -221,24 +221,22 @@ impl Vector for Portable {
     }
     #[inline(always)]
     unsafe fn mul_add(self, factor: Self, summand: Self) -> Self {
-        let mut out = summand.0;
-        for lane in 0..8 {
+        let out = std::array::from_fn(|lane| {
             // A fused operation is one instruction on aarch64 and a slow function on an x86-64 without FMA.
-            out[lane] = if cfg!(target_arch = "aarch64") {
-                self.0[lane].mul_add(factor.0[lane], out[lane])
+            if cfg!(target_arch = "aarch64") {
+                self.0[lane].mul_add(factor.0[lane], summand.0[lane])
             } else {
-                self.0[lane] * factor.0[lane] + out[lane]
-            };
-        }
+                self.0[lane] * factor.0[lane] + summand.0[lane]
+            }
+        });
         Self(out)
     }
     #[inline(always)]
     unsafe fn leaky(self, slope: Self) -> Self {
-        let mut out = self.0;
-        for lane in 0..8 {
+        let out = std::array::from_fn(|lane| {
             let scaled = self.0[lane] * slope.0[lane];
-            out[lane] = if scaled > self.0[lane] { scaled } else { self.0[lane] };
-        }
+            if scaled > self.0[lane] { scaled } else { self.0[lane] }
+        });
         Self(out)
     }
 }

@@ -46,17 +46,23 @@ impl Sequential {
 
     /// How much of its running statistics the batch normalisation before it keeps in each step, in [0, 1]; default 0.99.
     pub fn momentum(self, momentum: f32) -> Self {
-        self.amend("momentum", "a batch_norm", |layer| match layer {
-            Layer::BatchNorm(layer) => Some(layer.momentum = momentum),
-            _ => None,
+        self.amend("momentum", "a batch_norm", |layer| {
+            match layer {
+                Layer::BatchNorm(layer) => layer.momentum = momentum,
+                _ => return false,
+            }
+            true
         })
     }
 
     /// What the batch normalisation before it adds to the variance, above 0; default 0.001.
     pub fn epsilon(self, epsilon: f32) -> Self {
-        self.amend("epsilon", "a batch_norm", |layer| match layer {
-            Layer::BatchNorm(layer) => Some(layer.epsilon = epsilon),
-            _ => None,
+        self.amend("epsilon", "a batch_norm", |layer| {
+            match layer {
+                Layer::BatchNorm(layer) => layer.epsilon = epsilon,
+                _ => return false,
+            }
+            true
         })
     }
 }

@@ -67,11 +67,14 @@ impl Sequential {
     /// Moves the windows of the convolution or pooling before it by so many pixels; spreads the pixels of a transposed convolution so far.
     pub fn stride(self, stride: impl Into<HeightWidth>) -> Self {
         let stride = stride.into();
-        self.amend("stride", "a conv2d, conv_transpose2d or max_pool2d", |layer| match layer {
-            Layer::Conv2d(Conv2d { stride: old, .. }) => Some(*old = stride),
-            Layer::ConvTranspose2d(layer) => Some(layer.stride = stride),
-            Layer::MaxPool2d(layer) => Some(layer.stride = stride),
-            _ => None,
+        self.amend("stride", "a conv2d, conv_transpose2d or max_pool2d", |layer| {
+            match layer {
+                Layer::Conv2d(Conv2d { stride: old, .. }) => *old = stride,
+                Layer::ConvTranspose2d(layer) => layer.stride = stride,
+                Layer::MaxPool2d(layer) => layer.stride = stride,
+                _ => return false,
+            }
+            true
         })
     }
 
@@ -90,10 +93,13 @@ impl Sequential {
     }
 
     fn pad(self, method: &str, padding: Padding) -> Self {
-        self.amend(method, "a conv2d or conv_transpose2d", |layer| match layer {
-            Layer::Conv2d(layer) => Some(layer.padding = padding),
-            Layer::ConvTranspose2d(layer) => Some(layer.padding = padding),
-            _ => None,
+        self.amend(method, "a conv2d or conv_transpose2d", |layer| {
+            match layer {
+                Layer::Conv2d(layer) => layer.padding = padding,
+                Layer::ConvTranspose2d(layer) => layer.padding = padding,
+                _ => return false,
+            }
+            true
         })
     }
 }

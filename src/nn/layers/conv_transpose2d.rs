@@ -61,9 +61,12 @@ impl Sequential {
     /// Must be smaller than the stride.
     pub fn output_padding(self, padding: impl Into<HeightWidth>) -> Self {
         let padding = padding.into();
-        self.amend("output_padding", "a conv_transpose2d", |layer| match layer {
-            Layer::ConvTranspose2d(layer) => Some(layer.output_padding = padding),
-            _ => None,
+        self.amend("output_padding", "a conv_transpose2d", |layer| {
+            match layer {
+                Layer::ConvTranspose2d(layer) => layer.output_padding = padding,
+                _ => return false,
+            }
+            true
         })
     }
 }
