@@ -261,8 +261,8 @@ impl Sequential {
     /// The prediction on plain rows of values, block by block.
     pub(crate) fn run(&self, values: &[f32], rows: usize) -> Vec<f32> {
         let width = self.input.iter().product::<usize>();
-        let mut output = vec![0.0; rows * self.output_shape().iter().product::<usize>()];
-        let out_width = output.len() / rows.max(1);
+        let out_width = self.output_shape().iter().product::<usize>();
+        let mut output = vec![0.0; rows * out_width];
         let _reuse = Reuse::begin();
         // Every task takes its block through all layers.
         let blocks = output.par_chunks_mut(PREDICTION_ROWS * out_width).zip(values.par_chunks(PREDICTION_ROWS * width));
