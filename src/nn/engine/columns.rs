@@ -13,7 +13,7 @@ pub(crate) fn repeat(rows: usize, columns: usize) -> usize {
     if columns < REPEAT && rows.is_multiple_of(REPEAT) { REPEAT } else { 1 }
 }
 
-/// How many values make a shard of `rows` (each of `width` values).
+/// How many values make a shard of `rows` (each of `width` values): the fixed piece of a batch that is summed by itself.
 pub(crate) fn shard(rows: usize, width: usize) -> usize {
     rows.div_ceil(SHARDS).max(1) * width
 }
@@ -30,10 +30,20 @@ pub(crate) fn rectified_gradient(y: &[f32], gradient: &mut [f32], slope: f32, co
         let shards = gradient.par_chunks_mut(shard).zip(y.par_chunks(shard));
         sums.par_chunks_mut(width).zip(shards).for_each(|(sums, (g, y))| rectify(g, y, slope, sums));
     }
-    let mut sum = Buffer::zeros(columns);
-    for part in sums.chunks_exact(columns) {
-        sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
-    }
+    sum_of_parts(&sums, columns)
+}
+
+/// The sum of parts of `length` values each, in their order.
+pub(crate) fn sum_of_parts(parts: &[f32], length: usize) -> Buffer {
+    const BLOCK: usize = 4096;
+    let mut sum = Buffer::unset(length);
+    sum.par_chunks_mut(BLOCK).enumerate().for_each(|(block, sum)| {
+        let range = block * BLOCK..block * BLOCK + sum.len();
+        sum.copy_from_slice(&parts[range.clone()]);
+        for part in parts.chunks_exact(length).skip(1) {
+            sum.iter_mut().zip(&part[range.clone()]).for_each(|(sum, value)| *sum += value);
+        }
+    });
     sum
 }
 

@@ -3,11 +3,12 @@
 use rayon::prelude::*;
 
 use super::{
+    columns::{shard, sum_of_parts},
     product::{Left, Panels, offsets, product},
     tile::Start,
     vector::vectorized,
 };
-use crate::nn::{buffer::Buffer, layers::SHARDS};
+use crate::nn::buffer::Buffer;
 
 /// A convolution relates two pictures: each place (qy, qx) of the *small* one sees a window of the *large* one that begins at
 /// (stride · q − before), where pixels outside of it count as 0.
@@ -181,7 +182,7 @@ impl Prepared {
         let (from, to) = (size(large_shape), size(small_shape));
         let panels = Panels::of_rows(weights, self.windows.len(), small_shape[2], small_shape[2]);
         let batch = large.len() / from;
-        let group = self.large.group().min(share(batch));
+        let group = self.large.group().min(shard(batch, 1));
         let mut small = Buffer::unset(batch * to);
         small.par_chunks_mut(group * to).zip(large.par_chunks(group * from)).for_each(|(out, large)| {
             let count = large.len() / from * self.places_of_one();
@@ -206,7 +207,7 @@ impl Prepared {
         let panels: Vec<Panels<'_>> =
             self.phases.iter().map(|phase| Panels::pack(weights, &phase.weights, channels, filters)).collect();
         let batch = small.len() / from;
-        let group = self.small.group().min(share(batch));
+        let group = self.small.group().min(shard(batch, 1));
         let mut large = Buffer::unset(batch * to);
         large.par_chunks_mut(group * to).zip(small.par_chunks(group * from)).for_each(|(out, small)| {
             let framed = self.small.put(small);
@@ -230,7 +231,7 @@ impl Prepared {
         let (from, to) = (size(small_shape), height * width * channels);
         let places = self.places_of_one();
         let batch = small.len() / from;
-        let group = ROWS.div_ceil(places).min(self.large.group()).min(share(batch));
+        let group = ROWS.div_ceil(places).min(self.large.group()).min(shard(batch, 1));
         let (steps, out_rows) = (offsets(filters, 1), offsets(group * places, window));
         let panels = Panels::pack(weights, &steps, window, filters);
         let zeros = vec![0.0; channels];
@@ -275,7 +276,7 @@ impl Prepared {
         let (from, to) = (size(self.convolution.large), size(self.convolution.small));
         let (channels, weights) = (self.convolution.small[2], self.convolution.weights());
         let batch = large.len() / from;
-        let shard = share(batch);
+        let shard = shard(batch, 1);
         let group = STEPS.div_ceil(self.places_of_one()).min(self.large.group()).min(shard);
 
         let mut sums = Buffer::unset(batch.div_ceil(shard) * weights);
@@ -296,11 +297,6 @@ impl Prepared {
     fn places_of_one(&self) -> usize {
         self.convolution.small[0] * self.convolution.small[1]
     }
-}
-
-/// How many of a batch make one of its shards.
-fn share(batch: usize) -> usize {
-    batch.div_ceil(SHARDS).max(1)
 }
 
 /// A picture within a border of zeros; or cut off, where nobody looks.
@@ -404,18 +400,4 @@ vectorized! {
             }
         }
     }
-}
-
-/// The sum of parts of `length` values each, in their order.
-pub(crate) fn sum_of_parts(parts: &[f32], length: usize) -> Buffer {
-    const BLOCK: usize = 4096;
-    let mut sum = Buffer::unset(length);
-    sum.par_chunks_mut(BLOCK).enumerate().for_each(|(block, sum)| {
-        let range = block * BLOCK..block * BLOCK + sum.len();
-        sum.copy_from_slice(&parts[range.clone()]);
-        for part in parts.chunks_exact(length).skip(1) {
-            sum.iter_mut().zip(&part[range.clone()]).for_each(|(sum, value)| *sum += value);
-        }
-    });
-    sum
 }

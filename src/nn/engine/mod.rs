@@ -1,4 +1,4 @@
-//! The arithmetic under the layers: products of matrices and pictures, each on the calling thread, and the vectors they are made of.
+//! The arithmetic under the layers: products of matrices, convolutions made of them, sums over columns, and the machine's vectors.
 
 mod columns;
 mod convolution;
@@ -6,8 +6,8 @@ mod product;
 mod tile;
 mod vector;
 
-pub(crate) use columns::{add_rows, four_rows, rectified_gradient, rectify, repeat, shard};
-pub(crate) use convolution::{Convolution, Prepared, sum_of_parts};
+pub(crate) use columns::{add_rows, four_rows, rectified_gradient, rectify, repeat, shard, sum_of_parts};
+pub(crate) use convolution::{Convolution, Prepared};
 pub(crate) use product::{Left, Panels, offsets, product, product_in_parallel};
 pub(crate) use tile::Start;
 pub(crate) use vector::{Instructions, vectorized};

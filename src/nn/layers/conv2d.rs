@@ -3,7 +3,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{HeightWidth, Layer, Operation, Place, picture};
+use super::{HeightWidth, Layer, Operation, Place, add_gradients, picture};
 use crate::nn::{
     buffer::Buffer,
     engine::{Convolution, rectified_gradient},
@@ -191,13 +191,10 @@ impl Operation for Conv2d {
             let convolution = place.prepared(itself);
             let y = Arc::new(convolution.to_small(&x.values, &weight, Some(&bias), slope));
             return record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
-                gradients.add_to_parameter(&bias_key, rectified_gradient(&y, &mut g, slope, bias.len()));
-                let (weight_gradient, x_gradient) = rayon::join(
-                    || convolution.weight_gradient(&x.values, &g),
-                    || x.needs_gradient.then(|| convolution.to_large(&g, &weight, None, 1.0)),
-                );
-                gradients.add_to_parameter(&weight_key, weight_gradient);
-                x_gradient.into_iter().for_each(|gradient| gradients.add_to(&x, gradient));
+                let bias_gradient = rectified_gradient(&y, &mut g, slope, bias.len());
+                let weight_gradient = || convolution.weight_gradient(&x.values, &g);
+                let x_gradient = || convolution.to_large(&g, &weight, None, 1.0);
+                add_gradients(gradients, (&bias_key, bias_gradient), (&weight_key, weight_gradient), (&x, x_gradient));
             });
         }
         let spread = place.prepared(|| itself().map(|convolution| enlarged(convolution, place.enlarged)));
@@ -205,13 +202,10 @@ impl Operation for Conv2d {
         let weight = merged.weights(&weight);
         let y = Arc::new(spread.to_large(&x.values, &weight, Some(&bias), slope));
         record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
-            gradients.add_to_parameter(&bias_key, rectified_gradient(&y, &mut g, slope, bias.len()));
-            let (weight_gradient, x_gradient) = rayon::join(
-                || merged.weight_gradient(&spread.weight_gradient(&g, &x.values)),
-                || x.needs_gradient.then(|| spread.to_small(&g, &weight, None, 1.0)),
-            );
-            gradients.add_to_parameter(&weight_key, weight_gradient);
-            x_gradient.into_iter().for_each(|gradient| gradients.add_to(&x, gradient));
+            let bias_gradient = rectified_gradient(&y, &mut g, slope, bias.len());
+            let weight_gradient = || merged.weight_gradient(&spread.weight_gradient(&g, &x.values));
+            let x_gradient = || spread.to_small(&g, &weight, None, 1.0);
+            add_gradients(gradients, (&bias_key, bias_gradient), (&weight_key, weight_gradient), (&x, x_gradient));
         })
     }
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HeightWidth, Layer, Operation, Place, conv2d::Padding, picture};
+use super::{HeightWidth, Layer, Operation, Place, add_gradients, conv2d::Padding, picture};
 use crate::nn::{
     engine::{Convolution, rectified_gradient},
     init::ParameterSpec,
@@ -152,13 +152,10 @@ impl Operation for ConvTranspose2d {
 
         let y = Arc::new(convolution.to_large(&x.values, &weight, Some(&bias), slope));
         record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
-            gradients.add_to_parameter(&bias_key, rectified_gradient(&y, &mut g, slope, bias.len()));
-            let (weight_gradient, x_gradient) = rayon::join(
-                || convolution.weight_gradient(&g, &x.values),
-                || x.needs_gradient.then(|| convolution.to_small(&g, &weight, None, 1.0)),
-            );
-            gradients.add_to_parameter(&weight_key, weight_gradient);
-            x_gradient.into_iter().for_each(|gradient| gradients.add_to(&x, gradient));
+            let bias_gradient = rectified_gradient(&y, &mut g, slope, bias.len());
+            let weight_gradient = || convolution.weight_gradient(&g, &x.values);
+            let x_gradient = || convolution.to_small(&g, &weight, None, 1.0);
+            add_gradients(gradients, (&bias_key, bias_gradient), (&weight_key, weight_gradient), (&x, x_gradient));
         })
     }
 }

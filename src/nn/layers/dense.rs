@@ -3,10 +3,12 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Operation, Place, SHARDS, shape_text};
+use super::{Operation, Place, shape_text};
 use crate::nn::{
     buffer::Buffer,
-    engine::{Left, Panels, Start, offsets, product, product_in_parallel, rectified_gradient, rectify, sum_of_parts},
+    engine::{
+        Left, Panels, Start, offsets, product, product_in_parallel, rectified_gradient, rectify, shard, sum_of_parts,
+    },
     init::ParameterSpec,
     sequential::Sequential,
     tape::{Pass, Tape, Variable, record},
@@ -130,7 +132,7 @@ fn backward_by_parts(
     x_gradient: &mut [f32],
 ) -> (Buffer, Buffer) {
     let rows = y.len() / units;
-    let shard = rows.div_ceil(SHARDS);
+    let shard = shard(rows, 1);
     let shards = rows.div_ceil(shard);
     let (by_inputs, by_units) = (offsets(PART, inputs), offsets(PART, units));
     let (all_inputs, all_units, weight_rows) = (offsets(inputs, 1), offsets(units, 1), offsets(inputs, units));

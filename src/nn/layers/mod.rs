@@ -22,14 +22,15 @@ pub(crate) use max_pool2d::MaxPool2d;
 pub(crate) use order::{channels_first, channels_last};
 pub use size::HeightWidth;
 
-use serde::{Deserialize, Serialize};
-
 use std::sync::{Arc, OnceLock};
 
+use serde::{Deserialize, Serialize};
+
 use super::{
+    buffer::Buffer,
     engine::{Convolution, Prepared},
     init::ParameterSpec,
-    tape::{Pass, Tape, Variable},
+    tape::{Gradients, Handle, NotRecording, Pass, Tape, Variable},
 };
 
 /// What a layer must say of itself.
@@ -40,7 +41,7 @@ pub(crate) trait Operation {
     /// The shape it makes of an input's (both without the batch), or what is wrong: "expected …, got …".
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, String>;
 
-    /// The parameters that it learns, for an input of that shape.
+    /// The parameters that it learns or observes, for an input of that shape.
     fn parameters(&self, _input: &[usize]) -> Vec<ParameterSpec> {
         Vec::new()
     }
@@ -92,6 +93,20 @@ impl Place<'_> {
         let prepare = || Arc::new(Prepared::new(convolution().expect("output_shape has checked it")));
         Arc::clone(self.prepared.get_or_init(prepare))
     }
+}
+
+/// Adds the gradients of a convolution's bias, of its weights and, if somebody wants it, of its input; the latter two side by side.
+fn add_gradients(
+    gradients: &mut Gradients<'_>,
+    (bias_key, bias_gradient): (&Handle, Buffer),
+    (weight_key, weight_gradient): (&Handle, impl FnOnce() -> Buffer + Send),
+    (x, x_gradient): (&Variable<NotRecording>, impl FnOnce() -> Buffer + Send),
+) {
+    let wanted = x.needs_gradient;
+    let (weight_gradient, x_gradient) = rayon::join(weight_gradient, || wanted.then(x_gradient));
+    gradients.add_to_parameter(bias_key, bias_gradient);
+    gradients.add_to_parameter(weight_key, weight_gradient);
+    x_gradient.into_iter().for_each(|gradient| gradients.add_to(x, gradient));
 }
 
 /// A parameter's numbers, shared with the tape while a step runs.
