@@ -136,7 +136,7 @@ impl LossStep {
     pub fn forward(&self) {
         rayon::scope(|_| {
             let y = Variable::<NotRecording>::input(Arc::clone(&self.y), 1);
-            std::hint::black_box(self.loss.record(y, &self.target).0);
+            std::hint::black_box(self.loss.record(y, &self.target, 1.0).0);
         });
     }
 
@@ -145,7 +145,7 @@ impl LossStep {
         rayon::scope(|_| {
             let mut pass = Pass::training(0);
             let y = Variable::<Recording>::tracked(Arc::clone(&self.y), 1, &mut pass);
-            let (_, loss) = self.loss.record(y, &self.target);
+            let (_, loss) = self.loss.record(y, &self.target, 1.0);
             std::hint::black_box(pass.backward(loss));
         });
     }

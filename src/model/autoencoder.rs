@@ -147,6 +147,11 @@ impl Autoencoder {
         Err(Error::expected(ErrorKind::Shape, "images", expected, got))
     }
 
+    /// Packs the weights of both halves for a step, forwards or also backwards; nobody asks for a gradient of the images.
+    pub(crate) fn pack(&self, backwards: bool) {
+        rayon::join(|| self.encoder.pack(backwards, false), || self.decoder.pack(backwards, true));
+    }
+
     /// Both halves, for training.
     pub(crate) fn halves_mut(&mut self) -> (&mut Sequential, &mut Sequential) {
         (&mut self.encoder, &mut self.decoder)

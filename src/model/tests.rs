@@ -132,7 +132,7 @@ impl ModelCase {
         let input = channels_last(Variable::<Recording>::input(Arc::clone(&x), rows), &[1, 28, 28]);
         let codes = model.encoder().forward(input, &mut pass);
         let y = channels_first(model.decoder().forward(codes, &mut pass), &[1, 28, 28]);
-        let (loss, on_tape) = Loss::MeanSquaredError.record(y, &x);
+        let (loss, on_tape) = Loss::MeanSquaredError.record(y, &x, 1.0);
         assert!(
             (loss - self.loss).abs() <= TOLERANCE * self.loss,
             "{name}: expected a loss of {}, got {loss}",

@@ -4,9 +4,12 @@
 //! more in page faults than some of the arithmetic: while a [`Reuse`] lives, dropped buffers wait for the next step instead.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     ops::{Deref, DerefMut},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 /// Values in memory that may be used again. They begin at a cache line: vectors that straddle two lines cost twice.
@@ -24,37 +27,36 @@ const SPARE: usize = LINE / size_of::<f32>();
 /// While one of these lives, buffers are kept for the next step; with the last one all memory is given back.
 pub(crate) struct Reuse;
 
-#[derive(Default)]
-struct Pool {
-    users: usize,
-    free: HashMap<usize, Vec<Vec<f32>>>,
-}
+static USERS: AtomicUsize = AtomicUsize::new(0);
 
-static POOL: Mutex<Option<Pool>> = Mutex::new(None);
+/// Buffers that wait, by length: in some pools, so that threads seldom wait for each other.
+static POOLS: [Mutex<BTreeMap<usize, Vec<Vec<f32>>>>; 16] = [const { Mutex::new(BTreeMap::new()) }; 16];
+
+/// How many buffers worth keeping were allocated and not used again.
+#[cfg(test)]
+pub(crate) static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 
 /// Smaller ones are cheap to allocate.
-const WORTH_KEEPING: usize = 4096;
+const WORTH_KEEPING: usize = 256;
 
-fn pool() -> MutexGuard<'static, Option<Pool>> {
-    // A panic while the pool was locked cannot leave it half changed.
-    POOL.lock().unwrap_or_else(PoisonError::into_inner)
+/// The pools, from that of this thread on.
+fn pools() -> impl Iterator<Item = MutexGuard<'static, BTreeMap<usize, Vec<Vec<f32>>>>> {
+    let first = rayon::current_thread_index().map_or(0, |index| index + 1);
+    // A panic while a pool was locked cannot leave it half changed.
+    (first..first + POOLS.len()).map(|index| POOLS[index % POOLS.len()].lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 impl Reuse {
     pub fn begin() -> Self {
-        pool().get_or_insert_default().users += 1;
+        USERS.fetch_add(1, Ordering::SeqCst);
         Self
     }
 }
 
 impl Drop for Reuse {
     fn drop(&mut self) {
-        let mut pool = pool();
-        if let Some(open) = pool.as_mut() {
-            open.users -= 1;
-            if open.users == 0 {
-                *pool = None;
-            }
+        if USERS.fetch_sub(1, Ordering::SeqCst) == 1 {
+            pools().for_each(|mut pool| pool.clear());
         }
     }
 }
@@ -62,8 +64,15 @@ impl Drop for Reuse {
 impl Buffer {
     /// A buffer whose values are about to be overwritten: now they are any numbers.
     pub fn unset(length: usize) -> Self {
-        let used = pool().as_mut().and_then(|pool| pool.free.get_mut(&(length + SPARE))?.pop());
-        Self::in_storage(used.unwrap_or_else(|| vec![0.0; length + SPARE]), length)
+        let storage = length + SPARE;
+        let kept = storage >= WORTH_KEEPING && USERS.load(Ordering::SeqCst) > 0;
+        let used = if kept { pools().find_map(|mut pool| pool.get_mut(&storage)?.pop()) } else { None };
+        let allocate = || {
+            #[cfg(test)]
+            ALLOCATED.fetch_add(usize::from(storage >= WORTH_KEEPING), Ordering::SeqCst);
+            vec![0.0; storage]
+        };
+        Self::in_storage(used.unwrap_or_else(allocate), length)
     }
 
     /// The buffer in storage that [`into_storage`](Self::into_storage) gave.
@@ -122,9 +131,10 @@ impl DerefMut for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         if self.storage.len() >= WORTH_KEEPING
-            && let Some(pool) = pool().as_mut()
+            && USERS.load(Ordering::SeqCst) > 0
+            && let Some(mut pool) = pools().next()
         {
-            pool.free.entry(self.storage.len()).or_default().push(std::mem::take(&mut self.storage));
+            pool.entry(self.storage.len()).or_default().push(std::mem::take(&mut self.storage));
         }
     }
 }

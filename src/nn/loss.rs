@@ -8,6 +8,7 @@ use super::{
     buffer::Buffer,
     engine::vectorized,
     layers::{BLOCK, sigmoid},
+    parallel::OnThreads,
     tape::{Tape, Variable, record},
 };
 
@@ -34,8 +35,9 @@ pub enum Loss {
 const CLIP: f32 = 1e-7;
 
 impl Loss {
-    /// The mean loss over `output`, and itself on the tape as the start of the way back.
-    pub(crate) fn record<T: Tape>(self, output: Variable<T>, target: &Buffer) -> (f64, Variable<T>) {
+    /// The mean loss over `output` as a `share` of a batch's mean loss (1 if there are no other parts of it), and itself on the tape as the start of
+    /// the way back.
+    pub(crate) fn record<T: Tape>(self, output: Variable<T>, target: &Buffer, share: f64) -> (f64, Variable<T>) {
         let (output, tape) = output.split();
         let y = &output.values;
         // The derivative is taken along, while the values are at hand. Sums in fixed blocks: the same bits for any number of threads.
@@ -43,21 +45,24 @@ impl Loss {
         let mut derivative = Buffer::unset(if recording { y.len() } else { 0 });
         let blocks = y.par_chunks(BLOCK).zip(target.par_chunks(BLOCK));
         let sums: Vec<f64> = if recording {
-            let scale = 1.0 / y.len() as f32;
+            let scale = (share / y.len() as f64) as f32;
             let both = |(out, (y, t)): (&mut [f32], (&[f32], &[f32]))| {
                 self.derivative(y, t, scale, out);
                 self.sum(y, t)
             };
-            derivative.par_chunks_mut(BLOCK).zip(blocks).map(both).collect()
+            derivative.par_chunks_mut(BLOCK).zip(blocks).on_threads().map(both).collect()
         } else {
             blocks.map(|(y, t)| self.sum(y, t)).collect()
         };
-        let mean = sums.iter().sum::<f64>() / y.len().max(1) as f64;
+        let mean = share * sums.iter().sum::<f64>() / y.len().max(1) as f64;
         let value = Arc::new(vec![mean as f32].into());
         let loss = record(tape, value, 1, output.needs_gradient, move |gradient, gradients| {
             let scale = gradient[0];
             if scale != 1.0 {
-                derivative.par_chunks_mut(BLOCK).for_each(|block| block.iter_mut().for_each(|d| *d *= scale));
+                derivative
+                    .par_chunks_mut(BLOCK)
+                    .on_threads()
+                    .for_each(|block| block.iter_mut().for_each(|d| *d *= scale));
             }
             gradients.add_to(&output, derivative);
         });

@@ -2,12 +2,14 @@
 //!
 //! To add a layer, copy the file in `layers/` that is nearest to it and add it to the list in `layers/mod.rs`.
 
+mod batch;
 mod buffer;
 mod engine;
 mod init;
 mod layers;
 mod loss;
 mod optimizer;
+mod parallel;
 mod sequential;
 mod summary;
 mod tape;
@@ -22,9 +24,11 @@ pub use loss::Loss;
 pub use sequential::Sequential;
 pub use summary::{Summary, SummaryRow};
 
+pub(crate) use batch::{Cut, learn};
 pub(crate) use buffer::{Buffer, Reuse};
 pub(crate) use engine::{Left, Panels, Start, offsets, product};
 pub(crate) use layers::{Layer, Operation, Weights, channels_first, channels_last};
 pub(crate) use optimizer::Adam;
+pub(crate) use parallel::{OnThreads, for_shards};
 pub(crate) use tape::{NotRecording, Pass, Recording, Tape, Variable, record};
 pub(crate) use weights::WeightsFile;

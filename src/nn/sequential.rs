@@ -8,9 +8,10 @@ use rayon::prelude::*;
 
 use super::{
     buffer::{Buffer, Reuse},
-    engine::Prepared,
+    engine::{Packed, Prepared},
     init::Init,
     layers::{Layer, Operation, Place, Weights, channels_first, channels_last, shape_text},
+    parallel::for_shards,
     summary::Summary,
     tape::{NotRecording, Pass, Tape, Variable},
     weights::WeightsFile,
@@ -57,6 +58,20 @@ pub(crate) struct Node {
     pub parameters: Vec<Parameter>,
     /// What a convolution makes in its first step.
     prepared: OnceLock<Arc<Prepared>>,
+    /// The weights as products take them, until they change.
+    packed: Arc<Packed>,
+}
+
+impl Node {
+    pub fn weights(&self) -> Vec<Weights> {
+        self.parameters.iter().map(|parameter| Arc::clone(&parameter.values)).collect()
+    }
+
+    /// Its place, as if it were alone.
+    pub fn place<'a>(&'a self, weights: &'a [Weights]) -> Place<'a> {
+        let Self { input, prepared, packed, .. } = self;
+        Place { input, weights, slope: 1.0, pool: None, enlarged: [1, 1], normalised: false, prepared, packed }
+    }
 }
 
 /// A parameter's numbers, with their name and shape.
@@ -159,9 +174,14 @@ impl Sequential {
             Ok((self.output_shape().to_vec(), output, parameters))
         })();
         match added {
-            Ok((input, output, parameters)) => {
-                self.nodes.push(Node { layer, input, output, parameters, prepared: OnceLock::new() })
-            }
+            Ok((input, output, parameters)) => self.nodes.push(Node {
+                layer,
+                input,
+                output,
+                parameters,
+                prepared: OnceLock::new(),
+                packed: Arc::default(),
+            }),
             Err(mistake) => (self.mistake, self.failed) = (Some(mistake), Some(layer)),
         }
         self
@@ -264,9 +284,9 @@ impl Sequential {
         let out_width = self.output_shape().iter().product::<usize>();
         let mut output = vec![0.0; rows * out_width];
         let _reuse = Reuse::begin();
-        // Every task takes its block through all layers.
         let blocks = output.par_chunks_mut(PREDICTION_ROWS * out_width).zip(values.par_chunks(PREDICTION_ROWS * width));
-        blocks.for_each(|(output, block)| {
+        self.pack(false, false);
+        for_shards(blocks, |(output, block)| {
             let mut x = Buffer::unset(block.len());
             x.copy_from_slice(block);
             let x = Variable::<NotRecording>::input(Arc::new(x), block.len() / width);
@@ -275,6 +295,30 @@ impl Sequential {
             output.copy_from_slice(&y.values);
         });
         output
+    }
+
+    /// Packs the weights of all layers for a step, on all threads; for the way back of those that have a gradient to give: all, if somebody wants
+    /// that of the input, else those behind the first one with weights.
+    pub(crate) fn pack(&self, backwards: bool, input_gradient: bool) {
+        let mut wanted = input_gradient;
+        let mut nodes = Vec::new();
+        each(&self.nodes, |node, place| {
+            nodes.push((node, place.enlarged, backwards && wanted));
+            wanted |= !node.parameters.is_empty();
+        });
+        nodes.into_par_iter().for_each(|(node, enlarged, backwards)| {
+            node.layer.pack(Place { enlarged, ..node.place(&node.weights()) }, backwards);
+        });
+    }
+
+    /// Whether a layer needs to see all of a batch at once.
+    pub(crate) fn needs_whole_batch(&self) -> bool {
+        self.nodes.iter().any(|node| node.layer.needs_whole_batch())
+    }
+
+    /// How many values all layers have for one input.
+    pub(crate) fn values(&self) -> usize {
+        self.nodes.iter().map(|node| node.output.iter().product::<usize>()).sum()
     }
 
     /// All layers, one after the other; pictures are channels last inside.
@@ -316,7 +360,10 @@ impl Sequential {
     }
 
     fn all_mut(&mut self) -> impl Iterator<Item = &mut Parameter> {
-        self.nodes.iter_mut().flat_map(|node| &mut node.parameters)
+        self.nodes.iter_mut().flat_map(|node| {
+            node.packed = Arc::default();
+            &mut node.parameters
+        })
     }
 
     /// All parameters in the same order, shared.
@@ -351,7 +398,17 @@ impl std::fmt::Debug for Sequential {
     }
 }
 
-fn forward<T: Tape>(nodes: &[Node], mut x: Variable<T>, pass: &mut Pass) -> Variable<T> {
+fn forward<T: Tape>(nodes: &[Node], x: Variable<T>, pass: &mut Pass) -> Variable<T> {
+    let mut x = Some(x);
+    each(nodes, |node, place| {
+        let place = Place { normalised: place.normalised && pass.training, ..place };
+        x = x.take().map(|x| node.layer.forward(x, place, pass));
+    });
+    x.expect("every layer gives a value")
+}
+
+/// Visits the layers one after the other, each in its place.
+fn each<'a>(nodes: &'a [Node], mut visit: impl FnMut(&'a Node, Place<'_>)) {
     let mut index = 0;
     while let Some(node) = nodes.get(index) {
         let next = |distance: usize| nodes.get(index + distance).map(|node| &node.layer);
@@ -367,19 +424,10 @@ fn forward<T: Tape>(nodes: &[Node], mut x: Variable<T>, pass: &mut Pass) -> Vari
             _ => None,
         };
         taken += usize::from(pool.is_some());
-        let weights: Vec<Weights> = node.parameters.iter().map(|parameter| Arc::clone(&parameter.values)).collect();
-        let place = Place {
-            input: &node.input,
-            weights: &weights,
-            slope: slope.unwrap_or(1.0),
-            pool,
-            enlarged,
-            prepared: &node.prepared,
-        };
-        x = node.layer.forward(x, place, pass);
+        let normalised = matches!(next(taken + 1), Some(Layer::BatchNorm(_)));
+        visit(node, Place { slope: slope.unwrap_or(1.0), pool, enlarged, normalised, ..node.place(&node.weights()) });
         index += 1 + taken;
     }
-    x
 }
 
 /// Every parameter has randomness of its own, so that adding a layer at the end leaves the others as they are.

@@ -10,8 +10,8 @@ use crate::{
     error::{Error, ErrorKind, Result},
     model::Autoencoder,
     nn::{
-        Adam, Buffer, Loss, NotRecording, Pass, Recording, Reuse, Tape, Variable, Weights, channels_first,
-        channels_last,
+        Adam, Buffer, Cut, Loss, NotRecording, OnThreads, Pass, Reuse, Tape, Variable, Weights, channels_first,
+        channels_last, for_shards, learn,
     },
     random,
 };
@@ -138,52 +138,57 @@ fn step(
     seed: u64,
     adam: &mut Adam,
 ) -> f64 {
-    let target = gather(images, rows);
-    let input = with_noise(&target, config.input_noise, seed);
-    let mut pass = Pass::training(seed);
-    let (mean, loss) =
-        reconstruction_loss::<Recording>(autoencoder, input, &target, rows.len(), config.loss, &mut pass);
-    if mean.is_finite() {
-        let statistics = pass.take_statistics();
-        let gradients = pass.backward(loss);
+    let (encoder, decoder) = (autoencoder.encoder(), autoencoder.decoder());
+    autoencoder.pack(true);
+    let cut = Cut::new(rows.len(), &[encoder, decoder]);
+    let learned = learn(rows.len(), cut, seed, |range, seed, pass| {
+        let share = range.len() as f64 / rows.len() as f64;
+        let target = gather(images, &rows[range]);
+        let input = with_noise(&target, config.input_noise, seed);
+        reconstruction_loss(autoencoder, input, &target, share, config.loss, pass)
+    });
+    if learned.loss.is_finite() {
         let (encoder, decoder) = autoencoder.halves_mut();
-        adam.update(encoder.trainable_mut().chain(decoder.trainable_mut()), &gradients);
+        adam.update(encoder.trainable_mut().chain(decoder.trainable_mut()), &learned.gradients);
         let observed = encoder.statistics_mut().chain(decoder.statistics_mut());
-        observed.zip(statistics).for_each(|(running, new)| *running = Arc::new(new));
+        observed.zip(learned.statistics).for_each(|(running, new)| *running = Arc::new(new));
     }
-    mean
+    learned.loss
 }
 
 fn reconstruction_loss<T: Tape>(
     autoencoder: &Autoencoder,
     input: Arc<Buffer>,
     target: &Arc<Buffer>,
-    rows: usize,
+    share: f64,
     loss: Loss,
     pass: &mut Pass,
 ) -> (f64, Variable<T>) {
     let (encoder, decoder) = (autoencoder.encoder(), autoencoder.decoder());
+    let rows = target.len() / encoder.input_shape().iter().product::<usize>();
     let codes = encoder.forward(channels_last(Variable::<T>::input(input, rows), encoder.input_shape()), pass);
     if loss == Loss::BinaryCrossEntropy && decoder.ends_in_sigmoid() {
         let logits = channels_first(decoder.forward_to_logits(codes, pass), decoder.output_shape());
-        Loss::BinaryCrossEntropyWithLogits.record(logits, target)
+        Loss::BinaryCrossEntropyWithLogits.record(logits, target, share)
     } else {
-        loss.record(channels_first(decoder.forward(codes, pass), decoder.output_shape()), target)
+        loss.record(channels_first(decoder.forward(codes, pass), decoder.output_shape()), target, share)
     }
 }
 
 fn mean_loss(autoencoder: &Autoencoder, images: &Dataset, loss: Loss, noise: f32, seed: u64) -> f64 {
-    const ROWS: usize = 1024;
+    const ROWS: usize = 128;
     let all: Vec<usize> = (0..images.len()).collect();
-    let sums = all.chunks(ROWS).enumerate().map(|(block, rows)| {
+    autoencoder.pack(false);
+    let blocks = all.par_chunks(ROWS).enumerate();
+    let sums = for_shards(blocks, |(block, rows)| {
         let target = gather(images, rows);
         // Streams far from those of the steps, the same in every epoch.
         let input = with_noise(&target, noise, random::mix(!seed, block as u64));
         let mut pass = Pass::prediction();
-        let (mean, _) = reconstruction_loss::<NotRecording>(autoencoder, input, &target, rows.len(), loss, &mut pass);
+        let (mean, _) = reconstruction_loss::<NotRecording>(autoencoder, input, &target, 1.0, loss, &mut pass);
         mean * rows.len() as f64
     });
-    sums.sum::<f64>() / images.len() as f64
+    sums.iter().sum::<f64>() / images.len() as f64
 }
 
 /// The chosen images as rows of values.
@@ -194,7 +199,7 @@ fn gather(images: &Dataset, rows: &[usize]) -> Arc<Buffer> {
     batch
         .par_chunks_mut(width)
         .zip(rows)
-        .with_min_len(64)
+        .on_threads()
         .for_each(|(out, row)| out.copy_from_slice(&all[row * width..][..width]));
     Arc::new(batch)
 }

@@ -2,8 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::vector::vectorized;
-use crate::nn::{buffer::Buffer, layers::SHARDS};
+use super::{tile::Start, vector::vectorized};
+use crate::nn::{
+    buffer::Buffer,
+    layers::{BLOCK, SHARDS},
+    parallel::OnThreads,
+};
 
 /// A matrix of few columns is worked on as one of this many times more columns and fewer rows, where its rows divide so.
 const REPEAT: usize = 16;
@@ -13,9 +17,9 @@ pub(crate) fn repeat(rows: usize, columns: usize) -> usize {
     if columns < REPEAT && rows.is_multiple_of(REPEAT) { REPEAT } else { 1 }
 }
 
-/// How many values make a shard of `rows` (each of `width` values): the fixed piece of a batch that is summed by itself.
+/// How many values make a shard of `rows` (each of `width` values): the fixed piece of a batch that is worked on, and summed, by itself.
 pub(crate) fn shard(rows: usize, width: usize) -> usize {
-    rows.div_ceil(SHARDS).max(1) * width
+    rows.div_ceil(SHARDS).max(BLOCK.div_ceil(width)) * width
 }
 
 /// The gradient on its way back through a rectified linear unit, in place: g stays where y > 0 and is multiplied by `slope` elsewhere (1 leaves it as it is).
@@ -25,26 +29,35 @@ pub(crate) fn rectified_gradient(y: &[f32], gradient: &mut [f32], slope: f32, co
     let shard = shard(y.len() / width, width);
     let mut sums = Buffer::zeros(y.len().div_ceil(shard) * width);
     if slope == 1.0 {
-        sums.par_chunks_mut(width).zip(gradient.par_chunks(shard)).for_each(|(sums, g)| add_rows(g, sums));
+        sums.par_chunks_mut(width).zip(gradient.par_chunks(shard)).on_threads().for_each(|(sums, g)| add_rows(g, sums));
     } else {
         let shards = gradient.par_chunks_mut(shard).zip(y.par_chunks(shard));
-        sums.par_chunks_mut(width).zip(shards).for_each(|(sums, (g, y))| rectify(g, y, slope, sums));
+        sums.par_chunks_mut(width).zip(shards).on_threads().for_each(|(sums, (g, y))| rectify(g, y, slope, sums));
     }
     sum_of_parts(&sums, columns)
 }
 
 /// The sum of parts of `length` values each, in their order.
 pub(crate) fn sum_of_parts(parts: &[f32], length: usize) -> Buffer {
-    const BLOCK: usize = 4096;
     let mut sum = Buffer::unset(length);
-    sum.par_chunks_mut(BLOCK).enumerate().for_each(|(block, sum)| {
+    add_parts(parts, Start::Zero, &mut sum);
+    sum
+}
+
+/// Adds parts of the length of `sum` to it, in their order, or sets it to their sum.
+pub(crate) fn add_parts(parts: &[f32], start: Start<'_>, sum: &mut [f32]) {
+    const BLOCK: usize = 4096;
+    let length = sum.len();
+    sum.par_chunks_mut(BLOCK).enumerate().on_threads().for_each(|(block, sum)| {
         let range = block * BLOCK..block * BLOCK + sum.len();
-        sum.copy_from_slice(&parts[range.clone()]);
-        for part in parts.chunks_exact(length).skip(1) {
+        let mut parts = parts.chunks_exact(length);
+        if matches!(start, Start::Zero) {
+            parts.next().into_iter().for_each(|part| sum.copy_from_slice(&part[range.clone()]));
+        }
+        for part in parts {
             sum.iter_mut().zip(&part[range.clone()]).for_each(|(sum, value)| *sum += value);
         }
     });
-    sum
 }
 
 vectorized! {

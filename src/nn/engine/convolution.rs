@@ -3,12 +3,12 @@
 use rayon::prelude::*;
 
 use super::{
-    columns::{shard, sum_of_parts},
+    columns::{add_parts, shard},
     product::{Left, Panels, offsets, product},
     tile::Start,
     vector::vectorized,
 };
-use crate::nn::buffer::Buffer;
+use crate::nn::{buffer::Buffer, layers::SHARDS, parallel::OnThreads};
 
 /// A convolution relates two pictures: each place (qy, qx) of the *small* one sees a window of the *large* one that begins at
 /// (stride · q − before), where pixels outside of it count as 0.
@@ -36,6 +36,9 @@ const GROUP: usize = 48 * 1024;
 /// Places of the small picture that a task sums over at once in a gradient of weights: enough that the sums, which rest in memory
 /// in between, are seldom fetched.
 const STEPS: usize = 96;
+
+/// Multiply-adds that are worth a sum of their own in a gradient of weights.
+const SHARD: usize = 8 << 20;
 
 /// The columns of a vector, for a comparison of costs that is the same on every machine.
 const LANES: usize = 16;
@@ -176,122 +179,179 @@ impl Prepared {
         }
     }
 
-    /// Large pictures to small ones: `leaky(bias + windows · weights)`, with leaky(v) = slope · v where v < 0 (1 leaves v as it is).
-    pub fn to_small(&self, large: &[f32], weights: &[f32], bias: Option<&[f32]>, slope: f32) -> Buffer {
+    /// The weights as [`to_small`](Self::to_small) takes them.
+    pub fn weights_to_small(&self, weights: &[f32]) -> Vec<Panels<'static>> {
+        vec![Panels::pack(weights, &self.weight_rows, self.convolution.small[2], 1)]
+    }
+
+    /// The weights as [`to_large`](Self::to_large) takes them.
+    pub fn weights_to_large(&self, weights: &[f32]) -> Vec<Panels<'static>> {
+        let (channels, filters) = (self.convolution.large[2], self.convolution.small[2]);
+        if self.by_windows {
+            return vec![Panels::pack(weights, &offsets(filters, 1), self.windows.len(), filters)];
+        }
+        self.phases.iter().map(|phase| Panels::pack(weights, &phase.weights, channels, filters)).collect()
+    }
+
+    /// Large pictures to small ones: `leaky(bias + windows · weights)`, with leaky(v) = slope · v where v < 0 (1 leaves v as it is). Also
+    /// returns what `finish` makes of each piece of them while it is still in a cache, in order.
+    pub fn to_small<R: Send>(
+        &self,
+        large: &[f32],
+        weights: &[Panels<'_>],
+        bias: Option<&[f32]>,
+        slope: f32,
+        finish: impl Fn(&[f32]) -> R + Sync,
+    ) -> (Buffer, Vec<R>) {
         let Convolution { large: large_shape, small: small_shape, .. } = self.convolution;
         let (from, to) = (size(large_shape), size(small_shape));
-        let panels = Panels::of_rows(weights, self.windows.len(), small_shape[2], small_shape[2]);
         let batch = large.len() / from;
-        let group = self.large.group().min(shard(batch, 1));
+        let group = self.large.group().min(shard(batch, from) / from);
         let mut small = Buffer::unset(batch * to);
-        small.par_chunks_mut(group * to).zip(large.par_chunks(group * from)).for_each(|(out, large)| {
+        let pieces = small.par_chunks_mut(group * to).zip(large.par_chunks(group * from)).on_threads();
+        let finished = pieces.map(|(out, large)| {
             let count = large.len() / from * self.places_of_one();
             let framed = self.large.put(large);
             let left = Left { values: framed.values(), rows: &self.places[..count], steps: &self.windows };
-            product(left, &panels, bias.map_or(Start::Zero, Start::Bias), slope, out, &self.small_places[..count]);
+            product(left, &weights[0], bias.map_or(Start::Zero, Start::Bias), slope, out, &self.small_places[..count]);
+            finish(out)
         });
-        small
+        let finished = finished.collect();
+        (small, finished)
     }
 
     /// Small pictures to large ones, the adjoint of [`to_small`](Self::to_small).
     ///
     /// Each place of a large picture belongs to one of stride × stride *phases*; within a phase all places see the same weights,
     /// so that each is a small convolution with a stride of 1.
-    pub fn to_large(&self, small: &[f32], weights: &[f32], bias: Option<&[f32]>, slope: f32) -> Buffer {
+    pub fn to_large<R: Send>(
+        &self,
+        small: &[f32],
+        weights: &[Panels<'_>],
+        bias: Option<&[f32]>,
+        slope: f32,
+        finish: impl Fn(&[f32]) -> R + Sync,
+    ) -> (Buffer, Vec<R>) {
         let Convolution { large: large_shape, small: small_shape, .. } = self.convolution;
         if self.by_windows {
-            return self.to_large_by_windows(small, weights, bias, slope);
+            return self.to_large_by_windows(small, &weights[0], bias, slope, finish);
         }
         let (from, to) = (size(small_shape), size(large_shape));
-        let (channels, filters) = (large_shape[2], small_shape[2]);
-        let panels: Vec<Panels<'_>> =
-            self.phases.iter().map(|phase| Panels::pack(weights, &phase.weights, channels, filters)).collect();
         let batch = small.len() / from;
-        let group = self.small.group().min(shard(batch, 1));
+        let group = self.small.group().min(shard(batch, from) / from);
         let mut large = Buffer::unset(batch * to);
-        large.par_chunks_mut(group * to).zip(small.par_chunks(group * from)).for_each(|(out, small)| {
+        let pieces = large.par_chunks_mut(group * to).zip(small.par_chunks(group * from)).on_threads();
+        let finished = pieces.map(|(out, small)| {
             let framed = self.small.put(small);
             let pictures = small.len() / from;
-            for (phase, panels) in self.phases.iter().zip(&panels) {
+            for (phase, panels) in self.phases.iter().zip(weights) {
                 let count = phase.rows.len() / self.small.group() * pictures;
                 let left = Left { values: framed.values(), rows: &phase.rows[..count], steps: &phase.taps };
                 let start = bias.map_or(Start::Zero, Start::Bias);
                 product(left, panels, start, slope, out, &phase.out_rows[..count]);
             }
+            finish(out)
         });
-        large
+        let finished = finished.collect();
+        (large, finished)
     }
 
     /// [`to_large`](Self::to_large) in another way: each small place's share of its whole window in one product, then added to where the
     /// window lies. The phases leave no such sums to be added, but where windows reach over the edge they multiply zeros, and where the
     /// large picture has few channels they fill few lanes of a vector.
-    fn to_large_by_windows(&self, small: &[f32], weights: &[f32], bias: Option<&[f32]>, slope: f32) -> Buffer {
-        let Convolution { large: [height, width, channels], small: small_shape, kernel, before, .. } = self.convolution;
+    fn to_large_by_windows<R: Send>(
+        &self,
+        small: &[f32],
+        weights: &Panels<'_>,
+        bias: Option<&[f32]>,
+        slope: f32,
+        finish: impl Fn(&[f32]) -> R + Sync,
+    ) -> (Buffer, Vec<R>) {
+        let Convolution { large: [height, width, channels], small: small_shape, before, .. } = self.convolution;
         let (frame, filters, window) = (self.large, small_shape[2], self.windows.len());
         let (from, to) = (size(small_shape), height * width * channels);
         let places = self.places_of_one();
         let batch = small.len() / from;
-        let group = ROWS.div_ceil(places).min(self.large.group()).min(shard(batch, 1));
+        let group = ROWS.div_ceil(places).min(self.large.group());
         let (steps, out_rows) = (offsets(filters, 1), offsets(group * places, window));
-        let panels = Panels::pack(weights, &steps, window, filters);
-        let zeros = vec![0.0; channels];
-        let bias = bias.unwrap_or(&zeros);
+        // The bias of a whole row: a loop over the few channels of each pixel would fill no vector.
+        let bias = bias.unwrap_or(&vec![0.0; channels]).repeat(width);
+        let zeros = vec![0.0; width * channels];
 
         let mut large = Buffer::unset(batch * to);
-        large.par_chunks_mut(group * to).zip(small.par_chunks(group * from)).for_each(|(out, small)| {
+        let pieces = large.par_chunks_mut(group * to).zip(small.par_chunks(group * from)).on_threads();
+        let finished = pieces.map(|(out, small)| {
             let count = small.len() / filters;
             let left = Left { values: small, rows: &self.small_places[..count], steps: &steps };
             let mut windows = Buffer::unset(count * window);
-            product(left, &panels, Start::Zero, 1.0, &mut windows, &out_rows[..count]);
+            product(left, weights, Start::Zero, 1.0, &mut windows, &out_rows[..count]);
             let mut framed = Buffer::unset(frame.size());
             for (out, windows) in out.chunks_exact_mut(to).zip(windows.chunks_exact(places * window)) {
                 framed.fill(0.0);
-                if channels == 1 {
-                    // Tap by tap: then no sum waits for the one before it.
-                    for (index, tap) in self.windows.iter().enumerate() {
-                        let framed = &mut framed[*tap as usize..];
-                        let values = windows[index..].iter().step_by(window);
-                        self.places[..places].iter().zip(values).for_each(|(to, value)| framed[*to as usize] += value);
-                    }
-                } else {
-                    add_windows(windows, &self.places[..places], kernel[1] * channels, frame.place(1, 0), &mut framed);
-                }
+                self.add_windows(windows, &mut framed);
                 for (y, out) in (before[0]..).zip(out.chunks_exact_mut(width * channels)) {
                     // The windows may end before the picture does.
                     let (start, end) = (frame.place(y, before[1]), frame.place(y, frame.width.min(before[1] + width)));
                     let seen = if y < frame.height && start < end { &framed[start..end] } else { &[] };
                     let (out, unseen) = out.split_at_mut(seen.len());
+                    let (bias, bias_unseen) = bias.split_at(seen.len());
                     finish_row(seen, bias, slope, out);
-                    unseen.chunks_exact_mut(channels).for_each(|pixel| finish_row(&zeros, bias, slope, pixel));
+                    finish_row(&zeros[..unseen.len()], bias_unseen, slope, unseen);
                 }
             }
+            finish(out)
         });
-        large
+        let finished = finished.collect();
+        (large, finished)
     }
 
-    /// The gradient of the weights, from the large pictures and the small ones (of which one is a gradient).
+    /// Adds the windows of all places of a picture to where they lie in the framed large one.
+    fn add_windows(&self, windows: &[f32], framed: &mut [f32]) {
+        let Convolution { large, small: [rows, columns, _], kernel, stride, .. } = self.convolution;
+        let (row, places) = (kernel[1] * large[2], &self.places[..rows * columns]);
+        // First every second place of a row (if two windows overlap), then the others: what was just stored would be slow to load again.
+        let apart = kernel[1].div_ceil(stride[1]);
+        for first in 0..apart.min(columns) {
+            for (y, places) in places.chunks_exact(columns).enumerate() {
+                let windows = &windows[(y * columns + first) * self.windows.len()..];
+                let step = apart * self.windows.len();
+                add_windows(windows, step, &places[first..], apart, row, self.large.place(1, 0), kernel[0], framed);
+            }
+        }
+    }
+
+    /// The gradient of the weights, from the large pictures and the small ones (of which one is a gradient), added to `sum` as `start` says.
     ///
     /// Fixed shards of the batch are summed side by side and then added in order: the same bits for any number of threads.
-    pub fn weight_gradient(&self, large: &[f32], small: &[f32]) -> Buffer {
+    pub fn weight_gradient(&self, large: &[f32], small: &[f32], start: Start<'_>, sum: &mut [f32]) {
         let (from, to) = (size(self.convolution.large), size(self.convolution.small));
-        let (channels, weights) = (self.convolution.small[2], self.convolution.weights());
+        let weights = self.convolution.weights();
         let batch = large.len() / from;
-        let shard = shard(batch, 1);
-        let group = STEPS.div_ceil(self.places_of_one()).min(self.large.group()).min(shard);
-
-        let mut sums = Buffer::unset(batch.div_ceil(shard) * weights);
+        let worth = (SHARD / (self.places_of_one() * weights)).max(1);
+        let shard = batch.div_ceil(SHARDS).max(worth);
         let shards = large.par_chunks(shard * from).zip(small.par_chunks(shard * to));
-        sums.par_chunks_mut(weights).zip(shards).for_each(|(out, (large, small))| {
-            for (number, (large, small)) in large.chunks(group * from).zip(small.chunks(group * to)).enumerate() {
-                let count = large.len() / from * self.places_of_one();
-                let framed = self.large.put(large);
-                let panels = Panels::of_rows(small, count, channels, channels);
-                let left = Left { values: framed.values(), rows: &self.windows, steps: &self.places[..count] };
-                let start = if number == 0 { Start::Zero } else { Start::Output };
-                product(left, &panels, start, 1.0, out, &self.weight_rows);
-            }
+        if batch <= shard {
+            return self.add_weight_gradient(large, small, start, sum);
+        }
+        let mut sums = Buffer::unset(batch.div_ceil(shard) * weights);
+        sums.par_chunks_mut(weights).zip(shards).on_threads().for_each(|(sum, (large, small))| {
+            self.add_weight_gradient(large, small, Start::Zero, sum);
         });
-        sum_of_parts(&sums, weights)
+        add_parts(&sums, start, sum);
+    }
+
+    fn add_weight_gradient(&self, large: &[f32], small: &[f32], start: Start<'_>, sum: &mut [f32]) {
+        let (from, to) = (size(self.convolution.large), size(self.convolution.small));
+        let channels = self.convolution.small[2];
+        let group = STEPS.div_ceil(self.places_of_one()).min(self.large.group());
+        for (number, (large, small)) in large.chunks(group * from).zip(small.chunks(group * to)).enumerate() {
+            let count = large.len() / from * self.places_of_one();
+            let framed = self.large.put(large);
+            let panels = Panels::of_rows(small, count, channels, channels);
+            let left = Left { values: framed.values(), rows: &self.windows, steps: &self.places[..count] };
+            let start = if number == 0 { start } else { Start::Output };
+            product(left, &panels, start, 1.0, sum, &self.weight_rows);
+        }
     }
 
     fn places_of_one(&self) -> usize {
@@ -381,23 +441,39 @@ fn repeated(offsets: &[u32], count: usize, stride: usize) -> Vec<u32> {
 }
 
 vectorized! {
-    /// Adds windows (places, rows, `row` values) to a picture where they lie, its rows being `stride` apart.
-    fn add_windows(windows: &[f32], places: &[u32], row: usize, stride: usize, picture: &mut [f32]) {
-        for (place, window) in places.iter().zip(windows.chunks_exact(windows.len() / places.len())) {
-            for (y, values) in window.chunks_exact(row).enumerate() {
-                let sums = &mut picture[*place as usize + y * stride..][..row];
-                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+    /// Adds every `apart`-th window, each of some rows of `row` values, to a picture whose rows are `stride` apart.
+    fn add_windows(
+        windows: &[f32],
+        step: usize,
+        places: &[u32],
+        apart: usize,
+        row: usize,
+        stride: usize,
+        rows: usize,
+        picture: &mut [f32],
+    ) {
+        for (place, window) in places.iter().step_by(apart).zip(windows.chunks(step)) {
+            for y in 0..rows {
+                add(&window[y * row..][..row], &mut picture[*place as usize + y * stride..][..row]);
             }
         }
     }
 
-    /// Values of a picture's row, where it was seen, with a bias for each pixel and rectified.
+    /// Values of a picture's row, where it was seen, with the bias of the row and rectified.
     fn finish_row(seen: &[f32], bias: &[f32], slope: f32, out: &mut [f32]) {
-        for (pixel, seen) in out.chunks_exact_mut(bias.len()).zip(seen.chunks_exact(bias.len())) {
-            for ((value, seen), bias) in pixel.iter_mut().zip(seen).zip(bias) {
-                let sum = seen + bias;
-                *value = if sum < 0.0 { slope * sum } else { sum };
-            }
+        for ((value, seen), bias) in out.iter_mut().zip(seen).zip(bias) {
+            let sum = seen + bias;
+            *value = if sum < 0.0 { slope * sum } else { sum };
         }
     }
+}
+
+/// Adds few values; as whole vectors of four as far as they go.
+#[inline(always)]
+fn add(values: &[f32], sums: &mut [f32]) {
+    let ((fours, rest), (sum_fours, sum_rest)) = (values.as_chunks::<4>(), sums.as_chunks_mut::<4>());
+    for (sums, values) in sum_fours.iter_mut().zip(fours) {
+        sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+    }
+    sum_rest.iter_mut().zip(rest).for_each(|(sum, value)| *sum += value);
 }

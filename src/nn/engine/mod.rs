@@ -2,12 +2,14 @@
 
 mod columns;
 mod convolution;
+mod moments;
 mod product;
 mod tile;
 mod vector;
 
-pub(crate) use columns::{add_rows, four_rows, rectified_gradient, rectify, repeat, shard, sum_of_parts};
+pub(crate) use columns::{rectified_gradient, repeat, shard};
 pub(crate) use convolution::{Convolution, Prepared};
-pub(crate) use product::{Left, Panels, offsets, product, product_in_parallel};
+pub(crate) use moments::Moments;
+pub(crate) use product::{Left, Packed, Panels, offsets, product, product_in_parallel};
 pub(crate) use tile::Start;
 pub(crate) use vector::{Instructions, vectorized};

@@ -4,13 +4,15 @@
 //! ordinary matrix; the other way round it is transposed; and with one row for each place of a window in a picture and one
 //! step for each value in the window it is a convolution, without ever writing the windows side by side (*im2col*).
 
+use std::sync::OnceLock;
+
 use rayon::prelude::*;
 
 use super::{
     tile::{self, Start, Tile, kernels},
     vector::{Instructions, vectorized},
 };
-use crate::nn::buffer::Buffer;
+use crate::nn::{buffer::Buffer, parallel::OnThreads};
 
 /// The left matrix, see above.
 #[derive(Clone, Copy)]
@@ -35,6 +37,37 @@ pub(crate) struct Panels<'a> {
     widths: Vec<usize>,
 }
 
+/// A layer's weights as the right matrices of its products: made once, used until the weights change.
+#[derive(Default)]
+pub(crate) struct Packed {
+    forwards: OnceLock<Vec<Panels<'static>>>,
+    backwards: OnceLock<Vec<Panels<'static>>>,
+}
+
+impl Packed {
+    /// For the way forwards.
+    pub fn forwards(&self, pack: impl FnOnce() -> Vec<Panels<'static>>) -> &[Panels<'static>] {
+        Self::made(&self.forwards, pack)
+    }
+
+    /// For the gradient of the input.
+    pub fn backwards(&self, pack: impl FnOnce() -> Vec<Panels<'static>>) -> &[Panels<'static>] {
+        Self::made(&self.backwards, pack)
+    }
+
+    /// Two threads may make it at once, of which one's is kept: with a lock held, a thread that meanwhile runs other work could wait for itself.
+    fn made<'a>(
+        place: &'a OnceLock<Vec<Panels<'static>>>,
+        pack: impl FnOnce() -> Vec<Panels<'static>>,
+    ) -> &'a [Panels<'static>] {
+        if let Some(panels) = place.get() {
+            return panels;
+        }
+        let panels = pack();
+        place.get_or_init(|| panels)
+    }
+}
+
 enum Storage<'a> {
     /// Panel after panel, each (steps, its width).
     Packed(Buffer),
@@ -47,6 +80,9 @@ const DEPTH: usize = 512;
 
 /// Multiply-adds that are worth a task of their own.
 const TASK: usize = 1 << 20;
+
+/// Rows of a task at most: so many of a panel's sums stay in the second-level cache.
+const TALL: usize = 72;
 
 /// The largest right matrix of which every core keeps a copy in its second-level cache, in values.
 const SHARED: usize = 1 << 16;
@@ -77,15 +113,25 @@ impl<'a> Panels<'a> {
     ) -> Self {
         let widths = widths(columns.div_ceil(instructions.lanes()), tile::widest(instructions));
         let total: usize = widths.iter().sum::<usize>() * instructions.lanes();
-        let mut packed = Buffer::unset(steps.len() * total);
+        let packed_length = steps.len() * total;
+        let mut packed = Buffer::unset(packed_length);
+        let mut panels = Vec::new();
         let mut column = 0;
         let mut rest = &mut packed[..];
         for vectors in &widths {
             let width = vectors * instructions.lanes();
             let (panel, others) = rest.split_at_mut(steps.len() * width);
+            panels.push((column, width, panel));
+            (rest, column) = (others, column + width);
+        }
+        let pack = |(column, width, panel): (usize, usize, &mut [f32])| {
             let count = width.min(columns - column);
             pack_panel(&values[column * column_stride..], steps, count, column_stride, width, panel);
-            (rest, column) = (others, column + width);
+        };
+        if packed_length < SHARED {
+            panels.into_iter().for_each(pack);
+        } else {
+            panels.into_par_iter().on_threads().for_each(pack);
         }
         Self { instructions, storage: Storage::Packed(packed), steps: steps.len(), columns, widths }
     }
@@ -164,63 +210,48 @@ pub(crate) fn product(
 ) {
     check(left, right, start);
     assert!(left.rows.len() == out_rows.len());
-    assert!(out_rows.iter().max().is_none_or(|row| *row as usize + right.columns <= out.len()));
+    assert!(out_rows.is_empty() || largest(out_rows) + right.columns <= out.len());
     for (column, width) in right.columns() {
         // SAFETY: just checked; the output is borrowed mutably.
         unsafe { part(left, right, start, slope, out.as_mut_ptr(), out_rows, column, width) };
     }
 }
 
-/// The same, on all threads, for an output (rows, columns), row by row; `right(first, count)` are some columns of the right matrix.
-pub(crate) fn product_in_parallel<'a>(
-    left: Left<'_>,
-    columns: usize,
-    right: impl Fn(usize, usize) -> Panels<'a> + Sync,
-    start: Start<'_>,
-    slope: f32,
-    out: &mut [f32],
-) {
-    let (rows, steps) = (left.rows.len(), left.steps.len());
+/// The same, on all threads, for an output (rows, columns), row by row, and for several pairs of matrices whose products are summed.
+pub(crate) fn product_in_parallel(pairs: &[(Left<'_>, &Panels<'_>)], start: Start<'_>, slope: f32, out: &mut [f32]) {
+    let Some((first, right)) = pairs.first() else { return };
+    let (rows, columns) = (first.rows.len(), right.columns);
+    let steps: usize = pairs.iter().map(|(left, _)| left.steps.len()).sum();
+    for (left, right) in pairs {
+        check(*left, right, start);
+        assert!(left.rows.len() == rows && right.columns == columns);
+    }
+    assert!(out.len() >= rows * columns);
     let out_rows = offsets(rows, columns);
     let tasks = (rows * steps * columns).div_ceil(TASK).max(1);
-    if steps * columns <= SHARED || tasks == 1 {
-        // Each task takes some rows; the right matrix stays in every cache.
-        let right = right(0, columns);
-        let block = rows.div_ceil(tasks).next_multiple_of(18);
-        out.par_chunks_mut(block * columns).zip(left.rows.par_chunks(block)).for_each(|(out, rows)| {
-            product(Left { rows, ..left }, &right, start, slope, out, &out_rows[..rows.len()]);
-        });
-        return;
-    }
-    // Each task takes some columns, of which it makes the panel itself, and all rows or many.
-    let instructions = Instructions::of_this_machine();
-    let widths = widths(columns.div_ceil(instructions.lanes()), tile::widest(instructions));
-    let blocks = (4 * rayon::current_num_threads()).min(tasks).div_ceil(widths.len());
-    let block = rows.div_ceil(blocks).next_multiple_of(18);
-    let panels = widths.iter().scan(0, |end, vectors| {
-        let first = *end;
-        *end += vectors * instructions.lanes();
-        Some((first, columns.min(*end) - first))
-    });
-    let tasks: Vec<_> = panels.flat_map(|panel| (0..rows).step_by(block).map(move |row| (panel, row))).collect();
+    // Each task takes some rows, and all columns where the right matrix stays in every cache, else those of one panel.
+    let panels: Vec<_> = right.columns().collect();
+    let panels: Vec<_> = panels.chunks(if steps * columns <= SHARED { panels.len() } else { 1 }).collect();
+    let block = rows.div_ceil(tasks.div_ceil(panels.len())).next_multiple_of(18).min(TALL);
+    let tasks = panels.iter().flat_map(|panels| (0..rows).step_by(block).map(move |row| (*panels, row)));
     let whole = Shared(out.as_mut_ptr());
-    assert!(out.len() >= rows * columns);
-    tasks.into_par_iter().for_each(|((first, count), row)| {
-        let right = right(first, count);
-        let rows = row..rows.min(row + block);
-        let left = Left { rows: &left.rows[rows.clone()], ..left };
-        let start = match start {
-            Start::Bias(bias) => Start::Bias(&bias[first..first + count]),
-            start => start,
-        };
-        check(left, &right, start);
-        for (column, width) in right.columns() {
-            // SAFETY: just checked; the output has room for all rows and columns, of which no two tasks share both.
-            unsafe {
-                part(left, &right, start, slope, whole.pointer().add(first), &out_rows[rows.clone()], column, width)
-            };
+    let run = |(panels, row): (&[(usize, usize)], usize)| {
+        let range = row..rows.min(row + block);
+        for (column, width) in panels {
+            for (index, (left, right)) in pairs.iter().enumerate() {
+                let left = Left { rows: &left.rows[range.clone()], ..*left };
+                let start = if index == 0 { start } else { Start::Output };
+                let slope = if index + 1 == pairs.len() { slope } else { 1.0 };
+                // SAFETY: just checked; the output has room for all rows and columns, of which no two tasks share both.
+                unsafe { part(left, right, start, slope, whole.pointer(), &out_rows[range.clone()], *column, *width) };
+            }
         }
-    });
+    };
+    if panels.len() == 1 && block >= rows {
+        tasks.for_each(run);
+    } else {
+        tasks.collect::<Vec<_>>().into_par_iter().on_threads().for_each(run);
+    }
 }
 
 /// A place that several threads write to, none where another does.
@@ -238,11 +269,17 @@ impl Shared {
 /// Refuses a product that would read outside of its slices.
 fn check(left: Left<'_>, right: &Panels<'_>, start: Start<'_>) {
     assert!(left.steps.len() == right.steps);
-    if let (Some(row), Some(step)) = (left.rows.iter().max(), left.steps.iter().max()) {
-        assert!((*row as usize) + (*step as usize) < left.values.len());
+    if !left.rows.is_empty() && !left.steps.is_empty() {
+        assert!(largest(left.rows) + largest(left.steps) < left.values.len());
     }
     if let Start::Bias(bias) = start {
         assert!(bias.len() == right.columns);
+    }
+}
+
+vectorized! {
+    fn largest(offsets: &[u32]) -> usize {
+        offsets.iter().fold(0, |largest, offset| if *offset > largest { *offset } else { largest }) as usize
     }
 }
 

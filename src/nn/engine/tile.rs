@@ -67,7 +67,7 @@ const PORTABLE: &[&[Kernel]] = kernels!(portable: [1 2 3 4 5 6] x 1);
 #[cfg(target_arch = "x86_64")]
 const AVX2: &[&[Kernel]] = kernels!(avx2: [1 2 3 4 5 6 7 8] x 1, [1 2 3 4 5 6] x 2, [1 2 3 4] x 3);
 #[cfg(target_arch = "x86_64")]
-const AVX512: &[&[Kernel]] = kernels!(avx512: [1 2 3 4 5 6 7 8 9 10 11 12] x 1, [1 2 3 4 5 6 7 8 9 10] x 2,
+const AVX512: &[&[Kernel]] = kernels!(avx512: [1 2 3 4 5 6 7 8 9] x 1, [1 2 3 4 5 6 7 8 9] x 2,
     [1 2 3 4 5 6 7 8 9] x 3, [1 2 3 4 5 6] x 4);
 
 #[cfg(target_arch = "x86_64")]

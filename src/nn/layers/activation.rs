@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{BLOCK, Layer, Operation, Place};
 use crate::nn::{
     engine::vectorized,
+    parallel::OnThreads,
     sequential::Sequential,
     tape::{Pass, Tape, Variable, record},
 };
@@ -169,10 +170,14 @@ impl Operation for Activation {
         let (mut x, tape) = x.split();
         let (rows, needs_gradient, activation) = (x.rows, x.needs_gradient, *self);
         let mut y = x.take_values();
-        y.par_chunks_mut(BLOCK).for_each(|block| activation.apply(block));
+        y.par_chunks_mut(BLOCK).on_threads().for_each(|block| activation.apply(block));
         let y = Arc::new(y);
         record(tape, Arc::clone(&y), rows, needs_gradient, move |mut gradient, gradients| {
-            gradient.par_chunks_mut(BLOCK).zip(y.par_chunks(BLOCK)).for_each(|(g, y)| activation.apply_backward(y, g));
+            gradient
+                .par_chunks_mut(BLOCK)
+                .zip(y.par_chunks(BLOCK))
+                .on_threads()
+                .for_each(|(g, y)| activation.apply_backward(y, g));
             gradients.add_to(&x, gradient);
         })
     }

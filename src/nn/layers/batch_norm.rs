@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{Layer, Operation, Place, max_pool2d::Windows};
 use crate::nn::{
     buffer::Buffer,
-    engine::{add_rows, four_rows, repeat, shard, vectorized},
+    engine::{Moments, repeat, shard, vectorized},
     init::ParameterSpec,
+    parallel::OnThreads,
     sequential::Sequential,
     tape::{Pass, Tape, Variable, record},
 };
@@ -98,6 +99,10 @@ impl Operation for BatchNorm {
         true
     }
 
+    fn needs_whole_batch(&self) -> bool {
+        true
+    }
+
     fn takes_pooling(&self) -> bool {
         true
     }
@@ -105,12 +110,13 @@ impl Operation for BatchNorm {
     fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {
         let (gamma, beta) = (&place.weights[0], &place.weights[1]);
         let (gamma_key, beta_key) = (pass.parameter(gamma), pass.parameter(beta));
-        let (x, tape) = x.split();
+        let (mut x, tape) = x.split();
         let (channels, training) = (place.input[0], pass.training);
         let count = x.values.len() / channels;
 
         let (mean, variance) = if training {
-            let (mean, variance) = moments(&x.values, channels);
+            let moments = x.moments.take().unwrap_or_else(|| Moments::in_parallel(&x.values, channels));
+            let (mean, variance) = moments.mean_and_variance();
             for (running, batch) in place.weights[2..].iter().zip([&mean, &variance]) {
                 let moved = running.iter().zip(batch).map(|(r, b)| self.momentum * r + (1.0 - self.momentum) * b);
                 pass.observe(moved.collect());
@@ -150,51 +156,6 @@ impl Operation for BatchNorm {
     }
 }
 
-/// Rows whose mean is taken before they are joined with others: few enough to stay in the first-level cache.
-const ROWS: usize = 128;
-
-/// The mean and the variance (divided by N) of each column.
-///
-/// Block by block, each about its own mean, and then joined (Chan, Golub and LeVeque 1983): a column far from 0 loses no digits.
-fn moments(x: &[f32], columns: usize) -> (Vec<f32>, Vec<f32>) {
-    let width = columns * repeat(x.len() / columns, columns);
-    let shard = shard(x.len() / width, width);
-    let shards: Vec<Vec<[f64; 2]>> = x
-        .par_chunks(shard)
-        .map(|x| {
-            let mut joined = vec![[0.0; 2]; width];
-            let (mut sums, mut squares) = (vec![0.0f32; width], vec![0.0f32; width]);
-            let mut rows_before = 0.0;
-            for block in x.chunks(ROWS * width) {
-                let rows = (block.len() / width) as f32;
-                means_and_squares(block, &mut sums, &mut squares);
-                for ((joined, mean), square) in joined.iter_mut().zip(&sums).zip(&squares) {
-                    join(joined, rows_before, [f64::from(*mean), f64::from(*square)], f64::from(rows));
-                }
-                rows_before += f64::from(rows);
-            }
-            joined
-        })
-        .collect();
-    let mut all = vec![[0.0; 2]; columns];
-    let mut rows_before = 0.0;
-    for (part, x) in shards.iter().zip(x.chunks(shard)) {
-        let rows = (x.len() / width) as f64;
-        for part in part.chunks_exact(columns) {
-            all.iter_mut().zip(part).for_each(|(all, part)| join(all, rows_before, *part, rows));
-            rows_before += rows;
-        }
-    }
-    all.iter().map(|[mean, squares]| (*mean as f32, (squares / rows_before.max(1.0)) as f32)).unzip()
-}
-
-/// Joins the mean and the sum of squares about it of `count` values with those of `more` others.
-fn join([mean, squares]: &mut [f64; 2], count: f64, [other_mean, other_squares]: [f64; 2], more: f64) {
-    let (difference, share) = (other_mean - *mean, more / (count + more));
-    *mean += difference * share;
-    *squares += other_squares + difference * difference * count * share;
-}
-
 /// y = leaky(scale · x + shift), column by column; max-pooled, if the layer took the pooling after it along: then neither the pictures before the
 /// pooling nor their gradient are ever written.
 struct Line {
@@ -217,7 +178,7 @@ impl Line {
     fn apply(&self, x: &[f32]) -> Buffer {
         let shard = shard(x.len() / self.scale.len(), self.scale.len());
         let mut y = Buffer::unset(x.len());
-        y.par_chunks_mut(shard).zip(x.par_chunks(shard)).for_each(|(y, x)| {
+        y.par_chunks_mut(shard).zip(x.par_chunks(shard)).on_threads().for_each(|(y, x)| {
             line(x, &self.scale, &self.shift, self.slope, y);
         });
         y
@@ -229,7 +190,7 @@ impl Line {
         let mut y = Buffer::unset(x.len() / from * to);
         let mut places = Buffer::unset(y.len());
         let outputs = y.par_chunks_mut(to).zip(places.par_chunks_mut(to));
-        outputs.zip(x.par_chunks(from)).for_each_init(
+        outputs.zip(x.par_chunks(from)).on_threads().for_each_init(
             || Buffer::unset(from),
             |picture, ((y, places), x)| {
                 line(x, &self.scale, &self.shift, self.slope, picture);
@@ -244,10 +205,11 @@ impl Line {
         let (columns, width) = (inverse.len(), self.scale.len());
         let mean = mean.repeat(self.repeat);
         let (from, to) = pooled.map_or((width, width), |(windows, _)| windows.sizes());
-        let (shard, g_shard) = (shard(x.len() / from, from), shard(x.len() / from, to));
+        let shard = shard(x.len() / from, from);
+        let g_shard = shard / from * to;
         let mut sums = Buffer::zeros(x.len().div_ceil(shard) * 2 * width);
         let shards = x.par_chunks(shard).zip(g.par_chunks(g_shard)).enumerate();
-        sums.par_chunks_mut(2 * width).zip(shards).for_each(|(sums, (number, (x, g)))| {
+        sums.par_chunks_mut(2 * width).zip(shards).on_threads().for_each(|(sums, (number, (x, g)))| {
             let (sums, products) = sums.split_at_mut(width);
             let mut add = |x: &[f32], g: &[f32]| {
                 line_sums(g, x, &self.scale, &self.shift, &mean, self.slope, sums, products);
@@ -285,44 +247,23 @@ impl Line {
         };
         let Some((windows, places)) = pooled else {
             let shard = shard(x.len() / self.scale.len(), self.scale.len());
-            g.par_chunks_mut(shard).zip(x.par_chunks(shard)).for_each(|(g, x)| backward(g, x));
+            g.par_chunks_mut(shard).zip(x.par_chunks(shard)).on_threads().for_each(|(g, x)| backward(g, x));
             return g;
         };
         let (from, to) = windows.sizes();
         let mut gradient = Buffer::unset(x.len());
         let pooled = g.par_chunks(to).zip(places.par_chunks(to));
-        gradient.par_chunks_mut(from).zip(x.par_chunks(from)).zip(pooled).for_each(|((out, x), (g, places))| {
-            windows.scatter(g, places, out);
-            backward(out, x);
-        });
+        gradient.par_chunks_mut(from).zip(x.par_chunks(from)).zip(pooled).on_threads().for_each(
+            |((out, x), (g, places))| {
+                windows.scatter(g, places, out);
+                backward(out, x);
+            },
+        );
         gradient
     }
 }
 
 vectorized! {
-    /// The mean of each column and the sum of squares about it.
-    fn means_and_squares(x: &[f32], means: &mut [f32], squares: &mut [f32]) {
-        let width = means.len();
-        means.fill(0.0);
-        squares.fill(0.0);
-        add_rows(x, means);
-        let rows = (x.len() / width) as f32;
-        means.iter_mut().for_each(|sum| *sum /= rows);
-        let fours = x.chunks_exact(4 * width);
-        for row in fours.remainder().chunks_exact(width) {
-            for ((square, mean), x) in squares.iter_mut().zip(&*means).zip(row) {
-                *square += (x - mean) * (x - mean);
-            }
-        }
-        for rows in fours {
-            let (a, b, c, d) = four_rows(rows, width);
-            for (((((square, mean), a), b), c), d) in squares.iter_mut().zip(&*means).zip(a).zip(b).zip(c).zip(d) {
-                let (a, b, c, d) = (a - mean, b - mean, c - mean, d - mean);
-                *square += (a * a + b * b) + (c * c + d * d);
-            }
-        }
-    }
-
     fn line(x: &[f32], scale: &[f32], shift: &[f32], slope: f32, y: &mut [f32]) {
         for (y, x) in y.chunks_exact_mut(scale.len()).zip(x.chunks_exact(scale.len())) {
             for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(scale).zip(shift) {

@@ -3,11 +3,12 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{HeightWidth, Layer, Operation, Place, add_gradients, picture};
+use super::{HeightWidth, Layer, Operation, Place, Weights, add_gradients, joined, picture};
 use crate::nn::{
     buffer::Buffer,
-    engine::{Convolution, rectified_gradient},
+    engine::{Convolution, Packed, Panels, Prepared, Start, rectified_gradient},
     init::ParameterSpec,
+    parallel::OnThreads,
     sequential::Sequential,
     tape::{Pass, Tape, Variable, record},
 };
@@ -180,32 +181,82 @@ impl Operation for Conv2d {
         }
     }
 
+    fn pack(&self, place: Place<'_>, backwards: bool) {
+        let weights = Weighted::new(self, &place);
+        weights.forwards();
+        if backwards {
+            weights.backwards();
+        }
+    }
+
     fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {
-        let (weight, bias) = (place.weights[0].clone(), place.weights[1].clone());
-        let (weight_key, bias_key) = (pass.parameter(&weight), pass.parameter(&bias));
+        let (weights, bias) = (Weighted::new(self, &place), place.weights[1].clone());
+        let (weight_key, bias_key) = (pass.parameter(&weights.weight), pass.parameter(&bias));
         let (x, tape) = x.split();
         let (rows, slope) = (x.rows, place.slope);
 
-        let itself = || picture(place.input).and_then(|input| self.convolution(input));
+        let (convolution, finish) = (&weights.convolution, place.moments(self.filters));
+        let (y, moments) = match weights.merged {
+            None => convolution.to_small(&x.values, weights.forwards(), Some(&bias), slope, finish),
+            Some(_) => convolution.to_large(&x.values, weights.forwards(), Some(&bias), slope, finish),
+        };
+        let (y, idle) = (Arc::new(y), place.bias_is_idle());
+        let mut y = record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
+            if !idle {
+                gradients.add_to_parameter(&bias_key, rectified_gradient(&y, &mut g, slope, bias.len()));
+            }
+            let convolution = &weights.convolution;
+            let weight_gradient = |start: Start<'_>, sum: &mut [f32]| match &weights.merged {
+                None => convolution.weight_gradient(&x.values, &g, start, sum),
+                Some(merged) => {
+                    let mut gradient = Buffer::unset(convolution.convolution.weights());
+                    convolution.weight_gradient(&g, &x.values, Start::Zero, &mut gradient);
+                    merged.add_weight_gradient(&gradient, start, sum);
+                }
+            };
+            let x_gradient = || match weights.merged {
+                None => convolution.to_large(&g, weights.backwards(), None, 1.0, |_| ()).0,
+                Some(_) => convolution.to_small(&g, weights.backwards(), None, 1.0, |_| ()).0,
+            };
+            add_gradients(gradients, (&weight_key, weights.weight.len()), weight_gradient, &x, x_gradient);
+        });
+        y.moments = joined(moments);
+        y
+    }
+}
+
+/// A layer's weights and what it computes with them: its own convolution, or what up-sampling and convolution are together.
+struct Weighted {
+    weight: Weights,
+    convolution: Arc<Prepared>,
+    merged: Option<Enlarged>,
+    packed: Arc<Packed>,
+}
+
+impl Weighted {
+    fn new(layer: &Conv2d, place: &Place<'_>) -> Self {
+        let itself = || picture(place.input).and_then(|input| layer.convolution(input));
+        let (weight, packed) = (Arc::clone(&place.weights[0]), Arc::clone(place.packed));
         if place.enlarged == [1, 1] {
-            let convolution = place.prepared(itself);
-            let y = Arc::new(convolution.to_small(&x.values, &weight, Some(&bias), slope));
-            return record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
-                let bias_gradient = rectified_gradient(&y, &mut g, slope, bias.len());
-                let weight_gradient = || convolution.weight_gradient(&x.values, &g);
-                let x_gradient = || convolution.to_large(&g, &weight, None, 1.0);
-                add_gradients(gradients, (&bias_key, bias_gradient), (&weight_key, weight_gradient), (&x, x_gradient));
-            });
+            return Self { weight, convolution: place.prepared(itself), merged: None, packed };
         }
-        let spread = place.prepared(|| itself().map(|convolution| enlarged(convolution, place.enlarged)));
-        let merged = Enlarged { kernel: self.kernel.0, factor: place.enlarged, spread: spread.convolution };
-        let weight = merged.weights(&weight);
-        let y = Arc::new(spread.to_large(&x.values, &weight, Some(&bias), slope));
-        record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
-            let bias_gradient = rectified_gradient(&y, &mut g, slope, bias.len());
-            let weight_gradient = || merged.weight_gradient(&spread.weight_gradient(&g, &x.values));
-            let x_gradient = || spread.to_small(&g, &weight, None, 1.0);
-            add_gradients(gradients, (&bias_key, bias_gradient), (&weight_key, weight_gradient), (&x, x_gradient));
+        let convolution = place.prepared(|| itself().map(|convolution| enlarged(convolution, place.enlarged)));
+        let spread = convolution.convolution;
+        let merged = Some(Enlarged { kernel: layer.kernel.0, factor: place.enlarged, spread });
+        Self { weight, convolution, merged, packed }
+    }
+
+    fn forwards(&self) -> &[Panels<'static>] {
+        self.packed.forwards(|| match self.merged {
+            None => self.convolution.weights_to_small(&self.weight),
+            Some(merged) => self.convolution.weights_to_large(&merged.weights(&self.weight)),
+        })
+    }
+
+    fn backwards(&self) -> &[Panels<'static>] {
+        self.packed.backwards(|| match self.merged {
+            None => self.convolution.weights_to_large(&self.weight),
+            Some(merged) => self.convolution.weights_to_small(&merged.weights(&self.weight)),
         })
     }
 }
@@ -249,7 +300,7 @@ impl Enlarged {
         let [_, columns] = self.spread.kernel;
         let (channels, filters) = (self.spread.small[2], self.spread.large[2]);
         let mut merged = Buffer::zeros(self.spread.weights());
-        merged.par_chunks_mut(channels * filters).enumerate().for_each(|(t, out)| {
+        merged.par_chunks_mut(channels * filters).enumerate().on_threads().for_each(|(t, out)| {
             for ky in self.together(0, t / columns) {
                 for kx in self.together(1, t % columns) {
                     let weights = &weights[(ky * self.kernel[1] + kx) * channels * filters..][..channels * filters];
@@ -262,12 +313,14 @@ impl Enlarged {
         merged
     }
 
-    /// The adjoint of [`weights`](Self::weights).
-    fn weight_gradient(&self, merged: &[f32]) -> Buffer {
+    /// The adjoint of [`weights`](Self::weights), added to `gradient` as `start` says.
+    fn add_weight_gradient(&self, merged: &[f32], start: Start<'_>, gradient: &mut [f32]) {
         let [rows, columns] = self.spread.kernel;
         let (channels, filters) = (self.spread.small[2], self.spread.large[2]);
-        let mut gradient = Buffer::zeros(self.kernel[0] * self.kernel[1] * channels * filters);
-        gradient.par_chunks_mut(channels * filters).enumerate().for_each(|(k, out)| {
+        if matches!(start, Start::Zero) {
+            gradient.fill(0.0);
+        }
+        gradient.par_chunks_mut(channels * filters).enumerate().on_threads().for_each(|(k, out)| {
             let (ky, kx) = (k / self.kernel[1], k % self.kernel[1]);
             for ty in (0..rows).filter(|t| self.together(0, *t).any(|k| k == ky)) {
                 for tx in (0..columns).filter(|t| self.together(1, *t).any(|k| k == kx)) {
@@ -278,6 +331,5 @@ impl Enlarged {
                 }
             }
         });
-        gradient
     }
 }

@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HeightWidth, Layer, Operation, Place, add_gradients, conv2d::Padding, picture};
+use super::{HeightWidth, Layer, Operation, Place, add_gradients, conv2d::Padding, joined, picture};
 use crate::nn::{
-    engine::{Convolution, rectified_gradient},
+    engine::{Convolution, Start, rectified_gradient},
     init::ParameterSpec,
     sequential::Sequential,
     tape::{Pass, Tape, Variable, record},
@@ -143,19 +143,38 @@ impl Operation for ConvTranspose2d {
         picture(input).and_then(|input| self.convolution(input)).map_or(0, |convolution| convolution.products())
     }
 
+    fn pack(&self, place: Place<'_>, backwards: bool) {
+        let convolution = place.prepared(|| picture(place.input).and_then(|input| self.convolution(input)));
+        place.packed.forwards(|| convolution.weights_to_large(&place.weights[0]));
+        if backwards {
+            place.packed.backwards(|| convolution.weights_to_small(&place.weights[0]));
+        }
+    }
+
     fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {
-        let (weight, bias) = (place.weights[0].clone(), place.weights[1].clone());
+        let (weight, bias, packed) = (place.weights[0].clone(), place.weights[1].clone(), Arc::clone(place.packed));
         let (weight_key, bias_key) = (pass.parameter(&weight), pass.parameter(&bias));
         let (x, tape) = x.split();
         let convolution = place.prepared(|| picture(place.input).and_then(|input| self.convolution(input)));
         let (rows, slope) = (x.rows, place.slope);
 
-        let y = Arc::new(convolution.to_large(&x.values, &weight, Some(&bias), slope));
-        record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
-            let bias_gradient = rectified_gradient(&y, &mut g, slope, bias.len());
-            let weight_gradient = || convolution.weight_gradient(&g, &x.values);
-            let x_gradient = || convolution.to_small(&g, &weight, None, 1.0);
-            add_gradients(gradients, (&bias_key, bias_gradient), (&weight_key, weight_gradient), (&x, x_gradient));
-        })
+        let weights = packed.forwards(|| convolution.weights_to_large(&weight));
+        let (y, moments) = convolution.to_large(&x.values, weights, Some(&bias), slope, place.moments(self.filters));
+        let (y, idle) = (Arc::new(y), place.bias_is_idle());
+        let mut y = record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
+            if !idle {
+                gradients.add_to_parameter(&bias_key, rectified_gradient(&y, &mut g, slope, bias.len()));
+            }
+            let weight_gradient = |start: Start<'_>, sum: &mut [f32]| {
+                convolution.weight_gradient(&g, &x.values, start, sum);
+            };
+            let x_gradient = || {
+                let weights = packed.backwards(|| convolution.weights_to_small(&weight));
+                convolution.to_small(&g, weights, None, 1.0, |_| ()).0
+            };
+            add_gradients(gradients, (&weight_key, weight.len()), weight_gradient, &x, x_gradient);
+        });
+        y.moments = joined(moments);
+        y
     }
 }

@@ -1,17 +1,14 @@
 use std::sync::Arc;
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Operation, Place, shape_text};
+use super::{Operation, Place, add_gradients, shape_text};
 use crate::nn::{
     buffer::Buffer,
-    engine::{
-        Left, Panels, Start, offsets, product, product_in_parallel, rectified_gradient, rectify, shard, sum_of_parts,
-    },
+    engine::{Left, Packed, Panels, Start, offsets, product_in_parallel, rectified_gradient},
     init::ParameterSpec,
     sequential::Sequential,
-    tape::{Pass, Tape, Variable, record},
+    tape::{Factors, Pass, Tape, Variable, record},
 };
 
 /// A fully connected layer, `y = x · W + b`.
@@ -71,95 +68,64 @@ impl Operation for Dense {
         input[0] * self.units
     }
 
+    fn pack(&self, place: Place<'_>, backwards: bool) {
+        self.panels(place.packed, &place.weights[0]);
+        if backwards {
+            self.panels_backwards(place.packed, &place.weights[0]);
+        }
+    }
+
     fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {
-        let (weight, bias) = (place.weights[0].clone(), place.weights[1].clone());
+        let (weight, bias, packed) = (place.weights[0].clone(), place.weights[1].clone(), Arc::clone(place.packed));
         let (weight_key, bias_key) = (pass.parameter(&weight), pass.parameter(&bias));
         let (x, tape) = x.split();
-        let (rows, inputs, units, slope) = (x.rows, place.input[0], self.units, place.slope);
+        let (layer, rows, inputs, units, slope) = (self.clone(), x.rows, place.input[0], self.units, place.slope);
 
-        let (left_rows, left_steps) = (offsets(rows, inputs), offsets(inputs, 1));
-        let left = Left { values: &x.values, rows: &left_rows, steps: &left_steps };
-        let right = |first: usize, count| Panels::of_rows(&weight[first..], inputs, count, units);
+        let left = Left { values: &x.values, rows: &offsets(rows, inputs), steps: &offsets(inputs, 1) };
         let mut y = Buffer::unset(rows * units);
-        product_in_parallel(left, units, right, Start::Bias(&bias), slope, &mut y);
+        product_in_parallel(&[(left, layer.panels(&packed, &weight))], Start::Bias(&bias), slope, &mut y);
         let y = Arc::new(y);
+        let postpone = pass.postpones(inputs, units);
         record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
-            let mut x_gradient = Buffer::unset(if x.needs_gradient { rows * inputs } else { 0 });
-            let (bias_gradient, weight_gradient) = if rows > LARGE {
-                backward_by_parts(&x.values, &y, &mut g, &weight, slope, [inputs, units], &mut x_gradient)
-            } else {
-                let bias_gradient = rectified_gradient(&y, &mut g, slope, units);
-                let mut weight_gradient = Buffer::unset(inputs * units);
-                rayon::join(
-                    || {
-                        let left = Left { values: &x.values, rows: &left_steps, steps: &left_rows };
-                        let right = |first: usize, count| Panels::of_rows(&g[first..], rows, count, units);
-                        product_in_parallel(left, units, right, Start::Zero, 1.0, &mut weight_gradient);
-                    },
-                    || {
-                        let steps = offsets(units, 1);
-                        let left = Left { values: &g, rows: &offsets(rows, units), steps: &steps };
-                        let right = |first: usize, count| Panels::pack(&weight[first * units..], &steps, count, units);
-                        if x.needs_gradient {
-                            product_in_parallel(left, inputs, right, Start::Zero, 1.0, &mut x_gradient);
-                        }
-                    },
-                );
-                (bias_gradient, weight_gradient)
+            gradients.add_to_parameter(&bias_key, rectified_gradient(&y, &mut g, slope, units));
+            let x_gradient = || {
+                let left = Left { values: &g, rows: &offsets(rows, units), steps: &offsets(units, 1) };
+                let mut x_gradient = Buffer::unset(rows * inputs);
+                let right = layer.panels_backwards(&packed, &weight);
+                product_in_parallel(&[(left, right)], Start::Zero, 1.0, &mut x_gradient);
+                x_gradient
             };
-            gradients.add_to_parameter(&bias_key, bias_gradient);
-            gradients.add_to_parameter(&weight_key, weight_gradient);
-            gradients.add_to(&x, x_gradient);
+            if let Some(postpone) = postpone {
+                let x_gradient = x.needs_gradient.then(x_gradient);
+                x_gradient.into_iter().for_each(|gradient| gradients.add_to(&x, gradient));
+                return postpone(&weight_key, Factors { x: Arc::clone(&x.values), g, shape: [inputs, units] });
+            }
+            let weight_gradient = |start: Start<'_>, sum: &mut [f32]| {
+                add_products(&[(&x.values, &g)], [inputs, units], start, sum);
+            };
+            add_gradients(gradients, (&weight_key, weight.len()), weight_gradient, &x, x_gradient);
         })
     }
 }
 
-/// A batch of more rows than this goes back part by part.
-const LARGE: usize = 1024;
+impl Dense {
+    fn panels<'a>(&self, packed: &'a Packed, weight: &[f32]) -> &'a Panels<'static> {
+        let steps = || offsets(weight.len() / self.units, self.units);
+        &packed.forwards(|| vec![Panels::pack(weight, &steps(), self.units, 1)])[0]
+    }
 
-/// Rows of a part, which a thread takes through all of the way back while they, and the addresses of their pages, are in its caches.
-const PART: usize = 64;
+    fn panels_backwards<'a>(&self, packed: &'a Packed, weight: &[f32]) -> &'a Panels<'static> {
+        let inputs = weight.len() / self.units;
+        &packed.backwards(|| vec![Panels::pack(weight, &offsets(self.units, 1), inputs, self.units)])[0]
+    }
+}
 
-/// The way back of a large batch, part by part: the gradient's rectification, then the sums over the part for bias and weights, then the
-/// gradient of x; fixed shards of the batch are summed side by side and then added in order. Returns the gradients of bias and weights.
-fn backward_by_parts(
-    x: &[f32],
-    y: &[f32],
-    g: &mut [f32],
-    weight: &[f32],
-    slope: f32,
-    [inputs, units]: [usize; 2],
-    x_gradient: &mut [f32],
-) -> (Buffer, Buffer) {
-    let rows = y.len() / units;
-    let shard = shard(rows, 1);
-    let shards = rows.div_ceil(shard);
-    let (by_inputs, by_units) = (offsets(PART, inputs), offsets(PART, units));
-    let (all_inputs, all_units, weight_rows) = (offsets(inputs, 1), offsets(units, 1), offsets(inputs, units));
-    let backwards = (!x_gradient.is_empty()).then(|| Panels::pack(weight, &all_units, inputs, units));
-    let mut bias_sums = Buffer::zeros(shards * units);
-    let mut weight_sums = Buffer::unset(shards * inputs * units);
-    let inputs_of_shards =
-        x.par_chunks(shard * inputs).zip(y.par_chunks(shard * units)).zip(g.par_chunks_mut(shard * units));
-    let outputs = bias_sums.par_chunks_mut(units).zip(weight_sums.par_chunks_mut(inputs * units));
-    // A gradient that nobody wants is empty: then every shard gets none of it.
-    let mut gradients: Vec<&mut [f32]> = x_gradient.chunks_mut(shard * inputs).collect();
-    gradients.resize_with(shards, Default::default);
-    inputs_of_shards.zip(outputs).zip(gradients).for_each(|((((x, y), g), (bias_sums, weight_sums)), x_gradient)| {
-        for (number, g) in g.chunks_mut(PART * units).enumerate() {
-            let rows = g.len() / units;
-            let first = number * PART;
-            rectify(g, &y[first * units..][..g.len()], slope, bias_sums);
-            let left = Left { values: &x[first * inputs..], rows: &all_inputs, steps: &by_inputs[..rows] };
-            let start = if number == 0 { Start::Zero } else { Start::Output };
-            let right = Panels::of_rows(g, rows, units, units);
-            product(left, &right, start, 1.0, weight_sums, &weight_rows);
-            if let Some(right) = &backwards {
-                let left = Left { values: g, rows: &by_units[..rows], steps: &all_units };
-                let out = &mut x_gradient[first * inputs..][..rows * inputs];
-                product(left, right, Start::Zero, 1.0, out, &by_inputs[..rows]);
-            }
-        }
-    });
-    (sum_of_parts(&bias_sums, units), sum_of_parts(&weight_sums, inputs * units))
+/// The gradient of (inputs, units) weights, the sum of xᵀ · g over some pairs of x and g, added to `sum` as `start` says.
+pub(crate) fn add_products(pairs: &[(&[f32], &[f32])], [inputs, units]: [usize; 2], start: Start<'_>, sum: &mut [f32]) {
+    let most = pairs.iter().map(|(_, g)| g.len() / units).max().unwrap_or(0);
+    let (rows, steps) = (offsets(inputs, 1), offsets(most, inputs));
+    let panels: Vec<_> = pairs.iter().map(|(_, g)| Panels::of_rows(g, g.len() / units, units, units)).collect();
+    let left = |x, g: &[f32]| Left { values: x, rows: &rows, steps: &steps[..g.len() / units] };
+    let pairs: Vec<_> = pairs.iter().zip(&panels).map(|((x, g), panels)| (left(x, g), panels)).collect();
+    product_in_parallel(&pairs, start, 1.0, sum);
 }

@@ -7,6 +7,7 @@ use super::{BLOCK, Layer, Operation, Place};
 use crate::{
     nn::{
         engine::vectorized,
+        parallel::OnThreads,
         sequential::Sequential,
         tape::{Pass, Tape, Variable, record},
     },
@@ -36,7 +37,7 @@ impl Dropout {
         // Compared as integers: exact, and less work than drawing floats.
         let threshold = (f64::from(self.rate) * 2f64.powi(32)) as u32;
         let scale = 1.0 / (1.0 - self.rate);
-        values.par_chunks_mut(BLOCK).enumerate().for_each(|(block, values)| {
+        values.par_chunks_mut(BLOCK).enumerate().on_threads().for_each(|(block, values)| {
             let key = random::mix(seed, block as u64);
             mask(values, key as u32, (key >> 32) as u32, threshold, scale);
         });

@@ -7,6 +7,7 @@ use super::{HeightWidth, Layer, Operation, Place, picture};
 use crate::nn::{
     buffer::Buffer,
     engine::vectorized,
+    parallel::OnThreads,
     sequential::Sequential,
     tape::{Pass, Tape, Variable, record},
 };
@@ -60,14 +61,17 @@ impl Operation for MaxPool2d {
         let mut places = Buffer::unset(if T::OWNS_TAPE { x.rows * to } else { 0 });
         if T::OWNS_TAPE {
             let outputs = y.par_chunks_mut(to).zip(places.par_chunks_mut(to));
-            outputs.zip(x.values.par_chunks(from)).for_each(|((y, places), x)| windows.maxima_and_places(x, y, places));
+            outputs
+                .zip(x.values.par_chunks(from))
+                .on_threads()
+                .for_each(|((y, places), x)| windows.maxima_and_places(x, y, places));
         } else {
-            y.par_chunks_mut(to).zip(x.values.par_chunks(from)).for_each(|(y, x)| windows.maxima(x, y));
+            y.par_chunks_mut(to).zip(x.values.par_chunks(from)).on_threads().for_each(|(y, x)| windows.maxima(x, y));
         }
         record(tape, Arc::new(y), x.rows, x.needs_gradient, move |g, gradients| {
             let mut x_gradient = Buffer::unset(x.rows * from);
             let pictures = x_gradient.par_chunks_mut(from).zip(g.par_chunks(to)).zip(places.par_chunks(to));
-            pictures.for_each(|((out, g), places)| windows.scatter(g, places, out));
+            pictures.on_threads().for_each(|((out, g), places)| windows.scatter(g, places, out));
             gradients.add_to(&x, x_gradient);
         })
     }

@@ -18,6 +18,7 @@ mod softmax;
 mod up_sample2d;
 
 pub(crate) use activation::sigmoid;
+pub(crate) use dense::add_products;
 pub(crate) use max_pool2d::MaxPool2d;
 pub(crate) use order::{channels_first, channels_last};
 pub use size::HeightWidth;
@@ -28,9 +29,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     buffer::Buffer,
-    engine::{Convolution, Prepared},
+    engine::{Convolution, Moments, Packed, Prepared, Start},
     init::ParameterSpec,
-    tape::{Gradients, Handle, NotRecording, Pass, Tape, Variable},
+    parallel::join,
+    tape::{Gradients, NotRecording, Parameter, Pass, Tape, Variable},
 };
 
 /// What a layer must say of itself.
@@ -61,6 +63,14 @@ pub(crate) trait Operation {
         false
     }
 
+    /// Whether it needs to see all of a batch at once; else a batch may go through the network in parts.
+    fn needs_whole_batch(&self) -> bool {
+        false
+    }
+
+    /// Packs the weights for the products of a step, also for the way back if there is one: what `forward` would do by itself when it comes to it.
+    fn pack(&self, _place: Place<'_>, _backwards: bool) {}
+
     /// How many multiply-adds it needs forwards for one input of that shape that has yet to be enlarged so many times (see [`Place`]);
     /// of matrix products and convolutions only, beside which all else is little.
     fn products(&self, _input: &[usize], _enlarged: [usize; 2]) -> usize {
@@ -83,11 +93,26 @@ pub(crate) struct Place<'a> {
     pub pool: Option<&'a MaxPool2d>,
     /// How many times its input has yet to be enlarged, by rows and columns.
     pub enlarged: [usize; 2],
+    /// Whether batch normalisation comes right after it (and after its [`Place::slope`]) and takes the statistics of its output.
+    pub normalised: bool,
     /// What a convolution prepares once for all steps.
     pub prepared: &'a OnceLock<Arc<Prepared>>,
+    /// The weights as its products take them, made once for each step.
+    pub packed: &'a Arc<Packed>,
 }
 
 impl Place<'_> {
+    /// Whether a bias has no effect, and no gradient: batch normalisation takes away again what it adds.
+    fn bias_is_idle(&self) -> bool {
+        self.normalised && self.slope == 1.0
+    }
+
+    /// What to take of each piece of the output: its moments, if batch normalisation wants them.
+    fn moments(&self, columns: usize) -> impl Fn(&[f32]) -> Option<Moments> + Sync + use<> {
+        let wanted = self.normalised;
+        move |piece| wanted.then(|| Moments::of(piece, columns))
+    }
+
     /// The layer's convolution, prepared in the first step.
     fn prepared(&self, convolution: impl FnOnce() -> Result<Convolution, String>) -> Arc<Prepared> {
         let prepare = || Arc::new(Prepared::new(convolution().expect("output_shape has checked it")));
@@ -95,18 +120,25 @@ impl Place<'_> {
     }
 }
 
-/// Adds the gradients of a convolution's bias, of its weights and, if somebody wants it, of its input; the latter two side by side.
+/// Adds the gradients of a layer's weights, of which there are so many, and of its input, if somebody wants it; the two side by side.
+/// `add_weight_gradient` adds to what is there already, or sets it, as it is told.
 fn add_gradients(
     gradients: &mut Gradients<'_>,
-    (bias_key, bias_gradient): (&Handle, Buffer),
-    (weight_key, weight_gradient): (&Handle, impl FnOnce() -> Buffer + Send),
-    (x, x_gradient): (&Variable<NotRecording>, impl FnOnce() -> Buffer + Send),
+    (weight_key, weights): (&Parameter, usize),
+    add_weight_gradient: impl FnOnce(Start<'_>, &mut [f32]) + Send,
+    x: &Variable<NotRecording>,
+    x_gradient: impl FnOnce() -> Buffer + Send,
 ) {
     let wanted = x.needs_gradient;
-    let (weight_gradient, x_gradient) = rayon::join(weight_gradient, || wanted.then(x_gradient));
-    gradients.add_to_parameter(bias_key, bias_gradient);
-    gradients.add_to_parameter(weight_key, weight_gradient);
+    let (mut sum, start) = gradients.take_sum(weight_key, weights);
+    let (_, x_gradient) = join(|| add_weight_gradient(start, &mut sum), || wanted.then(x_gradient));
+    gradients.put(weight_key, sum);
     x_gradient.into_iter().for_each(|gradient| gradients.add_to(x, gradient));
+}
+
+/// The moments of all pieces together, if they were taken.
+fn joined(moments: Vec<Option<Moments>>) -> Option<Moments> {
+    moments.into_iter().collect::<Option<Vec<_>>>().map(|parts| Moments::joined(&parts))
 }
 
 /// A parameter's numbers, shared with the tape while a step runs.
@@ -145,6 +177,14 @@ macro_rules! layers {
 
             fn takes_up_sampling(&self) -> bool {
                 match self { $(Self::$variant(layer) => layer.takes_up_sampling()),+ }
+            }
+
+            fn needs_whole_batch(&self) -> bool {
+                match self { $(Self::$variant(layer) => layer.needs_whole_batch()),+ }
+            }
+
+            fn pack(&self, place: Place<'_>, backwards: bool) {
+                match self { $(Self::$variant(layer) => layer.pack(place, backwards)),+ }
             }
 
             fn products(&self, input: &[usize], enlarged: [usize; 2]) -> usize {

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::nn::{
     buffer::Buffer,
+    parallel::OnThreads,
     tape::{Tape, Variable, record},
 };
 
@@ -39,7 +40,7 @@ fn swapped<T: Tape>(x: Variable<T>, rows: usize, columns: usize) -> Variable<T> 
 
 fn transposed(values: &[f32], rows: usize, columns: usize) -> Buffer {
     let mut out = Buffer::unset(values.len());
-    out.par_chunks_mut(rows * columns).zip(values.par_chunks(rows * columns)).for_each(|(out, values)| {
+    out.par_chunks_mut(rows * columns).zip(values.par_chunks(rows * columns)).on_threads().for_each(|(out, values)| {
         for (column, out) in out.chunks_exact_mut(rows).enumerate() {
             out.iter_mut().zip(values[column..].iter().step_by(columns)).for_each(|(out, value)| *out = *value);
         }

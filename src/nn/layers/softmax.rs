@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Layer, Operation, Place, shape_text};
 use crate::nn::{
+    parallel::OnThreads,
     sequential::Sequential,
     tape::{Pass, Tape, Variable, record},
 };
@@ -39,7 +40,7 @@ impl Operation for Softmax {
         let (rows, needs_gradient) = (x.rows, x.needs_gradient);
         let width = (x.values.len() / rows.max(1)).max(1);
         let mut y = x.take_values();
-        y.par_chunks_mut(width).for_each(|row| {
+        y.par_chunks_mut(width).on_threads().for_each(|row| {
             let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             row.iter_mut().for_each(|v| *v = (*v - largest).exp());
             let sum: f32 = row.iter().sum();
@@ -47,7 +48,7 @@ impl Operation for Softmax {
         });
         let y = Arc::new(y);
         record(tape, Arc::clone(&y), rows, needs_gradient, move |mut gradient, gradients| {
-            gradient.par_chunks_mut(width).zip(y.par_chunks(width)).for_each(|(g, y)| {
+            gradient.par_chunks_mut(width).zip(y.par_chunks(width)).on_threads().for_each(|(g, y)| {
                 let dot: f32 = g.iter().zip(y).map(|(g, y)| g * y).sum();
                 g.iter_mut().zip(y).for_each(|(g, y)| *g = y * (*g - dot));
             });

@@ -7,6 +7,7 @@ use super::{HeightWidth, Layer, Operation, Place, picture};
 use crate::nn::{
     buffer::Buffer,
     engine::vectorized,
+    parallel::OnThreads,
     sequential::Sequential,
     tape::{Pass, Tape, Variable, record},
 };
@@ -58,7 +59,7 @@ impl Operation for UpSample2d {
         // A row of the picture becomes `rows` rows, a pixel in it `columns` pixels.
         let (channels, row) = (place.input[0], place.input[0] * place.input[2]);
         let mut y = Buffer::unset(x.values.len() * rows * columns);
-        y.par_chunks_mut(row * columns * rows).zip(x.values.par_chunks(row)).for_each(|(out, row)| {
+        y.par_chunks_mut(row * columns * rows).zip(x.values.par_chunks(row)).on_threads().for_each(|(out, row)| {
             for out in out.chunks_exact_mut(row.len() * columns) {
                 for (out, pixel) in out.chunks_exact_mut(channels * columns).zip(row.chunks_exact(channels)) {
                     out.chunks_exact_mut(channels).for_each(|out| out.copy_from_slice(pixel));
@@ -67,7 +68,7 @@ impl Operation for UpSample2d {
         });
         record(tape, Arc::new(y), x.rows, x.needs_gradient, move |g, gradients| {
             let mut x_gradient = Buffer::zeros(x.values.len());
-            x_gradient.par_chunks_mut(row).zip(g.par_chunks(row * columns * rows)).for_each(|(out, g)| {
+            x_gradient.par_chunks_mut(row).zip(g.par_chunks(row * columns * rows)).on_threads().for_each(|(out, g)| {
                 sum_pixels(g, channels, columns, out);
             });
             gradients.add_to(&x, x_gradient);

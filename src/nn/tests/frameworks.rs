@@ -76,7 +76,7 @@ impl LayerCase {
             Single { layer: &self.layer, input: &self.input, weights: parameters, slope: 1.0, enlarged: [1, 1] };
         let [y] = single.forward([(x, true, &mut pass)]);
         let values = y.values.to_vec();
-        let (mean, loss) = Loss::MeanSquaredError.record(y, &Arc::new(self.target.clone().into()));
+        let (mean, loss) = Loss::MeanSquaredError.record(y, &Arc::new(self.target.clone().into()), 1.0);
         (values, mean, loss, pass)
     }
 
@@ -161,7 +161,7 @@ fn losses_agree_with_pytorch() {
         };
         let mut pass = Pass::training(0);
         let y = Variable::<Recording>::tracked(Arc::new(case.y.clone().into()), pytorch.rows, &mut pass);
-        let (mean, on_tape) = loss.record(y, &Arc::new(case.target.clone().into()));
+        let (mean, on_tape) = loss.record(y, &Arc::new(case.target.clone().into()), 1.0);
         assert!((mean - case.loss).abs() < 1e-6, "{}: expected {}, got {mean}", case.name, case.loss);
         assert_close(&case.name, &pass.backward(on_tape)[0], &case.gradient, 1e-5);
     }

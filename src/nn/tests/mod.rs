@@ -20,7 +20,7 @@ use super::{
 /// The mean loss of outputs and targets.
 fn mean(loss: Loss, output: &[f32], target: &[f32]) -> f64 {
     let output = Variable::<NotRecording>::input(Arc::new(output.to_vec().into()), 1);
-    loss.record(output, &target.to_vec().into()).0
+    loss.record(output, &target.to_vec().into(), 1.0).0
 }
 
 /// A layer in a place of its own.
@@ -37,14 +37,16 @@ impl Single<'_> {
     /// What the layer makes of each of some batches (pictures are channels last), in turn and in the same place. Of a tracked one the
     /// gradient comes first among those of the pass.
     fn forward<T: Tape, const N: usize>(&self, batches: [(&[f32], bool, &mut Pass); N]) -> [Variable<T>; N] {
-        let prepared = OnceLock::new();
+        let (prepared, packed) = (OnceLock::new(), Arc::default());
         let place = Place {
             input: self.input,
             weights: self.weights,
             slope: self.slope,
             pool: None,
             enlarged: self.enlarged,
+            normalised: false,
             prepared: &prepared,
+            packed: &packed,
         };
         batches.map(|(x, tracked, pass)| {
             let rows = x.len() * self.enlarged[0] * self.enlarged[1] / self.input.iter().product::<usize>();

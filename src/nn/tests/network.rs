@@ -1,10 +1,17 @@
-//! What a network promises as a whole: gradients through all layers, dropout, learning, and the same bits on any number of threads.
+//! What a network promises as a whole: gradients through all layers, also of a batch in pieces, dropout, learning, the same bits on any number of
+//! threads, and steps that allocate nothing.
 
-use std::sync::Arc;
+use std::{
+    ops::Range,
+    process::Command,
+    sync::{Arc, atomic::Ordering},
+};
 
-use super::mean;
+use super::{assert_close, mean};
 use crate::nn::{
-    buffer::Buffer,
+    batch::{Cut, learn},
+    buffer::{ALLOCATED, Buffer, Reuse},
+    layers::channels_last,
     loss::Loss,
     optimizer::Adam,
     sequential::Sequential,
@@ -19,11 +26,11 @@ fn gradients_flow_through_a_whole_network() {
     let loss_of = |network: &Sequential| {
         let x = Variable::<NotRecording>::input(Arc::new(x.clone().into()), 4);
         let y = network.forward(x, &mut Pass::prediction());
-        Loss::BinaryCrossEntropy.record(y, &target).0
+        Loss::BinaryCrossEntropy.record(y, &target, 1.0).0
     };
     let mut pass = Pass::training(0);
     let y = network.forward(Variable::<Recording>::input(Arc::new(x.clone().into()), 4), &mut pass);
-    let (_, loss) = Loss::BinaryCrossEntropy.record(y, &target);
+    let (_, loss) = Loss::BinaryCrossEntropy.record(y, &target, 1.0);
     let gradients = pass.backward(loss);
     for (number, gradient) in gradients.iter().enumerate() {
         for (index, got) in gradient.iter().enumerate() {
@@ -68,7 +75,7 @@ fn the_bits_do_not_depend_on_the_threads() {
             for step in 0..3 {
                 let mut pass = Pass::training(step);
                 let y = network.forward(Variable::<Recording>::input(x.clone(), 130), &mut pass);
-                let (_, loss) = Loss::BinaryCrossEntropy.record(y, &x);
+                let (_, loss) = Loss::BinaryCrossEntropy.record(y, &x, 1.0);
                 adam.update(network.parameters_mut(), &pass.backward(loss));
             }
             network.parameters().flat_map(|p| p.iter().map(|v| v.to_bits()).collect::<Vec<_>>()).collect::<Vec<_>>()
@@ -78,6 +85,85 @@ fn the_bits_do_not_depend_on_the_threads() {
     assert_eq!(one, bits(2));
     assert_eq!(one, bits(3));
     assert_eq!(one, bits(4));
+}
+
+/// Of the two dense layers the first leaves its factors for later, the second sums its gradient shard by shard, as the convolution does.
+#[test]
+fn a_batch_in_pieces_gives_the_gradients_of_the_whole() {
+    const ROWS: usize = 200;
+    let network = Sequential::input([2, 6, 6]).conv2d(5, 3).relu().flatten().dense(90).tanh().dense(2).build().unwrap();
+    let x: Vec<f32> = (0..ROWS * 72).map(|i| (i as f32 * 0.37).sin()).collect();
+    let target: Vec<f32> = (0..ROWS * 2).map(|i| (i as f32 * 0.11).cos()).collect();
+    let loss_of = |rows: Range<usize>, pass: &mut Pass| {
+        let share = rows.len() as f64 / ROWS as f64;
+        let values = x[rows.start * 72..rows.end * 72].to_vec();
+        let x = channels_last(Variable::<Recording>::input(Arc::new(values.into()), rows.len()), &[2, 6, 6]);
+        let target = target[rows.start * 2..rows.end * 2].to_vec();
+        Loss::MeanSquaredError.record(network.forward(x, pass), &target.into(), share)
+    };
+    let mut pass = Pass::training(0);
+    let (mean, loss) = loss_of(0..ROWS, &mut pass);
+    let expected = pass.backward(loss);
+    for cut in [Cut { shard: 64, part: 64 }, Cut { shard: 64, part: 13 }, Cut { shard: 200, part: 30 }] {
+        let learned = learn(ROWS, cut, 0, |rows, _, pass| loss_of(rows, pass));
+        assert!((learned.loss - mean).abs() < 1e-6 * mean, "{cut:?}: {} is not {mean}", learned.loss);
+        assert_eq!(learned.gradients.len(), expected.len());
+        for (number, (got, expected)) in learned.gradients.iter().zip(&expected).enumerate() {
+            assert_close(&format!("{cut:?}, gradient {number}"), got, expected, 1e-6);
+        }
+    }
+}
+
+#[test]
+fn a_batch_is_cut_by_its_size_alone() {
+    let tiny = Sequential::input([784]).dense(50).relu().dense(784);
+    assert_eq!(Cut::new(8192, &[&tiny]), Cut { shard: 512, part: 256 });
+    assert_eq!(Cut::new(256, &[&tiny]), Cut { shard: 64, part: 64 });
+    assert_eq!(Cut::new(5, &[&tiny]), Cut { shard: 64, part: 64 });
+    let normalised = Sequential::input([784]).dense(50).batch_norm();
+    assert_eq!(Cut::new(8192, &[&tiny, &normalised]), Cut { shard: 8192, part: 8192 });
+}
+
+/// In a process of its own with one thread: other tests use the same pools, and threads need buffers at different times.
+#[test]
+fn a_steady_step_allocates_no_buffers() {
+    const ALONE: &str = "LATENTLAB_TEST_ALONE";
+    if std::env::var_os(ALONE).is_none() {
+        let test = "nn::tests::network::a_steady_step_allocates_no_buffers";
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        let output = command.args([test, "--exact"]).env(ALONE, "1").env("RAYON_NUM_THREADS", "1").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    }
+    let plain = Sequential::input([1, 12, 12]).conv2d(8, 3).relu().flatten().dense(100).dropout(0.2).dense(144).sigmoid();
+    let normalised = Sequential::input([1, 12, 12])
+        .conv2d(8, 3)
+        .same()
+        .batch_norm()
+        .relu()
+        .max_pool2d(2)
+        .up_sample2d(2)
+        .conv2d(1, 3)
+        .same();
+    for mut network in [plain, normalised] {
+        let _reuse = Reuse::begin();
+        let mut adam = Adam::new(0.001);
+        let mut allocated = Vec::new();
+        for seed in 0..6 {
+            network.pack(true, false);
+            let cut = Cut { shard: 64, part: if network.needs_whole_batch() { 64 } else { 20 } };
+            let learned = learn(if network.needs_whole_batch() { 64 } else { 200 }, cut, seed, |rows, _, pass| {
+                let x = Arc::new(Buffer::zeros(rows.len() * 144));
+                let y = network.forward(Variable::<Recording>::input(Arc::clone(&x), rows.len()), pass);
+                Loss::MeanSquaredError.record(y, &x, 0.1)
+            });
+            adam.update(network.trainable_mut(), &learned.gradients);
+            allocated.push(ALLOCATED.load(Ordering::SeqCst));
+        }
+        assert!(allocated[0] > 0);
+        assert_eq!(allocated[2..], [allocated[1]; 4], "{allocated:?}");
+    }
 }
 
 /// Twenty pictures of 8×8, given back through every kind of layer but softmax.
@@ -119,7 +205,7 @@ fn a_network_of_every_layer_learns() {
     for step in 0..150 {
         let mut pass = Pass::training(step);
         let y = network.forward(Variable::<Recording>::input(x.clone(), 20), &mut pass);
-        let (mean, loss) = Loss::MeanSquaredError.record(y, &x);
+        let (mean, loss) = Loss::MeanSquaredError.record(y, &x, 1.0);
         losses.push(mean);
         let statistics = pass.take_statistics();
         adam.update(network.trainable_mut(), &pass.backward(loss));

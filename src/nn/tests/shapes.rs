@@ -496,10 +496,9 @@ proptest! {
         let mut pass = Pass::training(0);
         let mut y = start(&mut pass);
         for node in network.nodes() {
-            let weights: Vec<_> = node.parameters.iter().map(|parameter| parameter.values.clone()).collect();
-            let prepared = OnceLock::new();
-            let place =
-                Place { input: &node.input, weights: &weights, slope: 1.0, pool: None, enlarged: [1, 1], prepared: &prepared };
+            let weights = node.weights();
+            let (prepared, packed) = (OnceLock::new(), Arc::default());
+            let place = Place { prepared: &prepared, packed: &packed, ..node.place(&weights) };
             y = node.layer.forward(y, place, &mut pass);
         }
         let one_by_one = y.values.to_vec();

@@ -1,0 +1,134 @@
+//! A batch's way through a network, forwards and back, on all threads.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{
+    buffer::Buffer,
+    engine::Start,
+    layers::add_products,
+    parallel::{OnThreads, for_shards},
+    sequential::Sequential,
+    tape::{Gradient, Pass, Recording, Variable},
+};
+use crate::random;
+
+/// How a batch is cut: into *shards*, which the threads take through all layers side by side, and these into *parts*, which go one after the other
+/// so that all that a thread works on stays in its cache. Fixed by the batch and the networks alone, so that the same seed gives the same
+/// bits with any number of threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// Rows of a shard, but for the last.
+    pub shard: usize,
+    /// Rows of a part, but for the last of each shard.
+    pub part: usize,
+}
+
+/// Shards of a batch, at most.
+const SHARDS: usize = 16;
+
+/// Rows of a shard, at least: each shard reads all weights, and it takes so many rows to make up for it.
+const ROWS: usize = 64;
+
+/// Values of all layers that a part may have: about what a second-level cache holds.
+const VALUES: usize = 640 * 1024;
+
+impl Cut {
+    /// For a batch of so many rows that goes through these networks: in one piece if one of them needs it.
+    pub fn new(rows: usize, networks: &[&Sequential]) -> Self {
+        if networks.iter().any(|network| network.needs_whole_batch()) {
+            return Self { shard: rows, part: rows };
+        }
+        let values: usize = networks.iter().map(|network| network.values()).sum();
+        let shard = rows.div_ceil(SHARDS).max(ROWS);
+        let most = (VALUES / values.max(1)).max(1);
+        Self { shard, part: shard.div_ceil(shard.div_ceil(most)) }
+    }
+}
+
+/// What a training step learns from a batch.
+pub(crate) struct Learned {
+    /// The mean loss.
+    pub loss: f64,
+    /// The gradient of every parameter, in the order in which a pass meets them; none if the loss is not finite.
+    pub gradients: Vec<Buffer>,
+    /// New values of the statistics that the networks observe, in the same order.
+    pub statistics: Vec<Vec<f32>>,
+}
+
+/// Takes a batch forwards and back. `forward(rows, seed, pass)` gives the loss of some of its rows: its value, and itself on the tape, each as a share of
+/// the batch's loss; `seed` is the randomness of that part of the batch.
+pub(crate) fn learn(
+    rows: usize,
+    cut: Cut,
+    seed: u64,
+    forward: impl Fn(Range<usize>, u64, &mut Pass) -> (f64, Variable<Recording>) + Sync,
+) -> Learned {
+    let shards = rows.div_ceil(cut.shard);
+    let parts = cut.shard.div_ceil(cut.part);
+    let shard = |shard: usize| {
+        let mut pass = Pass::shard(shards, rows);
+        let mut loss = 0.0;
+        let end = rows.min((shard + 1) * cut.shard);
+        for (part, start) in (shard * cut.shard..end).step_by(cut.part).enumerate() {
+            let range = start..end.min(start + cut.part);
+            let seed = random::mix(seed, (shard * parts + part) as u64);
+            pass.begin(seed);
+            let (value, on_tape) = forward(range, seed, &mut pass);
+            loss += value;
+            if !loss.is_finite() {
+                break;
+            }
+            pass.add_backward(on_tape);
+        }
+        let statistics = pass.take_statistics();
+        (loss, pass.into_gradients(), statistics)
+    };
+    let mut done = for_shards((0..shards).into_par_iter(), shard);
+    let loss = done.iter().map(|(loss, ..)| loss).sum::<f64>();
+    if !loss.is_finite() {
+        return Learned { loss, gradients: Vec::new(), statistics: Vec::new() };
+    }
+    let statistics = std::mem::take(&mut done[0].2);
+    let gradients: Vec<_> = done.into_iter().map(|(_, gradients, _)| gradients).collect();
+    Learned { loss, gradients: sums(gradients), statistics }
+}
+
+/// Each parameter's gradient over all shards.
+fn sums(shards: Vec<Vec<Gradient>>) -> Vec<Buffer> {
+    if shards.len() == 1 {
+        let gradients = shards.into_iter().flatten();
+        return gradients.map(|gradient| gradient.sum.unwrap_or_else(|| Buffer::zeros(gradient.length))).collect();
+    }
+    let parameters: Vec<usize> = (0..shards[0].len()).collect();
+    parameters.into_par_iter().with_max_len(1).map(|index| sum(shards.iter().map(|shard| &shard[index]))).collect()
+}
+
+fn sum<'a>(shards: impl Iterator<Item = &'a Gradient> + Clone) -> Buffer {
+    const BLOCK: usize = 4096;
+    let length = shards.clone().map(|gradient| gradient.length).max().unwrap_or(0);
+    let parts: Vec<_> = shards.clone().filter_map(|gradient| gradient.sum.as_ref()).collect();
+    let mut sum = Buffer::unset(length);
+    let factors: Vec<_> = shards.flat_map(|gradient| &gradient.factors).collect();
+    if parts.is_empty()
+        && let Some(first) = factors.first()
+    {
+        let pairs: Vec<_> = factors.iter().map(|factors| (&factors.x[..], &factors.g[..])).collect();
+        add_products(&pairs, first.shape, Start::Zero, &mut sum);
+        return sum;
+    }
+    sum.par_chunks_mut(BLOCK).enumerate().on_threads().for_each(|(block, sum)| {
+        let range = block * BLOCK..block * BLOCK + sum.len();
+        match parts.split_first() {
+            Some((first, others)) => {
+                sum.copy_from_slice(&first[range.clone()]);
+                for part in others {
+                    sum.iter_mut().zip(&part[range.clone()]).for_each(|(sum, value)| *sum += value);
+                }
+            }
+            None => sum.fill(0.0),
+        }
+    });
+    sum
+}
