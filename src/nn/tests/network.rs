@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::mean;
 use crate::nn::{
     buffer::Buffer,
+    descent::Descent,
     loss::Loss,
-    optimizer::Adam,
+    optimizer::Optimizer,
     sequential::Sequential,
     tape::{NotRecording, Pass, Recording, Variable},
 };
@@ -64,12 +65,12 @@ fn the_bits_do_not_depend_on_the_threads() {
                 Sequential::input([300]).dense(70).selu().dropout(0.5).dense(300).sigmoid().build().unwrap();
             let x: Arc<Buffer> =
                 Arc::new((0..300 * 130).map(|i| (i as f32 * 0.1).sin().abs()).collect::<Vec<_>>().into());
-            let mut adam = Adam::new(0.01);
+            let mut descent = Descent::new(Optimizer::adam(), 0.01);
             for step in 0..3 {
                 let mut pass = Pass::training(step);
                 let y = network.forward(Variable::<Recording>::input(x.clone(), 130), &mut pass);
                 let (_, loss) = Loss::BinaryCrossEntropy.record(y, &x);
-                adam.update(network.parameters_mut(), &pass.backward(loss));
+                descent.update(network.parameters_mut(), &pass.backward(loss));
             }
             network.parameters().flat_map(|p| p.iter().map(|v| v.to_bits()).collect::<Vec<_>>()).collect::<Vec<_>>()
         })
@@ -114,7 +115,7 @@ fn a_network_of_every_layer_learns() {
     };
     let x: Vec<f32> = (0..20 * 64).map(|i| pixel(i / 64, i / 8 % 8, i % 8)).collect();
     let x: Arc<Buffer> = Arc::new(x.into());
-    let mut adam = Adam::new(0.01);
+    let mut descent = Descent::new(Optimizer::adam(), 0.01);
     let mut losses = Vec::new();
     for step in 0..150 {
         let mut pass = Pass::training(step);
@@ -122,7 +123,7 @@ fn a_network_of_every_layer_learns() {
         let (mean, loss) = Loss::MeanSquaredError.record(y, &x);
         losses.push(mean);
         let statistics = pass.take_statistics();
-        adam.update(network.trainable_mut(), &pass.backward(loss));
+        descent.update(network.trainable_mut(), &pass.backward(loss));
         network.statistics_mut().zip(statistics).for_each(|(running, new)| *running = Arc::new(new));
     }
     let (first, last) = (losses[0], losses[149]);
