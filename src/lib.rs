@@ -36,7 +36,7 @@ mod show;
 mod train;
 
 pub use analyse::{Clustering, Codes, KMeans, decode, embed, kmeans_accuracy, reconstruct};
-pub use data::{DataFile, DataFileState, Dataset, Normalisation, data_files, fetch_data};
+pub use data::{DataFile, DataFileState, Dataset, Folds, Normalisation, data_files, fetch_data};
 pub use error::{Error, ErrorKind, Result};
 pub use model::Autoencoder;
 pub use ndarray;
