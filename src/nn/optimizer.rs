@@ -72,7 +72,8 @@ impl Optimizer {
         Self { algorithm: Algorithm::AdamW, weight_decay: 0.01, ..Self::adam() }
     }
 
-    /// Adam with the largest instead of the mean gradient below (Kingma and Ba 2015, algorithm 2).
+    /// Adam that divides by the largest gradient, slowly forgotten, instead of the root of the mean square (Kingma and Ba 2015,
+    /// algorithm 2).
     pub fn adamax() -> Self {
         Self { algorithm: Algorithm::Adamax, ..Self::adam() }
     }

@@ -60,7 +60,7 @@ impl Schedule {
     }
 
     /// A lower rate when the validation loss (without validation: the training loss) has stopped falling: PyTorch's
-    /// `ReduceLROnPlateau`. Keras' differs: it reduces one epoch earlier, and its threshold is absolute.
+    /// `ReduceLROnPlateau`, but with `eps` 0: no reduction is too small to be made. Keras' differs: it reduces one epoch earlier, and its threshold is absolute.
     pub fn reduce_on_plateau() -> Self {
         Self {
             kind: Kind::ReduceOnPlateau,
