@@ -6,8 +6,8 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use latentlab::{
-    Loss, Sequential,
-    measure::{AdamStep, LossStep, Step},
+    Loss, Optimizer, Sequential,
+    measure::{LossStep, OptimizerStep, Step},
 };
 
 /// Images in a batch, as in the models.
@@ -158,12 +158,23 @@ fn loss(c: &mut Criterion) {
     }
 }
 
-fn adam(c: &mut Criterion) {
-    for (name, network) in [("s0-ae32 784→512", row(784).dense(512)), ("s4-ae4 784→50", row(784).dense(50))] {
-        let mut group = c.benchmark_group(format!("adam/{name}"));
-        group.throughput(Throughput::Elements(network.parameter_count() as u64)); // weights a second
-        let mut adam = AdamStep::new(&network);
-        group.bench_function("update", |b| b.iter(|| adam.update()));
+fn optimizer(c: &mut Criterion) {
+    let optimizers = [
+        ("adam", Optimizer::adam()),
+        ("adamw", Optimizer::adamw()),
+        ("adamax", Optimizer::adamax()),
+        ("adagrad", Optimizer::adagrad()),
+        ("radam", Optimizer::radam()),
+        ("sgd", Optimizer::sgd()),
+        ("sgd with momentum", Optimizer::sgd().momentum(0.9)),
+    ];
+    for (name, optimizer) in optimizers {
+        for (layer, network) in [("s0-ae32 784→512", row(784).dense(512)), ("s4-ae4 784→50", row(784).dense(50))] {
+            let mut group = c.benchmark_group(format!("optimizer/{name} {layer}"));
+            group.throughput(Throughput::Elements(network.parameter_count() as u64)); // weights a second
+            let mut step = OptimizerStep::new(&network, optimizer);
+            group.bench_function("update", |b| b.iter(|| step.update()));
+        }
     }
 }
 
@@ -177,6 +188,6 @@ criterion_group!(
     batch_norm,
     element_wise,
     loss,
-    adam
+    optimizer
 );
 criterion_main!(layers);

@@ -15,7 +15,7 @@
 //! - **data**: [`Dataset`] holds images, labels and class names.
 //! - **networks**: [`Sequential`] is a network as a value, built layer by layer.
 //! - **models**: [`Autoencoder`] is an encoder and a decoder; [`Autoencoder::tiny`] is report S4's.
-//! - **training**: [`train_ae`] with a [`TrainConfig`] gives a [`History`]; [`evaluate`] gives a loss.
+//! - **training**: [`train_ae`] with a [`TrainConfig`] ([`Loss`], [`Optimizer`], [`Schedule`]) gives a [`History`]; [`evaluate`] gives a loss.
 //! - **analysis**: [`embed`] gives [`Codes`], [`decode`] images; [`kmeans_accuracy`] says how well clusters and classes agree.
 //! - **figures**: [`Figure`], made by [`History::plot`], [`Codes::scatter`], [`reconstructions`], or built with [`LineChart`],
 //!   [`Scatter`] and [`ImageGrid`]; [`row`] and [`grid`] put them together.
@@ -36,13 +36,13 @@ mod show;
 mod train;
 
 pub use analyse::{Clustering, Codes, KMeans, decode, embed, kmeans_accuracy, reconstruct};
-pub use data::{DataFile, DataFileState, Dataset, Normalisation, data_files, fetch_data};
+pub use data::{DataFile, DataFileState, Dataset, Folds, Normalisation, data_files, fetch_data};
 pub use error::{Error, ErrorKind, Result};
 pub use model::Autoencoder;
 pub use ndarray;
-pub use nn::{HeightWidth, Init, Loss, Sequential, Summary, SummaryRow};
+pub use nn::{HeightWidth, Init, Loss, Optimizer, Sequential, Summary, SummaryRow};
 pub use show::{Figure, ImageGrid, LineChart, PALETTE, Scatter, grid, reconstructions, row};
-pub use train::{History, TrainConfig, evaluate, train_ae};
+pub use train::{History, Schedule, TrainConfig, evaluate, train_ae};
 
 /// The README's example is a test like any other.
 #[cfg(doctest)]

@@ -7,8 +7,8 @@ use rand::Rng;
 use crate::{
     model::Autoencoder,
     nn::{
-        Adam, Buffer, Layer, Left, Loss, NotRecording, Operation, Panels, Pass, Recording, Reuse, Sequential, Start,
-        Variable, offsets, product, record,
+        Buffer, Descent, Layer, Left, Loss, NotRecording, Operation, Optimizer, Panels, Pass, Recording, Reuse,
+        Sequential, Start, Variable, offsets, product, record,
     },
     random,
 };
@@ -151,24 +151,24 @@ impl LossStep {
     }
 }
 
-/// A network and random gradients, with which Adam updates its weights again and again.
-pub struct AdamStep {
+/// A network and random gradients, with which an optimizer updates its weights again and again.
+pub struct OptimizerStep {
     network: Sequential,
     gradients: Vec<Buffer>,
-    adam: Adam,
+    descent: Descent,
 }
 
-impl AdamStep {
+impl OptimizerStep {
     /// With a learning rate so small that the weights stay numbers.
-    pub fn new(network: &Sequential) -> Self {
+    pub fn new(network: &Sequential, optimizer: Optimizer) -> Self {
         let mut network = network.clone();
         let gradients = network.trainable_mut().map(|weights| numbers(weights.len(), 1)).collect();
-        Self { network, gradients, adam: Adam::new(1e-9) }
+        Self { network, gradients, descent: Descent::new(optimizer, 1e-9) }
     }
 
     /// One update of all weights.
     pub fn update(&mut self) {
-        rayon::scope(|_| self.adam.update(self.network.trainable_mut(), &self.gradients));
+        rayon::scope(|_| self.descent.update(self.network.trainable_mut(), &self.gradients));
     }
 }
 
@@ -217,10 +217,10 @@ mod tests {
         let loss = LossStep::new(Loss::BinaryCrossEntropy, 100);
         loss.forward();
         loss.forward_and_backward();
-        let mut adam = AdamStep::new(&network);
-        let before = adam.network.parameters().flat_map(|weights| weights.to_vec()).collect::<Vec<_>>();
-        adam.update();
-        assert_ne!(before, adam.network.parameters().flat_map(|weights| weights.to_vec()).collect::<Vec<_>>());
+        let mut step = OptimizerStep::new(&network, Optimizer::adam());
+        let before = step.network.parameters().flat_map(|weights| weights.to_vec()).collect::<Vec<_>>();
+        step.update();
+        assert_ne!(before, step.network.parameters().flat_map(|weights| weights.to_vec()).collect::<Vec<_>>());
         assert!(product_rate() > 0.0);
     }
 }

@@ -1,7 +1,8 @@
 //! What training promises: every image counts, the seed decides, the best weights stay, a diverged training loses nothing.
 
 use latentlab::{
-    Autoencoder, Dataset, ErrorKind, Loss, Sequential, TrainConfig, embed, evaluate, reconstruct, train_ae,
+    Autoencoder, Dataset, ErrorKind, Loss, Optimizer, Schedule, Sequential, TrainConfig, embed, evaluate, reconstruct,
+    train_ae,
 };
 
 fn digits(n: usize) -> Dataset {
@@ -46,6 +47,42 @@ fn every_image_counts_also_in_the_last_batch() {
     // With such a learning rate nothing moves, so the mean over the batches is the mean over the images.
     let history = train_ae(&mut autoencoder, &images, &config).unwrap();
     assert!((history.loss[0] - expected).abs() < 1e-9, "expected {expected}, got {}", history.loss[0]);
+}
+
+#[test]
+fn every_optimizer_learns() {
+    let images = digits(500);
+    for (optimizer, learning_rate) in [
+        (Optimizer::adamw(), 0.001),
+        (Optimizer::adamax(), 0.002),
+        (Optimizer::adagrad(), 0.01),
+        (Optimizer::radam(), 0.001),
+        (Optimizer::sgd().momentum(0.9).nesterov(), 0.5),
+    ] {
+        let config = quiet().epochs(10).batch_size(50).optimizer(optimizer).learning_rate(learning_rate);
+        let history = train_ae(&mut Autoencoder::tiny(4).unwrap().seed(1), &images, &config).unwrap();
+        assert!(history.loss[9] < 0.9 * history.loss[0], "{}: {:?}", optimizer.name(), history.loss);
+    }
+}
+
+#[test]
+fn a_schedule_changes_the_steps_and_the_history_says_how() {
+    let (train, test) = digits(300).split(200, 100).unwrap();
+    let run = |schedule| {
+        let config = quiet().epochs(6).batch_size(50).learning_rate(0.01).schedule(schedule).validation(&test);
+        train_ae(&mut Autoencoder::tiny(4).unwrap().seed(1), &train, &config).unwrap()
+    };
+    let (constant, cosine) = (run(Schedule::constant()), run(Schedule::cosine()));
+    assert_eq!(constant.learning_rate, [0.01; 6]);
+    let middle = (cosine.learning_rate[3] - 0.005).abs();
+    assert!(cosine.learning_rate.is_sorted_by(|a, b| a > b) && middle < 1e-9, "{:?}", cosine.learning_rate);
+    assert_eq!(constant.loss[0], cosine.loss[0]);
+    assert_ne!(constant.loss[2], cosine.loss[2]);
+    // No loss is ever half of the lowest one before: a plateau from the first epoch on.
+    let plateau = run(Schedule::reduce_on_plateau().patience(1).threshold(0.5).factor(0.1));
+    let expected = [0.01, 0.01, 0.01, 0.001, 0.001, 1e-4];
+    let near = |(rate, expected): (&f64, f64)| (rate - expected).abs() < 1e-12;
+    assert!(plateau.learning_rate.iter().zip(expected).all(near), "{:?}", plateau.learning_rate);
 }
 
 /// Layers of every kind that trains or observes something, with strides, dropout and odd sizes.
@@ -226,6 +263,16 @@ fn bad_settings_and_images_are_refused() {
         (&images, quiet().learning_rate(-1.0), "TrainConfig::learning_rate: expected a number above 0, got -1"),
         (&images, quiet().learning_rate(f64::NAN), "TrainConfig::learning_rate: expected a number above 0, got NaN"),
         (&images, quiet().input_noise(-0.1), "TrainConfig::input_noise: expected a number of at least 0, got -0.1"),
+        (
+            &images,
+            quiet().optimizer(Optimizer::sgd().momentum(1.5)),
+            "Optimizer::momentum: expected a number in [0, 1), got 1.5",
+        ),
+        (
+            &images,
+            quiet().schedule(Schedule::cosine().minimum(0.5)),
+            "Schedule::minimum: expected a number from 0 to the learning rate, 0.001, got 0.5",
+        ),
         (
             &images,
             quiet().early_stopping(0),

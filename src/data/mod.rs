@@ -14,6 +14,7 @@
 
 mod collection;
 mod download;
+mod folds;
 mod glyphs;
 mod idx;
 mod normalisation;
@@ -29,6 +30,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, ErrorKind, Result};
 
+pub use folds::Folds;
 pub use normalisation::Normalisation;
 pub(crate) use subset::shuffled_indices;
 

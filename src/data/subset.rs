@@ -99,7 +99,7 @@ impl Dataset {
     }
 
     /// `select` for indices that are known to be right.
-    fn gather(&self, indices: &[usize]) -> Self {
+    pub(super) fn gather(&self, indices: &[usize]) -> Self {
         Self {
             images: Arc::new(self.images.select(Axis(0), indices)),
             labels: Arc::new(self.labels.select(Axis(0), indices)),

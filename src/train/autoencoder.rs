@@ -10,15 +10,15 @@ use crate::{
     error::{Error, ErrorKind, Result},
     model::Autoencoder,
     nn::{
-        Adam, Buffer, Cut, Loss, NotRecording, OnThreads, Pass, Reuse, Tape, Variable, Weights, channels_first,
+        Buffer, Cut, Descent, Loss, NotRecording, OnThreads, Pass, Reuse, Tape, Variable, Weights, channels_first,
         channels_last, for_shards, learn,
     },
     random,
 };
 
-/// Trains an autoencoder to give back the images it gets, with [`TrainConfig`]'s settings and Adam.
+/// Trains an autoencoder to give back the images it gets, with [`TrainConfig`]'s settings.
 ///
-/// The weights go on from where they are: calling it again continues (with a fresh optimizer).
+/// The weights go on from where they are: calling it again continues (with a fresh optimizer and schedule).
 /// The same seed, weights and images give the same bits, whatever the number of threads.
 ///
 /// # Errors
@@ -49,13 +49,15 @@ fn train(autoencoder: &mut Autoencoder, images: &Dataset, config: &TrainConfig) 
         autoencoder.check_images(set)?;
     }
     let _reuse = Reuse::begin();
-    let mut adam = Adam::new(config.learning_rate);
+    let mut descent = Descent::new(config.optimizer, config.learning_rate);
     let mut history = History::new(config.loss);
     let mut best = (f64::INFINITY, snapshot(autoencoder));
     let mut last_good = snapshot(autoencoder);
 
     for epoch in 1..=config.epochs {
         let start = Instant::now();
+        descent.learning_rate = config.schedule.rate(config.learning_rate, config.epochs, history.watched());
+        history.learning_rate.push(descent.learning_rate);
         let diverged = |step: usize, what: String, autoencoder: &mut Autoencoder, good: &[Weights]| {
             restore(autoencoder, good);
             Err(diverged(epoch, step, what, config))
@@ -66,7 +68,7 @@ fn train(autoencoder: &mut Autoencoder, images: &Dataset, config: &TrainConfig) 
         for rows in order.chunks(config.batch_size) {
             steps += 1;
             let step_seed = random::mix(random::mix(config.seed, epoch as u64), steps as u64);
-            let loss = step(autoencoder, &training, rows, config, step_seed, &mut adam);
+            let loss = step(autoencoder, &training, rows, config, step_seed, &mut descent);
             if !loss.is_finite() {
                 return diverged(steps, format!("the loss became {loss}"), autoencoder, &last_good);
             }
@@ -136,7 +138,7 @@ fn step(
     rows: &[usize],
     config: &TrainConfig,
     seed: u64,
-    adam: &mut Adam,
+    descent: &mut Descent,
 ) -> f64 {
     let (encoder, decoder) = (autoencoder.encoder(), autoencoder.decoder());
     autoencoder.pack(true);
@@ -149,7 +151,7 @@ fn step(
     });
     if learned.loss.is_finite() {
         let (encoder, decoder) = autoencoder.halves_mut();
-        adam.update(encoder.trainable_mut().chain(decoder.trainable_mut()), &learned.gradients);
+        descent.update(encoder.trainable_mut().chain(decoder.trainable_mut()), &learned.gradients);
         let observed = encoder.statistics_mut().chain(decoder.statistics_mut());
         observed.zip(learned.statistics).for_each(|(running, new)| *running = Arc::new(new));
     }

@@ -1,7 +1,8 @@
+use super::schedule::Schedule;
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
-    nn::Loss,
+    nn::{Loss, Optimizer},
 };
 
 /// The settings of a training, each with a default that works for the lessons.
@@ -11,6 +12,8 @@ use crate::{
 /// | [`epochs`](Self::epochs) | 10 | at least 1 |
 /// | [`batch_size`](Self::batch_size) | 128 | at least 1 |
 /// | [`learning_rate`](Self::learning_rate) | 0.001 | above 0 |
+/// | [`optimizer`](Self::optimizer) | Adam | see [`Optimizer`] |
+/// | [`schedule`](Self::schedule) | constant | see [`Schedule`] |
 /// | [`loss`](Self::loss) | mean squared error | |
 /// | [`seed`](Self::seed) | 0 | |
 /// | [`validation`](Self::validation), [`validation_fraction`](Self::validation_fraction) | none | fraction in (0, 1) |
@@ -30,6 +33,8 @@ pub struct TrainConfig {
     pub(super) epochs: usize,
     pub(super) batch_size: usize,
     pub(super) learning_rate: f64,
+    pub(super) optimizer: Optimizer,
+    pub(super) schedule: Schedule,
     pub(super) loss: Loss,
     pub(super) seed: u64,
     pub(super) validation: Validation,
@@ -59,6 +64,8 @@ impl TrainConfig {
             epochs: 10,
             batch_size: 128,
             learning_rate: 0.001,
+            optimizer: Optimizer::adam(),
+            schedule: Schedule::constant(),
             loss: Loss::MeanSquaredError,
             seed: 0,
             validation: Validation::None,
@@ -78,9 +85,20 @@ impl TrainConfig {
         Self { batch_size, ..self }
     }
 
-    /// Adam's learning rate η.
+    /// The optimizer's learning rate η, with a [`schedule`](Self::schedule) that of the first epoch. 0.001 suits Adam; what the
+    /// frameworks take for the others stands at [`Optimizer`].
     pub fn learning_rate(self, learning_rate: f64) -> Self {
         Self { learning_rate, ..self }
+    }
+
+    /// How the weights follow their gradients.
+    pub fn optimizer(self, optimizer: Optimizer) -> Self {
+        Self { optimizer, ..self }
+    }
+
+    /// How the learning rate changes from epoch to epoch.
+    pub fn schedule(self, schedule: Schedule) -> Self {
+        Self { schedule, ..self }
     }
 
     /// What is minimised.
@@ -135,6 +153,8 @@ impl TrainConfig {
         if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
             return wrong("learning_rate", "a number above 0", self.learning_rate.to_string());
         }
+        self.optimizer.check()?;
+        self.schedule.check(self.learning_rate)?;
         if !(self.input_noise >= 0.0 && self.input_noise.is_finite()) {
             return wrong("input_noise", "a number of at least 0", self.input_noise.to_string());
         }

@@ -13,6 +13,8 @@ pub struct History {
     pub loss: Vec<f64>,
     /// The loss on the validation images after each epoch; empty without validation.
     pub validation_loss: Vec<f64>,
+    /// The learning rate of each epoch, as the [`Schedule`](crate::Schedule) had it.
+    pub learning_rate: Vec<f64>,
     /// How long each epoch took, validation included, in seconds.
     pub seconds: Vec<f64>,
     /// The epoch (from 1) with the lowest validation loss, or the lowest training loss without validation.
@@ -27,6 +29,7 @@ impl History {
             objective,
             loss: Vec::new(),
             validation_loss: Vec::new(),
+            learning_rate: Vec::new(),
             seconds: Vec::new(),
             best_epoch: 0,
             stopped_early: false,
@@ -36,6 +39,11 @@ impl History {
     /// How many epochs ran.
     pub fn epochs(&self) -> usize {
         self.loss.len()
+    }
+
+    /// The losses that early stopping and schedules watch: those on the validation images, without them the training's.
+    pub(super) fn watched(&self) -> &[f64] {
+        if self.validation_loss.is_empty() { &self.loss } else { &self.validation_loss }
     }
 
     /// The training loss of the last epoch.

@@ -4,7 +4,9 @@ mod autoencoder;
 mod config;
 mod history;
 mod progress;
+mod schedule;
 
 pub use autoencoder::{evaluate, train_ae};
 pub use config::TrainConfig;
 pub use history::History;
+pub use schedule::Schedule;

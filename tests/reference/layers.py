@@ -138,16 +138,5 @@ def loss_case(name):
     loss.backward()
     return dict(name=name, y=rounded(y), target=rounded(target), loss=loss.item(), gradient=rounded(y.grad))
 
-def adam_case():
-    """Ten steps of Adam with a learning rate of 0.1 down 0.5·Σ c·w², whose gradient is c·w."""
-    w, c = values(4).requires_grad_(), torch.tensor([0.5, 1.0, 2.0, 4.0])
-    start, optimizer = rounded(w), torch.optim.Adam([w], lr=0.1)
-    for _ in range(10):
-        optimizer.zero_grad()
-        (0.5 * c * w * w).sum().backward()
-        optimizer.step()
-    return dict(start=start, curvature=rounded(c), learning_rate=0.1, steps=10, end=rounded(w))
-
-cases = dict(torch=torch.__version__, rows=ROWS, layers=[layer_case(n) for n in [*LAYERS, *PICTURE_LAYERS]], losses=[loss_case(n) for n in LOSSES],
-             adam=adam_case())
+cases = dict(torch=torch.__version__, rows=ROWS, layers=[layer_case(n) for n in [*LAYERS, *PICTURE_LAYERS]], losses=[loss_case(n) for n in LOSSES])
 (pathlib.Path(__file__).parent / "layers.json").write_text(json.dumps(cases) + "\n")

@@ -1,4 +1,4 @@
-//! Reference values: tests/reference/layers.py computes them with PyTorch, tests/reference/keras_layers.py with Keras.
+//! Reference values: tests/reference/layers.py and optimizers.py compute them with PyTorch, keras_layers.py with Keras.
 
 use std::sync::Arc;
 
@@ -6,9 +6,10 @@ use serde::Deserialize;
 
 use super::{Single, assert_close, mean, shared};
 use crate::nn::{
+    descent::Descent,
     layers::{Layer, Weights},
     loss::Loss,
-    optimizer::Adam,
+    optimizer::Optimizer,
     tape::{NotRecording, Pass, Recording, Tape, Variable},
 };
 
@@ -17,7 +18,6 @@ struct PyTorch {
     rows: usize,
     layers: Vec<LayerCase>,
     losses: Vec<LossCase>,
-    adam: AdamCase,
 }
 
 #[derive(Deserialize)]
@@ -52,12 +52,25 @@ struct LossCase {
 }
 
 #[derive(Deserialize)]
-struct AdamCase {
+struct Optimizers {
     start: Vec<f32>,
+    target: Vec<f32>,
     curvature: Vec<f32>,
+    /// The steps after which the weights are noted.
+    noted: Vec<usize>,
+    optimizers: Vec<OptimizerCase>,
+}
+
+#[derive(Deserialize)]
+struct OptimizerCase {
+    name: String,
+    optimizer: Optimizer,
     learning_rate: f64,
-    steps: usize,
-    end: Vec<f32>,
+    weights: Vec<Vec<f32>>,
+}
+
+fn optimizers() -> Optimizers {
+    serde_json::from_str(include_str!("../../../tests/reference/optimizers.json")).unwrap()
 }
 
 fn pytorch() -> PyTorch {
@@ -179,13 +192,38 @@ fn cross_entropies_stay_finite_where_the_sigmoid_has_saturated() {
 }
 
 #[test]
-fn adam_agrees_with_pytorch() {
-    let case = pytorch().adam;
-    let mut weights: Vec<Weights> = vec![Arc::new(case.start)];
-    let mut adam = Adam::new(case.learning_rate);
-    for _ in 0..case.steps {
-        let gradient: Vec<f32> = weights[0].iter().zip(&case.curvature).map(|(w, c)| w * c).collect();
-        adam.update(weights.iter_mut(), &[gradient.into()]);
+fn optimizers_agree_with_pytorch() {
+    let Optimizers { start, target, curvature, noted, optimizers } = optimizers();
+    for case in optimizers {
+        case.optimizer.check().unwrap();
+        let mut weights = shared(std::slice::from_ref(&start));
+        let mut descent = Descent::new(case.optimizer, case.learning_rate);
+        let mut expected = noted.iter().zip(&case.weights).peekable();
+        for step in 1..=50 {
+            let slope = |((w, t), c): ((&f32, &f32), &f32)| c * (w - t);
+            let gradient: Vec<f32> = weights[0].iter().zip(&target).zip(&curvature).map(slope).collect();
+            descent.update(weights.iter_mut(), &[gradient.into()]);
+            if let Some((_, expected)) = expected.next_if(|(noted, _)| **noted == step) {
+                assert_close(&format!("{}, step {step}", case.name), &weights[0], expected, 2e-6);
+            }
+        }
+        assert!(expected.next().is_none());
     }
-    assert_close("adam", &weights[0], &case.end, 1e-5);
+}
+
+#[test]
+fn defaults_are_those_of_pytorch() {
+    let cases = optimizers().optimizers;
+    for (name, ours) in [
+        ("adam", Optimizer::adam()),
+        ("adamw", Optimizer::adamw()),
+        ("adamax", Optimizer::adamax()),
+        ("adagrad", Optimizer::adagrad()),
+        ("radam", Optimizer::radam()),
+        ("sgd", Optimizer::sgd()),
+        ("adam, betas, epsilon", Optimizer::adam().betas(0.5, 0.9).epsilon(1e-3).weight_decay(1e-5)),
+        ("sgd, nesterov", Optimizer::sgd().momentum(0.9).nesterov().weight_decay(0.01)),
+    ] {
+        assert_eq!(cases.iter().find(|case| case.name == name).unwrap().optimizer, ours);
+    }
 }

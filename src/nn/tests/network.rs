@@ -11,9 +11,10 @@ use super::{assert_close, mean};
 use crate::nn::{
     batch::{Cut, learn},
     buffer::{ALLOCATED, Buffer, Reuse},
+    descent::Descent,
     layers::channels_last,
     loss::Loss,
-    optimizer::Adam,
+    optimizer::Optimizer,
     sequential::Sequential,
     tape::{NotRecording, Pass, Recording, Variable},
 };
@@ -71,12 +72,12 @@ fn the_bits_do_not_depend_on_the_threads() {
                 Sequential::input([300]).dense(70).selu().dropout(0.5).dense(300).sigmoid().build().unwrap();
             let x: Arc<Buffer> =
                 Arc::new((0..300 * 130).map(|i| (i as f32 * 0.1).sin().abs()).collect::<Vec<_>>().into());
-            let mut adam = Adam::new(0.01);
+            let mut descent = Descent::new(Optimizer::adam(), 0.01);
             for step in 0..3 {
                 let mut pass = Pass::training(step);
                 let y = network.forward(Variable::<Recording>::input(x.clone(), 130), &mut pass);
                 let (_, loss) = Loss::BinaryCrossEntropy.record(y, &x, 1.0);
-                adam.update(network.parameters_mut(), &pass.backward(loss));
+                descent.update(network.parameters_mut(), &pass.backward(loss));
             }
             network.parameters().flat_map(|p| p.iter().map(|v| v.to_bits()).collect::<Vec<_>>()).collect::<Vec<_>>()
         })
@@ -117,7 +118,8 @@ fn a_batch_in_pieces_gives_the_gradients_of_the_whole() {
 #[test]
 fn a_batch_is_cut_by_its_size_alone() {
     let tiny = Sequential::input([784]).dense(50).relu().dense(784);
-    assert_eq!(Cut::new(8192, &[&tiny]), Cut { shard: 512, part: 256 });
+    assert_eq!(Cut::new(8192, &[&tiny]), Cut { shard: 512, part: 512 });
+    assert_eq!(Cut::new(8192, &[&tiny, &Sequential::input([784]).dense(2000)]), Cut { shard: 512, part: 171 });
     assert_eq!(Cut::new(256, &[&tiny]), Cut { shard: 64, part: 64 });
     assert_eq!(Cut::new(5, &[&tiny]), Cut { shard: 64, part: 64 });
     let normalised = Sequential::input([784]).dense(50).batch_norm();
@@ -136,7 +138,8 @@ fn a_steady_step_allocates_no_buffers() {
         assert!(output.status.success() && text.contains("1 passed"), "{text}");
         return;
     }
-    let plain = Sequential::input([1, 12, 12]).conv2d(8, 3).relu().flatten().dense(100).dropout(0.2).dense(144).sigmoid();
+    let plain =
+        Sequential::input([1, 12, 12]).conv2d(8, 3).relu().flatten().dense(100).dropout(0.2).dense(144).sigmoid();
     let normalised = Sequential::input([1, 12, 12])
         .conv2d(8, 3)
         .same()
@@ -148,7 +151,7 @@ fn a_steady_step_allocates_no_buffers() {
         .same();
     for mut network in [plain, normalised] {
         let _reuse = Reuse::begin();
-        let mut adam = Adam::new(0.001);
+        let mut descent = Descent::new(Optimizer::adam(), 0.001);
         let mut allocated = Vec::new();
         for seed in 0..6 {
             network.pack(true, false);
@@ -158,7 +161,7 @@ fn a_steady_step_allocates_no_buffers() {
                 let y = network.forward(Variable::<Recording>::input(Arc::clone(&x), rows.len()), pass);
                 Loss::MeanSquaredError.record(y, &x, 0.1)
             });
-            adam.update(network.trainable_mut(), &learned.gradients);
+            descent.update(network.trainable_mut(), &learned.gradients);
             allocated.push(ALLOCATED.load(Ordering::SeqCst));
         }
         assert!(allocated[0] > 0);
@@ -200,7 +203,7 @@ fn a_network_of_every_layer_learns() {
     };
     let x: Vec<f32> = (0..20 * 64).map(|i| pixel(i / 64, i / 8 % 8, i % 8)).collect();
     let x: Arc<Buffer> = Arc::new(x.into());
-    let mut adam = Adam::new(0.01);
+    let mut descent = Descent::new(Optimizer::adam(), 0.01);
     let mut losses = Vec::new();
     for step in 0..150 {
         let mut pass = Pass::training(step);
@@ -208,7 +211,7 @@ fn a_network_of_every_layer_learns() {
         let (mean, loss) = Loss::MeanSquaredError.record(y, &x, 1.0);
         losses.push(mean);
         let statistics = pass.take_statistics();
-        adam.update(network.trainable_mut(), &pass.backward(loss));
+        descent.update(network.trainable_mut(), &pass.backward(loss));
         network.statistics_mut().zip(statistics).for_each(|(running, new)| *running = Arc::new(new));
     }
     let (first, last) = (losses[0], losses[149]);

@@ -1,0 +1,112 @@
+use super::{Dataset, shuffled_indices};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The pairs (training images, validation images) of a k-fold cross-validation, made by [`Dataset::folds`] one after the other, since
+/// each is a copy of all images.
+#[derive(Clone, Debug)]
+pub struct Folds {
+    images: Dataset,
+    /// The order of the images, of which each validation set is a part.
+    order: Vec<usize>,
+    count: usize,
+    next: usize,
+}
+
+impl Dataset {
+    /// The images cut into `count` parts of equal size (the first ones may have one image more), in an order that depends on
+    /// nothing but their number and the seed: each part is the validation set of one pair, the others its training set.
+    ///
+    /// # Errors
+    /// When `count` is not between 2 and the number of images.
+    ///
+    /// ```
+    /// use latentlab::{Autoencoder, Dataset, TrainConfig, train_ae};
+    ///
+    /// let digits = Dataset::built_in_digits(250, 0)?;
+    /// let mut losses = Vec::new();
+    /// for (train, validation) in digits.folds(5, 0)? {
+    ///     let config = TrainConfig::new().epochs(2).validation(&validation).progress_every(0);
+    ///     losses.extend(train_ae(&mut Autoencoder::tiny(2)?, &train, &config)?.validation_loss.pop());
+    /// }
+    /// assert_eq!(losses.len(), 5);
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn folds(&self, count: usize, seed: u64) -> Result<Folds> {
+        if !(2..=self.len()).contains(&count) {
+            let expected = format!("a number of folds from 2 to {} (the number of images)", self.len());
+            return Err(Error::expected(ErrorKind::Argument, "folds", expected, count));
+        }
+        Ok(Folds { images: self.clone(), order: shuffled_indices(self.len(), seed), count, next: 0 })
+    }
+}
+
+impl Iterator for Folds {
+    type Item = (Dataset, Dataset);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next == self.count {
+            return None;
+        }
+        let (size, larger) = (self.order.len() / self.count, self.order.len() % self.count);
+        let start = |fold: usize| fold * size + fold.min(larger);
+        let (before, rest) = self.order.split_at(start(self.next));
+        self.next += 1;
+        let (validation, after) = rest.split_at(start(self.next) - before.len());
+        Some((self.images.gather(&[before, after].concat()), self.images.gather(validation)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.count - self.next;
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for Folds {}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array1, Array4};
+
+    use super::*;
+
+    /// Image i holds the value i and has the label i % 3.
+    fn numbered(n: usize) -> Dataset {
+        let images = Array4::from_shape_fn((n, 1, 1, 1), |(i, ..)| i as f32);
+        Dataset::new(images, Array1::from_shape_fn(n, |i| i % 3), ["a", "b", "c"]).unwrap()
+    }
+
+    fn numbers(data: &Dataset) -> Vec<usize> {
+        let numbers: Vec<usize> = data.images().iter().map(|value| *value as usize).collect();
+        assert!(numbers.iter().zip(data.labels()).all(|(number, label)| number % 3 == *label), "labels follow images");
+        numbers
+    }
+
+    #[test]
+    fn each_image_validates_once_and_never_where_it_trains() {
+        for (images, count) in [(11, 3), (10, 5), (2, 2), (7, 7)] {
+            let folds = numbered(images).folds(count, 4).unwrap();
+            assert_eq!(folds.len(), count);
+            let mut validated = Vec::new();
+            for (train, validation) in folds {
+                assert!((images / count..=images.div_ceil(count)).contains(&validation.len()));
+                let validation = numbers(&validation);
+                let mut all = [numbers(&train), validation.clone()].concat();
+                all.sort_unstable();
+                assert_eq!(all, (0..images).collect::<Vec<_>>());
+                validated.extend(validation);
+            }
+            assert_eq!(validated, shuffled_indices(images, 4));
+        }
+    }
+
+    #[test]
+    fn the_number_of_folds_is_checked() {
+        for count in [0, 1, 6] {
+            let error = numbered(5).folds(count, 0).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                format!("folds: expected a number of folds from 2 to 5 (the number of images), got {count}")
+            );
+        }
+    }
+}

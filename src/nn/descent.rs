@@ -1,0 +1,221 @@
+//! The steps of the optimizers: one parallel region over blocks of all weights.
+
+use std::{iter::repeat_with, sync::Arc};
+
+use rayon::prelude::*;
+
+use super::{
+    buffer::Buffer,
+    engine::vectorized,
+    layers::{BLOCK, Weights},
+    optimizer::{Algorithm, Optimizer},
+};
+
+/// A training's optimizer at work. It is a plain value: one rebuilt from these fields goes on to the same bits.
+#[derive(Clone)]
+pub(crate) struct Descent {
+    pub optimizer: Optimizer,
+    /// Of the steps to come; a schedule changes it.
+    pub learning_rate: f64,
+    /// How many steps have been made.
+    pub steps: i32,
+    /// What each parameter's past gradients left: of Adam, AdamW and RAdam m and v, of Adamax m and u, of Adagrad s, of SGD with
+    /// momentum b. Empty where there is nothing to keep, and before the first step.
+    pub moments: Vec<[Vec<f32>; 2]>,
+}
+
+impl Descent {
+    /// At its beginning. The settings must have been checked.
+    pub fn new(optimizer: Optimizer, learning_rate: f64) -> Self {
+        Self { optimizer, learning_rate, steps: 0, moments: Vec::new() }
+    }
+
+    /// Moves every parameter against its gradient; [`Optimizer`] has the formulas.
+    pub fn update<'a>(&mut self, parameters: impl Iterator<Item = &'a mut Weights>, gradients: &[Buffer]) {
+        let Optimizer { algorithm, betas, epsilon, momentum, nesterov, weight_decay } = self.optimizer;
+        let momentum = momentum.unwrap_or_default();
+        if self.moments.is_empty() {
+            let kept = match algorithm {
+                Algorithm::Sgd if momentum == 0.0 => 0,
+                Algorithm::Adagrad | Algorithm::Sgd => 1,
+                _ => 2,
+            };
+            let zeros = |g: &Buffer| [0, 1].map(|moment| vec![0.0; if moment < kept { g.len() } else { 0 }]);
+            self.moments = gradients.iter().map(zeros).collect();
+        }
+        let blocks: Vec<Block> = parameters
+            .zip(gradients)
+            .zip(&mut self.moments)
+            .flat_map(|((weights, gradient), moments)| {
+                let [m, v] =
+                    moments.each_mut().map(|values| values.chunks_mut(BLOCK).chain(repeat_with(Default::default)));
+                Arc::make_mut(weights).chunks_mut(BLOCK).zip(gradient.chunks(BLOCK)).zip(m.zip(v))
+            })
+            .collect();
+
+        self.steps = self.steps.saturating_add(1);
+        let betas = betas.unwrap_or_default();
+        let [bias1, bias2] = betas.map(|beta| 1.0 - beta.powi(self.steps));
+        let epsilon = epsilon.unwrap_or_default() as f32;
+        let rate = self.learning_rate as f32;
+        let decay = weight_decay as f32;
+        let corrected_rate = (self.learning_rate / bias1) as f32;
+        let as_adam =
+            Adam { betas, rate: corrected_rate, shrink: 1.0, decay, root: (1.0 / bias2).sqrt() as f32, epsilon };
+        match algorithm {
+            Algorithm::Adam => each(blocks, |w, g, m, v| adam(w, g, m, v, as_adam)),
+            Algorithm::AdamW => {
+                let shrink = (1.0 - self.learning_rate * weight_decay) as f32;
+                let step = Adam { shrink, decay: 0.0, ..as_adam };
+                each(blocks, |w, g, m, v| adam(w, g, m, v, step));
+            }
+            Algorithm::RAdam => {
+                let step = match rectification(betas[1], self.steps) {
+                    Some(factor) => {
+                        let rate = (self.learning_rate / bias1 * factor) as f32;
+                        Adam { rate, epsilon: epsilon * as_adam.root, ..as_adam }
+                    }
+                    None => Adam { root: 0.0, epsilon: 1.0, ..as_adam }, // divides by 1
+                };
+                each(blocks, |w, g, m, v| adam(w, g, m, v, step));
+            }
+            Algorithm::Adamax => each(blocks, |w, g, m, u| adamax(w, g, m, u, betas, corrected_rate, decay, epsilon)),
+            Algorithm::Adagrad => each(blocks, |w, g, s, _| adagrad(w, g, s, rate, decay, epsilon)),
+            Algorithm::Sgd if momentum == 0.0 => each(blocks, |w, g, _, _| sgd(w, g, rate, decay)),
+            Algorithm::Sgd => {
+                let ahead = nesterov.unwrap_or_default();
+                each(blocks, |w, g, b, _| sgd_with_momentum(w, g, b, rate, decay, momentum as f32, ahead));
+            }
+        }
+    }
+}
+
+/// Weights, their gradient and their two moments.
+type Block<'a> = ((&'a mut [f32], &'a [f32]), (&'a mut [f32], &'a mut [f32]));
+
+fn each(blocks: Vec<Block>, step: impl Fn(&mut [f32], &[f32], &mut [f32], &mut [f32]) + Sync) {
+    blocks.into_par_iter().for_each(|((weights, gradient), (first, second))| step(weights, gradient, first, second));
+}
+
+/// RAdam's r, or none where there are too few gradients for it.
+fn rectification(beta2: f64, steps: i32) -> Option<f64> {
+    let power = beta2.powi(steps);
+    let longest = 2.0 / (1.0 - beta2) - 1.0;
+    let length = longest - 2.0 * f64::from(steps) * power / (1.0 - power);
+    let squared = (length - 4.0) * (length - 2.0) * longest / ((longest - 4.0) * (longest - 2.0) * length);
+    (length > 5.0).then(|| squared.sqrt())
+}
+
+/// The numbers of one step of Adam, AdamW or RAdam.
+#[derive(Clone, Copy)]
+struct Adam {
+    betas: [f64; 2],
+    /// η / (1 − β₁ᵗ).
+    rate: f32,
+    /// What is left of a weight.
+    shrink: f32,
+    decay: f32,
+    /// 1 / √(1 − β₂ᵗ).
+    root: f32,
+    epsilon: f32,
+}
+
+vectorized! {
+    fn adam(weights: &mut [f32], gradient: &[f32], m: &mut [f32], v: &mut [f32], step: Adam) {
+        let [(keep1, new1), (keep2, new2)] = step.betas.map(|beta| (beta as f32, (1.0 - beta) as f32));
+        for (((w, g), m), v) in weights.iter_mut().zip(gradient).zip(m).zip(v) {
+            let g = g + step.decay * *w;
+            *m = keep1 * *m + new1 * g;
+            *v = keep2 * *v + new2 * g * g;
+            *w = step.shrink * *w - step.rate * *m / (v.sqrt() * step.root + step.epsilon);
+        }
+    }
+
+    fn adamax(
+        weights: &mut [f32], gradient: &[f32], m: &mut [f32], u: &mut [f32], betas: [f64; 2], rate: f32, decay: f32, epsilon: f32,
+    ) {
+        let [(keep1, new1), (keep2, _)] = betas.map(|beta| (beta as f32, (1.0 - beta) as f32));
+        for (((w, g), m), u) in weights.iter_mut().zip(gradient).zip(m).zip(u) {
+            let g = g + decay * *w;
+            *m = keep1 * *m + new1 * g;
+            *u = (keep2 * *u).max(g.abs() + epsilon);
+            *w -= rate * *m / *u;
+        }
+    }
+
+    fn adagrad(weights: &mut [f32], gradient: &[f32], s: &mut [f32], rate: f32, decay: f32, epsilon: f32) {
+        for ((w, g), s) in weights.iter_mut().zip(gradient).zip(s) {
+            let g = g + decay * *w;
+            *s += g * g;
+            *w -= rate * g / (s.sqrt() + epsilon);
+        }
+    }
+
+    fn sgd(weights: &mut [f32], gradient: &[f32], rate: f32, decay: f32) {
+        weights.iter_mut().zip(gradient).for_each(|(w, g)| *w -= rate * (g + decay * *w));
+    }
+
+    fn sgd_with_momentum(
+        weights: &mut [f32], gradient: &[f32], b: &mut [f32], rate: f32, decay: f32, momentum: f32, nesterov: bool,
+    ) {
+        for ((w, g), b) in weights.iter_mut().zip(gradient).zip(b) {
+            let g = g + decay * *w;
+            *b = momentum * *b + g;
+            *w -= rate * if nesterov { g + momentum * *b } else { *b };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [fn() -> Optimizer; 7] = [
+        || Optimizer::adam().weight_decay(0.01),
+        Optimizer::adamw,
+        Optimizer::adamax,
+        Optimizer::adagrad,
+        Optimizer::radam,
+        Optimizer::sgd,
+        || Optimizer::sgd().momentum(0.9).nesterov(),
+    ];
+
+    /// Steps from `from` to `to` over two parameters, one of more than a block.
+    fn go(descent: &mut Descent, weights: &mut [Weights; 2], from: i32, to: i32) {
+        for step in from..to {
+            let gradients = weights.each_ref().map(|weights| {
+                let wave = |(i, w): (usize, &f32)| w + ((i as i32 + step) as f32 * 0.7).sin();
+                weights.iter().enumerate().map(wave).collect::<Vec<f32>>().into()
+            });
+            descent.update(weights.iter_mut(), &gradients);
+        }
+    }
+
+    fn start() -> [Weights; 2] {
+        [BLOCK + 77, 5].map(|length| Arc::new((0..length).map(|i| (i as f32 * 0.3).cos()).collect()))
+    }
+
+    #[test]
+    fn every_weight_moves() {
+        for optimizer in ALL {
+            let (mut weights, mut descent) = (start(), Descent::new(optimizer(), 0.01));
+            go(&mut descent, &mut weights, 0, 1);
+            for (now, then) in weights.iter().zip(start()) {
+                assert!(now.iter().zip(then.iter()).all(|(now, then)| now != then), "{}", descent.optimizer.name());
+            }
+        }
+    }
+
+    #[test]
+    fn rebuilt_from_its_fields_it_goes_on_to_the_same_bits() {
+        for optimizer in ALL {
+            let (mut weights, mut descent) = (start(), Descent::new(optimizer(), 0.01));
+            go(&mut descent, &mut weights, 0, 9);
+            let (mut whole, steps, moments) = (weights.clone(), descent.steps, descent.moments.clone());
+            go(&mut descent, &mut whole, 9, 15);
+            let mut resumed = Descent { steps, moments, ..Descent::new(descent.optimizer, 0.01) };
+            go(&mut resumed, &mut weights, 9, 15);
+            assert_eq!(weights, whole, "{}", descent.optimizer.name());
+        }
+    }
+}
