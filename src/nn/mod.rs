@@ -9,6 +9,7 @@ mod engine;
 mod init;
 mod layers;
 mod loss;
+mod memory;
 mod optimizer;
 mod parallel;
 mod sequential;

@@ -11,6 +11,7 @@ use super::{
     engine::{Packed, Prepared},
     init::Init,
     layers::{Layer, Operation, Place, Weights, channels_first, channels_last, shape_text},
+    memory,
     parallel::for_shards,
     summary::Summary,
     tape::{NotRecording, Pass, Tape, Variable},
@@ -282,7 +283,7 @@ impl Sequential {
     pub(crate) fn run(&self, values: &[f32], rows: usize) -> Vec<f32> {
         let width = self.input.iter().product::<usize>();
         let out_width = self.output_shape().iter().product::<usize>();
-        let mut output = vec![0.0; rows * out_width];
+        let mut output = memory::zeros(rows * out_width);
         let _reuse = Reuse::begin();
         let blocks = output.par_chunks_mut(PREDICTION_ROWS * out_width).zip(values.par_chunks(PREDICTION_ROWS * width));
         self.pack(false, false);
