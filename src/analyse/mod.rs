@@ -1,10 +1,12 @@
 //! What a latent space holds: codes with their labels, clusters in them, and how well the two agree.
 
 mod agreement;
+mod blocks;
 mod clustering;
 mod codes;
 mod embedding;
 mod kmeans;
+mod scaled;
 
 pub use clustering::Clustering;
 pub use codes::Codes;

@@ -3,7 +3,7 @@
 //! To add a layer, copy the file in `layers/` that is nearest to it and add it to the list in `layers/mod.rs`.
 
 mod buffer;
-mod engine;
+pub(crate) mod engine;
 mod init;
 mod layers;
 mod loss;
