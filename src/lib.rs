@@ -35,7 +35,10 @@ mod random;
 mod show;
 mod train;
 
-pub use analyse::{Clustering, Codes, KMeans, decode, embed, kmeans_accuracy, reconstruct};
+pub use analyse::{
+    Clustering, Codes, Confusion, KMeans, Pca, Tsne, TsneEmbedding, TsneMethod, decode, embed, kmeans_accuracy, pca,
+    reconstruct, tsne,
+};
 pub use data::{DataFile, DataFileState, Dataset, Normalisation, data_files, fetch_data};
 pub use error::{Error, ErrorKind, Result};
 pub use model::Autoencoder;

@@ -11,6 +11,7 @@ pub(super) const WIDTH: usize = 64;
 pub(super) type Lane<T = f32> = [T; WIDTH];
 
 /// Points of `dim` values in blocks of 64: first the first value of all 64, then the second.
+#[derive(Clone)]
 pub(super) struct Blocks {
     dim: usize,
     values: Vec<f32>,

@@ -88,7 +88,8 @@ impl KMeans {
         self.check(codes)?;
         let scaled = Scaled::new(codes.points());
         let search = Search::new(&scaled.points, self);
-        let runs: Vec<Run> = (0..self.runs as u64).into_par_iter().map(|run| search.run(random::stream(self.seed, run))).collect();
+        let runs: Vec<Run> =
+            (0..self.runs as u64).into_par_iter().map(|run| search.run(random::stream(self.seed, run))).collect();
         let best = runs.into_iter().min_by(|a, b| a.inertia.total_cmp(&b.inertia));
         let best = best.ok_or_else(|| Error::expected(ErrorKind::Argument, "KMeans, runs", "at least 1", 0))?;
         let centroids = scaled.back(&best.centroids);
@@ -216,7 +217,8 @@ impl<'a> Search<'a> {
     fn assign(&self, centroids: &Array2<f32>, assignments: &mut [u32]) -> Sums {
         let centers: Vec<f32> = centroids.iter().copied().collect();
         let shards = assignments.par_chunks_mut(SHARD * WIDTH).enumerate();
-        let shards: Vec<Sums> = shards.map(|(shard, assignments)| self.assign_shard(&centers, shard, assignments)).collect();
+        let shards: Vec<Sums> =
+            shards.map(|(shard, assignments)| self.assign_shard(&centers, shard, assignments)).collect();
         let mut total = Sums::zero(self.clusters, self.points.ncols());
         for shard in shards {
             zip(&mut total.points, shard.points).for_each(|(total, sum)| *total += sum);
@@ -375,8 +377,9 @@ mod tests {
     #[test]
     fn more_runs_are_never_worse() {
         let codes = blobs(10, 30, 2.5);
-        let inertia = |runs| KMeans::new(10).runs(runs).fit(&codes).unwrap().inertia();
-        assert!(inertia(20) < inertia(1));
+        let inertia = |runs, seed| KMeans::new(10).runs(runs).seed(seed).fit(&codes).unwrap().inertia();
+        let ratios = Vec::from_iter((0..20).map(|seed| inertia(10, seed) / inertia(1, seed)));
+        assert!(ratios.iter().all(|ratio| *ratio <= 1.0) && ratios.iter().any(|ratio| *ratio < 0.99), "{ratios:?}");
     }
 
     #[test]

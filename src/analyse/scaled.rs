@@ -3,6 +3,7 @@
 use ndarray::{Array1, Array2, Axis, Zip};
 
 /// `points · unit + mean` are the original points.
+#[derive(Clone)]
 pub(super) struct Scaled {
     pub points: Array2<f32>,
     pub mean: Array1<f64>,
@@ -32,7 +33,8 @@ impl Scaled {
     pub fn apply(&self, points: &Array2<f32>) -> Array2<f32> {
         let mut scaled = Array2::zeros(points.dim());
         for (scaled, point) in scaled.rows_mut().into_iter().zip(points.rows()) {
-            let scale = |scaled: &mut f32, &value: &f32, &mean: &f64| *scaled = ((f64::from(value) - mean) / self.unit) as f32;
+            let scale =
+                |scaled: &mut f32, &value: &f32, &mean: &f64| *scaled = ((f64::from(value) - mean) / self.unit) as f32;
             Zip::from(scaled).and(point).and(&self.mean).for_each(scale);
         }
         scaled

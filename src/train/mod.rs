@@ -8,3 +8,4 @@ mod progress;
 pub use autoencoder::{evaluate, train_ae};
 pub use config::TrainConfig;
 pub use history::History;
+pub(crate) use progress::duration_text;
