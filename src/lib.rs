@@ -16,7 +16,8 @@
 //! - **networks**: [`Sequential`] is a network as a value, built layer by layer.
 //! - **models**: [`Autoencoder`] is an encoder and a decoder; [`Autoencoder::tiny`] is report S4's.
 //! - **training**: [`train_ae`] with a [`TrainConfig`] gives a [`History`]; [`evaluate`] gives a loss.
-//! - **analysis**: [`embed`] gives [`Codes`], [`decode`] images; [`kmeans_accuracy`] says how well clusters and classes agree.
+//! - **analysis**: [`embed`] gives [`Codes`], [`decode`] images; [`kmeans_accuracy`] says how well clusters and classes agree,
+//!   [`pca`] and [`tsne`] bring codes into the plane, [`Confusion`] shows what a classifier takes for what.
 //! - **figures**: [`Figure`], made by [`History::plot`], [`Codes::scatter`], [`reconstructions`], or built with [`LineChart`],
 //!   [`Scatter`] and [`ImageGrid`]; [`row`] and [`grid`] put them together.
 //!

@@ -1,8 +1,7 @@
 //! Eigenvalues and eigenvectors of a symmetric matrix, in double precision: Householder's reflections to three diagonals, then the
 //! implicit QL method (Golub & Van Loan, Matrix Computations, ch. 8).
 //!
-//! Our own, because a covariance of pictures (784 × 784) is to be a matter of a second: linfa-linalg rotates whole matrices one
-//! element at a time, on one thread.
+//! Our own, because a covariance of pictures (784 × 784) is to be a matter of a second: rows are rotated in vectors and on all threads.
 
 use rayon::prelude::*;
 
