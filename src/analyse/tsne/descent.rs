@@ -69,10 +69,10 @@ pub(super) fn divergence(affinities: &Affinities, points: &[[f32; 2]]) -> f64 {
 
 impl Motion {
     fn advance(&mut self, gradient: [f32; 2], rate: f32, momentum: f32) {
-        for axis in 0..2 {
-            let onwards = (gradient[axis] > 0.0) != (self.step[axis] > 0.0);
-            self.gain[axis] = if onwards { self.gain[axis] + 0.2 } else { (0.8 * self.gain[axis]).max(0.01) };
-            self.step[axis] = momentum * self.step[axis] - rate * self.gain[axis] * gradient[axis];
+        for ((gradient, step), gain) in gradient.iter().zip(&mut self.step).zip(&mut self.gain) {
+            let onwards = (*gradient > 0.0) != (*step > 0.0);
+            *gain = if onwards { *gain + 0.2 } else { (0.8 * *gain).max(0.01) };
+            *step = momentum * *step - rate * *gain * gradient;
         }
         let length = self.step[0].hypot(self.step[1]);
         if length > LONGEST {

@@ -105,9 +105,9 @@ impl Stage {
     fn all(size: usize) -> Vec<Self> {
         let (mut stages, mut rest, mut stride) = (Vec::new(), size, 1);
         while rest > 1 {
-            let radix = if rest % 3 == 0 {
+            let radix = if rest.is_multiple_of(3) {
                 3
-            } else if rest % 4 == 0 {
+            } else if rest.is_multiple_of(4) {
                 4
             } else {
                 2
@@ -186,7 +186,7 @@ pub(super) struct Convolution {
 pub(super) fn side_of_at_least(side: usize) -> usize {
     let power = side.next_power_of_two().max(32);
     let between = power / 4 * 3;
-    if side <= between && between % COLUMNS == 0 { between } else { power }
+    if side <= between && between.is_multiple_of(COLUMNS) { between } else { power }
 }
 
 impl Convolution {

@@ -99,6 +99,11 @@ fn odd_codes_are_embedded_all_the_same() {
             assert!(embedding.divergence().is_finite(), "{embedding}");
         }
     }
+    // Pairs that nothing holds together fly apart.
+    for perplexity in [1.0, 2.0] {
+        let embedding = tsne(&clouds(800, 5, 8, 1), &quiet().perplexity(perplexity)).unwrap();
+        assert!(nearest_agrees(embedding.codes(), embedding.codes()) > 0.95, "{embedding}");
+    }
     let four = Codes::new(array![[0.0, 1.0], [1.0, 0.0], [5.0, 5.0], [5.0, 6.0]], Array1::zeros(4), names()).unwrap();
     assert_eq!(tsne(&four, &quiet()).unwrap().perplexity(), 1.0);
 }
