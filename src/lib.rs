@@ -16,7 +16,8 @@
 //! - **networks**: [`Sequential`] is a network as a value, built layer by layer.
 //! - **models**: [`Autoencoder`] is an encoder and a decoder; [`Autoencoder::tiny`] is report S4's.
 //! - **training**: [`train_ae`] with a [`TrainConfig`] ([`Loss`], [`Optimizer`], [`Schedule`]) gives a [`History`]; [`evaluate`] gives a loss.
-//! - **analysis**: [`embed`] gives [`Codes`], [`decode`] images; [`kmeans_accuracy`] says how well clusters and classes agree.
+//! - **analysis**: [`embed`] gives [`Codes`], [`decode`] images; [`kmeans_accuracy`] says how well clusters and classes agree,
+//!   [`pca`] and [`tsne`] bring codes into the plane, [`Confusion`] shows what a classifier takes for what.
 //! - **figures**: [`Figure`], made by [`History::plot`], [`Codes::scatter`], [`reconstructions`], or built with [`LineChart`],
 //!   [`Scatter`] and [`ImageGrid`]; [`row`] and [`grid`] put them together.
 //!
@@ -35,7 +36,10 @@ mod random;
 mod show;
 mod train;
 
-pub use analyse::{Clustering, Codes, KMeans, decode, embed, kmeans_accuracy, reconstruct};
+pub use analyse::{
+    Clustering, Codes, Confusion, KMeans, Pca, Tsne, TsneEmbedding, TsneMethod, decode, embed, kmeans_accuracy, pca,
+    reconstruct, tsne,
+};
 pub use data::{DataFile, DataFileState, Dataset, Folds, Normalisation, data_files, fetch_data};
 pub use error::{Error, ErrorKind, Result};
 pub use model::Autoencoder;

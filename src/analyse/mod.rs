@@ -1,12 +1,21 @@
 //! What a latent space holds: codes with their labels, clusters in them, and how well the two agree.
 
 mod agreement;
+mod blocks;
 mod clustering;
 mod codes;
+mod confusion;
 mod embedding;
 mod kmeans;
+mod neighbours;
+mod pca;
+mod scaled;
+mod tsne;
 
 pub use clustering::Clustering;
 pub use codes::Codes;
+pub use confusion::Confusion;
 pub use embedding::{decode, embed, reconstruct};
 pub use kmeans::{KMeans, kmeans_accuracy};
+pub use pca::{Pca, pca};
+pub use tsne::{Tsne, TsneEmbedding, TsneMethod, tsne};

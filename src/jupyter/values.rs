@@ -2,7 +2,7 @@
 
 use super::{display, display_html};
 use crate::{
-    analyse::{Clustering, Codes},
+    analyse::{Clustering, Codes, Confusion, Pca, TsneEmbedding},
     data::Dataset,
     model::Autoencoder,
     nn::{Sequential, Summary},
@@ -29,10 +29,19 @@ as_text! {
     History: ToString::to_string,
     Dataset: ToString::to_string,
     Codes: ToString::to_string,
+    Pca: ToString::to_string,
+    TsneEmbedding: ToString::to_string,
 }
 
 impl Clustering {
     /// What the Rust kernel calls for a cell's last expression: it prints the tables for Jupyter.
+    pub fn evcxr_display(&self) {
+        display_html(&self.to_html(), &self.to_string());
+    }
+}
+
+impl Confusion {
+    /// What the Rust kernel calls for a cell's last expression: it prints the table for Jupyter.
     pub fn evcxr_display(&self) {
         display_html(&self.to_html(), &self.to_string());
     }

@@ -5,7 +5,7 @@
 mod batch;
 mod buffer;
 mod descent;
-mod engine;
+pub(crate) mod engine;
 mod init;
 mod layers;
 mod loss;

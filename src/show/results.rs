@@ -2,7 +2,7 @@
 
 use super::{Figure, ImageGrid, LineChart, Scatter};
 use crate::{
-    analyse::{Codes, reconstruct},
+    analyse::{Codes, TsneEmbedding, reconstruct},
     data::Dataset,
     error::{Error, ErrorKind, Result},
     model::Autoencoder,
@@ -70,6 +70,16 @@ impl Codes {
     /// If the codes do not have two values each, there are none, or there are more than ten classes.
     pub fn scatter(&self) -> Result<Figure> {
         Scatter::of(self)?.figure()
+    }
+}
+
+impl TsneEmbedding {
+    /// The points of the plane, coloured by label.
+    ///
+    /// # Errors
+    /// If there are more than ten classes.
+    pub fn scatter(&self) -> Result<Figure> {
+        Scatter::of(self.codes())?.axis_names("t-SNE 1", "t-SNE 2").figure()
     }
 }
 

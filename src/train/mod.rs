@@ -10,3 +10,4 @@ pub use autoencoder::{evaluate, train_ae};
 pub use config::TrainConfig;
 pub use history::History;
 pub use schedule::Schedule;
+pub(crate) use progress::duration_text;

@@ -1,0 +1,120 @@
+//! The nearest points, exactly: every distance is computed.
+
+use ndarray::Array2;
+use rayon::prelude::*;
+
+use super::blocks::{Blocks, WIDTH, squared_distances};
+
+/// The nearest points of some points, nearest first.
+pub(super) struct Neighbours {
+    pub count: usize,
+    /// Which they are, `count` for each point.
+    pub indices: Vec<u32>,
+    /// How far away they are, squared.
+    pub distances: Vec<f32>,
+}
+
+/// Points that go through the blocks together, so that a block is read from memory once for them all.
+const TOGETHER: usize = 32;
+
+impl Neighbours {
+    /// The `count` nearest of the first `n` points in `blocks` to each of `points`, of equally near ones the first. `among_themselves`: the points are
+    /// those in the blocks, and none is a neighbour of itself.
+    pub fn find(points: &Array2<f32>, blocks: &Blocks, n: usize, count: usize, among_themselves: bool) -> Self {
+        let starts: Vec<usize> = (0..points.nrows()).step_by(TOGETHER).collect();
+        let found = starts.into_par_iter().flat_map_iter(|start| {
+            let queries = start..points.nrows().min(start + TOGETHER);
+            let itself = |query| if among_themselves { query as u32 } else { u32::MAX };
+            let mut searches: Vec<Search> = queries
+                .map(|query| Search { point: points.row(query).to_vec(), itself: itself(query), ..Search::new(count) })
+                .collect();
+            let mut distances = [0.0; WIDTH];
+            for (number, block) in blocks.all().enumerate() {
+                let first = number * WIDTH;
+                for search in &mut searches {
+                    squared_distances(block, &search.point, &mut distances);
+                    search.look_at(first, &distances[..WIDTH.min(n - first)]);
+                }
+            }
+            searches.into_iter().flat_map(Search::finish)
+        });
+        let (distances, indices) = found.unzip();
+        Self { count, indices, distances }
+    }
+
+    /// Index and squared distance of each neighbour of each point.
+    pub fn rows(&self) -> impl IndexedParallelIterator<Item = (&[u32], &[f32])> {
+        self.indices.par_chunks(self.count).zip(self.distances.par_chunks(self.count))
+    }
+}
+
+/// The search for the neighbours of one point.
+struct Search {
+    count: usize,
+    point: Vec<f32>,
+    itself: u32,
+    found: Vec<(f32, u32)>,
+    /// What is not nearer than this is no neighbour.
+    limit: f32,
+}
+
+impl Search {
+    fn new(count: usize) -> Self {
+        Self { count, point: Vec::new(), itself: u32::MAX, found: Vec::new(), limit: f32::INFINITY }
+    }
+
+    fn look_at(&mut self, first: usize, distances: &[f32]) {
+        if distances.iter().map(|&distance| u32::from(distance < self.limit)).sum::<u32>() == 0 {
+            return;
+        }
+        for (index, &distance) in (first as u32..).zip(distances) {
+            if distance < self.limit && index != self.itself {
+                self.found.push((distance, index));
+            }
+        }
+        if self.found.len() > 3 * self.count + WIDTH {
+            self.keep_nearest();
+        }
+    }
+
+    fn keep_nearest(&mut self) {
+        if self.found.len() > self.count {
+            self.found.select_nth_unstable_by(self.count - 1, nearer);
+            self.found.truncate(self.count);
+            self.limit = self.found[self.count - 1].0;
+        }
+    }
+
+    fn finish(mut self) -> Vec<(f32, u32)> {
+        self.keep_nearest();
+        self.found.sort_unstable_by(nearer);
+        self.found
+    }
+}
+
+fn nearer(a: &(f32, u32), b: &(f32, u32)) -> std::cmp::Ordering {
+    a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::Rng;
+
+    use super::*;
+    use crate::random;
+
+    #[test]
+    fn neighbours_are_those_of_sorting_all() {
+        let mut random = random::stream(1, 0);
+        let points = Array2::from_shape_fn((700, 3), |_| random.gen_range(0_i32..12) as f32); // with many ties
+        let neighbours = Neighbours::find(&points, &Blocks::new(points.view()), 700, 20, true);
+        for (i, point) in points.rows().into_iter().enumerate() {
+            let distance = |j: usize| (&point - &points.row(j)).mapv(|x| x * x).sum();
+            let mut all: Vec<(f32, u32)> = (0..700).filter(|j| *j != i).map(|j| (distance(j), j as u32)).collect();
+            all.sort_by(nearer);
+            let (distances, indices): (Vec<f32>, Vec<u32>) = all[..20].iter().copied().unzip();
+            assert_eq!(&neighbours.indices[i * 20..][..20], indices);
+            assert_eq!(&neighbours.distances[i * 20..][..20], distances);
+        }
+    }
+}

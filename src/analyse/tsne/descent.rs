@@ -1,0 +1,98 @@
+//! Gradient descent on an embedding.
+
+use rayon::prelude::*;
+
+use super::affinities::Affinities;
+use super::repulsion::Repulsion;
+
+/// Iterations with stronger attraction at the start, so that clusters find together (van der Maaten & Hinton, 2008).
+pub(super) const EXAGGERATED: usize = 250;
+const EXAGGERATION: f32 = 12.0;
+
+/// The longest step of a point: one that is pushed far by a near neighbour would enlarge the grid for all.
+const LONGEST: f32 = 5.0;
+
+/// An embedding on its way.
+pub(super) struct Descent<'a> {
+    affinities: &'a Affinities,
+    pub points: Vec<[f32; 2]>,
+    motions: Vec<Motion>,
+    repulsion: Option<Repulsion>,
+    iteration: usize,
+}
+
+/// How a coordinate moves: its last step, and the factor of its learning rate (Jacobs' delta-bar-delta).
+#[derive(Clone)]
+struct Motion {
+    step: [f32; 2],
+    gain: [f32; 2],
+}
+
+impl<'a> Descent<'a> {
+    pub fn new(affinities: &'a Affinities, points: Vec<[f32; 2]>) -> Self {
+        let motions = vec![Motion { step: [0.0; 2], gain: [1.0; 2] }; points.len()];
+        Self { affinities, points, motions, repulsion: None, iteration: 0 }
+    }
+
+    /// One iteration. The learning rate is n / exaggeration (Belkina et al. 2019).
+    pub fn step(&mut self) {
+        let exaggerated = self.iteration < EXAGGERATED;
+        let (exaggeration, momentum) = if exaggerated { (EXAGGERATION, 0.5) } else { (1.0, 0.8) };
+        let rate = self.points.len() as f32 / exaggeration;
+        let (affinities, points) = (self.affinities, &self.points);
+        let repulsion = Repulsion::of(points, self.repulsion.take());
+        let moved = self.motions.par_iter_mut().zip(&repulsion.forces).enumerate().map(|(i, (motion, push))| {
+            let pull = pull(affinities.row(i), points[i], points);
+            let gradient = [0, 1].map(|axis| exaggeration * pull[axis] - push[axis] / repulsion.total);
+            motion.advance(gradient, rate, momentum);
+            [0, 1].map(|axis| points[i][axis] + motion.step[axis])
+        });
+        self.points = moved.collect();
+        self.repulsion = Some(repulsion);
+        self.iteration += 1;
+    }
+}
+
+/// The Kullback-Leibler divergence Σ pᵢⱼ ln(pᵢⱼ / qᵢⱼ) of an embedding.
+pub(super) fn divergence(affinities: &Affinities, points: &[[f32; 2]]) -> f64 {
+    let rows = (0..points.len()).into_par_iter().map(|i| {
+        let (indices, values) = affinities.row(i);
+        let terms = indices.iter().zip(values).filter(|(_, p)| **p > 0.0).map(|(&j, &p)| {
+            let [dx, dy] = difference(points[i], points[j as usize]).map(f64::from);
+            f64::from(p) * (f64::from(p).ln() + (dx * dx + dy * dy).ln_1p())
+        });
+        terms.sum::<f64>()
+    });
+    let rows: Vec<f64> = rows.collect();
+    rows.iter().sum::<f64>() + f64::from(Repulsion::of(points, None).total).ln()
+}
+
+impl Motion {
+    fn advance(&mut self, gradient: [f32; 2], rate: f32, momentum: f32) {
+        for ((gradient, step), gain) in gradient.iter().zip(&mut self.step).zip(&mut self.gain) {
+            let onwards = (*gradient > 0.0) != (*step > 0.0);
+            *gain = if onwards { *gain + 0.2 } else { (0.8 * *gain).max(0.01) };
+            *step = momentum * *step - rate * *gain * gradient;
+        }
+        let length = self.step[0].hypot(self.step[1]);
+        if length > LONGEST {
+            self.step = self.step.map(|step| step * LONGEST / length);
+        }
+    }
+}
+
+fn difference(a: [f32; 2], b: [f32; 2]) -> [f32; 2] {
+    [a[0] - b[0], a[1] - b[1]]
+}
+
+/// Σⱼ pⱼ (y − yⱼ) / (1 + |y − yⱼ|²).
+pub(super) fn pull((indices, values): (&[u32], &[f32]), point: [f32; 2], points: &[[f32; 2]]) -> [f32; 2] {
+    let mut sum = [0.0; 2];
+    for (&j, &p) in indices.iter().zip(values) {
+        let [dx, dy] = difference(point, points[j as usize]);
+        let strength = p / (1.0 + dx * dx + dy * dy);
+        sum[0] += strength * dx;
+        sum[1] += strength * dy;
+    }
+    sum
+}
