@@ -48,6 +48,8 @@ pub struct Sequential {
     mistake: Option<Error>,
     /// The layer that the mistake is in, as long as the words after it may still mend it.
     failed: Option<Layer>,
+    /// The layers as predictions take them, until the weights change.
+    folded: OnceLock<Arc<Vec<Node>>>,
 }
 
 /// A layer in its place: its shapes are known and its weights drawn.
@@ -64,6 +66,29 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// Whether a batch normalisation after it is, in predictions, nothing but other weights.
+    fn takes_in(&self, next: &Node) -> bool {
+        matches!(self.layer, Layer::Conv2d(_) | Layer::ConvTranspose2d(_) | Layer::Dense(_))
+            && matches!(next.layer, Layer::BatchNorm(_))
+    }
+
+    /// Takes scale · x + shift of each output channel into the weights and the bias.
+    fn take_in(&mut self, next: &Node) {
+        let Layer::BatchNorm(layer) = &next.layer else { return };
+        let (scale, shift) = layer.line(&next.weights());
+        // How many weights of an output channel stand side by side.
+        let run = match self.layer {
+            Layer::ConvTranspose2d(_) => self.input[0],
+            _ => 1,
+        };
+        let [weight, bias] = [0, 1].map(|index| &self.parameters[index].values);
+        let scaled = weight.iter().enumerate().map(|(i, weight)| weight * scale[i / run % scale.len()]);
+        let shifted = bias.iter().zip(&scale).zip(&shift).map(|((bias, scale), shift)| bias * scale + shift);
+        let (scaled, shifted) = (Arc::new(scaled.collect()), Arc::new(shifted.collect()));
+        (self.parameters[0].values, self.parameters[1].values) = (scaled, shifted);
+        self.packed = Arc::default();
+    }
+
     pub fn weights(&self) -> Vec<Weights> {
         self.parameters.iter().map(|parameter| Arc::clone(&parameter.values)).collect()
     }
@@ -106,7 +131,15 @@ impl Sequential {
                 shape_text(&input),
             )),
         };
-        Self { input, init: Init::default(), seed: 0, nodes: Vec::new(), mistake, failed: None }
+        Self {
+            input,
+            init: Init::default(),
+            seed: 0,
+            nodes: Vec::new(),
+            mistake,
+            failed: None,
+            folded: OnceLock::new(),
+        }
     }
 
     /// Draws all weights anew from this seed (default 0): the same seed and layers give the same weights.
@@ -155,6 +188,7 @@ impl Sequential {
             self.failed = None;
             return self;
         }
+        self.folded = OnceLock::new();
         let number = self.nodes.len() + 1;
         let place = format!("layer {number}, {}", layer.name());
         let added = (|| {
@@ -215,7 +249,7 @@ impl Sequential {
     }
 
     fn redraw(&mut self) {
-        let fresh = Self { nodes: Vec::new(), mistake: None, failed: None, input: self.input.clone(), ..*self };
+        let fresh = Self { init: self.init, seed: self.seed, ..Self::input(&self.input) };
         let (mistake, failed) = (self.mistake.take(), self.failed.take());
         *self = self.nodes.drain(..).fold(fresh, |network, node| network.push(node.layer));
         if self.mistake.is_none() {
@@ -303,7 +337,7 @@ impl Sequential {
     pub(crate) fn pack(&self, backwards: bool, input_gradient: bool) {
         let mut wanted = input_gradient;
         let mut nodes = Vec::new();
-        each(&self.nodes, |node, place| {
+        each(if backwards { &self.nodes } else { self.folded() }, |node, place| {
             nodes.push((node, place.enlarged, backwards && wanted));
             wanted |= !node.parameters.is_empty();
         });
@@ -324,13 +358,35 @@ impl Sequential {
 
     /// All layers, one after the other; pictures are channels last inside.
     pub(crate) fn forward<T: Tape>(&self, x: Variable<T>, pass: &mut Pass) -> Variable<T> {
-        forward(&self.nodes, x, pass)
+        forward(self.nodes_for::<T>(pass), x, pass)
     }
 
     /// All layers but a sigmoid at the end: the logits, for a loss that knows how to take them.
     pub(crate) fn forward_to_logits<T: Tape>(&self, x: Variable<T>, pass: &mut Pass) -> Variable<T> {
-        let layers = self.nodes.len() - usize::from(self.ends_in_sigmoid());
-        forward(&self.nodes[..layers], x, pass)
+        let nodes = self.nodes_for::<T>(pass);
+        forward(&nodes[..nodes.len() - usize::from(self.ends_in_sigmoid())], x, pass)
+    }
+
+    /// The layers, or what stands for them where nothing is trained or recorded.
+    fn nodes_for<T: Tape>(&self, pass: &Pass) -> &[Node] {
+        if pass.training || T::OWNS_TAPE { &self.nodes } else { self.folded() }
+    }
+
+    /// The layers for predictions, with each batch normalisation folded into the layer before it where that can take it.
+    fn folded(&self) -> &[Node] {
+        if !self.nodes.windows(2).any(|pair| pair[0].takes_in(&pair[1])) {
+            return &self.nodes;
+        }
+        self.folded.get_or_init(|| {
+            let mut folded: Vec<Node> = Vec::new();
+            for node in &self.nodes {
+                match folded.last_mut() {
+                    Some(last) if last.takes_in(node) => last.take_in(node),
+                    _ => folded.push(node.clone()),
+                }
+            }
+            Arc::new(folded)
+        })
     }
 
     pub(crate) fn ends_in_sigmoid(&self) -> bool {
@@ -361,6 +417,7 @@ impl Sequential {
     }
 
     fn all_mut(&mut self) -> impl Iterator<Item = &mut Parameter> {
+        self.folded = OnceLock::new();
         self.nodes.iter_mut().flat_map(|node| {
             node.packed = Arc::default();
             &mut node.parameters

@@ -9,5 +9,5 @@ mod schedule;
 pub use autoencoder::{evaluate, train_ae};
 pub use config::TrainConfig;
 pub use history::History;
-pub use schedule::Schedule;
 pub(crate) use progress::duration_text;
+pub use schedule::Schedule;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Layer, Operation, Place, max_pool2d::Windows};
+use super::{Layer, Operation, Place, Weights, max_pool2d::Windows};
 use crate::nn::{
     buffer::Buffer,
     engine::{Moments, repeat, shard, vectorized},
@@ -126,9 +126,7 @@ impl Operation for BatchNorm {
             (place.weights[2].to_vec(), place.weights[3].to_vec())
         };
         let inverse: Vec<f32> = variance.iter().map(|variance| 1.0 / (variance + self.epsilon).sqrt()).collect();
-        let scale: Vec<f32> = gamma.iter().zip(&inverse).map(|(gamma, inverse)| gamma * inverse).collect();
-        let shift: Vec<f32> =
-            beta.iter().zip(&mean).zip(&scale).map(|((beta, mean), scale)| beta - mean * scale).collect();
+        let (scale, shift) = line_of(gamma, beta, &mean, &inverse);
         let pooling = place.pool.map(|pool| pool.windows(place.input));
         // As few pixels as a piece of work may have.
         let rows = pooling.map_or(count, |windows| windows.pixels());
@@ -154,6 +152,20 @@ impl Operation for BatchNorm {
             gradients.add_to_parameter(&beta_key, beta_gradient);
         })
     }
+}
+
+impl BatchNorm {
+    /// What it does in predictions, of each channel: y = scale · x + shift.
+    pub(crate) fn line(&self, weights: &[Weights]) -> (Vec<f32>, Vec<f32>) {
+        let inverse: Vec<f32> = weights[3].iter().map(|variance| 1.0 / (variance + self.epsilon).sqrt()).collect();
+        line_of(&weights[0], &weights[1], &weights[2], &inverse)
+    }
+}
+
+fn line_of(gamma: &[f32], beta: &[f32], mean: &[f32], inverse: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    let scale: Vec<f32> = gamma.iter().zip(inverse).map(|(gamma, inverse)| gamma * inverse).collect();
+    let shift = beta.iter().zip(mean).zip(&scale).map(|((beta, mean), scale)| beta - mean * scale).collect();
+    (scale, shift)
 }
 
 /// y = leaky(scale · x + shift), column by column; max-pooled, if the layer took the pooling after it along: then neither the pictures before the

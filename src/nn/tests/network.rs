@@ -235,3 +235,41 @@ fn nothing_hides_an_overflow() {
         }
     }
 }
+
+/// In predictions batch normalisation is part of the weights before it; recorded, as here for the comparison, it is a layer.
+#[test]
+fn folded_normalisation_predicts_the_same() {
+    let mut network = Sequential::input([2, 5, 5])
+        .conv2d(6, 3)
+        .same()
+        .batch_norm()
+        .leaky_relu(0.2)
+        .max_pool2d(2)
+        .conv_transpose2d(3, 3)
+        .stride(2)
+        .batch_norm()
+        .up_sample2d(2)
+        .conv2d(4, 3)
+        .batch_norm()
+        .relu()
+        .flatten()
+        .dense(7)
+        .batch_norm()
+        .build()
+        .unwrap();
+    let x: Arc<Buffer> = Arc::new((0..3 * 50).map(|i| (i as f32 * 0.37).sin()).collect::<Vec<_>>().into());
+    let both = |network: &Sequential| {
+        let first = channels_last(Variable::<Recording>::input(Arc::clone(&x), 3), &[2, 5, 5]);
+        let recorded = network.forward(first, &mut Pass::prediction());
+        (network.run(&x, 3), recorded.values.to_vec())
+    };
+    let (before, _) = both(&network);
+    // Other statistics, γ and β than the first ones, which change nothing.
+    for (number, values) in network.parameters_mut().enumerate() {
+        let all = Arc::make_mut(values);
+        all.iter_mut().enumerate().for_each(|(i, value)| *value += 0.3 + 0.2 * ((i + 3 * number) as f32).sin());
+    }
+    let (predicted, recorded) = both(&network);
+    assert_close("predicted", &predicted, &recorded, 1e-4);
+    assert_ne!(before, predicted);
+}
