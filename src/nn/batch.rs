@@ -6,9 +6,9 @@ use rayon::prelude::*;
 
 use super::{
     buffer::Buffer,
-    engine::Start,
+    engine::{Start, add_parts},
     layers::add_products,
-    parallel::{OnThreads, for_shards},
+    parallel::for_shards,
     sequential::Sequential,
     tape::{Gradient, Pass, Recording, Variable},
 };
@@ -106,29 +106,15 @@ fn sums(shards: Vec<Vec<Gradient>>) -> Vec<Buffer> {
 }
 
 fn sum<'a>(shards: impl Iterator<Item = &'a Gradient> + Clone) -> Buffer {
-    const BLOCK: usize = 4096;
     let length = shards.clone().map(|gradient| gradient.length).max().unwrap_or(0);
-    let parts: Vec<_> = shards.clone().filter_map(|gradient| gradient.sum.as_ref()).collect();
     let mut sum = Buffer::unset(length);
-    let factors: Vec<_> = shards.flat_map(|gradient| &gradient.factors).collect();
-    if parts.is_empty()
-        && let Some(first) = factors.first()
-    {
+    let factors: Vec<_> = shards.clone().flat_map(|gradient| &gradient.factors).collect();
+    if let Some(first) = factors.first() {
         let pairs: Vec<_> = factors.iter().map(|factors| (&factors.x[..], &factors.g[..])).collect();
         add_products(&pairs, first.shape, Start::Zero, &mut sum);
-        return sum;
+    } else {
+        let parts: Vec<&[f32]> = shards.filter_map(|gradient| gradient.sum.as_deref()).collect();
+        add_parts(&parts, Start::Zero, &mut sum);
     }
-    sum.par_chunks_mut(BLOCK).enumerate().on_threads().for_each(|(block, sum)| {
-        let range = block * BLOCK..block * BLOCK + sum.len();
-        match parts.split_first() {
-            Some((first, others)) => {
-                sum.copy_from_slice(&first[range.clone()]);
-                for part in others {
-                    sum.iter_mut().zip(&part[range.clone()]).for_each(|(sum, value)| *sum += value);
-                }
-            }
-            None => sum.fill(0.0),
-        }
-    });
     sum
 }

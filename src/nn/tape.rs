@@ -291,7 +291,7 @@ impl Pass {
     }
 }
 
-/// A parameter's gradient over a shard of a batch: the sum of `sum` and the products of `factors`.
+/// A parameter's gradient over a shard of a batch: `sum`, or the products of `factors`.
 pub(crate) struct Gradient {
     pub length: usize,
     pub sum: Option<Buffer>,

@@ -34,25 +34,19 @@ pub(crate) fn rectified_gradient(y: &[f32], gradient: &mut [f32], slope: f32, co
         let shards = gradient.par_chunks_mut(shard).zip(y.par_chunks(shard));
         sums.par_chunks_mut(width).zip(shards).on_threads().for_each(|(sums, (g, y))| rectify(g, y, slope, sums));
     }
-    sum_of_parts(&sums, columns)
-}
-
-/// The sum of parts of `length` values each, in their order.
-pub(crate) fn sum_of_parts(parts: &[f32], length: usize) -> Buffer {
-    let mut sum = Buffer::unset(length);
-    add_parts(parts, Start::Zero, &mut sum);
+    let parts: Vec<_> = sums.chunks_exact(columns).collect();
+    let mut sum = Buffer::unset(columns);
+    add_parts(&parts, Start::Zero, &mut sum);
     sum
 }
 
-/// Adds parts of the length of `sum` to it, in their order, or sets it to their sum.
-pub(crate) fn add_parts(parts: &[f32], start: Start<'_>, sum: &mut [f32]) {
+/// Adds parts to `sum`, in their order, or sets it to their sum; all are of one length.
+pub(crate) fn add_parts(parts: &[&[f32]], start: Start<'_>, sum: &mut [f32]) {
     const BLOCK: usize = 4096;
-    let length = sum.len();
     sum.par_chunks_mut(BLOCK).enumerate().on_threads().for_each(|(block, sum)| {
         let range = block * BLOCK..block * BLOCK + sum.len();
-        let mut parts = parts.chunks_exact(length);
         if matches!(start, Start::Zero) {
-            parts.next().into_iter().for_each(|part| sum.copy_from_slice(&part[range.clone()]));
+            sum.fill(0.0);
         }
         for part in parts {
             sum.iter_mut().zip(&part[range.clone()]).for_each(|(sum, value)| *sum += value);

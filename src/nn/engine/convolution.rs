@@ -337,7 +337,7 @@ impl Prepared {
         sums.par_chunks_mut(weights).zip(shards).on_threads().for_each(|(sum, (large, small))| {
             self.add_weight_gradient(large, small, Start::Zero, sum);
         });
-        add_parts(&sums, start, sum);
+        add_parts(&sums.chunks_exact(weights).collect::<Vec<_>>(), start, sum);
     }
 
     fn add_weight_gradient(&self, large: &[f32], small: &[f32], start: Start<'_>, sum: &mut [f32]) {

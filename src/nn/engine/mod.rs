@@ -7,7 +7,7 @@ mod product;
 mod tile;
 mod vector;
 
-pub(crate) use columns::{rectified_gradient, repeat, shard};
+pub(crate) use columns::{add_parts, rectified_gradient, repeat, shard};
 pub(crate) use convolution::{Convolution, Prepared};
 pub(crate) use moments::Moments;
 pub(crate) use product::{Left, Packed, Panels, offsets, product, product_in_parallel};
