@@ -14,10 +14,12 @@
 //!
 //! - **data**: [`Dataset`] holds images, labels and class names.
 //! - **networks**: [`Sequential`] is a network as a value, built layer by layer.
-//! - **models**: [`Autoencoder`] is an encoder and a decoder; [`Autoencoder::tiny`] is report S4's.
+//! - **models**: [`Autoencoder`] is an encoder and a decoder; [`Autoencoder::tiny`] is report S4's. [`Classifier`], [`Vae`] and [`Gan`] are
+//!   built the same way.
 //! - **training**: [`train_ae`] with a [`TrainConfig`] ([`Loss`], [`Optimizer`], [`Schedule`]) gives a [`History`]; [`evaluate`] gives a loss.
-//! - **analysis**: [`embed`] gives [`Codes`], [`decode`] images; [`kmeans_accuracy`] says how well clusters and classes agree,
-//!   [`pca`] and [`tsne`] bring codes into the plane, [`Confusion`] shows what a classifier takes for what.
+//!   The others have [`train_classifier`], [`train_vae`] and [`train_gan`].
+//! - **analysis**: [`embed`] gives [`Codes`], [`decode`] images; [`kmeans_accuracy`] says how well clusters and classes agree, [`pca`]
+//!   and [`tsne`] bring codes into the plane; [`classify`] is what a classifier sees and [`Confusion`] what it mistakes; [`sample`] and [`generate`] make images that never were.
 //! - **figures**: [`Figure`], made by [`History::plot`], [`Codes::scatter`], [`reconstructions`], or built with [`LineChart`],
 //!   [`Scatter`] and [`ImageGrid`]; [`row`] and [`grid`] put them together.
 //!
@@ -37,16 +39,19 @@ mod show;
 mod train;
 
 pub use analyse::{
-    Clustering, Codes, Confusion, KMeans, Pca, Tsne, TsneEmbedding, TsneMethod, decode, embed, kmeans_accuracy, pca,
-    reconstruct, tsne,
+    Clustering, Codes, Confusion, KMeans, Pca, Predictions, Tsne, TsneEmbedding, TsneMethod, classify, code_grid,
+    decode, embed, generate, interpolate, kmeans_accuracy, pca, reconstruct, sample, tsne,
 };
 pub use data::{DataFile, DataFileState, Dataset, Folds, Normalisation, data_files, fetch_data};
 pub use error::{Error, ErrorKind, Result};
-pub use model::Autoencoder;
+pub use model::{Autoencoder, Classifier, Gan, Vae};
 pub use ndarray;
 pub use nn::{HeightWidth, Init, Loss, Optimizer, Sequential, Summary, SummaryRow};
 pub use show::{Figure, ImageGrid, LineChart, PALETTE, Scatter, grid, reconstructions, row};
-pub use train::{History, Schedule, TrainConfig, evaluate, train_ae};
+pub use train::{
+    GanConfig, GanHistory, GanLosses, History, Schedule, TrainConfig, evaluate, gan_step, train_ae, train_classifier,
+    train_gan, train_vae,
+};
 
 /// The README's example is a test like any other.
 #[cfg(doctest)]

@@ -1,6 +1,7 @@
 //! Seeded randomness: streams that depend on what they are for, never on the order or the thread in which they are drawn.
 
-use rand::SeedableRng;
+use rand::{Rng, SeedableRng};
+use rand_distr::StandardNormal;
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 /// The generator used throughout.
@@ -17,4 +18,10 @@ pub(crate) fn mix(seed: u64, stream: u64) -> u64 {
 /// The generator of one stream.
 pub(crate) fn stream(seed: u64, stream: u64) -> Random {
     Random::seed_from_u64(mix(seed, stream))
+}
+
+/// So many numbers from N(0, 1).
+pub(crate) fn normal(n: usize, seed: u64) -> Vec<f32> {
+    let mut random = stream(seed, 0);
+    (0..n).map(|_| random.sample(StandardNormal)).collect()
 }

@@ -2,11 +2,11 @@
 
 use super::{display, display_html};
 use crate::{
-    analyse::{Clustering, Codes, Confusion, Pca, TsneEmbedding},
+    analyse::{Clustering, Codes, Confusion, Pca, Predictions, TsneEmbedding},
     data::Dataset,
-    model::Autoencoder,
+    model::{Autoencoder, Classifier, Gan, Vae},
     nn::{Sequential, Summary},
-    train::History,
+    train::{GanHistory, History},
 };
 
 /// As monospaced text. The kernel would show the same through `Debug`, but compiles the cell twice to find out.
@@ -26,11 +26,16 @@ as_text! {
     Summary: ToString::to_string,
     Sequential: |network| network.summary().to_string(),
     Autoencoder: |autoencoder| autoencoder.summary().to_string(),
+    Classifier: |classifier| classifier.summary().to_string(),
+    Vae: |vae| vae.summary().to_string(),
+    Gan: |gan| gan.summary().to_string(),
+    GanHistory: ToString::to_string,
     History: ToString::to_string,
     Dataset: ToString::to_string,
     Codes: ToString::to_string,
     Pca: ToString::to_string,
     TsneEmbedding: ToString::to_string,
+    Predictions: ToString::to_string,
 }
 
 impl Clustering {

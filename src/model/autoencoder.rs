@@ -64,10 +64,8 @@ impl Autoencoder {
             let (output, last) = (decoder.output_shape(), decoder.last_layer());
             return wrong(format!("encoder input is {image:?}, but the decoder's output ({last}) is {output:?}"));
         }
-        let &[channels, height, width] = image else {
-            return wrong(format!("encoder input is {image:?}, but images are [channels, height, width]"));
-        };
-        Ok(Self { encoder, decoder, image_shape: [channels, height, width] })
+        let image_shape = super::image_shape(image, "autoencoder", "encoder input")?;
+        Ok(Self { encoder, decoder, image_shape })
     }
 
     /// Draws the weights of both halves anew from one seed: an untrained autoencoder again.
@@ -112,7 +110,7 @@ impl Autoencoder {
     /// If the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let networks = [("encoder", &self.encoder), ("decoder", &self.decoder)];
-        WeightsFile::write(path.as_ref(), "autoencoder", &networks)
+        WeightsFile::write(path.as_ref(), "autoencoder", &networks, ())
     }
 
     /// Reads an autoencoder that [`save`](Self::save) has written: the same codes and images, bit for bit.
@@ -133,28 +131,23 @@ impl Autoencoder {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let [encoder, decoder] = WeightsFile::read(path.as_ref(), "autoencoder", ["encoder", "decoder"])?;
+        let ([encoder, decoder], ()) = WeightsFile::read(path.as_ref(), "autoencoder", ["encoder", "decoder"])?;
         Self::new(encoder, decoder).map_err(|error| error.within(&path.as_ref().display().to_string()))
     }
 
     /// Refuses images that the encoder cannot take.
     pub(crate) fn check_images(&self, images: &Dataset) -> Result<()> {
-        if images.image_shape() == self.image_shape {
-            return Ok(());
-        }
-        let expected = format!("{:?}, the encoder's input", self.image_shape);
-        let got = format!("{:?} ({})", images.image_shape(), images.source());
-        Err(Error::expected(ErrorKind::Shape, "images", expected, got))
+        super::check_images(images, self.image_shape, "the encoder's input")
     }
 
-    /// Packs the weights of both halves for a step, forwards or also backwards; nobody asks for a gradient of the images.
-    pub(crate) fn pack(&self, backwards: bool) {
-        rayon::join(|| self.encoder.pack(backwards, false), || self.decoder.pack(backwards, true));
+    /// Both halves, in the order in which an image meets them.
+    pub(crate) fn networks(&self) -> [&Sequential; 2] {
+        [&self.encoder, &self.decoder]
     }
 
-    /// Both halves, for training.
-    pub(crate) fn halves_mut(&mut self) -> (&mut Sequential, &mut Sequential) {
-        (&mut self.encoder, &mut self.decoder)
+    /// The same, for training.
+    pub(crate) fn networks_mut(&mut self) -> [&mut Sequential; 2] {
+        [&mut self.encoder, &mut self.decoder]
     }
 }
 

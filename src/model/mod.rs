@@ -1,9 +1,35 @@
 //! Models: networks with a purpose, and the reports' architectures by name.
 
 mod autoencoder;
+mod classifier;
+mod gan;
 mod presets;
+mod vae;
 
 #[cfg(test)]
 mod tests;
 
 pub use autoencoder::Autoencoder;
+pub use classifier::Classifier;
+pub use gan::Gan;
+pub use vae::Vae;
+
+use crate::{
+    data::Dataset,
+    error::{Error, ErrorKind, Result},
+};
+
+/// A network's shape as that of images; `side` says which side of which network it is.
+fn image_shape(shape: &[usize], model: &str, side: &str) -> Result<[usize; 3]> {
+    let wrong = |_| format!("{side} is {shape:?}, but images are [channels, height, width]");
+    shape.try_into().map_err(wrong).map_err(|message| Error::new(ErrorKind::Shape, model, message))
+}
+
+/// Refuses images of another shape than that of `side`.
+fn check_images(images: &Dataset, shape: [usize; 3], side: &str) -> Result<()> {
+    if images.image_shape() == shape {
+        return Ok(());
+    }
+    let got = format!("{:?} ({})", images.image_shape(), images.source());
+    Err(Error::expected(ErrorKind::Shape, "images", format!("{shape:?}, {side}"), got))
+}

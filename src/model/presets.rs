@@ -1,6 +1,6 @@
 //! The reports' architectures, by name.
 
-use super::Autoencoder;
+use super::{Autoencoder, Gan, Vae};
 use crate::{
     error::Result,
     nn::{Init, Sequential},
@@ -49,36 +49,8 @@ impl Autoencoder {
     /// # Errors
     /// If `latent_dim` is 0.
     pub fn convolutional(latent_dim: usize) -> Result<Self> {
-        Self::new(
-            Sequential::input([1, 28, 28])
-                .conv2d(32, 3)
-                .same()
-                .batch_norm()
-                .leaky_relu(0.2)
-                .max_pool2d(2)
-                .conv2d(64, 3)
-                .same()
-                .batch_norm()
-                .leaky_relu(0.2)
-                .max_pool2d(2)
-                .flatten()
-                .dense(latent_dim)
-                .leaky_relu(0.2),
-            Sequential::input([latent_dim])
-                .dense(64 * 7 * 7)
-                .leaky_relu(0.2)
-                .reshape([64, 7, 7])
-                .conv_transpose2d(64, 3)
-                .stride(2)
-                .same()
-                .batch_norm()
-                .leaky_relu(0.2)
-                .conv_transpose2d(1, 3)
-                .stride(2)
-                .same()
-                .batch_norm()
-                .sigmoid(),
-        )
+        let encoder = convolutional_encoder().dense(latent_dim).leaky_relu(0.2);
+        Self::new(encoder, convolutional_decoder(latent_dim))
     }
 
     /// The autoencoder of strided convolutions of reports S1 and S2 (PyTorch's conventions): three 3×3 convolutions with stride 2
@@ -90,46 +62,7 @@ impl Autoencoder {
     /// # Errors
     /// If one of the sizes is 0.
     pub fn strided(filters: [usize; 3], hidden: usize, latent_dim: usize) -> Result<Self> {
-        let [first, second, third] = filters;
-        Self::new(
-            Sequential::input([1, 28, 28])
-                .init(Init::KaimingUniform)
-                .conv2d(first, 3)
-                .stride(2)
-                .padding(1)
-                .relu()
-                .conv2d(second, 3)
-                .stride(2)
-                .padding(1)
-                .relu()
-                .conv2d(third, 3)
-                .stride(2)
-                .relu()
-                .flatten()
-                .dense(hidden)
-                .relu()
-                .dense(latent_dim),
-            Sequential::input([latent_dim])
-                .init(Init::KaimingUniform)
-                .dense(hidden)
-                .relu()
-                .dense(9 * third)
-                .relu()
-                .reshape([third, 3, 3])
-                .conv_transpose2d(second, 3)
-                .stride(2)
-                .relu()
-                .conv_transpose2d(first, 3)
-                .stride(2)
-                .padding(1)
-                .output_padding(1)
-                .relu()
-                .conv_transpose2d(1, 3)
-                .stride(2)
-                .padding(1)
-                .output_padding(1)
-                .sigmoid(),
-        )
+        Self::new(strided_encoder(filters, hidden).dense(latent_dim), strided_decoder(filters, hidden, latent_dim))
     }
 
     /// The wide, batch-normalised autoencoder of report S3 (Keras' conventions): convolutions of 112 filters, a code of 2 behind a ReLU,
@@ -170,6 +103,149 @@ impl Autoencoder {
                 .sigmoid(),
         )
     }
+}
+
+impl Vae {
+    /// The variational form of [`Autoencoder::strided`], for report S2: filters \[16, 32, 64\], hidden 64 and a code of 2 or 3.
+    ///
+    /// # Errors
+    /// If one of the sizes is 0.
+    pub fn strided(filters: [usize; 3], hidden: usize, latent_dim: usize) -> Result<Self> {
+        Self::new(strided_encoder(filters, hidden), strided_decoder(filters, hidden, latent_dim))
+    }
+
+    /// The variational form of [`Autoencoder::convolutional`], which report S0 names.
+    ///
+    /// # Errors
+    /// If `latent_dim` is 0.
+    pub fn convolutional(latent_dim: usize) -> Result<Self> {
+        Self::new(convolutional_encoder(), convolutional_decoder(latent_dim))
+    }
+}
+
+impl Gan {
+    /// The convolutional one of report S1 (PyTorch's conventions), there with `latent_dim` 100. Generator: dense 1152, 128×3×3, three transposed
+    /// convolutions (→ 7 → 14 → 28 pixels) with SELU between, sigmoid. Discriminator: three 3×3 convolutions with stride 2 of 64, 128 and 256
+    /// filters with leaky ReLU 0.2, dense 1, sigmoid.
+    ///
+    /// S1 writes a learning rate of 0.02, with which Adam does not settle; the default is the usual 0.0002.
+    ///
+    /// # Errors
+    /// If `latent_dim` is 0.
+    pub fn convolutional(latent_dim: usize) -> Result<Self> {
+        Self::new(
+            Sequential::input([latent_dim])
+                .init(Init::KaimingUniform)
+                .dense(128 * 3 * 3)
+                .selu()
+                .reshape([128, 3, 3])
+                .conv_transpose2d(64, 3)
+                .stride(2)
+                .selu()
+                .conv_transpose2d(32, 3)
+                .stride(2)
+                .padding(1)
+                .output_padding(1)
+                .selu()
+                .conv_transpose2d(1, 3)
+                .stride(2)
+                .padding(1)
+                .output_padding(1)
+                .sigmoid(),
+            Sequential::input([1, 28, 28])
+                .init(Init::KaimingUniform)
+                .conv2d(64, 3)
+                .stride(2)
+                .padding(1)
+                .leaky_relu(0.2)
+                .conv2d(128, 3)
+                .stride(2)
+                .padding(1)
+                .leaky_relu(0.2)
+                .conv2d(256, 3)
+                .stride(2)
+                .leaky_relu(0.2)
+                .flatten()
+                .dense(1)
+                .sigmoid(),
+        )
+    }
+}
+
+/// Report S0's, up to what the code is made of.
+fn convolutional_encoder() -> Sequential {
+    Sequential::input([1, 28, 28])
+        .conv2d(32, 3)
+        .same()
+        .batch_norm()
+        .leaky_relu(0.2)
+        .max_pool2d(2)
+        .conv2d(64, 3)
+        .same()
+        .batch_norm()
+        .leaky_relu(0.2)
+        .max_pool2d(2)
+        .flatten()
+}
+
+fn convolutional_decoder(latent_dim: usize) -> Sequential {
+    Sequential::input([latent_dim])
+        .dense(64 * 7 * 7)
+        .leaky_relu(0.2)
+        .reshape([64, 7, 7])
+        .conv_transpose2d(64, 3)
+        .stride(2)
+        .same()
+        .batch_norm()
+        .leaky_relu(0.2)
+        .conv_transpose2d(1, 3)
+        .stride(2)
+        .same()
+        .batch_norm()
+        .sigmoid()
+}
+
+/// Reports S1's and S2's, up to what the code is made of.
+fn strided_encoder([first, second, third]: [usize; 3], hidden: usize) -> Sequential {
+    Sequential::input([1, 28, 28])
+        .init(Init::KaimingUniform)
+        .conv2d(first, 3)
+        .stride(2)
+        .padding(1)
+        .relu()
+        .conv2d(second, 3)
+        .stride(2)
+        .padding(1)
+        .relu()
+        .conv2d(third, 3)
+        .stride(2)
+        .relu()
+        .flatten()
+        .dense(hidden)
+        .relu()
+}
+
+fn strided_decoder([first, second, third]: [usize; 3], hidden: usize, latent_dim: usize) -> Sequential {
+    Sequential::input([latent_dim])
+        .init(Init::KaimingUniform)
+        .dense(hidden)
+        .relu()
+        .dense(9 * third)
+        .relu()
+        .reshape([third, 3, 3])
+        .conv_transpose2d(second, 3)
+        .stride(2)
+        .relu()
+        .conv_transpose2d(first, 3)
+        .stride(2)
+        .padding(1)
+        .output_padding(1)
+        .relu()
+        .conv_transpose2d(1, 3)
+        .stride(2)
+        .padding(1)
+        .output_padding(1)
+        .sigmoid()
 }
 
 #[cfg(test)]

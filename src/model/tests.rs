@@ -118,7 +118,7 @@ impl ModelCase {
     fn check(&self) {
         let (name, seed, rows) = (&self.name, self.seed, self.rows);
         let mut model = model(name);
-        let (encoder, decoder) = model.halves_mut();
+        let [encoder, decoder] = model.networks_mut();
         let parameters: Vec<_> = encoder.trainable_mut().chain(decoder.trainable_mut()).collect();
         assert_eq!(parameters.len(), self.parameters.len(), "{name}");
         for (index, (weights, case)) in parameters.into_iter().zip(&self.parameters).enumerate() {

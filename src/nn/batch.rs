@@ -1,11 +1,12 @@
 //! A batch's way through a network, forwards and back, on all threads.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use rayon::prelude::*;
 
 use super::{
     buffer::Buffer,
+    descent::Descent,
     engine::{Start, add_parts},
     layers::add_products,
     parallel::for_shards,
@@ -48,51 +49,79 @@ impl Cut {
 }
 
 /// What a training step learns from a batch.
-pub(crate) struct Learned {
-    /// The mean loss.
-    pub loss: f64,
+pub(crate) struct Learned<const N: usize> {
+    /// What was measured on the way, the mean loss first.
+    pub means: [f64; N],
     /// The gradient of every parameter, in the order in which a pass meets them; none if the loss is not finite.
     pub gradients: Vec<Buffer>,
     /// New values of the statistics that the networks observe, in the same order.
     pub statistics: Vec<Vec<f32>>,
 }
 
-/// Takes a batch forwards and back. `forward(rows, seed, pass)` gives the loss of some of its rows: its value, and itself on the tape, each as a share of
-/// the batch's loss; `seed` is the randomness of that part of the batch.
-pub(crate) fn learn(
+impl<const N: usize> Learned<N> {
+    /// Moves the networks that the pass met first, in this order; not if the loss is not finite.
+    pub fn apply(&self, networks: &mut [&mut Sequential], descent: &mut Descent) {
+        if !self.means[0].is_finite() {
+            return;
+        }
+        let trainable: Vec<_> = networks.iter_mut().flat_map(|network| network.trainable_mut()).collect();
+        let gradients = &self.gradients[..trainable.len()];
+        descent.update(trainable.into_iter(), gradients);
+        self.observe(networks);
+    }
+
+    /// Gives the networks the new values of their statistics.
+    pub fn observe(&self, networks: &mut [&mut Sequential]) {
+        let observed = networks.iter_mut().flat_map(|network| network.statistics_mut());
+        observed.zip(&self.statistics).for_each(|(running, new)| *running = Arc::new(new.clone()));
+    }
+
+    /// Joins what the same networks learned from another batch: the sums of the means and of the gradients, and the newer statistics.
+    pub fn add(&mut self, other: Self) {
+        self.means.iter_mut().zip(other.means).for_each(|(sum, mean)| *sum += mean);
+        for (sum, gradient) in self.gradients.iter_mut().zip(other.gradients) {
+            sum.iter_mut().zip(gradient.iter()).for_each(|(sum, g)| *sum += g);
+        }
+        self.statistics = other.statistics;
+    }
+}
+
+/// Takes a batch forwards and back. `forward(rows, seed, pass)` measures some of its rows, the loss first, and gives the loss on the tape as well, each
+/// as a share of the batch's; `seed` is the randomness of that part of the batch.
+pub(crate) fn learn<const N: usize>(
     rows: usize,
     cut: Cut,
     seed: u64,
-    forward: impl Fn(Range<usize>, u64, &mut Pass) -> (f64, Variable<Recording>) + Sync,
-) -> Learned {
+    forward: impl Fn(Range<usize>, u64, &mut Pass) -> ([f64; N], Variable<Recording>) + Sync,
+) -> Learned<N> {
     let shards = rows.div_ceil(cut.shard);
     let parts = cut.shard.div_ceil(cut.part);
     let shard = |shard: usize| {
         let mut pass = Pass::shard(shards, rows);
-        let mut loss = 0.0;
+        let mut means = [0.0; N];
         let end = rows.min((shard + 1) * cut.shard);
         for (part, start) in (shard * cut.shard..end).step_by(cut.part).enumerate() {
             let range = start..end.min(start + cut.part);
             let seed = random::mix(seed, (shard * parts + part) as u64);
             pass.begin(seed);
-            let (value, on_tape) = forward(range, seed, &mut pass);
-            loss += value;
-            if !loss.is_finite() {
+            let (values, on_tape) = forward(range, seed, &mut pass);
+            means.iter_mut().zip(values).for_each(|(mean, value)| *mean += value);
+            if !means[0].is_finite() {
                 break;
             }
             pass.add_backward(on_tape);
         }
         let statistics = pass.take_statistics();
-        (loss, pass.into_gradients(), statistics)
+        (means, pass.into_gradients(), statistics)
     };
     let mut done = for_shards((0..shards).into_par_iter(), shard);
-    let loss = done.iter().map(|(loss, ..)| loss).sum::<f64>();
-    if !loss.is_finite() {
-        return Learned { loss, gradients: Vec::new(), statistics: Vec::new() };
+    let means = std::array::from_fn(|index| done.iter().map(|(means, ..)| means[index]).sum::<f64>());
+    if !means[0].is_finite() {
+        return Learned { means, gradients: Vec::new(), statistics: Vec::new() };
     }
     let statistics = std::mem::take(&mut done[0].2);
     let gradients: Vec<_> = done.into_iter().map(|(_, gradients, _)| gradients).collect();
-    Learned { loss, gradients: sums(gradients), statistics }
+    Learned { means, gradients: sums(gradients), statistics }
 }
 
 /// Each parameter's gradient over all shards.

@@ -35,6 +35,14 @@ pub enum Loss {
 const CLIP: f32 = 1e-7;
 
 impl Loss {
+    /// Its name in a figure: "mean squared error", "binary cross-entropy".
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MeanSquaredError => "mean squared error",
+            Self::BinaryCrossEntropy | Self::BinaryCrossEntropyWithLogits => "binary cross-entropy",
+        }
+    }
+
     /// The mean loss over `output` as a `share` of a batch's mean loss (1 if there are no other parts of it), and itself on the tape as the start of
     /// the way back.
     pub(crate) fn record<T: Tape>(self, output: Variable<T>, target: &Buffer, share: f64) -> (f64, Variable<T>) {

@@ -4,6 +4,7 @@
 
 mod batch;
 mod buffer;
+mod cross_entropy;
 mod descent;
 pub(crate) mod engine;
 mod init;
@@ -12,6 +13,7 @@ mod loss;
 mod memory;
 mod optimizer;
 mod parallel;
+mod reparametrisation;
 mod sequential;
 mod summary;
 mod tape;
@@ -27,11 +29,13 @@ pub use optimizer::Optimizer;
 pub use sequential::Sequential;
 pub use summary::{Summary, SummaryRow};
 
-pub(crate) use batch::{Cut, learn};
+pub(crate) use batch::{Cut, Learned, learn};
 pub(crate) use buffer::{Buffer, Reuse};
+pub(crate) use cross_entropy::cross_entropy;
 pub(crate) use descent::Descent;
 pub(crate) use engine::{Left, Panels, Start, offsets, product};
 pub(crate) use layers::{Layer, Operation, Weights, channels_first, channels_last};
 pub(crate) use parallel::{OnThreads, for_shards};
+pub(crate) use reparametrisation::reparametrise;
 pub(crate) use tape::{NotRecording, Pass, Recording, Tape, Variable, record};
 pub(crate) use weights::WeightsFile;

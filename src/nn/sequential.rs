@@ -346,6 +346,11 @@ impl Sequential {
         });
     }
 
+    /// Packs networks that follow each other for a step, forwards or also backwards; nobody asks for a gradient of the first one's input.
+    pub(crate) fn pack_all(networks: &[&Self], backwards: bool) {
+        networks.par_iter().enumerate().for_each(|(index, network)| network.pack(backwards, index > 0));
+    }
+
     /// Whether a layer needs to see all of a batch at once.
     pub(crate) fn needs_whole_batch(&self) -> bool {
         self.nodes.iter().any(|node| node.layer.needs_whole_batch())
@@ -437,7 +442,7 @@ impl Sequential {
     /// If the network was not built without mistakes, or the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.check()?;
-        WeightsFile::write(path.as_ref(), "sequential", &[("network", self)])
+        WeightsFile::write(path.as_ref(), "sequential", &[("network", self)], ())
     }
 
     /// Reads a network that [`save`](Self::save) has written: it predicts the same bits.
@@ -445,7 +450,7 @@ impl Sequential {
     /// # Errors
     /// If the file cannot be read, is damaged, or is not one of these.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let [network] = WeightsFile::read(path.as_ref(), "sequential", ["network"])?;
+        let ([network], ()) = WeightsFile::read(path.as_ref(), "sequential", ["network"])?;
         Ok(network)
     }
 }

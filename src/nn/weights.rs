@@ -3,7 +3,7 @@
 use std::{collections::HashMap, path::Path};
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 
 use super::{init::Init, layers::Layer, sequential::Sequential};
@@ -20,6 +20,9 @@ pub(crate) struct WeightsFile {
     /// "sequential", "autoencoder", …
     model: String,
     networks: Vec<Network>,
+    /// What else the model is made of; nothing for most.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    settings: serde_json::Value,
     /// Of all weights in the order of the networks, layers and parameters, as little-endian bytes.
     sha256: String,
 }
@@ -34,8 +37,10 @@ struct Network {
 }
 
 impl WeightsFile {
-    /// Writes the networks of a model under their names.
-    pub fn write(path: &Path, model: &str, networks: &[(&str, &Sequential)]) -> Result<()> {
+    /// Writes the networks of a model under their names, and its settings (`()` if it has none).
+    pub fn write(path: &Path, model: &str, networks: &[(&str, &Sequential)], settings: impl Serialize) -> Result<()> {
+        let failed = |error: String| Error::new(ErrorKind::Weights, path.display().to_string(), error);
+        let settings = serde_json::to_value(settings).map_err(|error| failed(error.to_string()))?;
         let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
         let mut described = Vec::new();
         for (name, network) in networks {
@@ -51,9 +56,8 @@ impl WeightsFile {
         }
         let mut hash = Sha256::new();
         tensors.iter().for_each(|(_, _, bytes)| hash.update(bytes));
-        let header = Self { version: VERSION, model: model.into(), networks: described, sha256: hex(hash) };
+        let header = Self { version: VERSION, model: model.into(), networks: described, settings, sha256: hex(hash) };
 
-        let failed = |error: String| Error::new(ErrorKind::Weights, path.display().to_string(), error);
         let header = serde_json::to_string(&header).map_err(|error| failed(error.to_string()))?;
         let views = tensors
             .iter()
@@ -65,14 +69,22 @@ impl WeightsFile {
         crate::file::write_whole(path, &bytes)
     }
 
-    /// Reads the networks of a model, by name.
-    pub fn read<const N: usize>(path: &Path, model: &str, names: [&str; N]) -> Result<[Sequential; N]> {
+    /// Reads the networks of a model, by name, and its settings.
+    pub fn read<const N: usize, S: DeserializeOwned>(
+        path: &Path,
+        model: &str,
+        names: [&str; N],
+    ) -> Result<([Sequential; N], S)> {
         let bytes = std::fs::read(path).map_err(|error| Error::io(path, "read", error))?;
         Self::parse(&bytes, model, names)
             .map_err(|message| Error::new(ErrorKind::Weights, path.display().to_string(), message))
     }
 
-    fn parse<const N: usize>(bytes: &[u8], model: &str, names: [&str; N]) -> Result<[Sequential; N], String> {
+    fn parse<const N: usize, S: DeserializeOwned>(
+        bytes: &[u8],
+        model: &str,
+        names: [&str; N],
+    ) -> Result<([Sequential; N], S), String> {
         let foreign = |got: String| format!("expected a file of weights that latentlab has saved, got {got}");
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| foreign(error.to_string()))?;
         let tensors = SafeTensors::deserialize(bytes).map_err(|error| foreign(error.to_string()))?;
@@ -100,7 +112,9 @@ impl WeightsFile {
         if hex(hash) != header.sha256 {
             return Err("its weights are damaged (their SHA-256 is not the one noted when they were saved)".into());
         }
-        networks.try_into().map_err(|_| "its networks are damaged".into())
+        let settings =
+            serde_json::from_value(header.settings).map_err(|error| format!("its settings are damaged ({error})"))?;
+        Ok((networks.try_into().map_err(|_| "its networks are damaged".to_string())?, settings))
     }
 }
 

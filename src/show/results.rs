@@ -6,8 +6,7 @@ use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
     model::Autoencoder,
-    nn::Loss,
-    train::History,
+    train::{GanHistory, History},
 };
 
 /// The most images that fit beside each other and can still be read.
@@ -50,16 +49,45 @@ impl History {
     /// # Errors
     /// If no epoch has run.
     pub fn plot(&self) -> Result<Figure> {
-        let name = match self.objective {
-            Loss::MeanSquaredError => "mean squared error",
-            Loss::BinaryCrossEntropy | Loss::BinaryCrossEntropyWithLogits => "binary cross-entropy",
-        };
-        let chart = LineChart::new("epoch", name).line("training", &self.loss);
+        let chart = LineChart::new("epoch", &self.objective).line("training", &self.loss);
         if self.validation_loss.is_empty() {
             return chart.figure();
         }
         let chart = chart.line("validation", &self.validation_loss);
         chart.mark(self.best_epoch as f64, format!("best epoch: {}", self.best_epoch)).figure()
+    }
+}
+
+impl History {
+    /// A classifier's accuracy: in training, and on the validation images if there were any.
+    ///
+    /// # Errors
+    /// If no epoch has run, or it was no classifier that was trained.
+    pub fn plot_accuracy(&self) -> Result<Figure> {
+        if self.accuracy.is_empty() {
+            return Err(Error::expected(
+                ErrorKind::Argument,
+                "plot_accuracy",
+                "the training of a classifier",
+                &self.objective,
+            ));
+        }
+        let chart = LineChart::new("epoch", "accuracy").line("training", &self.accuracy);
+        if self.validation_accuracy.is_empty() {
+            return chart.figure();
+        }
+        chart.line("validation", &self.validation_accuracy).figure()
+    }
+}
+
+impl GanHistory {
+    /// The losses of generator and discriminator.
+    ///
+    /// # Errors
+    /// If no epoch has run.
+    pub fn plot(&self) -> Result<Figure> {
+        let chart = LineChart::new("epoch", "binary cross-entropy").line("generator", &self.generator_loss);
+        chart.line("discriminator", &self.discriminator_loss).figure()
     }
 }
 

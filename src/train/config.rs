@@ -19,6 +19,7 @@ use crate::{
 /// | [`validation`](Self::validation), [`validation_fraction`](Self::validation_fraction) | none | fraction in (0, 1) |
 /// | [`early_stopping`](Self::early_stopping) | none | patience at least 1 epoch |
 /// | [`input_noise`](Self::input_noise) | 0 | at least 0 |
+/// | [`kl_weight`](Self::kl_weight) | 1 | at least 0 |
 /// | [`progress_every`](Self::progress_every) | 1 epoch | 0 for silence |
 ///
 /// Settings are checked when training starts.
@@ -40,6 +41,7 @@ pub struct TrainConfig {
     pub(super) validation: Validation,
     pub(super) patience: Option<usize>,
     pub(super) input_noise: f32,
+    pub(super) kl_weight: f64,
     pub(super) progress_every: usize,
 }
 
@@ -71,6 +73,7 @@ impl TrainConfig {
             validation: Validation::None,
             patience: None,
             input_noise: 0.0,
+            kl_weight: 1.0,
             progress_every: 1,
         }
     }
@@ -134,6 +137,12 @@ impl TrainConfig {
         Self { input_noise: standard_deviation, ..self }
     }
 
+    /// The weight β of the divergence in the loss of [`train_vae`](crate::train_vae), which says how it is scaled: 1 is the evidence lower
+    /// bound, more makes the codes more independent and the images blurred (Higgins et al. 2017, "β-VAE"). No effect on other models.
+    pub fn kl_weight(self, beta: f64) -> Self {
+        Self { kl_weight: beta, ..self }
+    }
+
     /// Prints a line after the first epoch, every `epochs`-th and the last one; 0 prints nothing.
     pub fn progress_every(self, epochs: usize) -> Self {
         Self { progress_every: epochs, ..self }
@@ -157,6 +166,9 @@ impl TrainConfig {
         self.schedule.check(self.learning_rate)?;
         if !(self.input_noise >= 0.0 && self.input_noise.is_finite()) {
             return wrong("input_noise", "a number of at least 0", self.input_noise.to_string());
+        }
+        if !(self.kl_weight >= 0.0 && self.kl_weight.is_finite()) {
+            return wrong("kl_weight", "a number of at least 0", self.kl_weight.to_string());
         }
         if self.patience == Some(0) {
             return wrong("early_stopping", "a patience of at least 1 epoch", "0".into());

@@ -1,18 +1,29 @@
 use std::fmt;
 
 use super::progress::duration_text;
-use crate::nn::Loss;
 
 /// What happened in a training, epoch by epoch: plain numbers, entry 0 for epoch 1.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct History {
-    /// The loss that was minimised.
-    pub objective: Loss,
+    /// The name of the loss that was minimised: "mean squared error", "cross-entropy" …
+    pub objective: String,
     /// The mean loss over the batches of each epoch, measured while the weights change (as Keras does).
     pub loss: Vec<f64>,
     /// The loss on the validation images after each epoch; empty without validation.
     pub validation_loss: Vec<f64>,
+    /// A classifier's accuracy in each epoch, a share in \[0, 1\] of the training images, measured while the weights change; empty for other models.
+    pub accuracy: Vec<f64>,
+    /// A classifier's accuracy on the validation images after each epoch; empty without validation.
+    pub validation_accuracy: Vec<f64>,
+    /// A variational autoencoder's reconstruction loss in each epoch, the mean over pixels; empty for other models.
+    pub reconstruction: Vec<f64>,
+    /// A variational autoencoder's KL divergence from N(0, I) in each epoch, in nats an image; empty for other models.
+    pub kl: Vec<f64>,
+    /// The reconstruction loss on the validation images after each epoch; empty without validation.
+    pub validation_reconstruction: Vec<f64>,
+    /// The KL divergence on the validation images after each epoch; empty without validation.
+    pub validation_kl: Vec<f64>,
     /// The learning rate of each epoch, as the [`Schedule`](crate::Schedule) had it.
     pub learning_rate: Vec<f64>,
     /// How long each epoch took, validation included, in seconds.
@@ -24,11 +35,17 @@ pub struct History {
 }
 
 impl History {
-    pub(super) fn new(objective: Loss) -> Self {
+    pub(super) fn new(objective: impl Into<String>) -> Self {
         Self {
-            objective,
+            objective: objective.into(),
             loss: Vec::new(),
             validation_loss: Vec::new(),
+            accuracy: Vec::new(),
+            validation_accuracy: Vec::new(),
+            reconstruction: Vec::new(),
+            kl: Vec::new(),
+            validation_reconstruction: Vec::new(),
+            validation_kl: Vec::new(),
             learning_rate: Vec::new(),
             seconds: Vec::new(),
             best_epoch: 0,
@@ -63,6 +80,9 @@ impl fmt::Display for History {
         write!(f, "{epochs} epochs in {time}, loss {:.4}", self.final_loss())?;
         if let Some(validation) = self.validation_loss.last() {
             write!(f, ", validation {validation:.4}")?;
+        }
+        if let Some(accuracy) = self.validation_accuracy.last().or(self.accuracy.last()) {
+            write!(f, ", accuracy {:.2} %", 100.0 * accuracy)?;
         }
         write!(f, "; best epoch {}", self.best_epoch)?;
         if self.stopped_early { write!(f, ", stopped early") } else { Ok(()) }

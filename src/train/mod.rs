@@ -1,13 +1,21 @@
 //! Training: the settings, the loop, what it returns.
 
 mod autoencoder;
+mod batch;
+mod classifier;
 mod config;
+mod epochs;
+mod gan;
 mod history;
 mod progress;
 mod schedule;
+mod vae;
 
 pub use autoencoder::{evaluate, train_ae};
+pub use classifier::train_classifier;
 pub use config::TrainConfig;
+pub use gan::{GanConfig, GanHistory, GanLosses, gan_step, train_gan};
 pub use history::History;
 pub(crate) use progress::duration_text;
 pub use schedule::Schedule;
+pub use vae::train_vae;

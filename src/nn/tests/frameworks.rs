@@ -1,4 +1,4 @@
-//! Reference values: tests/reference/layers.py and optimizers.py compute them with PyTorch, keras_layers.py with Keras.
+//! Reference values: tests/reference/layers.py, steps.py and optimizers.py compute them with PyTorch, keras_layers.py with Keras.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::{Single, assert_close, mean, shared};
 use crate::nn::{
+    cross_entropy,
     descent::Descent,
     layers::{Layer, Weights},
     loss::Loss,
@@ -48,6 +49,21 @@ struct LossCase {
     y: Vec<f32>,
     target: Vec<f32>,
     loss: f64,
+    gradient: Vec<f32>,
+}
+
+/// Of what tests/reference/steps.py writes.
+#[derive(Deserialize)]
+struct Steps {
+    cross_entropy: CrossEntropyCase,
+}
+
+#[derive(Deserialize)]
+struct CrossEntropyCase {
+    logits: Vec<f32>,
+    labels: Vec<usize>,
+    loss: f64,
+    accuracy: f64,
     gradient: Vec<f32>,
 }
 
@@ -178,6 +194,32 @@ fn losses_agree_with_pytorch() {
         assert!((mean - case.loss).abs() < 1e-6, "{}: expected {}, got {mean}", case.name, case.loss);
         assert_close(&case.name, &pass.backward(on_tape)[0], &case.gradient, 1e-5);
     }
+}
+
+#[test]
+fn cross_entropy_of_labels_agrees_with_pytorch_and_with_its_own_parts() {
+    let steps: Steps = serde_json::from_str(include_str!("../../../tests/reference/steps.json")).unwrap();
+    let case = steps.cross_entropy;
+    let go = |rows: std::ops::Range<usize>, share: f64| {
+        let mut pass = Pass::training(0);
+        let (values, labels) = (case.logits[rows.start * 5..rows.end * 5].to_vec(), &case.labels[rows]);
+        let logits = Variable::<Recording>::tracked(Arc::new(values.into()), labels.len(), &mut pass);
+        let (means, on_tape) = cross_entropy(logits, labels, share);
+        (means, pass.backward(on_tape)[0].to_vec())
+    };
+    let (whole, gradient) = go(0..6, 1.0);
+    assert!((whole[0] - case.loss).abs() < 1e-6 && (whole[1] - case.accuracy).abs() < 1e-9, "{whole:?}");
+    assert_close("gradient of the logits", &gradient, &case.gradient, 1e-6);
+    let ((first, above), (second, below)) = (go(0..2, 1.0 / 3.0), go(2..6, 2.0 / 3.0));
+    assert!((0..2).all(|i| (first[i] + second[i] - whole[i]).abs() < 1e-9), "{first:?} and {second:?}");
+    assert_close("gradient in parts", &[above, below].concat(), &gradient, 1e-6);
+}
+
+#[test]
+fn cross_entropy_of_labels_stays_finite_where_the_softmax_has_saturated() {
+    let logits = |values: [f32; 4]| Variable::<NotRecording>::input(Arc::new(values.to_vec().into()), 2);
+    assert_eq!(cross_entropy(logits([1e4, -1e4, 1e4, -1e4]), &[0, 1], 1.0).0, [1e4, 0.5]);
+    assert!(cross_entropy(logits([f32::NAN, 0.0, 0.0, 0.0]), &[0, 1], 1.0).0[0].is_nan());
 }
 
 #[test]

@@ -100,14 +100,15 @@ fn a_batch_in_pieces_gives_the_gradients_of_the_whole() {
         let values = x[rows.start * 72..rows.end * 72].to_vec();
         let x = channels_last(Variable::<Recording>::input(Arc::new(values.into()), rows.len()), &[2, 6, 6]);
         let target = target[rows.start * 2..rows.end * 2].to_vec();
-        Loss::MeanSquaredError.record(network.forward(x, pass), &target.into(), share)
+        let (loss, on_tape) = Loss::MeanSquaredError.record(network.forward(x, pass), &target.into(), share);
+        ([loss], on_tape)
     };
     let mut pass = Pass::training(0);
-    let (mean, loss) = loss_of(0..ROWS, &mut pass);
+    let ([mean], loss) = loss_of(0..ROWS, &mut pass);
     let expected = pass.backward(loss);
     for cut in [Cut { shard: 64, part: 64 }, Cut { shard: 64, part: 13 }, Cut { shard: 200, part: 30 }] {
         let learned = learn(ROWS, cut, 0, |rows, _, pass| loss_of(rows, pass));
-        assert!((learned.loss - mean).abs() < 1e-6 * mean, "{cut:?}: {} is not {mean}", learned.loss);
+        assert!((learned.means[0] - mean).abs() < 1e-6 * mean, "{cut:?}: {} is not {mean}", learned.means[0]);
         assert_eq!(learned.gradients.len(), expected.len());
         for (number, (got, expected)) in learned.gradients.iter().zip(&expected).enumerate() {
             assert_close(&format!("{cut:?}, gradient {number}"), got, expected, 1e-6);
@@ -159,7 +160,8 @@ fn a_steady_step_allocates_no_buffers() {
             let learned = learn(if network.needs_whole_batch() { 64 } else { 200 }, cut, seed, |rows, _, pass| {
                 let x = Arc::new(Buffer::zeros(rows.len() * 144));
                 let y = network.forward(Variable::<Recording>::input(Arc::clone(&x), rows.len()), pass);
-                Loss::MeanSquaredError.record(y, &x, 0.1)
+                let (loss, on_tape) = Loss::MeanSquaredError.record(y, &x, 0.1);
+                ([loss], on_tape)
             });
             descent.update(network.trainable_mut(), &learned.gradients);
             allocated.push(ALLOCATED.load(Ordering::SeqCst));

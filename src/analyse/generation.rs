@@ -1,0 +1,133 @@
+//! Images that never were, and the codes to make them of.
+
+use ndarray::{Array2, Array4, ArrayView1};
+
+use super::embedding::decoded;
+use crate::{
+    error::{Error, ErrorKind, Result},
+    model::{Gan, Vae},
+    random,
+};
+
+/// `n` images from a variational autoencoder, (n, channels, height, width): decoded from codes drawn from N(0, I). The seed decides.
+///
+/// # Errors
+/// None that building the model has not found already.
+///
+/// ```
+/// use latentlab::{ImageGrid, Vae, sample};
+///
+/// let images = sample(&Vae::strided([4, 8, 16], 32, 2)?, 20, 0)?;
+/// let figure = ImageGrid::new(&images, 10).figure()?;
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+pub fn sample(vae: &Vae, n: usize, seed: u64) -> Result<Array4<f32>> {
+    decoded(vae.decoder(), &random::normal(n * vae.latent_dim(), seed), n, vae.image_shape())
+}
+
+/// `n` images from a generative adversarial network, (n, channels, height, width), made of noise from N(0, I). The seed decides.
+///
+/// # Errors
+/// None that building the model has not found already.
+///
+/// ```
+/// use latentlab::{Gan, ImageGrid, generate};
+///
+/// let images = generate(&Gan::convolutional(100)?, 20, 0)?;
+/// let figure = ImageGrid::new(&images, 10).figure()?;
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+pub fn generate(gan: &Gan, n: usize, seed: u64) -> Result<Array4<f32>> {
+    decoded(gan.generator(), &random::normal(n * gan.latent_dim(), seed), n, gan.image_shape())
+}
+
+/// The codes on the straight line from one code to another, both included: (steps, latent_dim), for [`decode`](crate::decode).
+///
+/// # Errors
+/// If the codes have different lengths or none, or there are fewer than 2 steps.
+///
+/// ```
+/// use latentlab::{interpolate, ndarray::array};
+///
+/// let codes = interpolate(&[0.0, 4.0], &[1.0, 2.0], 3)?;
+/// assert_eq!(codes, array![[0.0, 4.0], [0.5, 3.0], [1.0, 2.0]]);
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+pub fn interpolate(from: &[f32], to: &[f32], steps: usize) -> Result<Array2<f32>> {
+    if from.is_empty() || from.len() != to.len() {
+        let got = format!("{} and {}", from.len(), to.len());
+        return Err(Error::expected(ErrorKind::Shape, "interpolate", "two codes with equally many values", got));
+    }
+    if steps < 2 {
+        return Err(Error::expected(ErrorKind::Argument, "interpolate, steps", "at least 2", steps));
+    }
+    let (from, to) = (ArrayView1::from(from), ArrayView1::from(to));
+    Ok(Array2::from_shape_fn((steps, from.len()), |(step, i)| between(from[i], to[i], step, steps)))
+}
+
+/// The codes of a regular grid in the plane, (size · size, 2), row by row from the top left as [`ImageGrid`](crate::ImageGrid) with `size`
+/// columns shows their images: the first number goes from left to right, the second from bottom to top, both from `lowest` to `highest`.
+///
+/// # Errors
+/// If `size` is below 2, or a limit is not finite or not above the other.
+///
+/// ```
+/// use latentlab::{Autoencoder, ImageGrid, code_grid, decode};
+///
+/// let codes = code_grid([-3.0, -3.0], [3.0, 3.0], 15)?;
+/// assert_eq!((codes[[0, 0]], codes[[0, 1]]), (-3.0, 3.0)); // top left
+/// let manifold = ImageGrid::new(&decode(&Autoencoder::tiny(2)?, &codes)?, 15).figure()?;
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+pub fn code_grid(lowest: [f32; 2], highest: [f32; 2], size: usize) -> Result<Array2<f32>> {
+    if size < 2 {
+        return Err(Error::expected(ErrorKind::Argument, "code_grid, size", "at least 2", size));
+    }
+    let sound = |(low, high): (&f32, &f32)| low.is_finite() && high.is_finite() && low < high;
+    if !lowest.iter().zip(&highest).all(sound) {
+        let got = format!("{lowest:?} and {highest:?}");
+        return Err(Error::expected(ErrorKind::Argument, "code_grid", "lowest values below the highest", got));
+    }
+    Ok(Array2::from_shape_fn((size * size, 2), |(place, axis)| match axis {
+        0 => between(lowest[0], highest[0], place % size, size),
+        _ => between(lowest[1], highest[1], size - 1 - place / size, size),
+    }))
+}
+
+/// The value at a step of so many, the first and the last exact.
+fn between(from: f32, to: f32, step: usize, steps: usize) -> f32 {
+    let way = step as f32 / (steps - 1) as f32;
+    from * (1.0 - way) + to * way
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grid_goes_right_and_up() {
+        let codes = code_grid([0.0, 10.0], [2.0, 30.0], 3).unwrap();
+        let expected =
+            [[0., 30.], [1., 30.], [2., 30.], [0., 20.], [1., 20.], [2., 20.], [0., 10.], [1., 10.], [2., 10.]];
+        assert_eq!(codes, ndarray::arr2(&expected));
+    }
+
+    #[test]
+    fn bad_arguments_are_refused() {
+        let table = [
+            (
+                interpolate(&[1.0], &[1.0, 2.0], 5),
+                "interpolate: expected two codes with equally many values, got 1 and 2",
+            ),
+            (interpolate(&[1.0], &[2.0], 1), "interpolate, steps: expected at least 2, got 1"),
+            (code_grid([0.0; 2], [1.0; 2], 1), "code_grid, size: expected at least 2, got 1"),
+            (
+                code_grid([0.0, 1.0], [1.0, 1.0], 5),
+                "code_grid: expected lowest values below the highest, got [0.0, 1.0] and [1.0, 1.0]",
+            ),
+        ];
+        for (codes, expected) in table {
+            assert_eq!(codes.unwrap_err().to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{check_images, image_shape};
+use crate::{
+    data::Dataset,
+    error::{Error, ErrorKind, Result},
+    nn::{Init, Sequential, Summary, WeightsFile},
+    random,
+};
+
+/// An encoder, and a head that says from its codes which class an image is of.
+///
+/// Images go in as (channels, height, width); the head gives one *logit* for each class, from which training computes the softmax
+/// cross-entropy and [`classify`](crate::classify) the probabilities: it ends in `dense(classes)`, without a softmax.
+///
+/// Training changes both ([fine-tuned](Self::fine_tuned), the default), or the head alone ([frozen](Self::frozen)).
+///
+/// ```
+/// use latentlab::{Autoencoder, Classifier, Sequential};
+///
+/// let autoencoder = Autoencoder::tiny(4)?; // usually a trained one
+/// let head = Sequential::input([4]).dense(64).relu().dense(10);
+/// let classifier = Classifier::new(autoencoder.encoder().clone(), head)?.frozen();
+/// assert_eq!(classifier.classes(), 10);
+///
+/// let mistake = Classifier::new(autoencoder.encoder().clone(), Sequential::input([2]).dense(10));
+/// assert_eq!(
+///     mistake.unwrap_err().to_string(),
+///     "classifier: head input is [2], but the encoder's output (layer 5, relu) is [4]",
+/// );
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Classifier {
+    encoder: Sequential,
+    head: Sequential,
+    image_shape: [usize; 3],
+    frozen: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Settings {
+    frozen: bool,
+}
+
+impl Classifier {
+    /// Puts encoder and head together.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if one of them was not built without mistakes, if the encoder does not take images or
+    /// the head not what the encoder makes, if the head's output is not flat (`[classes]`), or if it ends in a softmax.
+    pub fn new(encoder: Sequential, head: Sequential) -> Result<Self> {
+        encoder.check().map_err(|error| error.within("encoder"))?;
+        head.check().map_err(|error| error.within("head"))?;
+        let wrong = |message| Err(Error::new(ErrorKind::Shape, "classifier", message));
+        let (input, code, output) = (head.input_shape(), encoder.output_shape(), head.output_shape());
+        if input != code {
+            let last = encoder.last_layer();
+            return wrong(format!("head input is {input:?}, but the encoder's output ({last}) is {code:?}"));
+        }
+        if output.len() != 1 {
+            let last = head.last_layer();
+            return wrong(format!("the head's output ({last}) is {output:?}, but it must be flat: [classes]"));
+        }
+        if head.nodes().last().is_some_and(|node| matches!(node.layer, crate::nn::Layer::Softmax(_))) {
+            let last = head.last_layer();
+            return wrong(format!("the head ends in a softmax ({last}), which training does itself: leave it out"));
+        }
+        let image_shape = image_shape(encoder.input_shape(), "classifier", "encoder input")?;
+        Ok(Self { encoder, head, image_shape, frozen: false })
+    }
+
+    /// The linear classifier of reports S1 and S2 on an encoder: `dense(classes)` on its codes, with PyTorch's initialisation.
+    ///
+    /// S1 freezes the encoder and has 10 → 10; S2 fine-tunes it.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn linear(encoder: &Sequential, classes: usize) -> Result<Self> {
+        let head = Sequential::input(encoder.output_shape()).init(Init::KaimingUniform).dense(classes);
+        Self::new(encoder.clone(), head)
+    }
+
+    /// The classifier of report S0 on an encoder: its codes → 64 ReLU → `classes`, Glorot-uniform. S0 freezes the encoder.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn dense(encoder: &Sequential, classes: usize) -> Result<Self> {
+        let head = Sequential::input(encoder.output_shape()).dense(64).relu().dense(classes);
+        Self::new(encoder.clone(), head)
+    }
+
+    /// A plain convolutional network for 28×28 images, to be trained from its beginning: two 3×3 convolutions of 32 and 64 filters with ReLU
+    /// and max-pooling, dense 128 with ReLU and dropout 0.5, `classes`.
+    ///
+    /// On MNIST it passes 98 % of the test set in its first epoch: good enough to judge generated digits. 421,642 parameters with 10 classes.
+    ///
+    /// # Errors
+    /// If `classes` is 0.
+    pub fn convolutional(classes: usize) -> Result<Self> {
+        Self::new(
+            Sequential::input([1, 28, 28])
+                .conv2d(32, 3)
+                .same()
+                .relu()
+                .max_pool2d(2)
+                .conv2d(64, 3)
+                .same()
+                .relu()
+                .max_pool2d(2)
+                .flatten()
+                .dense(128)
+                .relu()
+                .dropout(0.5),
+            Sequential::input([128]).dense(classes),
+        )
+    }
+
+    /// Leaves the encoder as it is: training computes the codes once, as in prediction, and changes the head alone.
+    pub fn frozen(self) -> Self {
+        Self { frozen: true, ..self }
+    }
+
+    /// Trains the encoder along with the head: the default.
+    pub fn fine_tuned(self) -> Self {
+        Self { frozen: false, ..self }
+    }
+
+    /// Whether the encoder is [frozen](Self::frozen).
+    pub fn is_frozen(&self) -> bool {
+        self.frozen
+    }
+
+    /// Draws anew, from one seed, the weights that training changes: those of the head, and those of the encoder if it is not frozen.
+    pub fn seed(self, seed: u64) -> Self {
+        let encoder = if self.frozen { self.encoder } else { self.encoder.seed(random::mix(seed, 0)) };
+        Self { encoder, head: self.head.seed(random::mix(seed, 1)), ..self }
+    }
+
+    /// What makes codes of images: `[channels, height, width]` to any shape.
+    pub fn encoder(&self) -> &Sequential {
+        &self.encoder
+    }
+
+    /// What makes logits of codes: the encoder's output to `[classes]`.
+    pub fn head(&self) -> &Sequential {
+        &self.head
+    }
+
+    /// The shape of the images that go in, \[channels, height, width\].
+    pub fn image_shape(&self) -> [usize; 3] {
+        self.image_shape
+    }
+
+    /// How many classes it tells apart.
+    pub fn classes(&self) -> usize {
+        self.head.output_shape()[0]
+    }
+
+    /// How many numbers encoder and head hold, moving statistics included.
+    pub fn parameter_count(&self) -> usize {
+        self.encoder.parameter_count() + self.head.parameter_count()
+    }
+
+    /// The layers, their output shapes and their parameters as Keras prints them.
+    pub fn summary(&self) -> Summary {
+        Summary::of("classifier", &self.named())
+    }
+
+    /// Writes architecture and weights, and whether the encoder is frozen, to one safetensors file; an interrupted save leaves the old one.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        WeightsFile::write(path.as_ref(), "classifier", &self.named(), Settings { frozen: self.frozen })
+    }
+
+    /// Reads a classifier that [`save`](Self::save) has written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the file cannot be read,
+    /// [`ErrorKind::Weights`](crate::ErrorKind::Weights) if it is damaged or not one of these.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let ([encoder, head], Settings { frozen }) = WeightsFile::read(path, "classifier", ["encoder", "head"])?;
+        let classifier = Self::new(encoder, head).map_err(|error| error.within(&path.display().to_string()))?;
+        Ok(Self { frozen, ..classifier })
+    }
+
+    fn named(&self) -> [(&str, &Sequential); 2] {
+        [("encoder", &self.encoder), ("head", &self.head)]
+    }
+
+    /// Refuses images that the encoder cannot take, or of another number of classes.
+    pub(crate) fn check_images(&self, images: &Dataset) -> Result<()> {
+        check_images(images, self.image_shape, "the encoder's input")?;
+        let (classes, names) = (self.classes(), images.class_names().len());
+        if names == classes {
+            return Ok(());
+        }
+        let got = format!("{names} ({})", images.source());
+        Err(Error::expected(
+            ErrorKind::Shape,
+            "images",
+            format!("{classes} classes, as many as the head tells apart"),
+            got,
+        ))
+    }
+
+    /// The networks that training changes; the head is the last.
+    pub(crate) fn learning_mut(&mut self) -> Vec<&mut Sequential> {
+        if self.frozen { vec![&mut self.head] } else { vec![&mut self.encoder, &mut self.head] }
+    }
+
+    /// The same, to look at.
+    pub(crate) fn learning(&self) -> Vec<&Sequential> {
+        if self.frozen { vec![&self.head] } else { vec![&self.encoder, &self.head] }
+    }
+}
+
+impl std::fmt::Debug for Classifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.summary())
+    }
+}

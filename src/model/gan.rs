@@ -1,0 +1,239 @@
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{check_images, image_shape};
+use crate::{
+    data::Dataset,
+    error::{Error, ErrorKind, Result},
+    nn::{Descent, Optimizer, Sequential, Summary, WeightsFile},
+    random,
+};
+
+/// A generative adversarial network (Goodfellow et al. 2014): a *generator* makes images of noise, a *discriminator* says of an image how
+/// likely it is real, and each learns from the other.
+///
+/// | setting | default | range |
+/// |---|---|---|
+/// | [`generator_optimizer`](Self::generator_optimizer) | Adam, β 0.5 and 0.999, learning rate 0.0002 | rate above 0 |
+/// | [`discriminator_optimizer`](Self::discriminator_optimizer) | the same | rate above 0 |
+/// | [`label_smoothing`](Self::label_smoothing) | 0: off | \[0, 1) |
+/// | [`seed`](Self::seed) | 0 | |
+///
+/// The optimizers belong to the model and go on from step to step, whether [`gan_step`](crate::gan_step) or
+/// [`train_gan`](crate::train_gan) makes it. Settings are checked when training starts.
+///
+/// ```
+/// use latentlab::{Gan, Optimizer, Sequential, generate};
+///
+/// let gan = Gan::new(
+///     Sequential::input([8]).dense(64).selu().dense(784).sigmoid().reshape([1, 28, 28]),
+///     Sequential::input([1, 28, 28]).flatten().dense(64).leaky_relu(0.2).dense(1).sigmoid(),
+/// )?
+/// .discriminator_optimizer(Optimizer::adam().betas(0.5, 0.999), 0.0001)
+/// .label_smoothing(0.1);
+/// assert_eq!(generate(&gan, 5, 0)?.dim(), (5, 1, 28, 28));
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Gan {
+    generator: Sequential,
+    discriminator: Sequential,
+    image_shape: [usize; 3],
+    descents: [Descent; 2],
+    label_smoothing: f32,
+    seed: u64,
+}
+
+/// What a file holds beside the networks.
+#[derive(Serialize, Deserialize)]
+struct Settings {
+    optimizers: [Optimizer; 2],
+    learning_rates: [f64; 2],
+    label_smoothing: f32,
+    seed: u64,
+}
+
+const NAMES: [&str; 2] = ["generator", "discriminator"];
+
+impl Gan {
+    /// Puts generator and discriminator together. The discriminator ends in one number, usually behind a sigmoid; without one it is taken
+    /// as a logit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if one of them was not built without mistakes, if the generator's input is not flat
+    /// (`[latent_dim]`), or the discriminator does not take what the generator makes or give one number.
+    pub fn new(generator: Sequential, discriminator: Sequential) -> Result<Self> {
+        generator.check().map_err(|error| error.within("generator"))?;
+        discriminator.check().map_err(|error| error.within("discriminator"))?;
+        let wrong = |message| Err(Error::new(ErrorKind::Shape, "gan", message));
+        let (noise, image) = (generator.input_shape(), generator.output_shape());
+        if noise.len() != 1 {
+            return wrong(format!("generator input is {noise:?}, but noise must be flat: [latent_dim]"));
+        }
+        if discriminator.input_shape() != image {
+            let (input, last) = (discriminator.input_shape(), generator.last_layer());
+            return wrong(format!(
+                "discriminator input is {input:?}, but the generator's output ({last}) is {image:?}"
+            ));
+        }
+        if discriminator.output_shape() != [1] {
+            let (output, last) = (discriminator.output_shape(), discriminator.last_layer());
+            return wrong(format!("the discriminator's output ({last}) is {output:?}, but it must be one number: [1]"));
+        }
+        let image_shape = image_shape(image, "gan", "generator output")?;
+        let descent = Descent::new(Optimizer::adam().betas(0.5, 0.999), 0.0002);
+        let descents = [descent.clone(), descent];
+        Ok(Self { generator, discriminator, image_shape, descents, label_smoothing: 0.0, seed: 0 })
+    }
+
+    /// The generator's optimizer and its learning rate; it starts anew.
+    pub fn generator_optimizer(mut self, optimizer: Optimizer, learning_rate: f64) -> Self {
+        self.descents[0] = Descent::new(optimizer, learning_rate);
+        self
+    }
+
+    /// The discriminator's optimizer and its learning rate; it starts anew.
+    pub fn discriminator_optimizer(mut self, optimizer: Optimizer, learning_rate: f64) -> Self {
+        self.descents[1] = Descent::new(optimizer, learning_rate);
+        self
+    }
+
+    /// How much less than 1 the discriminator is to say of real images (Salimans et al. 2016, "Improved techniques for training GANs"; there 0.1).
+    pub fn label_smoothing(self, label_smoothing: f32) -> Self {
+        Self { label_smoothing, ..self }
+    }
+
+    /// Draws all weights anew from one seed and starts the optimizers anew: an untrained model again. The seed also decides the noise of training.
+    pub fn seed(self, seed: u64) -> Self {
+        let (generator, discriminator) =
+            (self.generator.seed(random::mix(seed, 0)), self.discriminator.seed(random::mix(seed, 1)));
+        let mut gan = Self { generator, discriminator, seed, ..self };
+        gan.restart_optimizers();
+        gan
+    }
+
+    /// What makes images of noise: `[latent_dim]` to `[channels, height, width]`.
+    pub fn generator(&self) -> &Sequential {
+        &self.generator
+    }
+
+    /// What judges images: `[channels, height, width]` to `[1]`.
+    pub fn discriminator(&self) -> &Sequential {
+        &self.discriminator
+    }
+
+    /// The shape of the images, \[channels, height, width\].
+    pub fn image_shape(&self) -> [usize; 3] {
+        self.image_shape
+    }
+
+    /// How many numbers of noise an image is made of.
+    pub fn latent_dim(&self) -> usize {
+        self.generator.input_shape()[0]
+    }
+
+    /// How many numbers both networks hold, moving statistics included.
+    pub fn parameter_count(&self) -> usize {
+        self.generator.parameter_count() + self.discriminator.parameter_count()
+    }
+
+    /// The layers, their output shapes and their parameters as Keras prints them.
+    pub fn summary(&self) -> Summary {
+        Summary::of("gan", &self.named())
+    }
+
+    /// Writes architecture, weights and settings to one safetensors file; an interrupted save leaves the old one. What the optimizers
+    /// remember of past steps is not in it: in a loaded model they start anew.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let settings = Settings {
+            optimizers: self.descents.each_ref().map(|descent| descent.optimizer),
+            learning_rates: self.descents.each_ref().map(|descent| descent.learning_rate),
+            label_smoothing: self.label_smoothing,
+            seed: self.seed,
+        };
+        WeightsFile::write(path.as_ref(), "gan", &self.named(), settings)
+    }
+
+    /// Reads a model that [`save`](Self::save) has written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the file cannot be read,
+    /// [`ErrorKind::Weights`](crate::ErrorKind::Weights) if it is damaged or not one of these.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let ([generator, discriminator], settings) = WeightsFile::read(path, "gan", NAMES)?;
+        let Settings { optimizers, learning_rates, label_smoothing, seed } = settings;
+        let gan = Self::new(generator, discriminator).map_err(|error| error.within(&path.display().to_string()))?;
+        let descents = std::array::from_fn(|which| Descent::new(optimizers[which], learning_rates[which]));
+        Ok(Self { descents, label_smoothing, seed, ..gan })
+    }
+
+    fn named(&self) -> [(&str, &Sequential); 2] {
+        [(NAMES[0], &self.generator), (NAMES[1], &self.discriminator)]
+    }
+
+    /// Refuses images that the discriminator cannot take, and settings out of range.
+    pub(crate) fn check(&self, images: &Dataset) -> Result<()> {
+        check_images(images, self.image_shape, "the discriminator's input")?;
+        for (name, descent) in NAMES.iter().zip(&self.descents) {
+            let rate = descent.learning_rate;
+            if !(rate > 0.0 && rate.is_finite()) {
+                let place = format!("Gan::{name}_optimizer, learning rate");
+                return Err(Error::expected(ErrorKind::Argument, place, "a number above 0", rate));
+            }
+            descent.optimizer.check()?;
+        }
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            let (place, got) = ("Gan::label_smoothing", self.label_smoothing);
+            return Err(Error::expected(ErrorKind::Argument, place, "a number in [0, 1)", got));
+        }
+        Ok(())
+    }
+
+    /// What the discriminator is to say of real images.
+    pub(crate) fn real_target(&self) -> f32 {
+        1.0 - self.label_smoothing
+    }
+
+    /// The randomness of the next step.
+    pub(crate) fn step_seed(&self) -> u64 {
+        random::mix(!self.seed, self.descents[0].steps as u64)
+    }
+
+    /// Of generator and discriminator.
+    pub(crate) fn learning_rates(&self) -> [f64; 2] {
+        self.descents.each_ref().map(|descent| descent.learning_rate)
+    }
+
+    /// Forgets what the optimizers remember.
+    pub(crate) fn restart_optimizers(&mut self) {
+        for descent in &mut self.descents {
+            *descent = Descent::new(descent.optimizer, descent.learning_rate);
+        }
+    }
+
+    /// Both networks, for training.
+    pub(crate) fn networks_mut(&mut self) -> [&mut Sequential; 2] {
+        [&mut self.generator, &mut self.discriminator]
+    }
+
+    /// The generator and its optimizer, for training.
+    pub(crate) fn generator_mut(&mut self) -> (&mut Sequential, &mut Descent) {
+        (&mut self.generator, &mut self.descents[0])
+    }
+
+    /// The discriminator and its optimizer, for training.
+    pub(crate) fn discriminator_mut(&mut self) -> (&mut Sequential, &mut Descent) {
+        (&mut self.discriminator, &mut self.descents[1])
+    }
+}
+
+impl std::fmt::Debug for Gan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.summary())
+    }
+}

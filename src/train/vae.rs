@@ -1,0 +1,119 @@
+use std::sync::Arc;
+
+use super::{
+    autoencoder::decoded_loss,
+    batch::{gather, means, with_noise},
+    config::TrainConfig,
+    epochs::{Learner, train},
+    history::History,
+};
+use crate::{
+    data::Dataset,
+    error::Result,
+    model::Vae,
+    nn::{Buffer, Cut, Descent, NotRecording, Pass, Sequential, Tape, Variable, channels_last, learn, reparametrise},
+    random,
+};
+
+/// Trains a variational autoencoder: reconstruction + β · KL, with β the settings' [`kl_weight`](TrainConfig::kl_weight).
+///
+/// The reconstruction is the settings' [`loss`](TrainConfig::loss), as everywhere the mean over all *pixels*. The KL divergence of the codes'
+/// distributions from N(0, I) is summed over the numbers of a code, and to stand beside a mean over pixels it is divided by their
+/// number: with 28×28 images the loss is reconstruction + β · KL / 784. With binary cross-entropy and β = 1, 784 times the loss
+/// is the negative evidence lower bound. [`History`] holds both parts; `kl` is in nats an image, not divided.
+///
+/// Validation draws the same ε in every epoch. All else is as with [`train_ae`](crate::train_ae).
+///
+/// # Errors
+/// As [`train_ae`](crate::train_ae).
+///
+/// ```
+/// use latentlab::{Dataset, Loss, TrainConfig, Vae, sample, train_vae};
+///
+/// let digits = Dataset::built_in_digits(300, 0)?;
+/// let mut vae = Vae::strided([4, 8, 16], 32, 2)?;
+/// let config = TrainConfig::new().epochs(2).batch_size(50).loss(Loss::BinaryCrossEntropy);
+/// let history = train_vae(&mut vae, &digits, &config)?;
+/// assert!((history.reconstruction[1] + history.kl[1] / 784.0 - history.loss[1]).abs() < 1e-9);
+/// assert_eq!(sample(&vae, 5, 0)?.dim(), (5, 1, 28, 28));
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+pub fn train_vae(vae: &mut Vae, images: &Dataset, config: &TrainConfig) -> Result<History> {
+    let (training, validation) = config.prepare(images)?;
+    for set in [Some(&training), validation.as_ref()].into_iter().flatten() {
+        vae.check_images(set)?;
+    }
+    let history = History::new(format!("{} + KL", config.loss.name()));
+    let descent = Descent::new(config.optimizer, config.learning_rate);
+    let mut learner = Variational { vae, config, descent };
+    train(&mut learner, (&training, validation.as_ref()), config, history)
+}
+
+/// A variational autoencoder that learns. It measures the loss, the reconstruction and the divergence.
+struct Variational<'a> {
+    vae: &'a mut Vae,
+    config: &'a TrainConfig,
+    descent: Descent,
+}
+
+impl Learner<3> for Variational<'_> {
+    fn networks(&self) -> Vec<&Sequential> {
+        self.vae.networks().into()
+    }
+
+    fn networks_mut(&mut self) -> Vec<&mut Sequential> {
+        self.vae.networks_mut().into()
+    }
+
+    fn step(&mut self, images: &Dataset, rows: &[usize], seed: u64, learning_rate: f64) -> [f64; 3] {
+        let networks = self.vae.networks();
+        Sequential::pack_all(&networks, true);
+        let learned = learn(rows.len(), Cut::new(rows.len(), &networks), seed, |range, seed, pass| {
+            let share = range.len() as f64 / rows.len() as f64;
+            let target = gather(images, &rows[range]);
+            let input = with_noise(&target, self.config.input_noise, seed);
+            parts(self.vae, input, &target, share, self.config, pass)
+        });
+        self.descent.learning_rate = learning_rate;
+        learned.apply(&mut self.vae.networks_mut(), &mut self.descent);
+        learned.means
+    }
+
+    fn measure(&self, images: &Dataset) -> [f64; 3] {
+        Sequential::pack_all(&self.vae.networks(), false);
+        means(images.len(), |block, rows| {
+            let target = gather(images, rows);
+            let seed = random::mix(!self.config.seed, block);
+            let input = with_noise(&target, self.config.input_noise, seed);
+            let mut pass = Pass::prediction();
+            pass.begin(seed);
+            parts::<NotRecording>(self.vae, input, &target, 1.0, self.config, &mut pass).0
+        })
+    }
+
+    fn note(&mut self, history: &mut History, [_, reconstruction, kl]: [f64; 3], validation: Option<[f64; 3]>) {
+        history.reconstruction.push(reconstruction);
+        history.kl.push(kl);
+        history.validation_reconstruction.extend(validation.map(|[_, reconstruction, _]| reconstruction));
+        history.validation_kl.extend(validation.map(|[_, _, kl]| kl));
+    }
+}
+
+fn parts<T: Tape>(
+    vae: &Vae,
+    input: Arc<Buffer>,
+    target: &Buffer,
+    share: f64,
+    config: &TrainConfig,
+    pass: &mut Pass,
+) -> ([f64; 3], Variable<T>) {
+    let pixels: usize = vae.image_shape().iter().product();
+    let rows = target.len() / pixels;
+    let kl_weight = config.kl_weight / pixels as f64;
+    let x = channels_last(Variable::<T>::input(input, rows), &vae.image_shape());
+    let heads = vae.heads().forward(vae.encoder().forward(x, pass), pass);
+    let epsilon = random::normal(rows * vae.latent_dim(), pass.stream());
+    let (kl, codes) = reparametrise(heads, epsilon, kl_weight, share);
+    let (reconstruction, on_tape) = decoded_loss(vae.decoder(), codes, target, share, config.loss, pass);
+    ([reconstruction + kl_weight * kl, reconstruction, kl], on_tape)
+}
