@@ -18,10 +18,11 @@
 //!   built the same way.
 //! - **training**: [`train_ae`] with a [`TrainConfig`] ([`Loss`], [`Optimizer`], [`Schedule`]) gives a [`History`]; [`evaluate`] gives a loss.
 //!   The others have [`train_classifier`], [`train_vae`] and [`train_gan`].
+//!   [`Dataset::folds`] cross-validates; a [`Study`] tries the settings of a [`Space`].
 //! - **analysis**: [`embed`] gives [`Codes`], [`decode`] images; [`kmeans_accuracy`] says how well clusters and classes agree, [`pca`]
 //!   and [`tsne`] bring codes into the plane; [`classify`] is what a classifier sees and [`Confusion`] what it mistakes; [`sample`] and [`generate`] make images that never were.
 //! - **figures**: [`Figure`], made by [`History::plot`], [`Codes::scatter`], [`reconstructions`], or built with [`LineChart`],
-//!   [`Scatter`] and [`ImageGrid`]; [`row`] and [`grid`] put them together.
+//!   [`Scatter`], [`Scatter3d`], [`BarChart`], [`Heatmap`] and [`ImageGrid`]; [`row`] and [`grid`] put them together.
 //!
 //! Every fallible function returns [`Result`]; an [`Error`] says what was expected, what came, and where.
 
@@ -47,10 +48,12 @@ pub use error::{Error, ErrorKind, Result};
 pub use model::{Autoencoder, Classifier, Gan, Vae};
 pub use ndarray;
 pub use nn::{HeightWidth, Init, Loss, Optimizer, Sequential, Summary, SummaryRow};
-pub use show::{Figure, ImageGrid, LineChart, PALETTE, Scatter, grid, reconstructions, row};
+pub use show::{
+    BarChart, Figure, Heatmap, ImageGrid, LineChart, PALETTE, Scatter, Scatter3d, grid, reconstructions, row,
+};
 pub use train::{
-    GanConfig, GanHistory, GanLosses, History, Schedule, TrainConfig, evaluate, gan_step, train_ae, train_classifier,
-    train_gan, train_vae,
+    GanConfig, GanHistory, GanLosses, History, Schedule, Setting, Space, Study, TrainConfig, Trial, TrialRecord,
+    TrialState, evaluate, gan_step, train_ae, train_classifier, train_gan, train_vae,
 };
 
 /// The README's example is a test like any other.

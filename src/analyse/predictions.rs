@@ -5,6 +5,7 @@ use std::fmt;
 use ndarray::{Array1, Array2, Axis};
 use rayon::prelude::*;
 
+use super::Confusion;
 use crate::{
     data::{Dataset, thousands},
     error::{Error, ErrorKind, Result},
@@ -99,6 +100,14 @@ impl Predictions {
     pub fn accuracy(&self) -> f64 {
         let right = self.labels.iter().zip(&self.true_labels).filter(|(label, truth)| label == truth).count();
         right as f64 / self.labels.len() as f64
+    }
+
+    /// How often each class was taken for each.
+    ///
+    /// # Errors
+    /// If there are no images, or one of them has a label that the classifier does not know.
+    pub fn confusion(&self) -> Result<Confusion> {
+        Confusion::new(&self.true_labels, &self.labels, self.class_names.clone())
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     data::Dataset,
     model::{Autoencoder, Classifier, Gan, Vae},
     nn::{Sequential, Summary},
-    train::{GanHistory, History},
+    train::{GanHistory, History, Study, TrialRecord},
 };
 
 /// As monospaced text. The kernel would show the same through `Debug`, but compiles the cell twice to find out.
@@ -31,6 +31,8 @@ as_text! {
     Gan: |gan| gan.summary().to_string(),
     GanHistory: ToString::to_string,
     History: ToString::to_string,
+    Study: ToString::to_string,
+    TrialRecord: ToString::to_string,
     Dataset: ToString::to_string,
     Codes: ToString::to_string,
     Pca: ToString::to_string,

@@ -9,7 +9,10 @@ use plotters_svg::SVGBackend;
 
 use super::bitmap::Bitmap;
 use super::text::{self, HPos, VPos};
-use super::{image_grid::ImageGrid, line_chart::LineChart, scatter::Scatter};
+use super::{
+    bar_chart::BarChart, heatmap::Heatmap, image_grid::ImageGrid, line_chart::LineChart, scatter::Scatter,
+    scatter3d::Scatter3d,
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A drawing: a chart, images, or several of them side by side.
@@ -34,6 +37,9 @@ pub struct Figure {
 pub(super) enum Content {
     Lines(LineChart),
     Points(Scatter),
+    Space(Scatter3d),
+    Bars(BarChart),
+    Cells(Heatmap),
     Images(ImageGrid),
     Grid { columns: usize, figures: Vec<Figure> },
 }
@@ -117,6 +123,8 @@ impl Figure {
         match &self.content {
             Content::Lines(chart) => chart.point_count() <= 10_000,
             Content::Points(scatter) => scatter.point_count() <= 1_000,
+            Content::Space(scatter) => scatter.point_count() <= 1_000,
+            Content::Bars(_) | Content::Cells(_) => true,
             Content::Images(_) => false,
             Content::Grid { figures, .. } => figures.iter().all(Figure::prefers_svg),
         }
@@ -145,6 +153,9 @@ impl Figure {
         match &self.content {
             Content::Lines(chart) => chart.draw(&area),
             Content::Points(scatter) => scatter.draw(&area),
+            Content::Space(scatter) => scatter.draw(&area),
+            Content::Bars(chart) => chart.draw(&area),
+            Content::Cells(heatmap) => heatmap.draw(&area),
             Content::Images(images) => images.draw(&area, pictures),
             Content::Grid { columns, figures } => {
                 let (widths, heights) = cells(*columns, figures);
@@ -189,6 +200,9 @@ impl Content {
         match self {
             Self::Lines(chart) => chart.size(),
             Self::Points(scatter) => scatter.size(),
+            Self::Space(scatter) => scatter.size(),
+            Self::Bars(chart) => chart.size(),
+            Self::Cells(heatmap) => heatmap.size(),
             Self::Images(images) => images.size(),
             Self::Grid { columns, figures } => {
                 let (widths, heights) = cells(*columns, figures);
@@ -232,6 +246,9 @@ impl Figure {
         let kind = match &self.content {
             Content::Lines(_) => "line chart".into(),
             Content::Points(_) => "scatter".into(),
+            Content::Space(_) => "3-D scatter".into(),
+            Content::Bars(_) => "bar chart".into(),
+            Content::Cells(_) => "heatmap".into(),
             Content::Images(_) => "images".into(),
             Content::Grid { figures, .. } => format!("{} figures", figures.len()),
         };

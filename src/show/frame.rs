@@ -29,7 +29,8 @@ pub(super) struct Entry {
 pub(super) enum Mark {
     Line(usize),
     Dot(RGBColor),
-    Cross,
+    Cross(RGBColor),
+    Mean(RGBColor),
     /// None: an empty line.
     Space,
 }
@@ -61,8 +62,8 @@ const MARK: f64 = 34.0;
 impl Frame<'_> {
     pub(super) fn size(&self) -> (u32, u32) {
         (
-            LEFT + self.left() + self.plot.0 + RIGHT + self.legend_width(),
-            TOP + self.plot.1.max(self.legend_height()) + BOTTOM,
+            LEFT + self.left() + self.plot.0 + RIGHT + legend_size(&self.legend).0,
+            TOP + self.plot.1.max(legend_size(&self.legend).1) + BOTTOM,
         )
     }
 
@@ -72,8 +73,8 @@ impl Frame<'_> {
         area: &Area<DB>,
     ) -> Result<Plot<'_, DB>, DrawingAreaErrorKind<DB::ErrorType>> {
         let (width, height) = self.size();
-        let legend_width = self.legend_width();
-        self.draw_legend(&part(area, width - legend_width, TOP, (legend_width, height - TOP)))?;
+        let (legend_width, _) = legend_size(&self.legend);
+        draw_legend(&part(area, width - legend_width, TOP, (legend_width, height - TOP)), &self.legend)?;
 
         let axes = part(area, 0, 0, (width - legend_width, height));
         let mut chart = ChartBuilder::on(&axes)
@@ -104,33 +105,32 @@ impl Frame<'_> {
     fn left(&self) -> u32 {
         (text::widest(self.y.ticks.iter().map(|(_, text)| text), SMALL) + 2.0 * NORMAL + 14.0) as u32
     }
+}
 
-    fn legend_width(&self) -> u32 {
-        match self.legend.is_empty() {
-            true => 0,
-            false => (text::widest(self.legend.iter().map(|entry| &entry.text), NORMAL) + MARK + 12.0) as u32,
+/// The width and height of a legend in pixels.
+pub(super) fn legend_size(legend: &[Entry]) -> (u32, u32) {
+    let width = match legend.is_empty() {
+        true => 0.0,
+        false => text::widest(legend.iter().map(|entry| &entry.text), NORMAL) + MARK + 12.0,
+    };
+    (width as u32, (legend.len() as f64 * NORMAL * LINE) as u32)
+}
+
+pub(super) fn draw_legend<DB: DrawingBackend>(area: &Area<DB>, legend: &[Entry]) -> Drawn<DB> {
+    for (index, Entry { text, mark }) in legend.iter().enumerate() {
+        let y = px((index as f64 + 0.5) * NORMAL * LINE);
+        let middle = (px(MARK) / 2, y);
+        let style = text::style(NORMAL, HPos::Left, VPos::Center);
+        match *mark {
+            Mark::Line(series) => draw_line(area, vec![(px(4), y), (px(MARK) - px(6), y)], series)?,
+            Mark::Dot(color) => area.draw(&Circle::new(middle, px(4), color.filled()))?,
+            Mark::Cross(color) => draw_cross(area, middle, px(4), color.into())?,
+            Mark::Mean(color) => draw_mean(area, middle, color)?,
+            Mark::Space => {}
         }
+        text::draw(area, text, &style, (px(MARK), y))?;
     }
-
-    fn legend_height(&self) -> u32 {
-        (self.legend.len() as f64 * NORMAL * LINE) as u32
-    }
-
-    fn draw_legend<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
-        for (index, Entry { text, mark }) in self.legend.iter().enumerate() {
-            let y = px((index as f64 + 0.5) * NORMAL * LINE);
-            let middle = (px(MARK) / 2, y);
-            let style = text::style(NORMAL, HPos::Left, VPos::Center);
-            match *mark {
-                Mark::Line(series) => draw_line(area, vec![(px(4), y), (px(MARK) - px(6), y)], series)?,
-                Mark::Dot(color) => area.draw(&Circle::new(middle, px(4), color.filled()))?,
-                Mark::Cross => draw_cross(area, middle, px(4), INK.into())?,
-                Mark::Space => {}
-            }
-            text::draw(area, text, &style, (px(MARK), y))?;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 /// A series' line: its own colour, and a pattern that tells it apart without colour.
@@ -152,4 +152,13 @@ pub(super) fn draw_cross<DB: DrawingBackend>(
     let style = color.stroke_width(px(1.5) as u32);
     area.draw(&PathElement::new(vec![(x - radius, y - radius), (x + radius, y + radius)], style))?;
     area.draw(&PathElement::new(vec![(x - radius, y + radius), (x + radius, y - radius)], style))
+}
+
+/// A large diamond with a white and a black edge: the mean of a class.
+pub(super) fn draw_mean<DB: DrawingBackend>(area: &Area<DB>, (x, y): (i32, i32), color: RGBColor) -> Drawn<DB> {
+    for (radius, color) in [(px(10), INK), (px(8.5), WHITE), (px(6.5), color)] {
+        let corners = vec![(x - radius, y), (x, y - radius), (x + radius, y), (x, y + radius)];
+        area.draw(&Polygon::new(corners, color.filled()))?;
+    }
+    Ok(())
 }

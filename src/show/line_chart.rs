@@ -5,7 +5,7 @@ use plotters::prelude::*;
 
 use super::axis::{Axis, LARGEST};
 use super::figure::{Area, Content, Drawn, Figure, px};
-use super::frame::{Entry, Frame, Mark, draw_line};
+use super::frame::{Entry, Frame, Mark, draw_cross, draw_line};
 use super::palette::{self, INK, PALETTE};
 use super::text::{self, HPos, SMALL, VPos};
 use crate::error::{Error, ErrorKind, Result};
@@ -29,10 +29,25 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct LineChart {
     x_name: String,
     y_name: String,
-    lines: Vec<(String, Vec<f64>)>,
+    lines: Vec<Series>,
     x_values: Option<Vec<f64>>,
     marks: Vec<(f64, String)>,
     logarithmic: bool,
+}
+
+/// The values of a line, or of points that are not joined.
+#[derive(Clone)]
+struct Series {
+    name: String,
+    values: Vec<f64>,
+    style: Style,
+}
+
+#[derive(Clone, Copy)]
+enum Style {
+    Line,
+    Dots,
+    Crosses,
 }
 
 impl LineChart {
@@ -49,8 +64,22 @@ impl LineChart {
     }
 
     /// Adds a line. Where a value is NaN or infinite, the line has a gap.
-    pub fn line(mut self, name: impl Into<String>, values: &[f64]) -> Self {
-        self.lines.push((name.into(), values.to_vec()));
+    pub fn line(self, name: impl Into<String>, values: &[f64]) -> Self {
+        self.series(name.into(), values, Style::Line)
+    }
+
+    /// Adds values that are drawn as dots and not joined; one that is NaN or infinite is left out.
+    pub fn dots(self, name: impl Into<String>, values: &[f64]) -> Self {
+        self.series(name.into(), values, Style::Dots)
+    }
+
+    /// Adds values that are drawn as × and not joined; one that is NaN or infinite is left out.
+    pub fn crosses(self, name: impl Into<String>, values: &[f64]) -> Self {
+        self.series(name.into(), values, Style::Crosses)
+    }
+
+    fn series(mut self, name: String, values: &[f64], style: Style) -> Self {
+        self.lines.push(Series { name, values: values.to_vec(), style });
         self
     }
 
@@ -88,7 +117,7 @@ impl LineChart {
                 return Err(wrong(format!("line chart, x_values[{index}]"), "a finite number", x_values[index]));
             }
         }
-        self.lines.iter().try_for_each(|(name, values)| self.check_line(name, values))?;
+        self.lines.iter().try_for_each(|line| self.check_line(&line.name, &line.values))?;
         let (low, high) = self.x_range();
         match self.marks.iter().find(|(x, _)| !(low..=high).contains(x)) {
             Some((x, text)) => Err(wrong(format!("mark {text:?}"), format!("an x from {low} to {high}"), x)),
@@ -124,7 +153,7 @@ impl LineChart {
     }
 
     fn longest(&self) -> usize {
-        self.lines.iter().map(|(_, values)| values.len()).max().unwrap_or(0)
+        self.lines.iter().map(|line| line.values.len()).max().unwrap_or(0)
     }
 
     fn x_range(&self) -> (f64, f64) {
@@ -132,13 +161,18 @@ impl LineChart {
     }
 
     pub(super) fn point_count(&self) -> usize {
-        self.lines.iter().map(|(_, values)| values.len()).sum()
+        self.lines.iter().map(|line| line.values.len()).sum()
     }
 
     fn frame(&self) -> Frame<'_> {
-        let values = range(self.lines.iter().flat_map(|(_, values)| values).copied().filter(|value| value.is_finite()));
+        let values = range(self.lines.iter().flat_map(|line| &line.values).copied().filter(|value| value.is_finite()));
         let axis = if self.logarithmic { Axis::logarithmic } else { Axis::linear };
-        let entry = |(series, (name, _)): (usize, &(String, _))| Entry { text: name.clone(), mark: Mark::Line(series) };
+        let mark = |index: usize, style: Style| match style {
+            Style::Line => Mark::Line(index),
+            Style::Dots => Mark::Dot(palette::color(index)),
+            Style::Crosses => Mark::Cross(palette::color(index)),
+        };
+        let entry = |(index, line): (usize, &Series)| Entry { text: line.name.clone(), mark: mark(index, line.style) };
         Frame {
             plot: (500, 320),
             x: match self.x_values {
@@ -167,14 +201,20 @@ impl LineChart {
             let (anchor, x) = if x < plot.width / 2 { (HPos::Left, x + px(5)) } else { (HPos::Right, x - px(5)) };
             text::draw(&plot.area, text, &text::style(SMALL, anchor, VPos::Top), (x, px(4)))?;
         }
-        for (series, (_, values)) in self.lines.iter().enumerate() {
-            let points: Vec<_> = values.iter().enumerate().map(|(i, &value)| (self.x(i), self.y(value))).collect();
+        for (series, line) in self.lines.iter().enumerate() {
+            let points: Vec<_> = line.values.iter().enumerate().map(|(i, &value)| (self.x(i), self.y(value))).collect();
             for piece in points.split(|(_, y)| !y.is_finite()) {
                 let places: Vec<_> = piece.iter().map(|&(x, y)| plot.place(x, y)).collect();
-                match places[..] {
-                    [] => {}
-                    [alone] => plot.area.draw(&Circle::new(alone, px(3), palette::color(series).filled()))?,
-                    _ => draw_line(&plot.area, places, series)?,
+                let color = palette::color(series);
+                let dot = |place| plot.area.draw(&Circle::new(place, px(3), color.filled()));
+                match (line.style, &places[..]) {
+                    (Style::Crosses, places) => {
+                        places.iter().try_for_each(|place| draw_cross(&plot.area, *place, px(3.5), color.into()))?;
+                    }
+                    (Style::Dots, places) => places.iter().copied().try_for_each(dot)?,
+                    (Style::Line, []) => {}
+                    (Style::Line, [alone]) => dot(*alone)?,
+                    (Style::Line, _) => draw_line(&plot.area, places, series)?,
                 }
             }
         }
@@ -237,6 +277,15 @@ mod tests {
         // Two pieces of two points in the line's colour, and a dot for the point that stands alone.
         let pieces = svg.lines().filter(|line| line.starts_with("<polyline") && line.contains("#3F90DA")).count();
         assert_eq!((pieces, svg.matches("<circle").count()), (2 + 1, 1), "and the legend's line");
+    }
+
+    #[test]
+    fn dots_and_crosses_are_not_joined() {
+        let chart = LineChart::new("x", "y").dots("a", &[1.0, f64::NAN, 2.0]).crosses("b", &[f64::NAN, 3.0]);
+        let svg = chart.figure().unwrap().to_svg().unwrap();
+        assert_eq!(svg.matches("<circle").count(), 2 + 1, "and the legend's");
+        let strokes = svg.lines().filter(|line| line.starts_with("<polyline") && line.contains("#FFA90E")).count();
+        assert_eq!(strokes, 2 + 2, "one cross and the legend's, two strokes each");
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The figures of a lesson, straight from data, models and results.
 
-use super::{Figure, ImageGrid, LineChart, Scatter};
+use super::line_chart::range;
+use super::{BarChart, Figure, Heatmap, ImageGrid, LineChart, Scatter};
 use crate::{
-    analyse::{Codes, TsneEmbedding, reconstruct},
+    analyse::{Codes, Confusion, TsneEmbedding, reconstruct},
     data::Dataset,
     error::{Error, ErrorKind, Result},
     model::Autoencoder,
-    train::{GanHistory, History},
+    train::{GanHistory, History, Study, TrialRecord, TrialState},
 };
 
 /// The most images that fit beside each other and can still be read.
@@ -91,6 +92,46 @@ impl GanHistory {
     }
 }
 
+impl Study {
+    /// The value of each trial, pruned ones marked as ×, and the best value so far.
+    ///
+    /// # Errors
+    /// If no trial is complete.
+    pub fn plot(&self) -> Result<Figure> {
+        let (records, best) = (self.records(), self.best()?);
+        let values = |state| {
+            let value = |record: &TrialRecord| record.value.filter(|_| record.state == state).unwrap_or(f64::NAN);
+            records.iter().map(value).collect::<Vec<f64>>()
+        };
+        let (complete, pruned) = (values(TrialState::Complete), values(TrialState::Pruned));
+        let better = |best: f64, value: f64| if self.maximizes() { best.max(value) } else { best.min(value) };
+        let best_so_far = complete.iter().scan(f64::NAN, |best, value| {
+            *best = better(*best, *value);
+            Some(*best)
+        });
+        let mut chart = LineChart::new("trial", "value").dots("complete", &complete);
+        chart = chart.line("best so far", &best_so_far.collect::<Vec<f64>>());
+        if pruned.iter().any(|value| value.is_finite()) {
+            chart = chart.crosses("pruned", &pruned);
+        }
+        let (low, high) = range(complete.iter().chain(&pruned).copied().filter(|value| value.is_finite()));
+        if low > 0.0 && high > 10.0 * low {
+            chart = chart.logarithmic();
+        }
+        chart.mark(best.number as f64, format!("best: trial {}", best.number)).figure()
+    }
+
+    /// The [`importance`](Study::importance) of the parameters, the largest first.
+    ///
+    /// # Errors
+    /// When fewer than four trials are complete.
+    pub fn plot_importance(&self) -> Result<Figure> {
+        let mut importance = self.importance()?;
+        importance.sort_by(|a, b| b.1.total_cmp(&a.1));
+        importance.into_iter().fold(BarChart::new("importance"), |chart, (name, share)| chart.bar(name, share)).figure()
+    }
+}
+
 impl Codes {
     /// Two-dimensional codes as points, coloured by label. [`Scatter::of`] gives the same to be changed first.
     ///
@@ -98,6 +139,25 @@ impl Codes {
     /// If the codes do not have two values each, there are none, or there are more than ten classes.
     pub fn scatter(&self) -> Result<Figure> {
         Scatter::of(self)?.figure()
+    }
+}
+
+impl Confusion {
+    /// The counts as a map: a row for each class that is right, a column for each that was predicted.
+    ///
+    /// # Errors
+    /// If there are more than thirty classes.
+    ///
+    /// ```
+    /// use latentlab::{Confusion, ndarray::arr1};
+    ///
+    /// let names = vec!["cat".to_string(), "dog".to_string()];
+    /// let confusion = Confusion::new(&arr1(&[0, 0, 1, 1]), &arr1(&[0, 1, 1, 1]), names)?;
+    /// confusion.plot()?.save(std::env::temp_dir().join("confusion.svg"))?;
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn plot(&self) -> Result<Figure> {
+        Heatmap::new(self.counts()).names(self.class_names()).figure()
     }
 }
 

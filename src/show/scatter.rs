@@ -1,11 +1,11 @@
 //! Points in the plane, coloured by class.
 
-use ndarray::{Array1, Array2};
+use ndarray::{Array1, Array2, Axis as Dimension};
 use plotters::prelude::*;
 
 use super::axis::Axis;
 use super::figure::{Area, Content, Drawn, Figure, px};
-use super::frame::{Entry, Frame, Mark, Plot, draw_cross};
+use super::frame::{Entry, Frame, Mark, Plot, draw_cross, draw_mean};
 use super::line_chart::range;
 use super::palette::{self, INK, PALETTE};
 use super::text::{self, HPos, LINE, NORMAL, VPos};
@@ -28,6 +28,7 @@ pub struct Scatter {
     names: Option<Vec<String>>,
     axis_names: (String, String),
     crosses: Option<Crosses>,
+    class_means: bool,
     notes: Vec<([f32; 2], String)>,
 }
 
@@ -48,6 +49,7 @@ impl Scatter {
             names: None,
             axis_names: ("latent 1".into(), "latent 2".into()),
             crosses: None,
+            class_means: false,
             notes: Vec::new(),
         }
     }
@@ -67,6 +69,12 @@ impl Scatter {
     /// Draws the chosen points as × and the others as •; the legend says what they mean ("recognised", "not recognised").
     pub fn crosses(mut self, chosen: &[bool], cross: impl Into<String>, dot: impl Into<String>) -> Self {
         self.crosses = Some(Crosses { chosen: chosen.to_vec(), cross: cross.into(), dot: dot.into() });
+        self
+    }
+
+    /// Marks the mean of each class by a large diamond in its colour.
+    pub fn class_means(mut self) -> Self {
+        self.class_means = true;
         self
     }
 
@@ -138,8 +146,12 @@ impl Scatter {
             .collect();
         if let Some(Crosses { cross, dot, .. }) = &self.crosses {
             legend.push(Entry { text: String::new(), mark: Mark::Space });
-            legend.push(Entry { text: cross.clone(), mark: Mark::Cross });
+            legend.push(Entry { text: cross.clone(), mark: Mark::Cross(INK) });
             legend.push(Entry { text: dot.clone(), mark: Mark::Dot(INK) });
+        }
+        if self.class_means {
+            legend.push(Entry { text: String::new(), mark: Mark::Space });
+            legend.push(Entry { text: "mean of a class".into(), mark: Mark::Mean(WHITE) });
         }
         Frame { plot: (500, 440), x, y, x_name: &self.axis_names.0, y_name: &self.axis_names.1, legend }
     }
@@ -170,7 +182,19 @@ impl Scatter {
                 plot.area.draw(&Circle::new(center, radius, color.filled()))?;
             }
         }
+        for class in (0..PALETTE.len()).filter(|_| self.class_means) {
+            if let Some([x, y]) = self.mean(class) {
+                draw_mean(&plot.area, plot.place(x, y), palette::color(class))?;
+            }
+        }
         self.notes.iter().try_for_each(|(at, text)| draw_note(&plot, place(*at), text))
+    }
+
+    /// The mean of a class' points, if it has any.
+    fn mean(&self, class: usize) -> Option<[f64; 2]> {
+        let members: Vec<usize> = (0..self.point_count()).filter(|index| self.labels[*index] == class).collect();
+        let mean = self.points.select(Dimension(0), &members).mapv(f64::from).mean_axis(Dimension(0))?;
+        Some([mean[0], mean[1]])
     }
 }
 
@@ -208,6 +232,14 @@ mod tests {
         assert!(!svg.contains("absent"));
         // Two points as dots, three dots in the legend, and a marker of two circles.
         assert_eq!(svg.matches("<circle").count(), 2 + 3 + 2);
+    }
+
+    #[test]
+    fn class_means_are_where_they_should_be() {
+        let scatter = scatter().class_means();
+        assert_eq!([0, 1, 2].map(|class| scatter.mean(class)), [Some([0.0, 1.0]), Some([3.0, 4.0]), None]);
+        let svg = scatter.figure().unwrap().to_svg().unwrap();
+        assert_eq!(svg.matches("<polygon").count(), 3 * 3, "two classes and the legend, three edges each");
     }
 
     #[test]

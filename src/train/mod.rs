@@ -9,6 +9,7 @@ mod gan;
 mod history;
 mod progress;
 mod schedule;
+mod tuning;
 mod vae;
 
 pub use autoencoder::{evaluate, train_ae};
@@ -18,4 +19,5 @@ pub use gan::{GanConfig, GanHistory, GanLosses, gan_step, train_gan};
 pub use history::History;
 pub(crate) use progress::duration_text;
 pub use schedule::Schedule;
+pub use tuning::{Setting, Space, Study, Trial, TrialRecord, TrialState};
 pub use vae::train_vae;

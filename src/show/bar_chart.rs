@@ -1,0 +1,126 @@
+//! Bars beside names.
+
+use plotters::prelude::*;
+
+use super::axis::{Axis, LARGEST};
+use super::figure::{Area, Content, Drawn, Figure, px};
+use super::frame::Frame;
+use super::line_chart::range;
+use super::palette;
+use super::text::{self, HPos, SMALL, VPos};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A chart of bars to the right of their names, from top to bottom, each with its number at its end.
+///
+/// ```
+/// use latentlab::BarChart;
+///
+/// let figure = BarChart::new("share of the variance").bar("learning rate", 0.71).bar("filters", 0.29).figure()?;
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct BarChart {
+    value_name: String,
+    bars: Vec<(String, f64)>,
+}
+
+impl BarChart {
+    /// A chart with this name at the axis of the values and no bars yet.
+    pub fn new(value_name: impl Into<String>) -> Self {
+        Self { value_name: value_name.into(), bars: Vec::new() }
+    }
+
+    /// Adds a bar below the others.
+    pub fn bar(mut self, name: impl Into<String>, value: f64) -> Self {
+        self.bars.push((name.into(), value));
+        self
+    }
+
+    /// The finished figure.
+    ///
+    /// An error, if there are no bars or more than 50, or a number cannot be drawn: it says which.
+    pub fn figure(&self) -> Result<Figure> {
+        let wrong = |place: String, expected: &str, got: String| {
+            Err(Error::expected(ErrorKind::Argument, place, expected, got))
+        };
+        if !(1..=50).contains(&self.bars.len()) {
+            return wrong("bar chart".into(), "1 to 50 bars", self.bars.len().to_string());
+        }
+        match self.bars.iter().find(|(_, value)| !value.is_finite() || value.abs() > LARGEST) {
+            Some((name, value)) => wrong(format!("bar {name:?}"), "a number up to 1e100", value.to_string()),
+            None => Ok(Figure::new(Content::Bars(self.clone()))),
+        }
+    }
+
+    fn frame(&self) -> Frame<'_> {
+        let count = self.bars.len() as f64;
+        let (low, high) = range(self.bars.iter().map(|(_, value)| *value).chain([0.0]));
+        let mut x = Axis::linear((low, high), 0.0, 6);
+        // Space for the numbers at the bars' ends.
+        let space = 0.12 * (x.high - x.low);
+        (x.low, x.high) = (if low < 0.0 { x.low - space } else { 0.0 }, if high > 0.0 { x.high + space } else { 0.0 });
+        x.ticks.retain(|(at, _)| (x.low..=x.high).contains(at));
+        let name = |(index, (name, _)): (usize, &(String, f64))| (count - 1.0 - index as f64, name.clone());
+        let y = Axis { low: -0.5, high: count - 0.5, ticks: self.bars.iter().enumerate().map(name).collect() };
+        let height = 28 * self.bars.len() as u32 + 12;
+        Frame { plot: (420, height), x, y, x_name: &self.value_name, y_name: "", legend: Vec::new() }
+    }
+
+    pub(super) fn size(&self) -> (u32, u32) {
+        self.frame().size()
+    }
+
+    pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
+        let frame = self.frame();
+        let plot = frame.draw(area)?;
+        for ((_, value), (at, _)) in self.bars.iter().zip(&frame.y.ticks) {
+            let (from, y) = plot.place(0.0, *at);
+            let (to, _) = plot.place(*value, *at);
+            let corners = [(from.min(to), y - px(9)), (from.max(to), y + px(9))];
+            plot.area.draw(&Rectangle::new(corners, palette::color(0).filled()))?;
+            let (anchor, x) = if *value < 0.0 { (HPos::Right, to - px(5)) } else { (HPos::Left, to + px(5)) };
+            text::draw(&plot.area, &number(*value), &text::style(SMALL, anchor, VPos::Center), (x, y))?;
+        }
+        Ok(())
+    }
+}
+
+/// Three digits.
+fn number(value: f64) -> String {
+    let rounded: f64 = format!("{value:.2e}").parse().unwrap_or(value);
+    if rounded == 0.0 || (1e-3..1e6).contains(&rounded.abs()) { rounded.to_string() } else { format!("{rounded:e}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_bar_has_its_name_its_number_and_its_length() {
+        let chart = BarChart::new("share").bar("rate", 0.75).bar("filters", 0.25).bar("none", 0.0);
+        let svg = chart.figure().unwrap().to_svg().unwrap();
+        for text in ["share", "rate", "filters", "none", "0.75", "0.25"] {
+            assert!(svg.contains(&format!("\n{text}\n")), "{text} in {svg}");
+        }
+        let widths: Vec<f64> = (svg.lines())
+            .filter(|line| line.starts_with("<rect") && line.contains("#3F90DA"))
+            .map(|line| line.split("width=\"").nth(1).unwrap().split('"').next().unwrap().parse().unwrap())
+            .collect();
+        assert_eq!(widths.len(), 3);
+        assert!((widths[0] / widths[1] - 3.0).abs() < 0.02 && widths[2] <= 1.0, "{widths:?}");
+    }
+
+    #[test]
+    fn any_numbers_are_drawn_or_refused() {
+        for values in [[0.0, 0.0], [-1.0, 2.0], [-3.0, -2.0], [1e-12, 2e-12], [5e80, -1.0]] {
+            let chart = BarChart::new("x").bar("a", values[0]).bar("b", values[1]);
+            assert!(chart.figure().unwrap().to_png().is_ok(), "{values:?}");
+        }
+        for (chart, expected) in [
+            (BarChart::new("x"), "bar chart: expected 1 to 50 bars, got 0"),
+            (BarChart::new("x").bar("a", f64::NAN), "bar \"a\": expected a number up to 1e100, got NaN"),
+        ] {
+            assert_eq!(chart.figure().unwrap_err().to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Counts in rows and columns, such as a confusion matrix.
+
+use ndarray::Array2;
+use plotters::prelude::*;
+
+use super::figure::{Area, Content, Drawn, Figure, px};
+use super::palette::INK;
+use super::text::{self, HPos, LINE, NORMAL, SMALL, VPos};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A matrix of counts, each number in a cell that is the darker the larger its share of its row: a confusion matrix, or the clusters
+/// that each class went to.
+///
+/// One blue from white to dark, so that it reads the same without colour; empty cells show no number.
+///
+/// ```
+/// use latentlab::{Heatmap, ndarray::array};
+///
+/// let counts = array![[95, 5], [12, 88]];
+/// let figure = Heatmap::new(&counts).names(["shirt", "coat"]).axis_names("true", "predicted").figure()?;
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Heatmap {
+    counts: Array2<usize>,
+    row_names: Vec<String>,
+    column_names: Vec<String>,
+    axis_names: (String, String),
+}
+
+impl Heatmap {
+    /// Counts (rows, columns): of a confusion matrix a row for each true class, a column for each predicted one.
+    pub fn new(counts: &Array2<usize>) -> Self {
+        let numbers = |count: usize| (0..count).map(|index| index.to_string()).collect();
+        Self {
+            counts: counts.clone(),
+            row_names: numbers(counts.nrows()),
+            column_names: numbers(counts.ncols()),
+            axis_names: ("true class".into(), "predicted class".into()),
+        }
+    }
+
+    /// The names of the rows and, the same, of the columns: the classes. Default: their numbers.
+    pub fn names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.row_names = names.into_iter().map(Into::into).collect();
+        self.column_names = self.row_names.clone();
+        self
+    }
+
+    /// The names of the columns, where they are not those of the rows.
+    pub fn column_names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.column_names = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// What the rows and the columns are. Default: "true class" and "predicted class".
+    pub fn axis_names(mut self, rows: impl Into<String>, columns: impl Into<String>) -> Self {
+        self.axis_names = (rows.into(), columns.into());
+        self
+    }
+
+    /// The finished figure.
+    ///
+    /// An error, if there are no counts, more than 30 rows or columns, or not a name for each.
+    pub fn figure(&self) -> Result<Figure> {
+        let (rows, columns) = self.counts.dim();
+        if !((1..=30).contains(&rows) && (1..=30).contains(&columns)) {
+            let (expected, got) = ("1 to 30 rows and columns", format!("({rows}, {columns})"));
+            return Err(Error::expected(ErrorKind::Shape, "heatmap, counts", expected, got));
+        }
+        for (what, names, count) in [("row", &self.row_names, rows), ("column", &self.column_names, columns)] {
+            if names.len() != count {
+                let (place, expected) = (format!("heatmap, {what} names"), format!("{count}, one for each {what}"));
+                return Err(Error::expected(ErrorKind::Shape, place, expected, names.len()));
+            }
+        }
+        Ok(Figure::new(Content::Cells(self.clone())))
+    }
+
+    fn layout(&self) -> Layout {
+        let longest = |names: &[String]| text::widest(names, SMALL).ceil() as u32;
+        let numbers: Vec<String> = self.counts.iter().map(usize::to_string).collect();
+        let cell = (longest(&numbers) + 10).max(36);
+        // Names that are wider than their column stand upright.
+        let upright = longest(&self.column_names) + 6 > cell;
+        let names = if upright { longest(&self.column_names) } else { (SMALL * LINE) as u32 };
+        let line = (NORMAL * LINE) as u32;
+        let (left, bottom) = (line + longest(&self.row_names) + 14, names + line + 14);
+        Layout { cell, upright, left, names, bottom }
+    }
+
+    pub(super) fn size(&self) -> (u32, u32) {
+        let Layout { cell, left, bottom, .. } = self.layout();
+        let (rows, columns) = self.counts.dim();
+        let names = |name: &str| text::width(name, NORMAL).ceil() as u32;
+        let (width, height) = (columns as u32 * cell, rows as u32 * cell);
+        (
+            left + width.max(names(&self.axis_names.1)) + KEY,
+            TOP + height.max(names(&self.axis_names.0)).max(KEY_HEIGHT + 36) + bottom,
+        )
+    }
+
+    pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
+        let Layout { cell, upright, left, names, .. } = self.layout();
+        let (rows, columns) = self.counts.dim();
+        let (width, height) = (columns as u32 * cell, rows as u32 * cell);
+        let middle = |index: usize| px(index as u32 * cell) + px(cell) / 2;
+        let corner = |row: usize, column: usize| (px(left + column as u32 * cell), px(TOP + row as u32 * cell));
+        for (row, counts) in self.counts.outer_iter().enumerate() {
+            let total = counts.sum().max(1) as f64;
+            for (column, &count) in counts.iter().enumerate() {
+                let share = count as f64 / total;
+                let (x, y) = corner(row, column);
+                area.draw(&Rectangle::new([(x, y), (x + px(cell), y + px(cell))], shade(share).filled()))?;
+                if count > 0 {
+                    let ink = if share > 0.5 { WHITE } else { INK };
+                    let style = text::style(SMALL, HPos::Center, VPos::Center).color(&ink);
+                    text::draw(area, &count.to_string(), &style, (x + px(cell) / 2, y + px(cell) / 2))?;
+                }
+            }
+        }
+        let line = ShapeStyle { color: INK.mix(0.25), filled: false, stroke_width: px(1) as u32 };
+        let (right, bottom) = (px(left + width), px(TOP + height));
+        for row in 0..=rows {
+            let y = px(TOP + row as u32 * cell);
+            area.draw(&PathElement::new(vec![(px(left), y), (right, y)], line))?;
+        }
+        for column in 0..=columns {
+            let x = px(left + column as u32 * cell);
+            area.draw(&PathElement::new(vec![(x, px(TOP)), (x, bottom)], line))?;
+        }
+        for (row, name) in self.row_names.iter().enumerate() {
+            let style = text::style(SMALL, HPos::Right, VPos::Center);
+            text::draw(area, name, &style, (px(left) - px(6), px(TOP) + middle(row)))?;
+        }
+        for (column, name) in self.column_names.iter().enumerate() {
+            let (x, y) = (px(left) + middle(column), bottom + px(6));
+            if upright {
+                let style = text::style(SMALL, HPos::Right, VPos::Center);
+                text::draw(area, name, &style.transform(FontTransform::Rotate270), (x, y))?;
+            } else {
+                text::draw(area, name, &text::style(SMALL, HPos::Center, VPos::Top), (x, y))?;
+            }
+        }
+        let style = text::style(NORMAL, HPos::Center, VPos::Center);
+        let below = bottom + px(names) + px(6) + px(NORMAL * LINE) / 2 + px(2);
+        text::draw(area, &self.axis_names.1, &style, (px(left) + px(width) / 2, below))?;
+        let beside = (px(NORMAL * LINE) / 2 + px(2), px(TOP) + px(height) / 2);
+        text::draw(area, &self.axis_names.0, &style.transform(FontTransform::Rotate270), beside)?;
+        draw_key(area, right + px(18))
+    }
+}
+
+/// What the shades mean: a strip from dark to white.
+fn draw_key<DB: DrawingBackend>(area: &Area<DB>, left: i32) -> Drawn<DB> {
+    let (top, height, width) = (px(TOP) + px(28), px(KEY_HEIGHT), px(14));
+    for y in (0..height).step_by(4) {
+        let share = 1.0 - f64::from(y) / f64::from(height);
+        area.draw(&Rectangle::new([(left, top + y), (left + width, top + y + 4)], shade(share).filled()))?;
+    }
+    area.draw(&Rectangle::new([(left, top), (left + width, top + height)], INK.mix(0.25)))?;
+    let style = text::style(SMALL, HPos::Left, VPos::Center);
+    text::draw(area, "of the row", &style, (left, px(TOP) + px(5)))?;
+    for (share, text) in [(0.0, "0 %"), (0.5, "50 %"), (1.0, "100 %")] {
+        let y = top + (f64::from(height) * (1.0 - share)) as i32;
+        text::draw(area, text, &style, (left + width + px(5), y))?;
+    }
+    Ok(())
+}
+
+/// From white to a dark blue, evenly in what the eye sees: small shares must still stand out from none.
+fn shade(share: f64) -> RGBColor {
+    let (white, blue) = ([255.0, 255.0, 255.0], [8.0, 48.0, 107.0]);
+    let [red, green, blue] = [0, 1, 2].map(|c| (white[c] + (blue[c] - white[c]) * share.powf(0.7)) as u8);
+    RGBColor(red, green, blue)
+}
+
+/// Lengths in pixels.
+struct Layout {
+    cell: u32,
+    upright: bool,
+    left: u32,
+    /// The height of the columns' names.
+    names: u32,
+    bottom: u32,
+}
+
+const TOP: u32 = 12;
+/// The width of the key at the right.
+const KEY: u32 = 96;
+const KEY_HEIGHT: u32 = 120;
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn each_count_stands_in_its_cell_and_dark_is_much() {
+        let heatmap = Heatmap::new(&array![[90, 10], [0, 7]]).names(["shirt", "coat"]).axis_names("true", "predicted");
+        let svg = heatmap.figure().unwrap().to_svg().unwrap();
+        for (text, times) in
+            [("90", 1), ("10", 1), ("0", 0), ("7", 1), ("shirt", 2), ("coat", 2), ("true", 1), ("predicted", 1)]
+        {
+            assert_eq!(svg.matches(&format!("\n{text}\n")).count(), times, "{text} in {svg}");
+        }
+        let fills: Vec<&str> = (svg.lines())
+            .filter(|line| line.starts_with("<rect"))
+            .skip(1)
+            .map(|line| line.split("fill=\"").nth(1).unwrap().split('"').next().unwrap())
+            .collect();
+        assert_eq!((fills[2], fills[3]), ("#FFFFFF", "#08306B"), "none and all of the second row");
+        let [none, few, half, all] = [0.0, 0.02, 0.5, 1.0].map(|share| shade(share).0);
+        assert!(none > few && none - few > 10 && few > half && half > all);
+    }
+
+    #[test]
+    fn names_have_to_fit() {
+        let counts = Array2::zeros((3, 2));
+        for (heatmap, expected) in [
+            (Heatmap::new(&Array2::zeros((0, 2))), "heatmap, counts: expected 1 to 30 rows and columns, got (0, 2)"),
+            (Heatmap::new(&counts).names(["a", "b"]), "heatmap, row names: expected 3, one for each row, got 2"),
+            (
+                Heatmap::new(&counts).names(["a", "b", "c"]),
+                "heatmap, column names: expected 2, one for each column, got 3",
+            ),
+        ] {
+            assert_eq!(heatmap.figure().unwrap_err().to_string(), expected);
+        }
+        let heatmap = Heatmap::new(&counts).names(["a", "b", "c"]).column_names(["x", "y"]);
+        assert!(heatmap.figure().unwrap().to_png().is_ok(), "a row without counts");
+    }
+}

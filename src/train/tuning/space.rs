@@ -1,0 +1,265 @@
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The hyper-parameters that a [`Study`](crate::Study) chooses, each with its range.
+///
+/// ```
+/// use latentlab::Space;
+///
+/// let sampled = Space::new()
+///     .float("learning_rate", 1e-4, 8e-3).log()
+///     .integer("filters", 8, 16)
+///     .choice("optimizer", ["adam", "radam"]);
+///
+/// // Report S1's grid: 2 × 2 × 3 = 12 runs, the last parameter changing fastest.
+/// let grid = Space::new()
+///     .choice("learning_rate", [0.001, 0.02])
+///     .choice("weight_decay", [0.0001, 0.005])
+///     .choice("latent_dim", [2, 10, 100])
+///     .grid();
+/// ```
+///
+/// A mistake in it is reported by [`Study::minimize`](crate::Study::minimize).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Space {
+    pub(super) parameters: Vec<Parameter>,
+    pub(super) grid: bool,
+}
+
+/// The value of one hyper-parameter in one trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Setting {
+    /// A whole number.
+    Integer(usize),
+    /// A number.
+    Float(f64),
+    /// A name.
+    Text(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Parameter {
+    pub(super) name: String,
+    pub(super) range: Range,
+    log: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Range {
+    Float(f64, f64),
+    Integer(usize, usize),
+    Choice(Vec<Setting>),
+}
+
+impl Space {
+    /// A space without parameters.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A number between two others.
+    pub fn float(self, name: impl Into<String>, low: f64, high: f64) -> Self {
+        self.with(name.into(), Range::Float(low, high))
+    }
+
+    /// A whole number from `low` to `high`, both included.
+    pub fn integer(self, name: impl Into<String>, low: usize, high: usize) -> Self {
+        self.with(name.into(), Range::Integer(low, high))
+    }
+
+    /// One of several numbers or names, without an order.
+    pub fn choice<S: Into<Setting>>(self, name: impl Into<String>, settings: impl IntoIterator<Item = S>) -> Self {
+        self.with(name.into(), Range::Choice(settings.into_iter().map(Into::into).collect()))
+    }
+
+    /// Draws the parameter before it by its logarithm, as suits a learning rate: as often between 0.0001 and 0.001 as between
+    /// 0.001 and 0.01. Its range must begin above 0.
+    pub fn log(mut self) -> Self {
+        if let Some(last) = self.parameters.last_mut() {
+            last.log = true;
+        }
+        self
+    }
+
+    /// Goes through all combinations in order instead of sampling, as nested loops would, the last parameter changing fastest.
+    /// No trial is pruned. All parameters must be choices or integers.
+    pub fn grid(mut self) -> Self {
+        self.grid = true;
+        self
+    }
+
+    fn with(mut self, name: String, range: Range) -> Self {
+        self.parameters.push(Parameter { name, range, log: false });
+        self
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        if self.parameters.is_empty() {
+            return Err(wrong("space", "at least 1 parameter", "none"));
+        }
+        for (index, parameter) in self.parameters.iter().enumerate() {
+            if self.parameters[..index].iter().any(|before| before.name == parameter.name) {
+                return Err(wrong("space", "each parameter once", format!("{:?} twice", parameter.name)));
+            }
+            parameter.check(self.grid)?;
+        }
+        let most = 1_000_000;
+        match self.combinations() {
+            Some(count) if count > most => Err(wrong("space, grid", format!("at most {most} combinations"), count)),
+            _ => Ok(()),
+        }
+    }
+
+    /// How many combinations a grid has; `None` for a space that is sampled.
+    pub(super) fn combinations(&self) -> Option<usize> {
+        let counts = self.parameters.iter().map(|parameter| parameter.settings().map_or(1, |settings| settings.len()));
+        self.grid.then(|| counts.fold(1, usize::saturating_mul))
+    }
+
+    /// The settings of a grid's combination, counted from 0.
+    pub(super) fn combination(&self, index: usize) -> BTreeMap<String, Setting> {
+        let mut rest = index;
+        let digits = self.parameters.iter().rev().filter_map(|parameter| {
+            let settings = parameter.settings()?;
+            let setting = settings[rest % settings.len()].clone();
+            rest /= settings.len();
+            Some((parameter.name.clone(), setting))
+        });
+        digits.collect()
+    }
+}
+
+impl Parameter {
+    fn check(&self, grid: bool) -> Result<()> {
+        let place = format!("space, {:?}", self.name);
+        match &self.range {
+            Range::Float(low, high) if !(low < high && (high - low).is_finite()) => {
+                return Err(wrong(place, "a range from low to high", format!("{low} to {high}")));
+            }
+            Range::Integer(low, high) if low > high || *high > 1 << 53 => {
+                return Err(wrong(place, "a range from low to high (at most 2^53)", format!("{low} to {high}")));
+            }
+            Range::Choice(settings) if settings.is_empty() => {
+                return Err(wrong(place, "at least 1 setting to choose from", "none"));
+            }
+            Range::Choice(settings) => {
+                if let Some(Setting::Float(number)) =
+                    settings.iter().find(|setting| matches!(setting, Setting::Float(number) if !number.is_finite()))
+                {
+                    return Err(wrong(place, "finite numbers", number));
+                }
+            }
+            Range::Float(..) if grid => {
+                let error = wrong(place, "choices or integers in a grid", "a range of floats");
+                return Err(error.hint("Name the numbers to try: choice(\"learning_rate\", [0.001, 0.02])"));
+            }
+            _ => {}
+        }
+        match self.range {
+            Range::Choice(_) if self.log => Err(wrong(place, "log() after a float or an integer", "after a choice")),
+            Range::Float(low, _) if self.log && low <= 0.0 => {
+                Err(wrong(place, "a range above 0 for its logarithm", low))
+            }
+            Range::Integer(0, _) if self.log => Err(wrong(place, "a range above 0 for its logarithm", 0)),
+            _ => Ok(()),
+        }
+    }
+
+    /// All that it can be; `None` for floats.
+    pub(super) fn settings(&self) -> Option<Vec<Setting>> {
+        match &self.range {
+            Range::Float(..) => None,
+            Range::Integer(low, high) => Some((*low..=*high).map(Setting::Integer).collect()),
+            Range::Choice(settings) => Some(settings.clone()),
+        }
+    }
+
+    /// A setting's place on the line where it is sampled: its logarithm or itself; of a choice, its position.
+    pub(super) fn place(&self, setting: &Setting) -> f64 {
+        let scale = |number: f64| if self.log { number.ln() } else { number };
+        match (&self.range, setting) {
+            (Range::Choice(settings), _) => settings.iter().position(|other| other == setting).unwrap_or(0) as f64,
+            (_, Setting::Integer(number)) => scale(*number as f64),
+            (_, Setting::Float(number)) => scale(*number),
+            (_, Setting::Text(_)) => 0.0,
+        }
+    }
+
+    /// The line on which numbers are sampled. An integer has the places that round to it, half a step to both sides.
+    pub(super) fn line(&self) -> (f64, f64) {
+        let (low, high) = match self.range {
+            Range::Float(low, high) => (low, high),
+            Range::Integer(low, high) => (low as f64 - 0.5, high as f64 + 0.5),
+            Range::Choice(_) => (0.0, 0.0),
+        };
+        if self.log { (low.ln(), high.ln()) } else { (low, high) }
+    }
+
+    /// The setting at a place of the line.
+    pub(super) fn at(&self, place: f64) -> Setting {
+        let number = if self.log { place.exp() } else { place };
+        match self.range {
+            Range::Integer(low, high) => Setting::Integer((number.round() as usize).clamp(low, high)),
+            Range::Float(low, high) => Setting::Float(number.clamp(low, high)),
+            Range::Choice(ref settings) => settings[(place as usize).min(settings.len() - 1)].clone(),
+        }
+    }
+
+    /// The part of the line where everything is the same setting; `None` for floats.
+    pub(super) fn step(&self, place: f64) -> Option<(f64, f64)> {
+        let Range::Integer(low, high) = self.range else { return None };
+        let number = if self.log { place.exp() } else { place };
+        let number = number.round().clamp(low as f64, high as f64);
+        Some(if self.log { ((number - 0.5).ln(), (number + 0.5).ln()) } else { (number - 0.5, number + 0.5) })
+    }
+}
+
+/// Numbers in at most four digits.
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Integer(number) => write!(f, "{number}"),
+            Self::Float(number) => f.write_str(&short(*number)),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+/// A number in at most four digits, without zeros at its end.
+pub(super) fn short(number: f64) -> String {
+    let rounded = format!("{number:.3e}").parse().unwrap_or(number);
+    if (1e-5..1e7).contains(&rounded.abs()) || rounded == 0.0 { rounded.to_string() } else { format!("{rounded:e}") }
+}
+
+impl From<usize> for Setting {
+    fn from(number: usize) -> Self {
+        Self::Integer(number)
+    }
+}
+
+impl From<f64> for Setting {
+    fn from(number: f64) -> Self {
+        Self::Float(number)
+    }
+}
+
+impl From<&str> for Setting {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for Setting {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+pub(super) fn wrong(place: impl Into<String>, expected: impl fmt::Display, got: impl fmt::Display) -> Error {
+    Error::expected(ErrorKind::Argument, place, expected, got)
+}

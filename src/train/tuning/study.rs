@@ -1,0 +1,330 @@
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Instant,
+};
+
+use super::importance::importance;
+use super::journal::{Event, Journal};
+use super::pruning::should_prune;
+use super::space::{Space, wrong};
+use super::tree_parzen::suggest;
+use super::trial::{Trial, TrialRecord, TrialState};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A search for the best settings in a [`Space`]: ask for a trial, train with its settings, tell what came out.
+///
+/// ```
+/// use latentlab::{Autoencoder, Dataset, Space, Study, TrainConfig, train_ae};
+///
+/// let (train, test) = Dataset::built_in_digits(300, 0)?.split(200, 100)?;
+/// let space = Space::new().float("learning_rate", 1e-4, 1e-1).log().choice("latent_dim", [2, 4]);
+/// let study = Study::minimize(space)?.trials(3);
+/// while let Some(mut trial) = study.ask()? {
+///     let mut autoencoder = Autoencoder::tiny(trial.integer("latent_dim")?)?;
+///     let config = TrainConfig::new().epochs(1).learning_rate(trial.float("learning_rate")?).validation(&test);
+///     let mut loss = f64::NAN;
+///     for epoch in 1..=2 {
+///         // One epoch at a time, to report it; Adam starts anew in each.
+///         loss = train_ae(&mut autoencoder, &train, &config)?.validation_loss[0];
+///         if trial.report(epoch, loss)? {
+///             break;
+///         }
+///     }
+///     study.tell(trial, loss)?;
+/// }
+/// println!("{study}\nbest: {}", study.best()?);
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+///
+/// Settings are sampled by the tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), the first ten at random; a space
+/// that is a [`grid`](Space::grid) is gone through in order. With a [`journal`](Self::journal) a study can be stopped at any
+/// time and go on, and several processes can share it.
+pub struct Study {
+    seed: u64,
+    trials: usize,
+    shared: Arc<Mutex<Shared>>,
+}
+
+/// What a study and its trials share.
+pub(super) struct Shared {
+    maximize: bool,
+    space: Space,
+    records: Vec<TrialRecord>,
+    /// The trials handed out here.
+    held: HashMap<usize, Weak<()>>,
+    journal: Option<Journal>,
+}
+
+impl Study {
+    /// A study that looks for the lowest value: a loss.
+    ///
+    /// # Errors
+    /// When the space has no parameters, or one has no proper range or a name that is taken.
+    pub fn minimize(space: Space) -> Result<Self> {
+        Self::new(space, false)
+    }
+
+    /// A study that looks for the highest value: an accuracy.
+    ///
+    /// # Errors
+    /// When the space has no parameters, or one has no proper range or a name that is taken.
+    pub fn maximize(space: Space) -> Result<Self> {
+        Self::new(space, true)
+    }
+
+    fn new(space: Space, maximize: bool) -> Result<Self> {
+        space.check()?;
+        let trials = space.combinations().unwrap_or(100);
+        let shared = Shared { maximize, space, records: Vec::new(), held: HashMap::new(), journal: None };
+        Ok(Self { seed: 0, trials, shared: Arc::new(Mutex::new(shared)) })
+    }
+
+    /// What the sampling depends on, besides the trials so far. Default: 0.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// How many trials there shall be, those in the journal included. Default: 100; of a grid all combinations, which are also
+    /// the most.
+    pub fn trials(mut self, count: usize) -> Self {
+        self.trials = locked(&self.shared).space.combinations().map_or(count, |all| all.min(count));
+        self
+    }
+
+    /// Keeps the study in a file, a line of JSON for each event. If the file exists, the study goes on where it was: a trial
+    /// that was running when its process ended is handed out again with the same settings. Several processes (or several
+    /// studies in the threads of one) may have the same file at the same time and share the trials.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or locked, is not a journal, or is that of another space or direction.
+    pub fn journal(self, path: impl AsRef<Path>) -> Result<Self> {
+        let journal = Journal::open(path.as_ref())?;
+        {
+            let mut shared = locked(&self.shared);
+            if !shared.records.is_empty() {
+                return Err(wrong("study", "a journal before the first trial", "one after it"));
+            }
+            shared.journal = Some(journal);
+            shared.together(|_| Ok(()))?;
+        }
+        Ok(self)
+    }
+
+    /// The next trial; `None` if there are enough. While other processes still have trials, so that nothing is left to do
+    /// here, it is `None` too.
+    ///
+    /// # Errors
+    /// When the journal cannot be read or written.
+    pub fn ask(&self) -> Result<Option<Trial>> {
+        let mut shared = locked(&self.shared);
+        let Some((number, token)) = shared.together(|shared| shared.hand_out(self.trials, self.seed))? else {
+            return Ok(None);
+        };
+        Ok(Some(Trial {
+            settings: shared.records[number - 1].settings.clone(),
+            shared: self.shared.clone(),
+            number,
+            pruned: false,
+            started: Instant::now(),
+            _token: token,
+        }))
+    }
+
+    /// What a trial reached: its value at the end, or where it was pruned. A trial that gave NaN or infinity has failed,
+    /// and the study keeps away from its settings.
+    ///
+    /// # Errors
+    /// When the trial is of another study, or the journal cannot be read or written.
+    pub fn tell(&self, trial: Trial, value: f64) -> Result<()> {
+        if !Arc::ptr_eq(&self.shared, &trial.shared) {
+            return Err(wrong("study", "a trial of its own", format!("trial {} of another study", trial.number)));
+        }
+        let (value, seconds) = (Some(value).filter(|value| value.is_finite()), trial.started.elapsed().as_secs_f64());
+        let event = Event::Tell { trial: trial.number, value, pruned: trial.pruned, seconds };
+        locked(&self.shared).together(|shared| shared.note(event))
+    }
+
+    /// All trials in their order, as far as this study has seen: with a journal, until the last ask, report or tell.
+    pub fn records(&self) -> Vec<TrialRecord> {
+        locked(&self.shared).records.clone()
+    }
+
+    /// The complete trial with the best value, the first of equals.
+    ///
+    /// # Errors
+    /// When no trial is complete.
+    pub fn best(&self) -> Result<TrialRecord> {
+        let complete = self.records().into_iter().filter(|record| record.state == TrialState::Complete);
+        let cost = |record: &TrialRecord| record.value.map_or(f64::INFINITY, |value| self.cost(value));
+        let best = complete.min_by(|a, b| cost(a).total_cmp(&cost(b)));
+        best.ok_or_else(|| wrong("study", "at least 1 complete trial", "none"))
+    }
+
+    /// How much each parameter matters, by name in the space's order: shares that sum to 1, of the variance of the complete
+    /// trials' values that a random forest's splits by it explain (mean decrease in impurity; Breiman, 2001). A hint, not a
+    /// measurement: pruned trials do not count, and of good settings there are more than of bad ones.
+    ///
+    /// # Errors
+    /// When fewer than four trials are complete.
+    pub fn importance(&self) -> Result<Vec<(String, f64)>> {
+        let shared = locked(&self.shared);
+        let complete = shared.records.iter().filter(|record| record.state == TrialState::Complete).count();
+        if complete < 4 {
+            return Err(wrong("importance", "at least 4 complete trials", complete));
+        }
+        let names = shared.space.parameters.iter().map(|parameter| parameter.name.clone());
+        Ok(names.zip(importance(&shared.space, &shared.records)).collect())
+    }
+
+    /// The names of the parameters, in the space's order.
+    pub fn parameter_names(&self) -> Vec<String> {
+        locked(&self.shared).space.parameters.iter().map(|parameter| parameter.name.clone()).collect()
+    }
+
+    /// Whether higher values are better.
+    pub fn maximizes(&self) -> bool {
+        locked(&self.shared).maximize
+    }
+
+    /// A value as something to be minimised.
+    pub(super) fn cost(&self, value: f64) -> f64 {
+        locked(&self.shared).cost(value)
+    }
+}
+
+impl Shared {
+    fn cost(&self, value: f64) -> f64 {
+        if self.maximize { -value } else { value }
+    }
+
+    /// Does something while no other process reads or writes the journal, knowing all that is in it.
+    fn together<T>(&mut self, action: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if let Some(journal) = &self.journal {
+            journal.lock()?;
+        }
+        let result = self.catch_up().and_then(|()| action(self));
+        if let Some(journal) = &self.journal {
+            journal.unlock()?;
+        }
+        result
+    }
+
+    fn catch_up(&mut self) -> Result<()> {
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        for (place, event) in journal.new_events()? {
+            self.apply(event).map_err(|error| error.within(&place))?;
+        }
+        match &mut self.journal {
+            Some(journal) if journal.is_new() => {
+                journal.append(&Event::Study { maximize: self.maximize, space: self.space.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Applies an event and writes it down: one that cannot be applied would spoil the journal.
+    fn note(&mut self, event: Event) -> Result<()> {
+        self.apply(event.clone())?;
+        match &mut self.journal {
+            Some(journal) => journal.append(&event),
+            None => Ok(()),
+        }
+    }
+
+    fn apply(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Study { maximize, space } => {
+                if (maximize, &space) != (self.maximize, &self.space) {
+                    let error =
+                        Error::new(ErrorKind::Data, "study", "its space or direction is not that of the journal");
+                    return Err(error.hint("Name another file, or delete this one to start anew"));
+                }
+            }
+            Event::Ask { trial, worker, settings } => {
+                if !self.space.parameters.iter().all(|parameter| settings.contains_key(&parameter.name)) {
+                    let got = format!("trial {trial} without one");
+                    return Err(Error::expected(ErrorKind::Data, "study", "a setting of each parameter", got));
+                }
+                let record = TrialRecord {
+                    number: trial,
+                    settings,
+                    state: TrialState::Running,
+                    value: None,
+                    reports: Vec::new(),
+                    seconds: 0.0,
+                    worker,
+                };
+                if trial == self.records.len() + 1 {
+                    self.records.push(record);
+                } else {
+                    *self.running(trial)? = record;
+                }
+            }
+            Event::Report { trial, epoch, value } => self.running(trial)?.reports.push((epoch, value)),
+            Event::Tell { trial, value, pruned, seconds } => {
+                self.held.remove(&trial);
+                let record = self.running(trial)?;
+                (record.value, record.seconds) = (value, seconds);
+                record.state = match (value, pruned) {
+                    (None, _) => TrialState::Failed,
+                    (Some(_), true) => TrialState::Pruned,
+                    (Some(_), false) => TrialState::Complete,
+                };
+            }
+        }
+        Ok(())
+    }
+
+    fn running(&mut self, trial: usize) -> Result<&mut TrialRecord> {
+        let running =
+            self.records.iter_mut().find(|record| record.number == trial && record.state == TrialState::Running);
+        running.ok_or_else(|| {
+            Error::expected(ErrorKind::Data, "study", "a trial that is running", format!("trial {trial}"))
+        })
+    }
+
+    /// A trial that nobody works on any more, or a new one.
+    fn hand_out(&mut self, trials: usize, seed: u64) -> Result<Option<(usize, Arc<()>)>> {
+        let lost = self.records.iter().find(|record| record.state == TrialState::Running && self.is_lost(record));
+        let (trial, settings) = match lost {
+            Some(record) => (record.number, record.settings.clone()),
+            None if self.records.len() >= trials => return Ok(None),
+            None if self.space.grid => (self.records.len() + 1, self.space.combination(self.records.len())),
+            None => (self.records.len() + 1, suggest(&self.space, &self.records, |value| self.cost(value), seed)),
+        };
+        let worker = self.journal.as_ref().map_or(0, |journal| journal.worker);
+        self.note(Event::Ask { trial, worker, settings })?;
+        let token = Arc::new(());
+        self.held.insert(trial, Arc::downgrade(&token));
+        Ok(Some((trial, token)))
+    }
+
+    fn is_lost(&self, record: &TrialRecord) -> bool {
+        match &self.journal {
+            Some(journal) if journal.worker != record.worker => journal.has_ended(record.worker),
+            _ => self.held.get(&record.number).is_none_or(|token| token.strong_count() == 0),
+        }
+    }
+
+    /// Notes a value at an epoch, and says whether the trial should be pruned.
+    pub(super) fn report(&mut self, trial: usize, epoch: usize, value: f64) -> Result<bool> {
+        self.together(|shared| {
+            let last = shared.running(trial)?.reports.last().map_or(0, |report| report.0);
+            if epoch <= last {
+                return Err(wrong(format!("trial {trial}, report"), format!("an epoch above {last}"), epoch));
+            }
+            let value = Some(value).filter(|value| value.is_finite());
+            shared.note(Event::Report { trial, epoch, value })?;
+            let record = &shared.records[trial - 1];
+            Ok(!shared.space.grid && should_prune(record, &shared.records, |value| shared.cost(value)))
+        })
+    }
+}
+
+/// A panic elsewhere leaves no event half applied.
+pub(super) fn locked(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,146 @@
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use super::space::{Setting, short, wrong};
+use super::study::Shared;
+use crate::error::Result;
+
+/// What to try next, handed out by [`Study::ask`](crate::Study::ask) and given back to [`Study::tell`](crate::Study::tell). Dropped
+/// without that (the training failed, the kernel was stopped), it is handed out again.
+pub struct Trial {
+    pub(super) shared: Arc<Mutex<Shared>>,
+    pub(super) number: usize,
+    pub(super) settings: BTreeMap<String, Setting>,
+    pub(super) pruned: bool,
+    pub(super) started: Instant,
+    /// As long as it lives, so does the trial.
+    pub(super) _token: Arc<()>,
+}
+
+impl Trial {
+    /// Its number, from 1.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// A number among its settings.
+    ///
+    /// # Errors
+    /// When the space has no such parameter, or it is a text.
+    pub fn float(&self, name: &str) -> Result<f64> {
+        match self.setting(name)? {
+            Setting::Float(number) => Ok(*number),
+            Setting::Integer(number) => Ok(*number as f64),
+            other => Err(self.unlike(name, "a number", other)),
+        }
+    }
+
+    /// A whole number among its settings.
+    ///
+    /// # Errors
+    /// When the space has no such parameter, or it is not a whole number.
+    pub fn integer(&self, name: &str) -> Result<usize> {
+        match self.setting(name)? {
+            Setting::Integer(number) => Ok(*number),
+            other => Err(self.unlike(name, "a whole number", other)),
+        }
+    }
+
+    /// A text among its settings.
+    ///
+    /// # Errors
+    /// When the space has no such parameter, or it is a number.
+    pub fn text(&self, name: &str) -> Result<&str> {
+        match self.setting(name)? {
+            Setting::Text(text) => Ok(text),
+            other => Err(self.unlike(name, "a text", other)),
+        }
+    }
+
+    /// All its settings by name.
+    pub fn settings(&self) -> &BTreeMap<String, Setting> {
+        &self.settings
+    }
+
+    /// Notes what was reached after an epoch (from 1), and says whether the trial should be pruned: whether its best value so far
+    /// is worse than the median of the finished trials at the same epoch, once five have finished (the median stopping rule of
+    /// Golovin et al., "Google Vizier", KDD 2017). In a grid it never should.
+    ///
+    /// # Errors
+    /// When the epoch is not above the last one reported, or the journal cannot be read or written.
+    pub fn report(&mut self, epoch: usize, value: f64) -> Result<bool> {
+        self.pruned = super::study::locked(&self.shared).report(self.number, epoch, value)?;
+        Ok(self.pruned)
+    }
+
+    fn setting(&self, name: &str) -> Result<&Setting> {
+        self.settings.get(name).ok_or_else(|| {
+            let names: Vec<&str> = self.settings.keys().map(String::as_str).collect();
+            wrong(format!("trial {}", self.number), format!("a parameter of {}", names.join(", ")), format!("{name:?}"))
+        })
+    }
+
+    fn unlike(&self, name: &str, expected: &str, got: &Setting) -> crate::error::Error {
+        wrong(format!("trial {}, {name:?}", self.number), expected, got)
+    }
+}
+
+/// What is known of a trial.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TrialRecord {
+    /// Its number, from 1.
+    pub number: usize,
+    /// Its settings by name.
+    pub settings: BTreeMap<String, Setting>,
+    /// How it ended.
+    pub state: TrialState,
+    /// What was told at its end; `None` while it runs, and if it failed.
+    pub value: Option<f64>,
+    /// What was reported: epoch and value; `None` for NaN or infinite ones.
+    pub reports: Vec<(usize, Option<f64>)>,
+    /// How long it took, in seconds; 0 while it runs.
+    pub seconds: f64,
+    /// The worker that has it.
+    pub(super) worker: usize,
+}
+
+/// How a trial ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TrialState {
+    /// Not yet.
+    Running,
+    /// With a value.
+    Complete,
+    /// Early, because it was worse than others at the same epoch.
+    Pruned,
+    /// With NaN or infinity.
+    Failed,
+}
+
+impl fmt::Display for TrialState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Running => "running",
+            Self::Complete => "complete",
+            Self::Pruned => "pruned",
+            Self::Failed => "failed",
+        })
+    }
+}
+
+impl fmt::Display for TrialRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "trial {} ({}", self.number, self.state)?;
+        if let Some(value) = self.value {
+            write!(f, ", {}", short(value))?;
+        }
+        let settings: Vec<String> = self.settings.iter().map(|(name, setting)| format!("{name} {setting}")).collect();
+        write!(f, "): {}", settings.join(", "))
+    }
+}

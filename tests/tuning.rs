@@ -1,0 +1,431 @@
+//! Studies: sampling, grids, pruning, journals that are stopped and shared.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use latentlab::{ErrorKind, Result, Setting, Space, Study, Trial, TrialState};
+
+fn space() -> Space {
+    Space::new()
+        .float("x", -1.0, 1.0)
+        .float("rate", 1e-5, 1.0)
+        .log()
+        .integer("filters", 4, 64)
+        .choice("optimizer", ["adam", "radam", "sgd"])
+}
+
+/// Lowest, 0, at x = 0.3, rate = 0.001, 20 filters, radam.
+fn loss(trial: &Trial) -> Result<f64> {
+    let optimizer = if trial.text("optimizer")? == "radam" { 0.0 } else { 0.5 };
+    let rate = (trial.float("rate")?.log10() + 3.0) / 5.0;
+    let filters = (trial.integer("filters")? as f64 - 20.0) / 60.0;
+    Ok((trial.float("x")? - 0.3).powi(2) + rate.powi(2) + filters.powi(2) + optimizer)
+}
+
+/// Asks, reports three epochs and tells, until there is nothing left; returns the numbers of its trials.
+fn run(study: &Study) -> Result<Vec<usize>> {
+    let mut numbers = Vec::new();
+    while let Some(mut trial) = study.ask()? {
+        numbers.push(trial.number());
+        let loss = loss(&trial)?;
+        let mut value = f64::NAN;
+        for epoch in 1..=3 {
+            value = loss + 1.0 / epoch as f64;
+            if trial.report(epoch, value)? {
+                break;
+            }
+        }
+        study.tell(trial, value)?;
+    }
+    Ok(numbers)
+}
+
+/// Everything that must be the same in two runs of a study.
+fn outcome(study: &Study) -> Vec<String> {
+    let records = study.records();
+    records
+        .iter()
+        .map(|r| format!("{} {:?} {:?} {:?} {:?}", r.number, r.settings, r.value, r.state, r.reports))
+        .collect()
+}
+
+/// A path for a journal in a new folder.
+fn journal(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("latentlab-tuning-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder.join("study.jsonl")
+}
+
+fn remove(journal: PathBuf) {
+    std::fs::remove_dir_all(journal.parent().unwrap()).unwrap();
+}
+
+#[test]
+fn sampling_beats_chance() {
+    let (mut sampled, mut random) = (Vec::new(), Vec::new());
+    for seed in 0..10 {
+        let study = Study::minimize(space()).unwrap().seed(seed).trials(60);
+        while let Some(trial) = study.ask().unwrap() {
+            let loss = loss(&trial).unwrap();
+            study.tell(trial, loss).unwrap();
+        }
+        sampled.push(study.best().unwrap().value.unwrap());
+        // Each first trial of a study is random.
+        let best = (0..60).map(|trial| {
+            let study = Study::minimize(space()).unwrap().seed(1_000 + 60 * seed + trial);
+            loss(&study.ask().unwrap().unwrap()).unwrap()
+        });
+        random.push(best.fold(f64::INFINITY, f64::min));
+    }
+    let median = |values: &mut Vec<f64>| {
+        values.sort_by(f64::total_cmp);
+        values[5]
+    };
+    let (sampled, random) = (median(&mut sampled), median(&mut random));
+    println!("median of the best of 60: {sampled:.4} sampled, {random:.4} random");
+    assert!(sampled < random / 2.0, "{sampled} against {random}");
+}
+
+#[test]
+fn a_maximum_is_found_as_a_minimum_is() {
+    let (low, high) = (Study::minimize(space()).unwrap().trials(25), Study::maximize(space()).unwrap().trials(25));
+    for (study, sign) in [(&low, 1.0), (&high, -1.0)] {
+        while let Some(trial) = study.ask().unwrap() {
+            let loss = loss(&trial).unwrap();
+            study.tell(trial, sign * loss).unwrap();
+        }
+    }
+    let (low, high) = (low.best().unwrap(), high.best().unwrap());
+    assert_eq!((low.settings, low.value.unwrap()), (high.settings, -high.value.unwrap()));
+}
+
+#[test]
+fn the_seed_decides() {
+    let outcome_of = |seed| {
+        let study = Study::minimize(space()).unwrap().seed(seed).trials(20);
+        run(&study).unwrap();
+        outcome(&study)
+    };
+    assert_eq!(outcome_of(3), outcome_of(3));
+    assert_ne!(outcome_of(3), outcome_of(4));
+}
+
+#[test]
+fn a_grid_is_gone_through_in_order() {
+    let space = Space::new()
+        .choice("learning_rate", [0.001, 0.02])
+        .choice("weight_decay", [0.0001, 0.005])
+        .choice("latent_dim", [2, 10, 100])
+        .grid();
+    let study = Study::minimize(space.clone()).unwrap();
+    let mut seen = Vec::new();
+    while let Some(mut trial) = study.ask().unwrap() {
+        seen.push((
+            trial.float("learning_rate").unwrap(),
+            trial.float("weight_decay").unwrap(),
+            trial.integer("latent_dim").unwrap(),
+        ));
+        for epoch in 1..=2 {
+            assert!(!trial.report(epoch, seen.len() as f64).unwrap(), "a grid is not pruned");
+        }
+        study.tell(trial, seen.len() as f64).unwrap();
+    }
+    assert_eq!(seen.len(), 12);
+    assert_eq!(seen[..4], [(0.001, 0.0001, 2), (0.001, 0.0001, 10), (0.001, 0.0001, 100), (0.001, 0.005, 2)]);
+    assert_eq!(seen[11], (0.02, 0.005, 100));
+    assert_eq!(study.best().unwrap().number, 1);
+
+    let first = Study::minimize(space).unwrap().trials(5);
+    assert_eq!(std::iter::from_fn(|| first.ask().unwrap().map(|trial| first.tell(trial, 1.0).unwrap())).count(), 5);
+    let integers = Study::minimize(Space::new().integer("a", 1, 3).choice("b", ["x", "y"]).grid()).unwrap();
+    let trials: Vec<Trial> = std::iter::from_fn(|| integers.ask().unwrap()).collect();
+    assert_eq!(trials.len(), 6);
+    assert_eq!((trials[3].integer("a").unwrap(), trials[3].text("b").unwrap()), (2, "y"));
+}
+
+#[test]
+fn a_trial_that_is_dropped_comes_again() {
+    let study = Study::minimize(space()).unwrap().trials(2);
+    let (first, second) = (study.ask().unwrap().unwrap(), study.ask().unwrap().unwrap());
+    assert_eq!((first.number(), second.number()), (1, 2));
+    assert!(study.ask().unwrap().is_none(), "both are held");
+    let settings = first.settings().clone();
+    drop(first);
+    let again = study.ask().unwrap().unwrap();
+    assert_eq!((again.number(), again.settings()), (1, &settings));
+    study.tell(second, 1.0).unwrap();
+    study.tell(again, f64::NAN).unwrap();
+    assert_eq!(study.records()[0].state, TrialState::Failed);
+    assert_eq!(study.best().unwrap().number, 2);
+    assert!(study.ask().unwrap().is_none());
+}
+
+#[test]
+fn what_is_worse_than_the_median_is_pruned() {
+    let study = Study::minimize(Space::new().float("x", 0.0, 1.0)).unwrap();
+    for loss in 1..=5 {
+        let mut trial = study.ask().unwrap().unwrap();
+        for epoch in 1..=2 {
+            assert!(!trial.report(epoch, f64::from(loss)).unwrap(), "until five are complete");
+        }
+        study.tell(trial, f64::from(loss)).unwrap();
+    }
+    let mut trial = study.ask().unwrap().unwrap();
+    assert!(!trial.report(1, 3.0).unwrap(), "the median itself");
+    assert!(!trial.report(2, 9.0).unwrap(), "its best was as good");
+    assert!(!trial.report(3, 9.0).unwrap(), "nobody came that far");
+    assert_eq!(trial.report(3, 1.0).unwrap_err().to_string(), "trial 6, report: expected an epoch above 3, got 3");
+    study.tell(trial, 9.0).unwrap();
+    let mut trial = study.ask().unwrap().unwrap();
+    assert!(trial.report(1, 5.5).unwrap());
+    study.tell(trial, 5.5).unwrap();
+    let mut trial = study.ask().unwrap().unwrap();
+    assert!(trial.report(1, f64::NAN).unwrap());
+    study.tell(trial, f64::NAN).unwrap();
+    let states: Vec<TrialState> = study.records()[5..].iter().map(|record| record.state).collect();
+    assert_eq!(states, [TrialState::Complete, TrialState::Pruned, TrialState::Failed]);
+}
+
+#[test]
+fn a_stopped_study_goes_on_to_the_same_end() {
+    let whole = Study::minimize(space()).unwrap().seed(7).trials(30);
+    run(&whole).unwrap();
+    assert!(whole.records().iter().any(|record| record.state == TrialState::Pruned));
+
+    let path = journal("stopped");
+    let open = |trials| Study::minimize(space()).unwrap().seed(7).trials(trials).journal(&path).unwrap();
+    let stopped = open(13);
+    assert_eq!(run(&stopped).unwrap(), Vec::from_iter(1..=13));
+    let stopped = stopped.trials(30);
+    let mut trial = stopped.ask().unwrap().unwrap();
+    trial.report(1, 5.0).unwrap();
+    drop((trial, stopped));
+    // The process was killed while it wrote a line.
+    let torn = std::fs::read_to_string(&path).unwrap() + "{\"tell\":{\"tri";
+    std::fs::write(&path, torn).unwrap();
+
+    let resumed = open(30);
+    assert_eq!(resumed.records().len(), 14);
+    assert_eq!(run(&resumed).unwrap(), Vec::from_iter(14..=30));
+    assert_eq!(outcome(&resumed), outcome(&whole));
+    assert_eq!(outcome(&open(30)), outcome(&whole));
+    drop(resumed);
+    assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing but the journal is left");
+    remove(path);
+}
+
+#[test]
+fn several_share_a_journal() {
+    let path = journal("shared");
+    let open = || Study::minimize(space()).unwrap().trials(40).journal(&path).unwrap();
+    let work = || {
+        std::thread::spawn({
+            let study = open();
+            move || run(&study).unwrap()
+        })
+    };
+    let workers: Vec<_> = (0..4).map(|_| work()).collect();
+    let mut numbers: Vec<usize> = workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, Vec::from_iter(1..=40), "each once");
+    let study = open();
+    assert!(study.records().iter().all(|record| record.value.is_some()));
+    assert!(study.ask().unwrap().is_none());
+    drop(study);
+    remove(path);
+}
+
+/// Not a test of its own, but the other process of the one below: it takes a trial and keeps it.
+#[test]
+fn other_process() {
+    if let Some(path) = std::env::var_os("LATENTLAB_TEST_JOURNAL") {
+        let study = Study::minimize(space()).unwrap().journal(path).unwrap();
+        let trial = study.ask().unwrap().unwrap();
+        println!("\nholds trial {}", trial.number());
+        std::thread::sleep(std::time::Duration::from_secs(600));
+    }
+}
+
+#[test]
+fn the_trial_of_a_killed_process_comes_again() {
+    let path = journal("killed");
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "other_process", "--nocapture"])
+        .env("LATENTLAB_TEST_JOURNAL", &path)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.map_while(|line| line.ok()).any(|line| line == "holds trial 1"));
+
+    let study = Study::minimize(space()).unwrap().journal(&path).unwrap();
+    let second = study.ask().unwrap().unwrap();
+    assert_eq!(second.number(), 2, "the other process has trial 1");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let first = study.ask().unwrap().unwrap();
+    assert_eq!((first.number(), first.settings()), (1, &study.records()[0].settings));
+    drop((first, second, study));
+    remove(path);
+}
+
+#[test]
+fn a_foreign_journal_is_refused_and_left_alone() {
+    let path = journal("foreign");
+    drop(Study::minimize(space()).unwrap().journal(&path).unwrap());
+    for study in [Study::maximize(space()), Study::minimize(space().integer("more", 1, 2))] {
+        let error = study.unwrap().journal(&path).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Data);
+        assert!(
+            error.to_string().contains("line 1, study: its space or direction is not that of the journal"),
+            "{error}"
+        );
+    }
+    for text in [
+        "important",
+        "important\n",
+        "{\"study\":3}\n",
+        "{\"tell\":{\"trial\":1,\"value\":1.0,\"pruned\":false,\"seconds\":1}}\n",
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let error = Study::minimize(space()).unwrap().journal(&path).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Data, "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+    let absent = path.with_file_name("absent").join("study.jsonl");
+    assert_eq!(Study::minimize(space()).unwrap().journal(absent).err().unwrap().kind(), ErrorKind::Io);
+    remove(path);
+}
+
+#[test]
+fn importance_is_where_the_variance_is() {
+    let space = Space::new().float("much", 0.0, 1.0).float("little", 0.0, 1.0).choice("none", ["a", "b"]);
+    let study = Study::minimize(space).unwrap().trials(40);
+    assert_eq!(study.importance().unwrap_err().to_string(), "importance: expected at least 4 complete trials, got 0");
+    while let Some(trial) = study.ask().unwrap() {
+        let loss = 3.0 * (trial.float("much").unwrap() - 0.5).abs() + 0.5 * trial.float("little").unwrap();
+        study.tell(trial, loss).unwrap();
+    }
+    let importance = study.importance().unwrap();
+    println!("{importance:?}");
+    let [(_, much), (_, little), (_, none)] = &importance[..] else { panic!("{importance:?}") };
+    assert!((much + little + none - 1.0).abs() < 1e-9);
+    assert!(*much > 0.5 && much > little && little > none && *none < 0.05, "{importance:?}");
+}
+
+#[test]
+fn the_table_has_the_best_first() {
+    let study =
+        Study::minimize(Space::new().choice("rate", [0.1, 0.00123456]).choice("units", [64, 128]).grid()).unwrap();
+    assert_eq!(study.to_string(), "0 trials");
+    for value in [0.5, 0.25, f64::NAN] {
+        let trial = study.ask().unwrap().unwrap();
+        study.tell(trial, value).unwrap();
+    }
+    let _running = study.ask().unwrap().unwrap();
+    let text = study.to_string();
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(text.lines().next().unwrap(), "4 trials: 2 complete, 1 failed, 1 running");
+    assert_eq!(rows[1], ["trial", "value", "rate", "units", "state", "seconds"]);
+    assert_eq!(rows[2], ["2", "0.25", "0.1", "128", "complete", "0.0"]);
+    assert_eq!(rows[4], ["3", "-", "0.001235", "64", "failed", "0.0"]);
+    assert_eq!(study.best().unwrap().to_string(), "trial 2 (complete, 0.25): rate 0.1, units 128");
+}
+
+#[test]
+fn each_mistake_is_named() {
+    for (space, expected) in [
+        (Space::new(), "space: expected at least 1 parameter, got none"),
+        (Space::new().float("a", 0.0, 1.0).integer("a", 1, 2), "space: expected each parameter once, got \"a\" twice"),
+        (Space::new().float("a", 1.0, 1.0), "space, \"a\": expected a range from low to high, got 1 to 1"),
+        (Space::new().float("a", f64::NAN, 1.0), "space, \"a\": expected a range from low to high, got NaN to 1"),
+        (Space::new().float("a", f64::MIN, f64::MAX), "space, \"a\": expected a range from low to high, got -1797"),
+        (Space::new().integer("a", 3, 2), "space, \"a\": expected a range from low to high (at most 2^53), got 3 to 2"),
+        (Space::new().choice("a", [""; 0]), "space, \"a\": expected at least 1 setting to choose from, got none"),
+        (Space::new().choice("a", [1.0, f64::INFINITY]), "space, \"a\": expected finite numbers, got inf"),
+        (Space::new().float("a", 0.0, 1.0).log(), "space, \"a\": expected a range above 0 for its logarithm, got 0"),
+        (Space::new().integer("a", 0, 1).log(), "space, \"a\": expected a range above 0 for its logarithm, got 0"),
+        (
+            Space::new().choice("a", [1]).log(),
+            "space, \"a\": expected log() after a float or an integer, got after a choice",
+        ),
+        (
+            Space::new().float("a", 0.0, 1.0).grid(),
+            "space, \"a\": expected choices or integers in a grid, got a range of floats",
+        ),
+        (
+            Space::new().integer("a", 1, 9_999_999).grid(),
+            "space, grid: expected at most 1000000 combinations, got 9999999",
+        ),
+    ] {
+        let error = Study::minimize(space).err().unwrap().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
+    let study = Study::minimize(space()).unwrap();
+    assert_eq!(study.best().unwrap_err().to_string(), "study: expected at least 1 complete trial, got none");
+    let trial = study.ask().unwrap().unwrap();
+    for (error, expected) in [
+        (trial.float("y").unwrap_err(), "trial 1: expected a parameter of filters, optimizer, rate, x, got \"y\""),
+        (trial.float("optimizer").unwrap_err(), "trial 1, \"optimizer\": expected a number, got "),
+        (trial.integer("x").unwrap_err(), "trial 1, \"x\": expected a whole number, got "),
+        (trial.text("filters").unwrap_err(), "trial 1, \"filters\": expected a text, got "),
+        (
+            Study::minimize(space()).unwrap().tell(trial, 1.0).unwrap_err(),
+            "study: expected a trial of its own, got trial 1 of another study",
+        ),
+    ] {
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+}
+
+#[test]
+fn narrow_and_wide_ranges_are_sampled() {
+    let next = |x: f64| f64::from_bits(x.to_bits() + 1);
+    let space = Space::new()
+        .float("narrow", 1e10, next(1e10))
+        .log()
+        .float("wide", -8e307, 8e307)
+        .integer("one", 5, 5)
+        .log()
+        .integer("many", 1, 1 << 53)
+        .log()
+        .choice("alone", [Setting::Integer(1)]);
+    let study = Study::minimize(space).unwrap().trials(30);
+    while let Some(trial) = study.ask().unwrap() {
+        assert!((1e10..=next(1e10)).contains(&trial.float("narrow").unwrap()));
+        assert!(trial.float("wide").unwrap().is_finite());
+        assert_eq!(trial.integer("one").unwrap(), 5);
+        let many = trial.integer("many").unwrap();
+        study.tell(trial, many as f64).unwrap();
+    }
+}
+
+#[test]
+fn figures_show_the_trials_and_what_mattered() {
+    let study = Study::minimize(space()).unwrap().seed(7).trials(30);
+    for figure in [study.plot(), study.plot_importance()] {
+        assert!(figure.unwrap_err().to_string().contains("complete trial"));
+    }
+    run(&study).unwrap();
+    let svg = study.plot().unwrap().to_svg().unwrap();
+    let best = format!("best: trial {}", study.best().unwrap().number);
+    for text in ["complete", "pruned", "best so far", "trial", &best] {
+        assert!(svg.contains(&format!("\n{text}\n")), "{text} in {svg}");
+    }
+    let complete = study.records().iter().filter(|record| record.state == TrialState::Complete).count();
+    assert_eq!(svg.matches("<circle").count(), complete + 1, "and the legend's");
+    let svg = study.plot_importance().unwrap().to_svg().unwrap();
+    for name in study.parameter_names() {
+        assert!(svg.contains(&format!("\n{name}\n")), "{name} in {svg}");
+    }
+}
+
+#[test]
+fn a_study_can_go_anywhere() {
+    fn anywhere<T: Send + Sync + 'static>() {}
+    anywhere::<(Study, Trial, Space)>();
+}
