@@ -86,9 +86,21 @@ impl<const N: usize> Learned<N> {
     }
 }
 
+/// Takes a batch forwards and back through networks, one after the other, whose input needs no gradient: packs their weights, cuts the batch, and
+/// see [`learn_in_pieces`].
+pub(crate) fn learn<const N: usize>(
+    rows: usize,
+    networks: &[&Sequential],
+    seed: u64,
+    forward: impl Fn(Range<usize>, u64, &mut Pass) -> ([f64; N], Variable<Recording>) + Sync,
+) -> Learned<N> {
+    Sequential::pack_all(networks, true);
+    learn_in_pieces(rows, Cut::new(rows, networks), seed, forward)
+}
+
 /// Takes a batch forwards and back. `forward(rows, seed, pass)` measures some of its rows, the loss first, and gives the loss on the tape as well, each
 /// as a share of the batch's; `seed` is the randomness of that part of the batch.
-pub(crate) fn learn<const N: usize>(
+pub(crate) fn learn_in_pieces<const N: usize>(
     rows: usize,
     cut: Cut,
     seed: u64,

@@ -40,6 +40,31 @@ struct Crosses {
     dot: String,
 }
 
+/// Refuses labels that are not one for each point, or that have no name or colour.
+pub(super) fn check_classes(
+    chart: &str,
+    labels: &Array1<usize>,
+    points: usize,
+    names: Option<&[String]>,
+) -> Result<()> {
+    let wrong = |kind, what: String, expected: String, got: usize| {
+        Err(Error::expected(kind, format!("{chart}, {what}"), expected, got))
+    };
+    if labels.len() != points {
+        return wrong(ErrorKind::Shape, "labels".into(), format!("{points}, one for each point"), labels.len());
+    }
+    let classes = names.map_or(PALETTE.len(), <[String]>::len);
+    if classes > PALETTE.len() {
+        return wrong(ErrorKind::Argument, "names".into(), "at most 10".into(), classes);
+    }
+    match labels.iter().enumerate().find(|(_, label)| **label >= classes) {
+        Some((index, label)) => {
+            wrong(ErrorKind::Argument, format!("label {index}"), format!("a class below {classes}"), *label)
+        }
+        None => Ok(()),
+    }
+}
+
 impl Scatter {
     /// Points (n, 2) with the class of each (n), from 0 to 9.
     pub fn new(points: &Array2<f32>, labels: &Array1<usize>) -> Self {
@@ -100,10 +125,6 @@ impl Scatter {
         if count == 0 {
             return wrong(ErrorKind::Argument, "points".into(), "at least 1".into(), "none".into());
         }
-        if self.labels.len() != count {
-            let expected = format!("{count}, one for each point");
-            return wrong(ErrorKind::Shape, "labels".into(), expected, self.labels.len().to_string());
-        }
         let places = self.points.outer_iter().enumerate().map(|(i, p)| (format!("point {i}"), [p[0], p[1]]));
         let notes = self.notes.iter().map(|(place, text)| (format!("annotation {text:?}"), *place));
         for (what, [x, y]) in places.chain(notes) {
@@ -111,14 +132,7 @@ impl Scatter {
                 return wrong(ErrorKind::Argument, what, "finite numbers".into(), format!("({x}, {y})"));
             }
         }
-        let classes = self.names.as_ref().map_or(PALETTE.len(), Vec::len);
-        if classes > PALETTE.len() {
-            return wrong(ErrorKind::Argument, "names".into(), "at most 10".into(), classes.to_string());
-        }
-        if let Some((index, label)) = self.labels.iter().enumerate().find(|(_, label)| **label >= classes) {
-            let expected = format!("a class below {classes}");
-            return wrong(ErrorKind::Argument, format!("label {index}"), expected, label.to_string());
-        }
+        check_classes("scatter", &self.labels, count, self.names.as_deref())?;
         match &self.crosses {
             Some(crosses) if crosses.chosen.len() != count => {
                 let expected = format!("{count} values, one for each point");

@@ -8,6 +8,7 @@ use super::figure::{Area, Content, Drawn, Figure, part, px};
 use super::frame::{Entry, Mark, draw_legend, legend_size};
 use super::line_chart::range;
 use super::palette::{self, INK, MESH, PALETTE};
+use super::scatter::check_classes;
 use super::text::{self, HPos, NORMAL, SMALL, VPos};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -78,22 +79,11 @@ impl Scatter3d {
         if count == 0 {
             return wrong(ErrorKind::Argument, "points".into(), "at least 1".into(), "none".into());
         }
-        if self.labels.len() != count {
-            let expected = format!("{count}, one for each point");
-            return wrong(ErrorKind::Shape, "labels".into(), expected, self.labels.len().to_string());
-        }
         if let Some(index) = self.points.outer_iter().position(|point| point.iter().any(|value| !value.is_finite())) {
             let got = self.points.row(index).to_string();
             return wrong(ErrorKind::Argument, format!("point {index}"), "finite numbers".into(), got);
         }
-        let classes = self.names.as_ref().map_or(PALETTE.len(), Vec::len);
-        if classes > PALETTE.len() {
-            return wrong(ErrorKind::Argument, "names".into(), "at most 10".into(), classes.to_string());
-        }
-        if let Some((index, label)) = self.labels.iter().enumerate().find(|(_, label)| **label >= classes) {
-            let expected = format!("a class below {classes}");
-            return wrong(ErrorKind::Argument, format!("label {index}"), expected, label.to_string());
-        }
+        check_classes("3-D scatter", &self.labels, count, self.names.as_deref())?;
         if !(self.azimuth.is_finite() && (0.0..=90.0).contains(&self.elevation)) {
             let got = format!("{} and {}", self.azimuth, self.elevation);
             return wrong(ErrorKind::Argument, "view".into(), "an azimuth, and an elevation from 0 to 90".into(), got);

@@ -10,10 +10,7 @@ use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
     model::Autoencoder,
-    nn::{
-        Buffer, Cut, Descent, Loss, NotRecording, Pass, Sequential, Tape, Variable, channels_first, channels_last,
-        learn,
-    },
+    nn::{Buffer, Descent, Loss, NotRecording, Pass, Sequential, Tape, Variable, channels_first, channels_last, learn},
     random,
 };
 
@@ -88,8 +85,7 @@ impl Learner<1> for Reconstruction<'_> {
 
     fn step(&mut self, images: &Dataset, rows: &[usize], seed: u64, learning_rate: f64) -> [f64; 1] {
         let networks = self.autoencoder.networks();
-        Sequential::pack_all(&networks, true);
-        let learned = learn(rows.len(), Cut::new(rows.len(), &networks), seed, |range, seed, pass| {
+        let learned = learn(rows.len(), &networks, seed, |range, seed, pass| {
             let share = range.len() as f64 / rows.len() as f64;
             let target = gather(images, &rows[range]);
             let input = with_noise(&target, self.config.input_noise, seed);
@@ -108,8 +104,7 @@ impl Learner<1> for Reconstruction<'_> {
 }
 
 fn mean_loss(autoencoder: &Autoencoder, images: &Dataset, loss: Loss, noise: f32, seed: u64) -> f64 {
-    Sequential::pack_all(&autoencoder.networks(), false);
-    let [mean] = means(images.len(), |block, rows| {
+    let [mean] = means(images.len(), &autoencoder.networks(), |block, rows| {
         let target = gather(images, rows);
         // Streams far from those of the steps, the same in every epoch.
         let input = with_noise(&target, noise, random::mix(!seed, block));

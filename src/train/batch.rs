@@ -8,13 +8,18 @@ use rayon::prelude::*;
 
 use crate::{
     data::Dataset,
-    nn::{Buffer, OnThreads, for_shards},
+    nn::{Buffer, OnThreads, Sequential, for_shards},
     random,
 };
 
-/// The means over so many rows of what `measure(number of the block, its rows)` gives as means over a block, on all threads.
-pub(super) fn means<const N: usize>(rows: usize, measure: impl Fn(u64, &[usize]) -> [f64; N] + Sync) -> [f64; N] {
+/// The means over so many rows, which go through these networks in predictions, of what `measure(number of the block, its rows)` gives as means over a block, on all threads.
+pub(super) fn means<const N: usize>(
+    rows: usize,
+    networks: &[&Sequential],
+    measure: impl Fn(u64, &[usize]) -> [f64; N] + Sync,
+) -> [f64; N] {
     const ROWS: usize = 128;
+    Sequential::pack_all(networks, false);
     let all: Vec<usize> = (0..rows).collect();
     let sums = for_shards(all.par_chunks(ROWS).enumerate(), |(block, chosen)| {
         measure(block as u64, chosen).map(|mean| mean * chosen.len() as f64)

@@ -12,7 +12,7 @@ use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
     model::Classifier,
-    nn::{Buffer, Cut, Descent, NotRecording, Pass, Sequential, Tape, Variable, channels_last, cross_entropy, learn},
+    nn::{Buffer, Descent, NotRecording, Pass, Sequential, Tape, Variable, channels_last, cross_entropy, learn},
     random,
 };
 
@@ -82,8 +82,7 @@ impl Learner<2> for Classification<'_> {
 
     fn step(&mut self, images: &Dataset, rows: &[usize], seed: u64, learning_rate: f64) -> [f64; 2] {
         let networks = self.classifier.learning();
-        Sequential::pack_all(&networks, true);
-        let learned = learn(rows.len(), Cut::new(rows.len(), &networks), seed, |range, seed, pass| {
+        let learned = learn(rows.len(), &networks, seed, |range, seed, pass| {
             let share = range.len() as f64 / rows.len() as f64;
             let input = with_noise(&gather(images, &rows[range.clone()]), self.config.input_noise, seed);
             loss_and_accuracy(&networks, input, &labels(images, &rows[range]), share, pass)
@@ -95,8 +94,7 @@ impl Learner<2> for Classification<'_> {
 
     fn measure(&self, images: &Dataset) -> [f64; 2] {
         let networks = self.classifier.learning();
-        Sequential::pack_all(&networks, false);
-        means(images.len(), |block, rows| {
+        means(images.len(), &networks, |block, rows| {
             let noise_seed = random::mix(!self.config.seed, block);
             let input = with_noise(&gather(images, rows), self.config.input_noise, noise_seed);
             let mut pass = Pass::prediction();

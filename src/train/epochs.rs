@@ -92,9 +92,9 @@ fn run<const N: usize>(
         last_good = now;
         history.seconds.push(start.elapsed().as_secs_f64());
 
-        let watched = history.validation_loss.last().unwrap_or(&history.loss[epoch - 1]);
-        if *watched < best.0 {
-            best = (*watched, last_good.clone());
+        let watched = history.watched()[epoch - 1];
+        if watched < best.0 {
+            best = (watched, last_good.clone());
             history.best_epoch = epoch;
         }
         history.stopped_early =

@@ -254,8 +254,7 @@ fn judge(gan: &Gan, images: &Buffer, target: f32, seed: u64) -> Learned<1> {
     let discriminator = gan.discriminator();
     let pixels: usize = gan.image_shape().iter().product();
     let rows = images.len() / pixels;
-    discriminator.pack(true, false);
-    learn(rows, Cut::new(rows, &[discriminator]), seed, |range, _, pass| {
+    learn(rows, &[discriminator], seed, |range, _, pass| {
         let values = images[range.start * pixels..range.end * pixels].to_vec();
         let x = Variable::<Recording>::input(Arc::new(values.into()), range.len());
         let x = channels_last(x, discriminator.input_shape());
@@ -267,8 +266,7 @@ fn judge(gan: &Gan, images: &Buffer, target: f32, seed: u64) -> Learned<1> {
 fn deceive(gan: &Gan, noise: &[f32], seed: u64) -> Learned<1> {
     let (generator, discriminator, latent_dim) = (gan.generator(), gan.discriminator(), gan.latent_dim());
     let rows = noise.len() / latent_dim;
-    discriminator.pack(true, true);
-    learn(rows, Cut::new(rows, &[generator, discriminator]), seed, |range, _, pass| {
+    learn(rows, &[generator, discriminator], seed, |range, _, pass| {
         let values = noise[range.start * latent_dim..range.end * latent_dim].to_vec();
         let noise = Variable::<Recording>::input(Arc::new(values.into()), range.len());
         let images = generator.forward(noise, pass);

@@ -11,7 +11,7 @@ use crate::{
     data::Dataset,
     error::Result,
     model::Vae,
-    nn::{Buffer, Cut, Descent, NotRecording, Pass, Sequential, Tape, Variable, channels_last, learn, reparametrise},
+    nn::{Buffer, Descent, NotRecording, Pass, Sequential, Tape, Variable, channels_last, learn, reparametrise},
     random,
 };
 
@@ -67,8 +67,7 @@ impl Learner<3> for Variational<'_> {
 
     fn step(&mut self, images: &Dataset, rows: &[usize], seed: u64, learning_rate: f64) -> [f64; 3] {
         let networks = self.vae.networks();
-        Sequential::pack_all(&networks, true);
-        let learned = learn(rows.len(), Cut::new(rows.len(), &networks), seed, |range, seed, pass| {
+        let learned = learn(rows.len(), &networks, seed, |range, seed, pass| {
             let share = range.len() as f64 / rows.len() as f64;
             let target = gather(images, &rows[range]);
             let input = with_noise(&target, self.config.input_noise, seed);
@@ -80,8 +79,7 @@ impl Learner<3> for Variational<'_> {
     }
 
     fn measure(&self, images: &Dataset) -> [f64; 3] {
-        Sequential::pack_all(&self.vae.networks(), false);
-        means(images.len(), |block, rows| {
+        means(images.len(), &self.vae.networks(), |block, rows| {
             let target = gather(images, rows);
             let seed = random::mix(!self.config.seed, block);
             let input = with_noise(&target, self.config.input_noise, seed);

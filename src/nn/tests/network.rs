@@ -9,7 +9,7 @@ use std::{
 
 use super::{assert_close, mean};
 use crate::nn::{
-    batch::{Cut, learn},
+    batch::{Cut, learn_in_pieces},
     buffer::{ALLOCATED, Buffer, Reuse},
     descent::Descent,
     layers::channels_last,
@@ -107,7 +107,7 @@ fn a_batch_in_pieces_gives_the_gradients_of_the_whole() {
     let ([mean], loss) = loss_of(0..ROWS, &mut pass);
     let expected = pass.backward(loss);
     for cut in [Cut { shard: 64, part: 64 }, Cut { shard: 64, part: 13 }, Cut { shard: 200, part: 30 }] {
-        let learned = learn(ROWS, cut, 0, |rows, _, pass| loss_of(rows, pass));
+        let learned = learn_in_pieces(ROWS, cut, 0, |rows, _, pass| loss_of(rows, pass));
         assert!((learned.means[0] - mean).abs() < 1e-6 * mean, "{cut:?}: {} is not {mean}", learned.means[0]);
         assert_eq!(learned.gradients.len(), expected.len());
         for (number, (got, expected)) in learned.gradients.iter().zip(&expected).enumerate() {
@@ -157,12 +157,13 @@ fn a_steady_step_allocates_no_buffers() {
         for seed in 0..6 {
             network.pack(true, false);
             let cut = Cut { shard: 64, part: if network.needs_whole_batch() { 64 } else { 20 } };
-            let learned = learn(if network.needs_whole_batch() { 64 } else { 200 }, cut, seed, |rows, _, pass| {
-                let x = Arc::new(Buffer::zeros(rows.len() * 144));
-                let y = network.forward(Variable::<Recording>::input(Arc::clone(&x), rows.len()), pass);
-                let (loss, on_tape) = Loss::MeanSquaredError.record(y, &x, 0.1);
-                ([loss], on_tape)
-            });
+            let learned =
+                learn_in_pieces(if network.needs_whole_batch() { 64 } else { 200 }, cut, seed, |rows, _, pass| {
+                    let x = Arc::new(Buffer::zeros(rows.len() * 144));
+                    let y = network.forward(Variable::<Recording>::input(Arc::clone(&x), rows.len()), pass);
+                    let (loss, on_tape) = Loss::MeanSquaredError.record(y, &x, 0.1);
+                    ([loss], on_tape)
+                });
             descent.update(network.trainable_mut(), &learned.gradients);
             allocated.push(ALLOCATED.load(Ordering::SeqCst));
         }
