@@ -37,6 +37,7 @@ mod model;
 mod nn;
 mod random;
 mod show;
+mod stop;
 mod train;
 
 pub use analyse::{
@@ -51,9 +52,10 @@ pub use nn::{HeightWidth, Init, Loss, Optimizer, Sequential, Summary, SummaryRow
 pub use show::{
     BarChart, Figure, Heatmap, ImageGrid, LineChart, PALETTE, Scatter, Scatter3d, grid, reconstructions, row,
 };
+pub use stop::StopHandle;
 pub use train::{
-    GanConfig, GanHistory, GanLosses, History, Schedule, Setting, Space, Study, TrainConfig, Trial, TrialRecord,
-    TrialState, evaluate, gan_step, train_ae, train_classifier, train_gan, train_vae,
+    GanConfig, GanHistory, GanLosses, History, Schedule, Setting, Snapshot, Space, StoppedBy, Study, TrainConfig,
+    Trial, TrialRecord, TrialState, evaluate, gan_step, train_ae, train_classifier, train_gan, train_vae,
 };
 
 /// The README's example is a test like any other.

@@ -1,8 +1,8 @@
 //! What training promises: every image counts, the seed decides, the best weights stay, a diverged training loses nothing.
 
 use latentlab::{
-    Autoencoder, Dataset, ErrorKind, Loss, Optimizer, Schedule, Sequential, TrainConfig, embed, evaluate, reconstruct,
-    train_ae,
+    Autoencoder, Dataset, ErrorKind, Loss, Optimizer, Schedule, Sequential, StoppedBy, TrainConfig, embed, evaluate,
+    reconstruct, train_ae,
 };
 
 fn digits(n: usize) -> Dataset {
@@ -204,7 +204,7 @@ fn early_stopping_restores_the_best_weights() {
     // So few images, so high a rate: it over-fits at once.
     let config = quiet().epochs(400).batch_size(10).learning_rate(0.02).validation(&test).early_stopping(4);
     let history = train_ae(&mut autoencoder, &train, &config).unwrap();
-    assert!(history.stopped_early, "{history}");
+    assert_eq!(history.stopped_by, Some(StoppedBy::EarlyStopping), "{history}");
     assert_eq!(history.epochs(), history.best_epoch + 4);
     let lowest = history.validation_loss.iter().copied().fold(f64::INFINITY, f64::min);
     assert_eq!(history.validation_loss[history.best_epoch - 1], lowest);

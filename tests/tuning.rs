@@ -28,7 +28,7 @@ fn loss(trial: &Trial) -> Result<f64> {
 /// Asks, reports three epochs and tells, until there is nothing left; returns the numbers of its trials.
 fn run(study: &Study) -> Result<Vec<usize>> {
     let mut numbers = Vec::new();
-    while let Some(mut trial) = study.ask()? {
+    while let Some(trial) = study.ask()? {
         numbers.push(trial.number());
         let loss = loss(&trial)?;
         let mut value = f64::NAN;
@@ -123,7 +123,7 @@ fn a_grid_is_gone_through_in_order() {
         .grid();
     let study = Study::minimize(space.clone()).unwrap();
     let mut seen = Vec::new();
-    while let Some(mut trial) = study.ask().unwrap() {
+    while let Some(trial) = study.ask().unwrap() {
         seen.push((
             trial.float("learning_rate").unwrap(),
             trial.float("weight_decay").unwrap(),
@@ -168,22 +168,22 @@ fn a_trial_that_is_dropped_comes_again() {
 fn what_is_worse_than_the_median_is_pruned() {
     let study = Study::minimize(Space::new().float("x", 0.0, 1.0)).unwrap();
     for loss in 1..=5 {
-        let mut trial = study.ask().unwrap().unwrap();
+        let trial = study.ask().unwrap().unwrap();
         for epoch in 1..=2 {
             assert!(!trial.report(epoch, f64::from(loss)).unwrap(), "until five are complete");
         }
         study.tell(trial, f64::from(loss)).unwrap();
     }
-    let mut trial = study.ask().unwrap().unwrap();
+    let trial = study.ask().unwrap().unwrap();
     assert!(!trial.report(1, 3.0).unwrap(), "the median itself");
     assert!(!trial.report(2, 9.0).unwrap(), "its best was as good");
     assert!(!trial.report(3, 9.0).unwrap(), "nobody came that far");
     assert_eq!(trial.report(3, 1.0).unwrap_err().to_string(), "trial 6, report: expected an epoch above 3, got 3");
     study.tell(trial, 9.0).unwrap();
-    let mut trial = study.ask().unwrap().unwrap();
+    let trial = study.ask().unwrap().unwrap();
     assert!(trial.report(1, 5.5).unwrap());
     study.tell(trial, 5.5).unwrap();
-    let mut trial = study.ask().unwrap().unwrap();
+    let trial = study.ask().unwrap().unwrap();
     assert!(trial.report(1, f64::NAN).unwrap());
     study.tell(trial, f64::NAN).unwrap();
     let states: Vec<TrialState> = study.records()[5..].iter().map(|record| record.state).collect();
@@ -201,7 +201,7 @@ fn a_stopped_study_goes_on_to_the_same_end() {
     let stopped = open(13);
     assert_eq!(run(&stopped).unwrap(), Vec::from_iter(1..=13));
     let stopped = stopped.trials(30);
-    let mut trial = stopped.ask().unwrap().unwrap();
+    let trial = stopped.ask().unwrap().unwrap();
     trial.report(1, 5.0).unwrap();
     drop((trial, stopped));
     // The process was killed while it wrote a line.

@@ -6,8 +6,7 @@ use super::Codes;
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
-    model::Autoencoder,
-    nn::Sequential,
+    model::{Autoencoder, decoded},
 };
 
 /// The codes of all images: (n, channels, height, width) to (n, latent_dim), with the images' labels.
@@ -53,12 +52,6 @@ pub fn decode(autoencoder: &Autoencoder, codes: &Array2<f32>) -> Result<Array4<f
     }
     let codes = codes.as_standard_layout();
     decoded(autoencoder.decoder(), codes.as_slice().unwrap_or_default(), codes.nrows(), autoencoder.image_shape())
-}
-
-/// The images that a network makes of so many codes.
-pub(super) fn decoded(decoder: &Sequential, codes: &[f32], n: usize, shape: [usize; 3]) -> Result<Array4<f32>> {
-    let [channels, height, width] = shape;
-    array(Array4::from_shape_vec((n, channels, height, width), decoder.run(codes, n)), "decode")
 }
 
 /// What the autoencoder gives back of every image, with the same labels.

@@ -2,10 +2,9 @@
 
 use ndarray::{Array2, Array4, ArrayView1};
 
-use super::embedding::decoded;
 use crate::{
     error::{Error, ErrorKind, Result},
-    model::{Gan, Vae},
+    model::{Gan, Vae, decoded},
     random,
 };
 

@@ -14,6 +14,7 @@ use super::blocks::{Blocks, Lane, WIDTH, nearest, squared_distances};
 use super::{Clustering, Codes, scaled::Scaled};
 use crate::error::{Error, ErrorKind, Result};
 use crate::random::{self, Random};
+use crate::stop::StopHandle;
 
 /// Clusters the codes by k-means with default settings and says how well clusters and classes agree.
 ///
@@ -47,19 +48,20 @@ pub fn kmeans_accuracy(codes: &Codes, clusters: usize) -> Result<Clustering> {
 /// that loses all its points keeps its centroid.
 /// The same seed gives the same bits with any number of threads.
 ///
-/// Defaults: 10 runs, seed 0, at most 300 iterations a run.
+/// Defaults: 10 runs, seed 0, at most 300 iterations a run, no stop handle.
 #[derive(Clone, Debug)]
 pub struct KMeans {
     clusters: usize,
     runs: usize,
     seed: u64,
     max_iterations: usize,
+    stop: StopHandle,
 }
 
 impl KMeans {
     /// k-means with `clusters` clusters, from 1 to the number of codes.
     pub fn new(clusters: usize) -> Self {
-        Self { clusters, runs: 10, seed: 0, max_iterations: 300 }
+        Self { clusters, runs: 10, seed: 0, max_iterations: 300, stop: StopHandle::new() }
     }
 
     /// How many times to start anew; at least 1.
@@ -77,6 +79,12 @@ impl KMeans {
     /// The most iterations of one run; at least 1.
     pub fn max_iterations(mut self, max_iterations: usize) -> Self {
         self.max_iterations = max_iterations;
+        self
+    }
+
+    /// Lets this handle end all runs after any iteration, with the best clusters so far: see [`StopHandle`].
+    pub fn stop_handle(mut self, handle: &StopHandle) -> Self {
+        self.stop = handle.clone();
         self
     }
 
@@ -128,6 +136,7 @@ struct Search<'a> {
     clusters: usize,
     max_iterations: usize,
     tolerance: f64,
+    stop: &'a StopHandle,
 }
 
 /// Where a run ended.
@@ -148,7 +157,7 @@ struct Sums {
 }
 
 impl<'a> Search<'a> {
-    fn new(points: &'a Array2<f32>, settings: &KMeans) -> Self {
+    fn new(points: &'a Array2<f32>, settings: &'a KMeans) -> Self {
         // The points are centred: the mean square is the variance.
         let variance = points.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / points.len() as f64;
         Self {
@@ -157,6 +166,7 @@ impl<'a> Search<'a> {
             clusters: settings.clusters,
             max_iterations: settings.max_iterations,
             tolerance: 1e-4 * variance,
+            stop: &settings.stop,
         }
     }
 
@@ -164,6 +174,9 @@ impl<'a> Search<'a> {
         let mut centroids = self.start(random);
         let mut assignments = vec![u32::MAX; self.blocks.all().len() * WIDTH];
         for _ in 0..self.max_iterations {
+            if self.stop.is_stopped() {
+                break;
+            }
             let sums = self.assign(&centroids, &mut assignments);
             if !sums.changed || self.update(&mut centroids, &sums) <= self.tolerance {
                 break;

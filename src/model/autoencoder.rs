@@ -1,9 +1,11 @@
 use std::path::Path;
 
+use serde_json::Value;
+
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
-    nn::{Sequential, Summary, WeightsFile},
+    nn::{ModelFile, Sequential, Summary, read_model},
     random,
 };
 
@@ -37,6 +39,9 @@ pub struct Autoencoder {
     decoder: Sequential,
     image_shape: [usize; 3],
 }
+
+const KIND: &str = "autoencoder";
+const NAMES: [&str; 2] = ["encoder", "decoder"];
 
 impl Autoencoder {
     /// Puts the two halves together.
@@ -101,7 +106,7 @@ impl Autoencoder {
 
     /// The layers, their output shapes and their parameters as Keras prints them.
     pub fn summary(&self) -> Summary {
-        Summary::of("autoencoder", &[("encoder", &self.encoder), ("decoder", &self.decoder)])
+        Summary::of(KIND, &self.named())
     }
 
     /// Writes architecture and weights of both halves to one safetensors file; an interrupted save leaves the old one.
@@ -109,8 +114,7 @@ impl Autoencoder {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let networks = [("encoder", &self.encoder), ("decoder", &self.decoder)];
-        WeightsFile::write(path.as_ref(), "autoencoder", &networks, ())
+        self.file().write(path.as_ref(), None)
     }
 
     /// Reads an autoencoder that [`save`](Self::save) has written: the same codes and images, bit for bit.
@@ -131,8 +135,17 @@ impl Autoencoder {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let ([encoder, decoder], ()) = WeightsFile::read(path.as_ref(), "autoencoder", ["encoder", "decoder"])?;
+        let ([encoder, decoder], ()) = read_model(path.as_ref(), KIND, NAMES)?;
         Self::new(encoder, decoder).map_err(|error| error.within(&path.as_ref().display().to_string()))
+    }
+
+    fn named(&self) -> [(&'static str, &Sequential); 2] {
+        [(NAMES[0], &self.encoder), (NAMES[1], &self.decoder)]
+    }
+
+    /// What is written into a file.
+    pub(crate) fn file(&self) -> ModelFile<'_> {
+        ModelFile { kind: KIND, networks: self.named().into(), settings: Value::Null }
     }
 
     /// Refuses images that the encoder cannot take.

@@ -6,7 +6,7 @@ use super::{check_images, image_shape};
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
-    nn::{Init, Sequential, Summary, WeightsFile},
+    nn::{Init, ModelFile, Sequential, Summary, read_model},
     random,
 };
 
@@ -44,6 +44,9 @@ pub struct Classifier {
 struct Settings {
     frozen: bool,
 }
+
+const KIND: &str = "classifier";
+const NAMES: [&str; 2] = ["encoder", "head"];
 
 impl Classifier {
     /// Puts encoder and head together.
@@ -166,7 +169,7 @@ impl Classifier {
 
     /// The layers, their output shapes and their parameters as Keras prints them.
     pub fn summary(&self) -> Summary {
-        Summary::of("classifier", &self.named())
+        Summary::of(KIND, &self.named())
     }
 
     /// Writes architecture and weights, and whether the encoder is frozen, to one safetensors file; an interrupted save leaves the old one.
@@ -174,7 +177,7 @@ impl Classifier {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        WeightsFile::write(path.as_ref(), "classifier", &self.named(), Settings { frozen: self.frozen })
+        self.file().write(path.as_ref(), None)
     }
 
     /// Reads a classifier that [`save`](Self::save) has written.
@@ -184,13 +187,19 @@ impl Classifier {
     /// [`ErrorKind::Weights`](crate::ErrorKind::Weights) if it is damaged or not one of these.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let ([encoder, head], Settings { frozen }) = WeightsFile::read(path, "classifier", ["encoder", "head"])?;
+        let ([encoder, head], Settings { frozen }) = read_model(path, KIND, NAMES)?;
         let classifier = Self::new(encoder, head).map_err(|error| error.within(&path.display().to_string()))?;
         Ok(Self { frozen, ..classifier })
     }
 
-    fn named(&self) -> [(&str, &Sequential); 2] {
-        [("encoder", &self.encoder), ("head", &self.head)]
+    fn named(&self) -> [(&'static str, &Sequential); 2] {
+        [(NAMES[0], &self.encoder), (NAMES[1], &self.head)]
+    }
+
+    /// What is written into a file.
+    pub(crate) fn file(&self) -> ModelFile<'_> {
+        let settings = serde_json::to_value(Settings { frozen: self.frozen }).unwrap_or_default();
+        ModelFile { kind: KIND, networks: self.named().into(), settings }
     }
 
     /// Refuses images that the encoder cannot take, or of another number of classes.

@@ -6,7 +6,7 @@ use super::{check_images, image_shape};
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
-    nn::{Descent, Optimizer, Sequential, Summary, WeightsFile},
+    nn::{Descent, ModelFile, Optimizer, Sequential, Summary, read_model},
     random,
 };
 
@@ -54,6 +54,7 @@ struct Settings {
     seed: u64,
 }
 
+const KIND: &str = "gan";
 const NAMES: [&str; 2] = ["generator", "discriminator"];
 
 impl Gan {
@@ -140,7 +141,7 @@ impl Gan {
 
     /// The layers, their output shapes and their parameters as Keras prints them.
     pub fn summary(&self) -> Summary {
-        Summary::of("gan", &self.named())
+        Summary::of(KIND, &self.named())
     }
 
     /// Writes architecture, weights and settings to one safetensors file; an interrupted save leaves the old one. What the optimizers
@@ -149,13 +150,7 @@ impl Gan {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let settings = Settings {
-            optimizers: self.descents.each_ref().map(|descent| descent.optimizer),
-            learning_rates: self.descents.each_ref().map(|descent| descent.learning_rate),
-            label_smoothing: self.label_smoothing,
-            seed: self.seed,
-        };
-        WeightsFile::write(path.as_ref(), "gan", &self.named(), settings)
+        self.file().write(path.as_ref(), None)
     }
 
     /// Reads a model that [`save`](Self::save) has written.
@@ -165,15 +160,27 @@ impl Gan {
     /// [`ErrorKind::Weights`](crate::ErrorKind::Weights) if it is damaged or not one of these.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let ([generator, discriminator], settings) = WeightsFile::read(path, "gan", NAMES)?;
+        let ([generator, discriminator], settings) = read_model(path, KIND, NAMES)?;
         let Settings { optimizers, learning_rates, label_smoothing, seed } = settings;
         let gan = Self::new(generator, discriminator).map_err(|error| error.within(&path.display().to_string()))?;
         let descents = std::array::from_fn(|which| Descent::new(optimizers[which], learning_rates[which]));
         Ok(Self { descents, label_smoothing, seed, ..gan })
     }
 
-    fn named(&self) -> [(&str, &Sequential); 2] {
+    fn named(&self) -> [(&'static str, &Sequential); 2] {
         [(NAMES[0], &self.generator), (NAMES[1], &self.discriminator)]
+    }
+
+    /// What is written into a file.
+    pub(crate) fn file(&self) -> ModelFile<'_> {
+        let settings = Settings {
+            optimizers: self.descents.each_ref().map(|descent| descent.optimizer),
+            learning_rates: self.learning_rates(),
+            label_smoothing: self.label_smoothing,
+            seed: self.seed,
+        };
+        let settings = serde_json::to_value(settings).unwrap_or_default();
+        ModelFile { kind: KIND, networks: self.named().into(), settings }
     }
 
     /// Refuses images that the discriminator cannot take, and settings out of range.
@@ -214,6 +221,11 @@ impl Gan {
         for descent in &mut self.descents {
             *descent = Descent::new(descent.optimizer, descent.learning_rate);
         }
+    }
+
+    /// Their optimizers.
+    pub(crate) fn descents_mut(&mut self) -> [&mut Descent; 2] {
+        self.descents.each_mut()
     }
 
     /// Both networks, for training.

@@ -14,9 +14,12 @@ pub use classifier::Classifier;
 pub use gan::Gan;
 pub use vae::Vae;
 
+use ndarray::Array4;
+
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
+    nn::Sequential,
 };
 
 /// A network's shape as that of images; `side` says which side of which network it is.
@@ -32,4 +35,11 @@ fn check_images(images: &Dataset, shape: [usize; 3], side: &str) -> Result<()> {
     }
     let got = format!("{:?} ({})", images.image_shape(), images.source());
     Err(Error::expected(ErrorKind::Shape, "images", format!("{shape:?}, {side}"), got))
+}
+
+/// The images that a network makes of so many codes: (n, channels, height, width).
+pub(crate) fn decoded(decoder: &Sequential, codes: &[f32], n: usize, shape: [usize; 3]) -> Result<Array4<f32>> {
+    let [channels, height, width] = shape;
+    let images = Array4::from_shape_vec((n, channels, height, width), decoder.run(codes, n));
+    images.map_err(|error| Error::new(ErrorKind::Shape, "decode", error.to_string()))
 }

@@ -1,10 +1,12 @@
 use std::{path::Path, sync::Arc};
 
+use serde_json::Value;
+
 use super::{Autoencoder, check_images, image_shape};
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
-    nn::{Sequential, Summary, WeightsFile},
+    nn::{ModelFile, Sequential, Summary, read_model},
     random,
 };
 
@@ -37,6 +39,7 @@ pub struct Vae {
     image_shape: [usize; 3],
 }
 
+const KIND: &str = "vae";
 const NAMES: [&str; 3] = ["encoder", "heads", "decoder"];
 
 impl Vae {
@@ -130,7 +133,7 @@ impl Vae {
 
     /// The layers, their output shapes and their parameters as Keras prints them.
     pub fn summary(&self) -> Summary {
-        Summary::of("vae", &self.named())
+        Summary::of(KIND, &self.named())
     }
 
     /// Writes architecture and weights to one safetensors file; an interrupted save leaves the old one.
@@ -138,7 +141,7 @@ impl Vae {
     /// # Errors
     /// If the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        WeightsFile::write(path.as_ref(), "vae", &self.named(), ())
+        self.file().write(path.as_ref(), None)
     }
 
     /// Reads a model that [`save`](Self::save) has written.
@@ -147,12 +150,17 @@ impl Vae {
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the file cannot be read,
     /// [`ErrorKind::Weights`](crate::ErrorKind::Weights) if it is damaged or not one of these.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let (networks, ()) = WeightsFile::read(path.as_ref(), "vae", NAMES)?;
+        let (networks, ()) = read_model(path.as_ref(), KIND, NAMES)?;
         Self::of(networks).map_err(|error| error.within(&path.as_ref().display().to_string()))
     }
 
-    fn named(&self) -> [(&str, &Sequential); 3] {
+    fn named(&self) -> [(&'static str, &Sequential); 3] {
         std::array::from_fn(|index| (NAMES[index], self.networks()[index]))
+    }
+
+    /// What is written into a file.
+    pub(crate) fn file(&self) -> ModelFile<'_> {
+        ModelFile { kind: KIND, networks: self.named().into(), settings: Value::Null }
     }
 
     /// Refuses images that the encoder cannot take.

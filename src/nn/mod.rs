@@ -38,4 +38,4 @@ pub(crate) use layers::{Layer, Operation, Weights, channels_first, channels_last
 pub(crate) use parallel::{OnThreads, for_shards};
 pub(crate) use reparametrisation::reparametrise;
 pub(crate) use tape::{NotRecording, Pass, Recording, Tape, Variable, record};
-pub(crate) use weights::WeightsFile;
+pub(crate) use weights::{Checkpoint, ModelFile, read_checkpoint, read_model};

@@ -15,7 +15,7 @@ use super::{
     parallel::for_shards,
     summary::Summary,
     tape::{NotRecording, Pass, Tape, Variable},
-    weights::WeightsFile,
+    weights::{ModelFile, read_model},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
@@ -434,6 +434,12 @@ impl Sequential {
         self.nodes.iter().flat_map(|node| &node.parameters).map(|parameter| &parameter.values)
     }
 
+    /// Whether the other has the same input and the same layers.
+    pub(crate) fn is_built_like(&self, other: &Self) -> bool {
+        let layers = self.nodes.iter().map(|node| &node.layer);
+        self.input_shape() == other.input_shape() && layers.eq(other.nodes.iter().map(|node| &node.layer))
+    }
+
     /// Writes architecture and weights to one [safetensors](https://github.com/huggingface/safetensors) file.
     ///
     /// The file is written beside its place and then renamed, so that an interrupted save leaves the old one.
@@ -442,7 +448,8 @@ impl Sequential {
     /// If the network was not built without mistakes, or the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         self.check()?;
-        WeightsFile::write(path.as_ref(), "sequential", &[("network", self)], ())
+        let networks = vec![("network", self)];
+        ModelFile { kind: "sequential", networks, settings: serde_json::Value::Null }.write(path.as_ref(), None)
     }
 
     /// Reads a network that [`save`](Self::save) has written: it predicts the same bits.
@@ -450,7 +457,7 @@ impl Sequential {
     /// # Errors
     /// If the file cannot be read, is damaged, or is not one of these.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let ([network], ()) = WeightsFile::read(path.as_ref(), "sequential", ["network"])?;
+        let ([network], ()) = read_model(path.as_ref(), "sequential", ["network"])?;
         Ok(network)
     }
 }

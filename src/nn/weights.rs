@@ -1,9 +1,13 @@
 //! Networks in files: one safetensors file holds the weights and, in its metadata, the architecture.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{init::Init, layers::Layer, sequential::Sequential};
@@ -13,17 +17,43 @@ use crate::error::{Error, ErrorKind, Result};
 const KEY: &str = "latentlab";
 const VERSION: u32 = 1;
 
+/// A model on its way into a file.
+pub(crate) struct ModelFile<'a> {
+    /// "sequential", "autoencoder", …
+    pub kind: &'static str,
+    pub networks: Vec<(&'static str, &'a Sequential)>,
+    /// What else the model is made of; `Value::Null` for most.
+    pub settings: Value,
+}
+
+/// What a file holds beside a model from which the training can go on.
+pub(crate) struct Checkpoint {
+    pub state: Value,
+    pub tensors: BTreeMap<String, Vec<f32>>,
+}
+
 /// The metadata of a file of weights, as JSON.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct WeightsFile {
+struct Header {
     version: u32,
-    /// "sequential", "autoencoder", …
+    /// The kind of model.
     model: String,
     networks: Vec<Network>,
-    /// What else the model is made of; nothing for most.
-    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
-    settings: serde_json::Value,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    settings: Value,
     /// Of all weights in the order of the networks, layers and parameters, as little-endian bytes.
+    sha256: String,
+    /// Of a checkpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    training: Option<Training>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Training {
+    state: Value,
+    /// The tensors that are not weights.
+    tensors: Vec<String>,
+    /// Of these, in this order.
     sha256: String,
 }
 
@@ -36,27 +66,32 @@ struct Network {
     layers: Vec<Layer>,
 }
 
-impl WeightsFile {
-    /// Writes the networks of a model under their names, and its settings (`()` if it has none).
-    pub fn write(path: &Path, model: &str, networks: &[(&str, &Sequential)], settings: impl Serialize) -> Result<()> {
+impl ModelFile<'_> {
+    /// Writes the model, as a checkpoint with the state of its training.
+    pub fn write(&self, path: &Path, checkpoint: Option<&Checkpoint>) -> Result<()> {
         let failed = |error: String| Error::new(ErrorKind::Weights, path.display().to_string(), error);
-        let settings = serde_json::to_value(settings).map_err(|error| failed(error.to_string()))?;
         let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-        let mut described = Vec::new();
-        for (name, network) in networks {
+        let mut networks = Vec::new();
+        for (name, network) in &self.networks {
             for (index, node) in network.nodes().iter().enumerate() {
                 for parameter in &node.parameters {
-                    let bytes = parameter.values.iter().flat_map(|v| v.to_le_bytes()).collect();
-                    tensors.push((tensor_name(name, index + 1, parameter.name), parameter.shape.clone(), bytes));
+                    let name = tensor_name(name, index + 1, parameter.name);
+                    tensors.push((name, parameter.shape.clone(), bytes(&parameter.values)));
                 }
             }
             let (init, seed) = network.initialisation();
             let layers = network.nodes().iter().map(|node| node.layer.clone()).collect();
-            described.push(Network { name: (*name).into(), input: network.input_shape().into(), init, seed, layers });
+            networks.push(Network { name: (*name).into(), input: network.input_shape().into(), init, seed, layers });
         }
-        let mut hash = Sha256::new();
-        tensors.iter().for_each(|(_, _, bytes)| hash.update(bytes));
-        let header = Self { version: VERSION, model: model.into(), networks: described, settings, sha256: hex(hash) };
+        let sha256 = hash(tensors.iter().map(|(_, _, bytes)| &**bytes));
+        let training = checkpoint.map(|Checkpoint { state, tensors: others }| {
+            let weights = tensors.len();
+            tensors.extend(others.iter().map(|(name, values)| (name.clone(), vec![values.len()], bytes(values))));
+            let sha256 = hash(tensors[weights..].iter().map(|(_, _, bytes)| &**bytes));
+            Training { state: state.clone(), tensors: others.keys().cloned().collect(), sha256 }
+        });
+        let settings = self.settings.clone();
+        let header = Header { version: VERSION, model: self.kind.into(), networks, settings, sha256, training };
 
         let header = serde_json::to_string(&header).map_err(|error| failed(error.to_string()))?;
         let views = tensors
@@ -68,53 +103,90 @@ impl WeightsFile {
             .map_err(|error| failed(error.to_string()))?;
         crate::file::write_whole(path, &bytes)
     }
+}
 
-    /// Reads the networks of a model, by name, and its settings.
-    pub fn read<const N: usize, S: DeserializeOwned>(
-        path: &Path,
-        model: &str,
-        names: [&str; N],
-    ) -> Result<([Sequential; N], S)> {
-        let bytes = std::fs::read(path).map_err(|error| Error::io(path, "read", error))?;
-        Self::parse(&bytes, model, names)
-            .map_err(|message| Error::new(ErrorKind::Weights, path.display().to_string(), message))
+/// Reads the networks of a model, by name, and its settings.
+pub(crate) fn read_model<const N: usize, S: DeserializeOwned>(
+    path: &Path,
+    kind: &str,
+    names: [&str; N],
+) -> Result<([Sequential; N], S)> {
+    reading(path, |bytes| {
+        let (networks, settings, _) = parse(bytes, kind, &names)?;
+        let networks = networks.try_into().map_err(|_| "its networks are damaged".to_string())?;
+        let settings = serde_json::from_value(settings).map_err(|error| format!("its settings are damaged ({error})"));
+        Ok((networks, settings?))
+    })
+}
+
+/// Reads what is to take the place of this model's networks, in their order, and the state of the training.
+pub(crate) fn read_checkpoint(path: &Path, model: &ModelFile) -> Result<(Vec<Sequential>, Checkpoint)> {
+    reading(path, |bytes| {
+        let names: Vec<&str> = model.networks.iter().map(|(name, _)| *name).collect();
+        let (networks, settings, checkpoint) = parse(bytes, model.kind, &names)?;
+        for ((name, network), read) in model.networks.iter().zip(&networks) {
+            if !network.is_built_like(read) {
+                return Err(format!("expected the layers of this {}, got another {name}", model.kind));
+            }
+        }
+        if settings != model.settings {
+            return Err(format!("expected the settings {} of this {}, got {settings}", model.settings, model.kind));
+        }
+        let checkpoint = checkpoint.ok_or("expected a checkpoint, got weights without the state of a training")?;
+        Ok((networks, checkpoint))
+    })
+}
+
+fn reading<T>(path: &Path, read: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<T> {
+    let bytes = std::fs::read(path).map_err(|error| Error::io(path, "read", error))?;
+    read(&bytes).map_err(|message| Error::new(ErrorKind::Weights, path.display().to_string(), message))
+}
+
+fn parse(bytes: &[u8], model: &str, names: &[&str]) -> Result<(Vec<Sequential>, Value, Option<Checkpoint>), String> {
+    let foreign = |got: String| format!("expected a file of weights that latentlab has saved, got {got}");
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| foreign(error.to_string()))?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(|error| foreign(error.to_string()))?;
+    let header = metadata.metadata().as_ref().and_then(|map| map.get(KEY));
+    let header = header.ok_or_else(|| foreign("safetensors of another program".into()))?;
+    // The version first: a later one may describe layers that this one cannot parse.
+    let version = serde_json::from_str::<Value>(header).ok().and_then(|h| h["version"].as_u64());
+    if version != Some(VERSION.into()) {
+        let got = version.map_or("none".into(), |version| version.to_string());
+        return Err(format!("expected format version {VERSION}, got {got}"));
+    }
+    let header: Header =
+        serde_json::from_str(header).map_err(|error| format!("its architecture is damaged ({error})"))?;
+    if header.model != model {
+        return Err(format!("expected the weights of a model of kind {model}, got {}", header.model));
     }
 
-    fn parse<const N: usize, S: DeserializeOwned>(
-        bytes: &[u8],
-        model: &str,
-        names: [&str; N],
-    ) -> Result<([Sequential; N], S), String> {
-        let foreign = |got: String| format!("expected a file of weights that latentlab has saved, got {got}");
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| foreign(error.to_string()))?;
-        let tensors = SafeTensors::deserialize(bytes).map_err(|error| foreign(error.to_string()))?;
-        let header = metadata.metadata().as_ref().and_then(|map| map.get(KEY));
-        let header = header.ok_or_else(|| foreign("safetensors of another program".into()))?;
-        // The version first: a later one may describe layers that this one cannot parse.
-        let version = serde_json::from_str::<serde_json::Value>(header).ok().and_then(|h| h["version"].as_u64());
-        if version != Some(VERSION.into()) {
-            let got = version.map_or("none".into(), |version| version.to_string());
-            return Err(format!("expected format version {VERSION}, got {got}"));
-        }
-        let header: Self =
-            serde_json::from_str(header).map_err(|error| format!("its architecture is damaged ({error})"))?;
-        if header.model != model {
-            return Err(format!("expected the weights of a model of kind {model}, got {}", header.model));
-        }
+    let mut hash = Sha256::new();
+    let mut networks = Vec::new();
+    for name in names {
+        let network = header.networks.iter().find(|network| network.name == *name);
+        let network = network.ok_or_else(|| format!("expected a network named {name}, got none"))?;
+        networks.push(network.restore(&tensors, &mut hash)?);
+    }
+    if hex(hash) != header.sha256 {
+        return Err("its weights are damaged (their SHA-256 is not the one noted when they were saved)".into());
+    }
+    let checkpoint = header.training.map(|training| training.restore(&tensors)).transpose()?;
+    Ok((networks, header.settings, checkpoint))
+}
 
-        let mut hash = Sha256::new();
-        let mut networks = Vec::new();
-        for name in names {
-            let network = header.networks.iter().find(|network| network.name == name);
-            let network = network.ok_or_else(|| format!("expected a network named {name}, got none"))?;
-            networks.push(network.restore(&tensors, &mut hash)?);
+impl Training {
+    fn restore(self, tensors: &SafeTensors<'_>) -> Result<Checkpoint, String> {
+        let mut sha256 = Sha256::new();
+        let mut read = BTreeMap::new();
+        for name in self.tensors {
+            let tensor = tensors.tensor(&name).map_err(|_| format!("expected a tensor {name}, got none"))?;
+            sha256.update(tensor.data());
+            read.insert(name, floats(tensor.data()));
         }
-        if hex(hash) != header.sha256 {
-            return Err("its weights are damaged (their SHA-256 is not the one noted when they were saved)".into());
+        if hex(sha256) != self.sha256 {
+            return Err("the state of its training is damaged (its SHA-256 is not the one noted)".into());
         }
-        let settings =
-            serde_json::from_value(header.settings).map_err(|error| format!("its settings are damaged ({error})"))?;
-        Ok((networks.try_into().map_err(|_| "its networks are damaged".to_string())?, settings))
+        Ok(Checkpoint { state: self.state, tensors: read })
     }
 }
 
@@ -132,8 +204,7 @@ impl Network {
                     return Err(wrong(format!("expected weights {:?} of F32, got {got}", spec.shape)));
                 }
                 hash.update(tensor.data());
-                let values = tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-                Ok(values.collect())
+                Ok(floats(tensor.data()))
             })
         });
         network.build().map_err(|error| error.to_string())
@@ -142,6 +213,18 @@ impl Network {
 
 fn tensor_name(network: &str, layer: usize, parameter: &str) -> String {
     format!("{network}.{layer}.{parameter}")
+}
+
+fn bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+fn hash<'a>(parts: impl Iterator<Item = &'a [u8]>) -> String {
+    hex(parts.fold(Sha256::new(), Sha256::chain_update))
 }
 
 fn hex(hash: Sha256) -> String {

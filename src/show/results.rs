@@ -1,5 +1,7 @@
 //! The figures of a lesson, straight from data, models and results.
 
+use ndarray::{Array4, Axis, s};
+
 use super::line_chart::range;
 use super::{BarChart, Figure, Heatmap, ImageGrid, LineChart, Scatter};
 use crate::{
@@ -7,7 +9,7 @@ use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
     model::Autoencoder,
-    train::{GanHistory, History, Study, TrialRecord, TrialState},
+    train::{GanHistory, History, Snapshot, Study, TrialRecord, TrialState},
 };
 
 /// The most images that fit beside each other and can still be read.
@@ -60,6 +62,15 @@ impl History {
 }
 
 impl History {
+    /// The images of the [`snapshots`](crate::TrainConfig::snapshots): the originals, and below them a row for each epoch. At most 16 images.
+    ///
+    /// # Errors
+    /// If there are no snapshots.
+    pub fn plot_snapshots(&self) -> Result<Figure> {
+        let originals = self.originals.iter().map(|images| ("original".into(), images));
+        snapshots(originals.chain(self.snapshots.iter().map(labelled)), self.snapshots.len())
+    }
+
     /// A classifier's accuracy: in training, and on the validation images if there were any.
     ///
     /// # Errors
@@ -90,6 +101,28 @@ impl GanHistory {
         let chart = LineChart::new("epoch", "binary cross-entropy").line("generator", &self.generator_loss);
         chart.line("discriminator", &self.discriminator_loss).figure()
     }
+
+    /// The images of the [`snapshots`](crate::GanConfig::snapshots), a row for each epoch. At most 16 images.
+    ///
+    /// # Errors
+    /// If there are no snapshots.
+    pub fn plot_snapshots(&self) -> Result<Figure> {
+        snapshots(self.snapshots.iter().map(labelled), self.snapshots.len())
+    }
+}
+
+fn labelled(snapshot: &Snapshot) -> (String, &Array4<f32>) {
+    (format!("epoch {}", snapshot.epoch), &snapshot.images)
+}
+
+fn snapshots<'a>(rows: impl Iterator<Item = (String, &'a Array4<f32>)>, count: usize) -> Result<Figure> {
+    if count == 0 {
+        return Err(Error::expected(ErrorKind::Argument, "plot_snapshots", "a training with snapshots", "one without"));
+    }
+    let few: Vec<(String, Array4<f32>)> = rows
+        .map(|(label, images)| (label, images.slice(s![..COLUMNS.min(images.len_of(Axis(0))), .., .., ..]).to_owned()))
+        .collect();
+    ImageGrid::rows(few.iter().map(|(label, images)| (label.as_str(), images))).figure()
 }
 
 impl Study {

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use ndarray::Array4;
+
 use super::{
     batch::{gather, means, with_noise},
     config::TrainConfig,
@@ -9,8 +11,11 @@ use super::{
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
-    model::Autoencoder,
-    nn::{Buffer, Descent, Loss, NotRecording, Pass, Sequential, Tape, Variable, channels_first, channels_last, learn},
+    model::{Autoencoder, decoded},
+    nn::{
+        Buffer, Descent, Loss, ModelFile, NotRecording, Pass, Sequential, Tape, Variable, channels_first,
+        channels_last, learn,
+    },
     random,
 };
 
@@ -23,7 +28,9 @@ use crate::{
 /// - [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a setting out of range,
 ///   [`ErrorKind::Shape`](crate::ErrorKind::Shape) for images of another shape than the encoder's input;
 /// - [`ErrorKind::Diverged`](crate::ErrorKind::Diverged) if the loss or the weights become NaN or infinite: the error says at
-///   which epoch and step and what to try, and the weights are those of the last good epoch.
+///   which epoch and step and what to try, and the weights are those of the last good epoch;
+/// - [`ErrorKind::Io`](crate::ErrorKind::Io) and [`ErrorKind::Weights`](crate::ErrorKind::Weights) for a
+///   [`checkpoint`](TrainConfig::checkpoint) that cannot be written, or one that it cannot go on from: then nothing has changed.
 ///
 /// ```
 /// use latentlab::{Autoencoder, Dataset, TrainConfig, train_ae};
@@ -38,7 +45,7 @@ use crate::{
 /// ```
 pub fn train_ae(autoencoder: &mut Autoencoder, images: &Dataset, config: &TrainConfig) -> Result<History> {
     let (training, validation) = config.prepare(images)?;
-    for set in [Some(&training), validation.as_ref()].into_iter().flatten() {
+    for set in [Some(&training), validation.as_ref(), config.snapshot_images.as_ref()].into_iter().flatten() {
         autoencoder.check_images(set)?;
     }
     let descent = Descent::new(config.optimizer, config.learning_rate);
@@ -83,6 +90,14 @@ impl Learner<1> for Reconstruction<'_> {
         self.autoencoder.networks_mut().into()
     }
 
+    fn descents(&mut self) -> Vec<&mut Descent> {
+        vec![&mut self.descent]
+    }
+
+    fn file(&self) -> ModelFile<'_> {
+        self.autoencoder.file()
+    }
+
     fn step(&mut self, images: &Dataset, rows: &[usize], seed: u64, learning_rate: f64) -> [f64; 1] {
         let networks = self.autoencoder.networks();
         let learned = learn(rows.len(), &networks, seed, |range, seed, pass| {
@@ -101,6 +116,16 @@ impl Learner<1> for Reconstruction<'_> {
         let TrainConfig { loss, input_noise, seed, .. } = *self.config;
         [mean_loss(self.autoencoder, images, loss, input_noise, seed)]
     }
+
+    fn snapshot(&self) -> Result<Option<Array4<f32>>> {
+        self.config.snapshot_images.as_ref().map(|images| reconstructed(self.autoencoder, images)).transpose()
+    }
+}
+
+/// The images as they come back, for a snapshot.
+pub(super) fn reconstructed(autoencoder: &Autoencoder, images: &Dataset) -> Result<Array4<f32>> {
+    let codes = autoencoder.encoder().run(images.values(), images.len());
+    decoded(autoencoder.decoder(), &codes, images.len(), autoencoder.image_shape())
 }
 
 fn mean_loss(autoencoder: &Autoencoder, images: &Dataset, loss: Loss, noise: f32, seed: u64) -> f64 {

@@ -12,7 +12,9 @@ use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
     model::Classifier,
-    nn::{Buffer, Descent, NotRecording, Pass, Sequential, Tape, Variable, channels_last, cross_entropy, learn},
+    nn::{
+        Buffer, Descent, ModelFile, NotRecording, Pass, Sequential, Tape, Variable, channels_last, cross_entropy, learn,
+    },
     random,
 };
 
@@ -22,7 +24,7 @@ use crate::{
 /// and the seed decides. Of a [frozen](Classifier::frozen) encoder the codes are computed once, before the first epoch.
 ///
 /// # Errors
-/// As [`train_ae`](crate::train_ae); also if the images have another number of classes than the head, and for
+/// As [`train_ae`](crate::train_ae); also for [`snapshots`](TrainConfig::snapshots), if the images have another number of classes than the head, and for
 /// [`input_noise`](TrainConfig::input_noise) on a frozen encoder, whose codes are computed once.
 ///
 /// ```
@@ -43,6 +45,10 @@ pub fn train_classifier(classifier: &mut Classifier, images: &Dataset, config: &
     let (training, validation) = config.prepare(images)?;
     for set in [Some(&training), validation.as_ref()].into_iter().flatten() {
         classifier.check_images(set)?;
+    }
+    if config.snapshot_images.is_some() {
+        let (place, expected) = ("TrainConfig::snapshots", "none: a classifier makes no images");
+        return Err(Error::expected(ErrorKind::Argument, place, expected, "some"));
     }
     if classifier.is_frozen() && config.input_noise > 0.0 {
         let expected = "0 with a frozen encoder, whose codes are computed once";
@@ -72,12 +78,22 @@ struct Classification<'a> {
 }
 
 impl Learner<2> for Classification<'_> {
+    const ACCURACY: bool = true;
+
     fn networks(&self) -> Vec<&Sequential> {
         self.classifier.learning()
     }
 
     fn networks_mut(&mut self) -> Vec<&mut Sequential> {
         self.classifier.learning_mut()
+    }
+
+    fn descents(&mut self) -> Vec<&mut Descent> {
+        vec![&mut self.descent]
+    }
+
+    fn file(&self) -> ModelFile<'_> {
+        self.classifier.file()
     }
 
     fn step(&mut self, images: &Dataset, rows: &[usize], seed: u64, learning_rate: f64) -> [f64; 2] {

@@ -1,8 +1,14 @@
-use super::schedule::Schedule;
+use std::path::{Path, PathBuf};
+
+use super::{
+    schedule::Schedule,
+    tuning::{Trial, TrialLink},
+};
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
     nn::{Loss, Optimizer},
+    stop::StopHandle,
 };
 
 /// The settings of a training, each with a default that works for the lessons.
@@ -20,6 +26,9 @@ use crate::{
 /// | [`early_stopping`](Self::early_stopping) | none | patience at least 1 epoch |
 /// | [`input_noise`](Self::input_noise) | 0 | at least 0 |
 /// | [`kl_weight`](Self::kl_weight) | 1 | at least 0 |
+/// | [`snapshots`](Self::snapshots) | none | at least 1 image |
+/// | [`checkpoint`](Self::checkpoint), [`resume`](Self::resume) | none | |
+/// | [`stop_handle`](Self::stop_handle), [`trial`](Self::trial) | none | |
 /// | [`progress_every`](Self::progress_every) | 1 epoch | 0 for silence |
 ///
 /// Settings are checked when training starts.
@@ -42,6 +51,12 @@ pub struct TrainConfig {
     pub(super) patience: Option<usize>,
     pub(super) input_noise: f32,
     pub(super) kl_weight: f64,
+    pub(super) snapshot_images: Option<Dataset>,
+    pub(super) snapshot_epochs: Vec<usize>,
+    pub(super) checkpoint: Option<PathBuf>,
+    pub(super) resume: Option<PathBuf>,
+    pub(super) stop: StopHandle,
+    pub(super) trial: Option<TrialLink>,
     pub(super) progress_every: usize,
 }
 
@@ -74,6 +89,12 @@ impl TrainConfig {
             patience: None,
             input_noise: 0.0,
             kl_weight: 1.0,
+            snapshot_images: None,
+            snapshot_epochs: Vec::new(),
+            checkpoint: None,
+            resume: None,
+            stop: StopHandle::new(),
+            trial: None,
             progress_every: 1,
         }
     }
@@ -143,6 +164,63 @@ impl TrainConfig {
         Self { kl_weight: beta, ..self }
     }
 
+    /// Reconstructs these images after these epochs, 0 for before the first: [`History::snapshots`](crate::History::snapshots),
+    /// drawn by [`History::plot_snapshots`](crate::History::plot_snapshots). Epochs that do not come are left out.
+    ///
+    /// ```
+    /// use latentlab::{Autoencoder, Dataset, TrainConfig, train_ae};
+    ///
+    /// let (train, test) = Dataset::built_in_digits(300, 0)?.split(200, 100)?;
+    /// let config = TrainConfig::new().epochs(4).snapshots(&test.take(10), [0, 1, 4]);
+    /// let history = train_ae(&mut Autoencoder::tiny(4)?, &train, &config)?;
+    /// assert_eq!(history.snapshots[2].images.dim(), (10, 1, 28, 28));
+    /// let figure = history.plot_snapshots()?;
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn snapshots(self, images: &Dataset, epochs: impl IntoIterator<Item = usize>) -> Self {
+        Self { snapshot_images: Some(images.clone()), snapshot_epochs: epochs.into_iter().collect(), ..self }
+    }
+
+    /// Writes a file before the first epoch and anew after each, from which [`resume`](Self::resume) goes on. Its folder must exist. It
+    /// is a file of weights too: [`Autoencoder::load`](crate::Autoencoder::load) (or the model's own `load`) reads the model as it was after the epoch.
+    pub fn checkpoint(self, path: impl AsRef<Path>) -> Self {
+        Self { checkpoint: Some(path.as_ref().to_owned()), ..self }
+    }
+
+    /// Goes on from a [`checkpoint`](Self::checkpoint), to the same bits as if the training had never been interrupted: weights,
+    /// optimizer and history are those of the file. Refuses a file of another architecture, of other images or of other settings, but for
+    /// the number of epochs, which may be greater (with a schedule that depends on it, it may not) – and what does not change the training,
+    /// such as the progress. A training that was finished returns at once.
+    ///
+    /// ```
+    /// use latentlab::{Autoencoder, Dataset, TrainConfig, train_ae};
+    ///
+    /// let digits = Dataset::built_in_digits(200, 0)?;
+    /// let file = std::env::temp_dir().join("latentlab-doc-resume.safetensors");
+    /// let config = TrainConfig::new().epochs(2).checkpoint(&file);
+    /// train_ae(&mut Autoencoder::tiny(2)?, &digits, &config)?;
+    ///
+    /// let mut autoencoder = Autoencoder::tiny(2)?;
+    /// let history = train_ae(&mut autoencoder, &digits, &config.epochs(5).resume(&file))?;
+    /// assert_eq!(history.epochs(), 5);
+    /// # std::fs::remove_file(file).ok();
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn resume(self, path: impl AsRef<Path>) -> Self {
+        Self { resume: Some(path.as_ref().to_owned()), ..self }
+    }
+
+    /// Lets this handle end the training after any batch: see [`StopHandle`].
+    pub fn stop_handle(self, handle: &StopHandle) -> Self {
+        Self { stop: handle.clone(), ..self }
+    }
+
+    /// Reports the validation loss (without validation: the training loss) after each epoch to the trial of a study, and ends the training when
+    /// the study would prune it: see [`Study`](crate::Study). To a study that maximizes, a classifier reports its accuracy.
+    pub fn trial(self, trial: &Trial) -> Self {
+        Self { trial: Some(trial.link()), ..self }
+    }
+
     /// Prints a line after the first epoch, every `epochs`-th and the last one; 0 prints nothing.
     pub fn progress_every(self, epochs: usize) -> Self {
         Self { progress_every: epochs, ..self }
@@ -172,6 +250,9 @@ impl TrainConfig {
         }
         if self.patience == Some(0) {
             return wrong("early_stopping", "a patience of at least 1 epoch", "0".into());
+        }
+        if self.snapshot_images.as_ref().is_some_and(Dataset::is_empty) {
+            return wrong("snapshots", "at least 1 image", "none".into());
         }
         if images.is_empty() {
             return Err(Error::expected(ErrorKind::Data, "training images", "at least 1", "none"));

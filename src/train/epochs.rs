@@ -2,23 +2,39 @@
 
 use std::{sync::Arc, time::Instant};
 
+use ndarray::Array4;
 use rayon::prelude::*;
 
-use super::{config::TrainConfig, history::History, progress::print_epoch};
+use super::{
+    checkpoint::{self, Settings},
+    config::TrainConfig,
+    history::{History, Snapshot, StoppedBy},
+    progress::print_epoch,
+    tuning::TrialLink,
+};
 use crate::{
     data::{Dataset, shuffled_indices},
     error::{Error, ErrorKind, Result},
-    nn::{Reuse, Sequential, Weights},
+    nn::{Descent, ModelFile, Reuse, Sequential, Weights},
     random,
 };
 
 /// What learns from images, batch by batch. It measures N things on the way, the loss first.
 pub(super) trait Learner<const N: usize>: Send + Sync {
+    /// Whether the history holds an accuracy.
+    const ACCURACY: bool = false;
+
     /// The networks that change.
     fn networks(&self) -> Vec<&Sequential>;
 
     /// The same networks.
     fn networks_mut(&mut self) -> Vec<&mut Sequential>;
+
+    /// The optimizers that change them.
+    fn descents(&mut self) -> Vec<&mut Descent>;
+
+    /// The model that these networks are part of.
+    fn file(&self) -> ModelFile<'_>;
 
     /// One batch: forward, backward, update. Returns its means; where one is not finite, nothing was updated.
     fn step(&mut self, images: &Dataset, rows: &[usize], seed: u64, learning_rate: f64) -> [f64; N];
@@ -31,9 +47,9 @@ pub(super) trait Learner<const N: usize>: Send + Sync {
     /// Notes an epoch's means but for the loss, of training and of validation.
     fn note(&mut self, _history: &mut History, _training: [f64; N], _validation: Option<[f64; N]>) {}
 
-    /// What the line about an epoch says besides.
-    fn remark(&self) -> String {
-        String::new()
+    /// The images of a snapshot, for those that can make images.
+    fn snapshot(&self) -> Result<Option<Array4<f32>>> {
+        Ok(None)
     }
 }
 
@@ -48,90 +64,141 @@ pub(super) fn train<const N: usize>(
     rayon::scope(|_| run(learner, (training, validation), config, history))
 }
 
-fn run<const N: usize>(
-    learner: &mut impl Learner<N>,
+fn run<const N: usize, L: Learner<N>>(
+    learner: &mut L,
     (training, validation): (&Dataset, Option<&Dataset>),
     config: &TrainConfig,
     mut history: History,
 ) -> Result<History> {
+    if !L::ACCURACY && config.trial.as_ref().is_some_and(TrialLink::maximizes) {
+        let expected = "a trial of a study that minimizes: there is a loss, and no accuracy";
+        return Err(Error::expected(ErrorKind::Argument, "TrainConfig::trial", expected, "one that maximizes"));
+    }
     let _reuse = Reuse::begin();
-    let mut best = (f64::INFINITY, snapshot(learner));
-    let mut last_good = snapshot(learner);
+    let keeps = config.resume.is_some() || config.checkpoint.is_some();
+    let settings = keeps.then(|| Settings::of(config, (training, validation)));
+    let save = |learner: &mut _, history: &_, best: &[Weights]| match (&config.checkpoint, &settings) {
+        (Some(path), Some(settings)) => checkpoint::write(path, settings, learner, history, best),
+        _ => Ok(()),
+    };
 
-    for epoch in 1..=config.epochs {
-        let start = Instant::now();
-        let learning_rate = config.schedule.rate(config.learning_rate, config.epochs, history.watched());
-        history.learning_rate.push(learning_rate);
-        let seed = random::mix(config.seed, epoch as u64);
-        let order = shuffled_indices(training.len(), seed);
-        let mut sums = [0.0; N];
-        let mut steps = 0;
-        for rows in order.chunks(config.batch_size) {
-            steps += 1;
-            let means = learner.step(training, rows, random::mix(seed, steps as u64), learning_rate);
-            if let Some(loss) = means.into_iter().find(|mean| !mean.is_finite()) {
-                restore(learner, &last_good);
-                return Err(diverged(epoch, steps, format!("the loss became {loss}"), config));
+    let mut best = if config.patience.is_some() { weights(learner) } else { Vec::new() };
+    if let (Some(path), Some(settings)) = (&config.resume, &settings) {
+        (history, best) = checkpoint::read(path, settings, learner, config.epochs)?;
+    } else {
+        take_snapshot(learner, config, &mut history)?;
+        save(learner, &history, &best)?; // a place where it cannot be written is found before the first epoch
+    }
+    history.originals = config.snapshot_images.as_ref().map(|images| images.images().clone());
+
+    while history.epochs() < config.epochs && history.stopped_by.is_none() {
+        let last_good = weights(learner);
+        match epoch(learner, (training, validation), config, &mut history) {
+            Ok(true) => {}
+            Ok(false) => {
+                history.stopped_by = Some(StoppedBy::Handle);
+                return Ok(history);
             }
-            sums.iter_mut().zip(means).for_each(|(sum, mean)| *sum += mean * rows.len() as f64);
+            Err(error) => {
+                restore(learner, &last_good);
+                return Err(error);
+            }
         }
-        let now = snapshot(learner);
-        if !now.iter().all(|weights| weights.par_iter().all(|w| w.is_finite())) {
-            restore(learner, &last_good);
-            return Err(diverged(epoch, steps, "a weight became NaN or infinite".into(), config));
-        }
-        let validated = validation.map(|validation| learner.measure(validation));
-        if let Some(loss) = validated.into_iter().flatten().find(|mean| !mean.is_finite()) {
-            restore(learner, &last_good);
-            return Err(diverged(epoch, steps, format!("the validation loss became {loss}"), config));
-        }
-        let means = sums.map(|sum| sum / training.len() as f64);
-        history.loss.push(means[0]);
-        history.validation_loss.extend(validated.map(|means| means[0]));
-        learner.note(&mut history, means, validated);
-        last_good = now;
-        history.seconds.push(start.elapsed().as_secs_f64());
-
+        let epoch = history.epochs();
         let watched = history.watched()[epoch - 1];
-        if watched < best.0 {
-            best = (watched, last_good.clone());
+        if watched < history.best() {
             history.best_epoch = epoch;
+            if config.patience.is_some() {
+                best = weights(learner);
+            }
         }
-        history.stopped_early =
-            epoch < config.epochs && config.patience.is_some_and(|patience| epoch - history.best_epoch >= patience);
-        let last = epoch == config.epochs || history.stopped_early;
+        take_snapshot(learner, config, &mut history)?;
+        if epoch < config.epochs && config.patience.is_some_and(|patience| epoch - history.best_epoch >= patience) {
+            history.stopped_by = Some(StoppedBy::EarlyStopping);
+        }
+        if let Some(trial) = &config.trial {
+            let value = if trial.maximizes() { history.last_accuracy().unwrap_or(f64::NAN) } else { watched };
+            if trial.report(epoch, value)? && epoch < config.epochs {
+                history.stopped_by = Some(StoppedBy::Pruning);
+            }
+        }
+        save(learner, &history, &best)?;
+        let last = epoch == config.epochs || history.stopped_by.is_some();
         if config.progress_every > 0 && (last || epoch == 1 || epoch.is_multiple_of(config.progress_every)) {
-            print_epoch(&history, config.epochs, &learner.remark());
-        }
-        if history.stopped_early {
-            break;
+            print_epoch(&history, config.epochs);
         }
     }
-    if config.patience.is_some() {
-        restore(learner, &best.1);
-    }
+    restore(learner, &best);
     Ok(history)
 }
 
+/// The next epoch and its entries in the history; false if it was stopped on the way.
+fn epoch<const N: usize>(
+    learner: &mut impl Learner<N>,
+    (training, validation): (&Dataset, Option<&Dataset>),
+    config: &TrainConfig,
+    history: &mut History,
+) -> Result<bool> {
+    let (start, epoch) = (Instant::now(), history.epochs() + 1);
+    let learning_rate = config.schedule.rate(config.learning_rate, config.epochs, history.watched());
+    let diverged = |step, what| Err(diverged(epoch, step, what, learning_rate));
+    let seed = random::mix(config.seed, epoch as u64);
+    let order = shuffled_indices(training.len(), seed);
+    let mut sums = [0.0; N];
+    let mut steps = 0;
+    for rows in order.chunks(config.batch_size) {
+        if config.stop.is_stopped() {
+            return Ok(false);
+        }
+        steps += 1;
+        let means = learner.step(training, rows, random::mix(seed, steps as u64), learning_rate);
+        if let Some(loss) = means.into_iter().find(|mean| !mean.is_finite()) {
+            return diverged(steps, format!("the loss became {loss}"));
+        }
+        sums.iter_mut().zip(means).for_each(|(sum, mean)| *sum += mean * rows.len() as f64);
+    }
+    if !weights(learner).iter().all(|weights| weights.par_iter().all(|w| w.is_finite())) {
+        return diverged(steps, "a weight became NaN or infinite".into());
+    }
+    let validated = validation.map(|validation| learner.measure(validation));
+    if let Some(loss) = validated.into_iter().flatten().find(|mean| !mean.is_finite()) {
+        return diverged(steps, format!("the validation loss became {loss}"));
+    }
+    let means = sums.map(|sum| sum / training.len() as f64);
+    history.learning_rate.push(learning_rate);
+    history.loss.push(means[0]);
+    history.validation_loss.extend(validated.map(|means| means[0]));
+    learner.note(history, means, validated);
+    history.seconds.push(start.elapsed().as_secs_f64());
+    Ok(true)
+}
+
 /// The weights as they are now: shared, and copied only when the next step changes them.
-fn snapshot<const N: usize>(learner: &impl Learner<N>) -> Vec<Weights> {
+fn weights<const N: usize>(learner: &impl Learner<N>) -> Vec<Weights> {
     learner.networks().into_iter().flat_map(Sequential::parameters).cloned().collect()
 }
 
-fn restore<const N: usize>(learner: &mut impl Learner<N>, weights: &[Weights]) {
+pub(super) fn restore<const N: usize>(learner: &mut impl Learner<N>, weights: &[Weights]) {
     let parameters = learner.networks_mut().into_iter().flat_map(Sequential::parameters_mut);
     parameters.zip(weights).for_each(|(to, from)| *to = Arc::clone(from));
 }
 
-fn diverged(epoch: usize, step: usize, what: String, config: &TrainConfig) -> Error {
+fn take_snapshot<const N: usize>(learner: &impl Learner<N>, config: &TrainConfig, history: &mut History) -> Result<()> {
+    let epoch = history.epochs();
+    if config.snapshot_epochs.contains(&epoch) {
+        history.snapshots.extend(learner.snapshot()?.map(|images| Snapshot { epoch, images }));
+    }
+    Ok(())
+}
+
+fn diverged(epoch: usize, step: usize, what: String, learning_rate: f64) -> Error {
     let kept = match epoch {
         1 => "as they were before training".into(),
         _ => format!("those of the end of epoch {}", epoch - 1),
     };
-    let rate = config.learning_rate;
     Error::new(ErrorKind::Diverged, format!("epoch {epoch}, step {step}"), what).hint(format!(
-        "The weights are {kept}. Try a lower learning rate (it is {rate}; {} is a good next guess), and look for input \
-         values far outside [0, 1]",
-        if rate > 0.001 { 0.001 } else { rate / 10.0 },
+        "The weights are {kept}. Try a lower learning rate (it is {learning_rate}; {} is a good next guess), and look for \
+         input values far outside [0, 1]",
+        if learning_rate > 0.001 { 0.001 } else { learning_rate / 10.0 },
     ))
 }

@@ -1,23 +1,25 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
+use ndarray::Array4;
 use rayon::prelude::*;
 
 use super::{
     batch::gather,
     config::TrainConfig,
     epochs::{Learner, train},
-    history::History,
+    history::{History, Snapshot, StoppedBy},
     progress::duration_text,
 };
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
-    model::Gan,
+    model::{Gan, decoded},
     nn::{
-        Buffer, Cut, Learned, Loss, NotRecording, Pass, Recording, Sequential, Variable, channels_first, channels_last,
-        for_shards, learn,
+        Buffer, Cut, Descent, Learned, Loss, ModelFile, NotRecording, Pass, Recording, Sequential, Variable,
+        channels_first, channels_last, for_shards, learn,
     },
     random,
+    stop::StopHandle,
 };
 
 /// The settings of a [`train_gan`]; those of the optimizers stand in the [`Gan`] itself.
@@ -27,13 +29,14 @@ use crate::{
 /// | [`epochs`](Self::epochs) | 15 | at least 1 |
 /// | [`batch_size`](Self::batch_size) | 200 | at least 1 |
 /// | [`seed`](Self::seed) | 0 | |
+/// | [`snapshots`](Self::snapshots) | none | at least 1 image |
+/// | [`checkpoint`](Self::checkpoint), [`resume`](Self::resume), [`stop_handle`](Self::stop_handle) | none | |
 /// | [`progress_every`](Self::progress_every) | 1 epoch | 0 for silence |
 #[derive(Clone, Debug)]
 pub struct GanConfig {
-    epochs: usize,
-    batch_size: usize,
-    seed: u64,
-    progress_every: usize,
+    snapshot_count: usize,
+    /// What it shares with the other trainings.
+    common: TrainConfig,
 }
 
 impl Default for GanConfig {
@@ -45,27 +48,50 @@ impl Default for GanConfig {
 impl GanConfig {
     /// The defaults in the table above: report S1's.
     pub fn new() -> Self {
-        Self { epochs: 15, batch_size: 200, seed: 0, progress_every: 1 }
+        Self { snapshot_count: 0, common: TrainConfig::new().epochs(15).batch_size(200) }
     }
 
     /// How often training goes through all images.
     pub fn epochs(self, epochs: usize) -> Self {
-        Self { epochs, ..self }
+        Self { common: self.common.epochs(epochs), ..self }
     }
 
     /// How many real images, and as many generated ones, make one step; the last, smaller batch of an epoch is used too.
     pub fn batch_size(self, batch_size: usize) -> Self {
-        Self { batch_size, ..self }
+        Self { common: self.common.batch_size(batch_size), ..self }
     }
 
     /// Decides the order of the images; the noise follows the seed of the [`Gan`] and its steps so far.
     pub fn seed(self, seed: u64) -> Self {
-        Self { seed, ..self }
+        Self { common: self.common.seed(seed), ..self }
+    }
+
+    /// Generates so many images after these epochs, 0 for before the first, of the same noise each time: those of [`generate`](crate::generate) with
+    /// seed 0. [`GanHistory::plot_snapshots`] draws them. Epochs that do not come are left out.
+    pub fn snapshots(mut self, count: usize, epochs: impl IntoIterator<Item = usize>) -> Self {
+        self.common.snapshot_epochs = epochs.into_iter().collect();
+        Self { snapshot_count: count, ..self }
+    }
+
+    /// Writes a file before the first epoch and anew after each, from which [`resume`](Self::resume) goes on, and [`Gan::load`] reads the
+    /// model. Its folder must exist.
+    pub fn checkpoint(self, path: impl AsRef<Path>) -> Self {
+        Self { common: self.common.checkpoint(path), ..self }
+    }
+
+    /// Goes on from a [`checkpoint`](Self::checkpoint) to the same bits: see [`TrainConfig::resume`].
+    pub fn resume(self, path: impl AsRef<Path>) -> Self {
+        Self { common: self.common.resume(path), ..self }
+    }
+
+    /// Lets this handle end the training after any step: see [`StopHandle`].
+    pub fn stop_handle(self, handle: &StopHandle) -> Self {
+        Self { common: self.common.stop_handle(handle), ..self }
     }
 
     /// Prints a line after the first epoch, every `epochs`-th and the last one; 0 prints nothing.
     pub fn progress_every(self, epochs: usize) -> Self {
-        Self { progress_every: epochs, ..self }
+        Self { common: self.common.progress_every(epochs), ..self }
     }
 }
 
@@ -87,8 +113,12 @@ pub struct GanHistory {
     pub generator_loss: Vec<f64>,
     /// The discriminator's losses.
     pub discriminator_loss: Vec<f64>,
-    /// How long each epoch took.
+    /// How long each epoch took, in seconds.
     pub seconds: Vec<f64>,
+    /// What was asked for by [`GanConfig::snapshots`], in the order of the epochs.
+    pub snapshots: Vec<Snapshot>,
+    /// What ended the training before its last epoch; `None` if all ran.
+    pub stopped_by: Option<StoppedBy>,
 }
 
 impl fmt::Display for GanHistory {
@@ -96,7 +126,11 @@ impl fmt::Display for GanHistory {
         let (epochs, time) = (self.seconds.len(), duration_text(self.seconds.iter().sum()));
         let last = |losses: &[f64]| losses.last().copied().unwrap_or(f64::NAN);
         let (generator, discriminator) = (last(&self.generator_loss), last(&self.discriminator_loss));
-        write!(f, "{epochs} epochs in {time}, generator {generator:.4}, discriminator {discriminator:.4}")
+        write!(f, "{epochs} epochs in {time}")?;
+        if epochs > 0 {
+            write!(f, ", generator {generator:.4}, discriminator {discriminator:.4}")?;
+        }
+        self.stopped_by.map_or(Ok(()), |stopped_by| write!(f, ", {stopped_by}"))
     }
 }
 
@@ -150,27 +184,31 @@ pub fn gan_step(gan: &mut Gan, batch: &Dataset) -> Result<GanLosses> {
 /// ```
 pub fn train_gan(gan: &mut Gan, images: &Dataset, config: &GanConfig) -> Result<GanHistory> {
     gan.check(images)?;
-    for (setting, value) in [("epochs", config.epochs), ("batch_size", config.batch_size)] {
+    for (setting, value) in [("epochs", config.common.epochs), ("batch_size", config.common.batch_size)] {
         if value == 0 {
             let place = format!("GanConfig::{setting}");
             return Err(Error::expected(ErrorKind::Argument, place, "at least 1", "0"));
         }
     }
     let [generator, discriminator] = gan.learning_rates();
-    let common = TrainConfig::new()
-        .epochs(config.epochs)
-        .batch_size(config.batch_size)
-        .learning_rate(generator.max(discriminator))
-        .seed(config.seed)
-        .progress_every(config.progress_every);
+    if config.snapshot_count == 0 && !config.common.snapshot_epochs.is_empty() {
+        return Err(Error::expected(ErrorKind::Argument, "GanConfig::snapshots", "at least 1 image", "0"));
+    }
+    let common = config.common.clone().learning_rate(generator.max(discriminator));
     let (images, _) = common.prepare(images)?;
-    let mut learner = Adversaries { gan, discriminator_loss: Vec::new() };
-    let trained = train(&mut learner, (&images, None), &common, History::new("adversarial"));
-    let Adversaries { gan, discriminator_loss } = learner;
-    match trained {
-        Ok(history) => Ok(GanHistory { generator_loss: history.loss, discriminator_loss, seconds: history.seconds }),
+    let mut learner = Adversaries { gan, snapshot_count: config.snapshot_count };
+    match train(&mut learner, (&images, None), &common, History::new("adversarial")) {
+        Ok(history) => Ok(GanHistory {
+            generator_loss: history.loss,
+            discriminator_loss: history.discriminator_loss,
+            seconds: history.seconds,
+            snapshots: history.snapshots,
+            stopped_by: history.stopped_by,
+        }),
         Err(error) => {
-            gan.restart_optimizers(); // they have seen what is not finite
+            if error.kind() == ErrorKind::Diverged {
+                learner.gan.restart_optimizers(); // they have seen what is not finite
+            }
             Err(error)
         }
     }
@@ -179,7 +217,7 @@ pub fn train_gan(gan: &mut Gan, images: &Dataset, config: &GanConfig) -> Result<
 /// Both networks in training. They measure the generator's loss and the discriminator's.
 struct Adversaries<'a> {
     gan: &'a mut Gan,
-    discriminator_loss: Vec<f64>,
+    snapshot_count: usize,
 }
 
 impl Learner<2> for Adversaries<'_> {
@@ -191,18 +229,27 @@ impl Learner<2> for Adversaries<'_> {
         self.gan.networks_mut().into()
     }
 
+    fn descents(&mut self) -> Vec<&mut Descent> {
+        self.gan.descents_mut().into()
+    }
+
+    fn file(&self) -> ModelFile<'_> {
+        self.gan.file()
+    }
+
     fn step(&mut self, images: &Dataset, rows: &[usize], _seed: u64, _learning_rate: f64) -> [f64; 2] {
         let GanLosses { generator, discriminator } = step(self.gan, &gather(images, rows), rows.len());
         [generator, discriminator]
     }
 
-    fn note(&mut self, _history: &mut History, [_, discriminator]: [f64; 2], _validation: Option<[f64; 2]>) {
-        self.discriminator_loss.push(discriminator);
+    fn note(&mut self, history: &mut History, [_, discriminator]: [f64; 2], _validation: Option<[f64; 2]>) {
+        history.discriminator_loss.push(discriminator);
     }
 
-    fn remark(&self) -> String {
-        let last = self.discriminator_loss.last().copied().unwrap_or(f64::NAN);
-        format!("  discriminator {last:.4}")
+    fn snapshot(&self) -> Result<Option<Array4<f32>>> {
+        let (gan, count) = (&self.gan, self.snapshot_count);
+        let noise = random::normal(count * gan.latent_dim(), 0);
+        decoded(gan.generator(), &noise, count, gan.image_shape()).map(Some)
     }
 }
 

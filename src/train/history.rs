@@ -1,9 +1,12 @@
 use std::fmt;
 
+use ndarray::Array4;
+use serde::{Deserialize, Serialize};
+
 use super::progress::duration_text;
 
 /// What happened in a training, epoch by epoch: plain numbers, entry 0 for epoch 1.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct History {
     /// The name of the loss that was minimised: "mean squared error", "cross-entropy" …
@@ -30,32 +33,68 @@ pub struct History {
     pub seconds: Vec<f64>,
     /// The epoch (from 1) with the lowest validation loss, or the lowest training loss without validation.
     pub best_epoch: usize,
-    /// Whether early stopping ended the training before its last epoch.
-    pub stopped_early: bool,
+    /// What ended the training before its last epoch; `None` if all ran.
+    pub stopped_by: Option<StoppedBy>,
+    /// What was asked for by [`TrainConfig::snapshots`](crate::TrainConfig::snapshots), in the order of the epochs.
+    #[serde(skip)]
+    pub snapshots: Vec<Snapshot>,
+    /// What the snapshots are reconstructions of.
+    #[serde(skip)]
+    pub(crate) originals: Option<Array4<f32>>,
+    /// The discriminator's, of a GAN.
+    pub(super) discriminator_loss: Vec<f64>,
+}
+
+/// What a model made of the same images after an epoch.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// After which epoch, from 1; 0 before the first.
+    pub epoch: usize,
+    /// What it made, (n, channels, height, width).
+    pub images: Array4<f32>,
+}
+
+/// What ended a training before its last epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum StoppedBy {
+    /// The loss had no new minimum for [`early_stopping`](crate::TrainConfig::early_stopping)'s patience: the weights are those of the best epoch.
+    EarlyStopping,
+    /// Its [`StopHandle`](crate::StopHandle) was stopped: the weights are those of the last batch. An epoch that was not finished has no entry in the history.
+    Handle,
+    /// The study of its [`trial`](crate::TrainConfig::trial) prunes it.
+    Pruning,
+}
+
+impl fmt::Display for StoppedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EarlyStopping => "stopped early",
+            Self::Handle => "stopped by its handle",
+            Self::Pruning => "pruned",
+        })
+    }
 }
 
 impl History {
     pub(super) fn new(objective: impl Into<String>) -> Self {
-        Self {
-            objective: objective.into(),
-            loss: Vec::new(),
-            validation_loss: Vec::new(),
-            accuracy: Vec::new(),
-            validation_accuracy: Vec::new(),
-            reconstruction: Vec::new(),
-            kl: Vec::new(),
-            validation_reconstruction: Vec::new(),
-            validation_kl: Vec::new(),
-            learning_rate: Vec::new(),
-            seconds: Vec::new(),
-            best_epoch: 0,
-            stopped_early: false,
-        }
+        Self { objective: objective.into(), ..Self::default() }
     }
 
     /// How many epochs ran.
     pub fn epochs(&self) -> usize {
         self.loss.len()
+    }
+
+    /// A classifier's accuracy after the last epoch, on the validation images if there are any.
+    pub(super) fn last_accuracy(&self) -> Option<f64> {
+        self.validation_accuracy.last().or(self.accuracy.last()).copied()
+    }
+
+    /// The lowest of the watched losses.
+    pub(super) fn best(&self) -> f64 {
+        self.best_epoch.checked_sub(1).map_or(f64::INFINITY, |epoch| self.watched()[epoch])
     }
 
     /// The losses that early stopping and schedules watch: those on the validation images, without them the training's.
@@ -68,6 +107,11 @@ impl History {
         self.loss.last().copied().unwrap_or(f64::NAN)
     }
 
+    /// The validation loss of the last epoch; NaN without validation.
+    pub fn final_validation_loss(&self) -> f64 {
+        self.validation_loss.last().copied().unwrap_or(f64::NAN)
+    }
+
     /// How long the training took, in seconds.
     pub fn total_seconds(&self) -> f64 {
         self.seconds.iter().sum()
@@ -77,14 +121,19 @@ impl History {
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (epochs, time) = (self.epochs(), duration_text(self.total_seconds()));
-        write!(f, "{epochs} epochs in {time}, loss {:.4}", self.final_loss())?;
+        write!(f, "{epochs} epochs in {time}")?;
+        if epochs > 0 {
+            write!(f, ", loss {:.4}", self.final_loss())?;
+        }
         if let Some(validation) = self.validation_loss.last() {
             write!(f, ", validation {validation:.4}")?;
         }
-        if let Some(accuracy) = self.validation_accuracy.last().or(self.accuracy.last()) {
+        if let Some(accuracy) = self.last_accuracy() {
             write!(f, ", accuracy {:.2} %", 100.0 * accuracy)?;
         }
-        write!(f, "; best epoch {}", self.best_epoch)?;
-        if self.stopped_early { write!(f, ", stopped early") } else { Ok(()) }
+        if epochs > 0 {
+            write!(f, "; best epoch {}", self.best_epoch)?;
+        }
+        self.stopped_by.map_or(Ok(()), |stopped_by| write!(f, ", {stopped_by}"))
     }
 }

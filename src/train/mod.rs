@@ -2,6 +2,7 @@
 
 mod autoencoder;
 mod batch;
+mod checkpoint;
 mod classifier;
 mod config;
 mod epochs;
@@ -16,7 +17,7 @@ pub use autoencoder::{evaluate, train_ae};
 pub use classifier::train_classifier;
 pub use config::TrainConfig;
 pub use gan::{GanConfig, GanHistory, GanLosses, gan_step, train_gan};
-pub use history::History;
+pub use history::{History, Snapshot, StoppedBy};
 pub(crate) use progress::duration_text;
 pub use schedule::Schedule;
 pub use tuning::{Setting, Space, Study, Trial, TrialRecord, TrialState};

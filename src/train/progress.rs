@@ -5,20 +5,22 @@ use std::io::Write;
 use super::history::History;
 
 /// Prints where the training is, one whole line: `epoch  12/100  loss 0.0512  validation 0.0530  0.4 s  35 s left`.
-pub(super) fn print_epoch(history: &History, epochs: usize, remark: &str) {
+pub(super) fn print_epoch(history: &History, epochs: usize) {
     let epoch = history.epochs();
     let width = epochs.to_string().len();
     let mut line = format!("epoch {epoch:>width$}/{epochs}  loss {:.4}", history.final_loss());
     if let Some(validation) = history.validation_loss.last() {
         line += &format!("  validation {validation:.4}");
     }
-    if let Some(accuracy) = history.validation_accuracy.last().or(history.accuracy.last()) {
+    if let Some(accuracy) = history.last_accuracy() {
         line += &format!("  accuracy {:.2} %", 100.0 * accuracy);
     }
     if let (Some(reconstruction), Some(kl)) = (history.reconstruction.last(), history.kl.last()) {
         line += &format!("  reconstruction {reconstruction:.4}  KL {kl:.2}");
     }
-    line += remark;
+    if let Some(discriminator) = history.discriminator_loss.last() {
+        line += &format!("  discriminator {discriminator:.4}");
+    }
     let total = history.total_seconds();
     line += &format!("  {} so far", duration_text(total));
     if epoch < epochs {

@@ -48,6 +48,11 @@ enum Kind {
 }
 
 impl Schedule {
+    /// Whether another number of epochs makes other rates.
+    pub(super) fn depends_on_epochs(&self) -> bool {
+        self.kind == Kind::Cosine
+    }
+
     /// The same rate in all epochs.
     pub fn constant() -> Self {
         Self::default()

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
+use ndarray::Array4;
+
 use super::{
-    autoencoder::decoded_loss,
+    autoencoder::{decoded_loss, reconstructed},
     batch::{gather, means, with_noise},
     config::TrainConfig,
     epochs::{Learner, train},
@@ -11,7 +13,9 @@ use crate::{
     data::Dataset,
     error::Result,
     model::Vae,
-    nn::{Buffer, Descent, NotRecording, Pass, Sequential, Tape, Variable, channels_last, learn, reparametrise},
+    nn::{
+        Buffer, Descent, ModelFile, NotRecording, Pass, Sequential, Tape, Variable, channels_last, learn, reparametrise,
+    },
     random,
 };
 
@@ -22,7 +26,7 @@ use crate::{
 /// number: with 28×28 images the loss is reconstruction + β · KL / 784. With binary cross-entropy and β = 1, 784 times the loss
 /// is the negative evidence lower bound. [`History`] holds both parts; `kl` is in nats an image, not divided.
 ///
-/// Validation draws the same ε in every epoch. All else is as with [`train_ae`](crate::train_ae).
+/// Validation draws the same ε in every epoch; snapshots decode the mean. All else is as with [`train_ae`](crate::train_ae).
 ///
 /// # Errors
 /// As [`train_ae`](crate::train_ae).
@@ -40,7 +44,7 @@ use crate::{
 /// ```
 pub fn train_vae(vae: &mut Vae, images: &Dataset, config: &TrainConfig) -> Result<History> {
     let (training, validation) = config.prepare(images)?;
-    for set in [Some(&training), validation.as_ref()].into_iter().flatten() {
+    for set in [Some(&training), validation.as_ref(), config.snapshot_images.as_ref()].into_iter().flatten() {
         vae.check_images(set)?;
     }
     let history = History::new(format!("{} + KL", config.loss.name()));
@@ -65,6 +69,14 @@ impl Learner<3> for Variational<'_> {
         self.vae.networks_mut().into()
     }
 
+    fn descents(&mut self) -> Vec<&mut Descent> {
+        vec![&mut self.descent]
+    }
+
+    fn file(&self) -> ModelFile<'_> {
+        self.vae.file()
+    }
+
     fn step(&mut self, images: &Dataset, rows: &[usize], seed: u64, learning_rate: f64) -> [f64; 3] {
         let networks = self.vae.networks();
         let learned = learn(rows.len(), &networks, seed, |range, seed, pass| {
@@ -87,6 +99,11 @@ impl Learner<3> for Variational<'_> {
             pass.begin(seed);
             parts::<NotRecording>(self.vae, input, &target, 1.0, self.config, &mut pass).0
         })
+    }
+
+    fn snapshot(&self) -> Result<Option<Array4<f32>>> {
+        let Some(images) = &self.config.snapshot_images else { return Ok(None) };
+        reconstructed(&self.vae.autoencoder()?, images).map(Some)
     }
 
     fn note(&mut self, history: &mut History, [_, reconstruction, kl]: [f64; 3], validation: Option<[f64; 3]>) {

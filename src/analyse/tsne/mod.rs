@@ -23,6 +23,7 @@ use self::descent::{Descent, EXAGGERATED, divergence};
 use super::{Codes, blocks::Blocks, neighbours::Neighbours, pca::pca, scaled::Scaled};
 use crate::error::{Error, ErrorKind, Result};
 use crate::random::{self, Random};
+use crate::stop::StopHandle;
 use crate::train::duration_text;
 
 /// The settings of t-SNE (van der Maaten & Hinton, 2008).
@@ -34,6 +35,7 @@ use crate::train::duration_text;
 /// | [`seed`](Self::seed) | 0 | |
 /// | [`random_start`](Self::random_start) | no: from the first two principal components | |
 /// | [`method`](Self::method) | [`TsneMethod::Grid`] | |
+/// | [`stop_handle`](Self::stop_handle) | none | |
 /// | [`progress_every`](Self::progress_every) | 250 iterations | 0 for silence |
 ///
 /// In the first 250 iterations attraction is 12 times as strong; momentum is 0.5 there and 0.8 afterwards, and the learning rate
@@ -45,6 +47,7 @@ pub struct Tsne {
     seed: u64,
     random_start: bool,
     method: TsneMethod,
+    stop: StopHandle,
     progress_every: usize,
 }
 
@@ -70,7 +73,8 @@ impl Tsne {
     /// The defaults in the table above.
     pub fn new() -> Self {
         let method = TsneMethod::Grid;
-        Self { perplexity: None, iterations: 1000, seed: 0, random_start: false, method, progress_every: 250 }
+        let stop = StopHandle::new();
+        Self { perplexity: None, iterations: 1000, seed: 0, random_start: false, method, stop, progress_every: 250 }
     }
 
     /// About how many neighbours a point is to keep near it: small numbers show small groups, large ones the whole.
@@ -96,6 +100,11 @@ impl Tsne {
     /// How it is computed.
     pub fn method(self, method: TsneMethod) -> Self {
         Self { method, ..self }
+    }
+
+    /// Lets this handle end it after any iteration, with the points where they are: see [`StopHandle`]. [`TsneMethod::Linfa`] goes on to its end.
+    pub fn stop_handle(self, handle: &StopHandle) -> Self {
+        Self { stop: handle.clone(), ..self }
     }
 
     /// Prints a line after every so many iterations and the last one; 0 prints nothing.
@@ -150,9 +159,9 @@ pub fn tsne(codes: &Codes, settings: &Tsne) -> Result<TsneEmbedding> {
     let blocks = Blocks::new(scaled.points.view());
     let neighbours = Neighbours::find(&scaled.points, &blocks, codes.len(), (3.0 * perplexity) as usize, true);
     let affinities = Affinities::new(&neighbours, perplexity);
-    let points = match settings.method {
+    let (points, iterations) = match settings.method {
         TsneMethod::Grid => descend(&affinities, start(codes, settings)?, settings, clock),
-        TsneMethod::Linfa => linfa(&scaled.points, perplexity, settings)?,
+        TsneMethod::Linfa => (linfa(&scaled.points, perplexity, settings)?, settings.iterations),
     };
     Ok(TsneEmbedding {
         divergence: divergence(&affinities, &points),
@@ -160,6 +169,7 @@ pub fn tsne(codes: &Codes, settings: &Tsne) -> Result<TsneEmbedding> {
         scaled,
         blocks,
         perplexity,
+        iterations,
         seconds: clock.elapsed().as_secs_f64(),
     })
 }
@@ -184,16 +194,19 @@ fn start(codes: &Codes, settings: &Tsne) -> Result<Vec<[f32; 2]>> {
     Ok(coordinates.points().rows().into_iter().map(point).collect())
 }
 
-fn descend(affinities: &Affinities, start: Vec<[f32; 2]>, settings: &Tsne, clock: Instant) -> Vec<[f32; 2]> {
+fn descend(affinities: &Affinities, start: Vec<[f32; 2]>, settings: &Tsne, clock: Instant) -> (Vec<[f32; 2]>, usize) {
     let mut descent = Descent::new(affinities, start);
     for iteration in 1..=settings.iterations {
+        if settings.stop.is_stopped() {
+            return (descent.points, iteration - 1);
+        }
         descent.step();
         let every = settings.progress_every;
         if every > 0 && (iteration % every == 0 || iteration == settings.iterations) {
             print_progress(iteration, settings.iterations, divergence(affinities, &descent.points), clock);
         }
     }
-    descent.points
+    (descent.points, settings.iterations)
 }
 
 /// One whole line: `iteration  250/1000  KL divergence 4.4277  1.2 s so far, 3.6 s left`.
@@ -230,12 +243,13 @@ const PLACING_PERPLEXITY: f64 = 5.0;
 
 /// Codes in the plane, and what is needed to place more of them. Comes from [`tsne`].
 ///
-/// `Display` says how many there are, the perplexity, the divergence and the time.
+/// `Display` says how many there are, the perplexity, the iterations, the divergence and the time.
 #[derive(Clone)]
 pub struct TsneEmbedding {
     codes: Codes,
     divergence: f64,
     perplexity: f64,
+    iterations: usize,
     seconds: f64,
     /// The codes that were embedded, to find the neighbours of new ones.
     scaled: Scaled,
@@ -257,6 +271,11 @@ impl TsneEmbedding {
     /// The perplexity it was made with.
     pub fn perplexity(&self) -> f64 {
         self.perplexity
+    }
+
+    /// How many iterations it took: fewer than asked for if its handle stopped it.
+    pub fn iterations(&self) -> usize {
+        self.iterations
     }
 
     /// How long it took, in seconds.
@@ -296,7 +315,11 @@ impl fmt::Debug for TsneEmbedding {
 impl fmt::Display for TsneEmbedding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (n, time) = (self.codes.len(), duration_text(self.seconds));
-        write!(f, "t-SNE of {n} codes: perplexity {}, KL divergence {:.4}, {time}", self.perplexity, self.divergence)
+        let Self { perplexity, iterations, divergence, .. } = self;
+        write!(
+            f,
+            "t-SNE of {n} codes: perplexity {perplexity}, {iterations} iterations, KL divergence {divergence:.4}, {time}"
+        )
     }
 }
 

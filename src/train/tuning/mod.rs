@@ -12,4 +12,5 @@ mod trial;
 
 pub use space::{Setting, Space};
 pub use study::Study;
+pub(super) use trial::TrialLink;
 pub use trial::{Trial, TrialRecord, TrialState};

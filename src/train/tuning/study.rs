@@ -1,7 +1,7 @@
 use std::{
     collections::HashMap,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering},
     time::Instant,
 };
 
@@ -11,7 +11,10 @@ use super::pruning::should_prune;
 use super::space::{Space, wrong};
 use super::tree_parzen::suggest;
 use super::trial::{Trial, TrialRecord, TrialState};
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    stop::StopHandle,
+};
 
 /// A search for the best settings in a [`Space`]: ask for a trial, train with its settings, tell what came out.
 ///
@@ -21,18 +24,12 @@ use crate::error::{Error, ErrorKind, Result};
 /// let (train, test) = Dataset::built_in_digits(300, 0)?.split(200, 100)?;
 /// let space = Space::new().float("learning_rate", 1e-4, 1e-1).log().choice("latent_dim", [2, 4]);
 /// let study = Study::minimize(space)?.trials(3);
-/// while let Some(mut trial) = study.ask()? {
+/// while let Some(trial) = study.ask()? {
 ///     let mut autoencoder = Autoencoder::tiny(trial.integer("latent_dim")?)?;
-///     let config = TrainConfig::new().epochs(1).learning_rate(trial.float("learning_rate")?).validation(&test);
-///     let mut loss = f64::NAN;
-///     for epoch in 1..=2 {
-///         // One epoch at a time, to report it; Adam starts anew in each.
-///         loss = train_ae(&mut autoencoder, &train, &config)?.validation_loss[0];
-///         if trial.report(epoch, loss)? {
-///             break;
-///         }
-///     }
-///     study.tell(trial, loss)?;
+///     let config = TrainConfig::new().epochs(2).learning_rate(trial.float("learning_rate")?).validation(&test);
+///     // Ends early if the study prunes the trial.
+///     let history = train_ae(&mut autoencoder, &train, &config.trial(&trial))?;
+///     study.tell(trial, history.final_validation_loss())?;
 /// }
 /// println!("{study}\nbest: {}", study.best()?);
 /// # Ok::<(), latentlab::Error>(())
@@ -44,12 +41,13 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Study {
     seed: u64,
     trials: usize,
+    stop: StopHandle,
     shared: Arc<Mutex<Shared>>,
 }
 
 /// What a study and its trials share.
 pub(super) struct Shared {
-    maximize: bool,
+    pub(super) maximize: bool,
     space: Space,
     records: Vec<TrialRecord>,
     /// The trials handed out here.
@@ -78,12 +76,19 @@ impl Study {
         space.check()?;
         let trials = space.combinations().unwrap_or(100);
         let shared = Shared { maximize, space, records: Vec::new(), held: HashMap::new(), journal: None };
-        Ok(Self { seed: 0, trials, shared: Arc::new(Mutex::new(shared)) })
+        Ok(Self { seed: 0, trials, stop: StopHandle::new(), shared: Arc::new(Mutex::new(shared)) })
     }
 
     /// What the sampling depends on, besides the trials so far. Default: 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// Lets this handle end the study: [`ask`](Self::ask) then hands out no more trials, and [`tell`](Self::tell) forgets what came out, which
+    /// may be of a training that the same handle has cut short. That trial is handed out again when the study goes on.
+    pub fn stop_handle(mut self, handle: &StopHandle) -> Self {
+        self.stop = handle.clone();
         self
     }
 
@@ -119,6 +124,9 @@ impl Study {
     /// # Errors
     /// When the journal cannot be read or written.
     pub fn ask(&self) -> Result<Option<Trial>> {
+        if self.stop.is_stopped() {
+            return Ok(None);
+        }
         let mut shared = locked(&self.shared);
         let Some((number, token)) = shared.together(|shared| shared.hand_out(self.trials, self.seed))? else {
             return Ok(None);
@@ -127,7 +135,7 @@ impl Study {
             settings: shared.records[number - 1].settings.clone(),
             shared: self.shared.clone(),
             number,
-            pruned: false,
+            pruned: Arc::default(),
             started: Instant::now(),
             _token: token,
         }))
@@ -142,8 +150,11 @@ impl Study {
         if !Arc::ptr_eq(&self.shared, &trial.shared) {
             return Err(wrong("study", "a trial of its own", format!("trial {} of another study", trial.number)));
         }
+        if self.stop.is_stopped() {
+            return Ok(());
+        }
         let (value, seconds) = (Some(value).filter(|value| value.is_finite()), trial.started.elapsed().as_secs_f64());
-        let event = Event::Tell { trial: trial.number, value, pruned: trial.pruned, seconds };
+        let event = Event::Tell { trial: trial.number, value, pruned: trial.pruned.load(Ordering::Relaxed), seconds };
         locked(&self.shared).together(|shared| shared.note(event))
     }
 

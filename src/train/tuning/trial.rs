@@ -1,7 +1,10 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -15,7 +18,8 @@ pub struct Trial {
     pub(super) shared: Arc<Mutex<Shared>>,
     pub(super) number: usize,
     pub(super) settings: BTreeMap<String, Setting>,
-    pub(super) pruned: bool,
+    /// Whether the study would prune it, as of its last report.
+    pub(super) pruned: Arc<AtomicBool>,
     pub(super) started: Instant,
     /// As long as it lives, so does the trial.
     pub(super) _token: Arc<()>,
@@ -72,9 +76,13 @@ impl Trial {
     ///
     /// # Errors
     /// When the epoch is not above the last one reported, or the journal cannot be read or written.
-    pub fn report(&mut self, epoch: usize, value: f64) -> Result<bool> {
-        self.pruned = super::study::locked(&self.shared).report(self.number, epoch, value)?;
-        Ok(self.pruned)
+    pub fn report(&self, epoch: usize, value: f64) -> Result<bool> {
+        self.link().report(epoch, value)
+    }
+
+    /// What a training needs of it.
+    pub(crate) fn link(&self) -> TrialLink {
+        TrialLink { shared: self.shared.clone(), number: self.number, pruned: self.pruned.clone() }
     }
 
     fn setting(&self, name: &str) -> Result<&Setting> {
@@ -86,6 +94,34 @@ impl Trial {
 
     fn unlike(&self, name: &str, expected: &str, got: &Setting) -> crate::error::Error {
         wrong(format!("trial {}, {name:?}", self.number), expected, got)
+    }
+}
+
+/// A trial as a training sees it, which does not keep it alive.
+#[derive(Clone)]
+pub(crate) struct TrialLink {
+    shared: Arc<Mutex<Shared>>,
+    number: usize,
+    pruned: Arc<AtomicBool>,
+}
+
+impl TrialLink {
+    /// Whether its study looks for the highest value.
+    pub fn maximizes(&self) -> bool {
+        super::study::locked(&self.shared).maximize
+    }
+
+    /// [`Trial::report`].
+    pub fn report(&self, epoch: usize, value: f64) -> Result<bool> {
+        let pruned = super::study::locked(&self.shared).report(self.number, epoch, value)?;
+        self.pruned.store(pruned, Ordering::Relaxed);
+        Ok(pruned)
+    }
+}
+
+impl fmt::Debug for TrialLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "trial {}", self.number)
     }
 }
 

@@ -1,0 +1,48 @@
+//! Ending what runs.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// Ends trainings, t-SNE, k-means and studies from elsewhere: from another thread, or from a second cell while a thread trains. What was given
+/// the handle ends after the batch or the iteration at which it is, and returns what it has reached.
+///
+/// Clones are one handle. Stopped, it stays so: what starts with it ends at once, so that a loop over several trainings ends too. For
+/// the next run, make a new one.
+///
+/// ```
+/// use latentlab::{Autoencoder, Dataset, StopHandle, StoppedBy, TrainConfig, train_ae};
+///
+/// let stop = StopHandle::new();
+/// let config = TrainConfig::new().epochs(1_000_000).stop_handle(&stop).progress_every(0);
+/// let training = std::thread::spawn(move || {
+///     let mut autoencoder = Autoencoder::tiny(2)?;
+///     let history = train_ae(&mut autoencoder, &Dataset::built_in_digits(200, 0)?, &config)?;
+///     Ok::<_, latentlab::Error>((autoencoder, history))
+/// });
+/// std::thread::sleep(std::time::Duration::from_millis(200));
+/// stop.stop();
+/// let (autoencoder, history) = training.join().unwrap()?;
+/// assert_eq!(history.stopped_by, Some(StoppedBy::Handle));
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct StopHandle(Arc<AtomicBool>);
+
+impl StopHandle {
+    /// A handle that has not been stopped.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Ends what was given this handle.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`stop`](Self::stop) has been called.
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}

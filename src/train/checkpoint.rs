@@ -1,0 +1,178 @@
+//! Trainings in files: written after each epoch, read to go on to the same bits.
+
+use std::{collections::BTreeMap, fmt, path::Path, ptr, sync::Arc};
+
+use ndarray::Array4;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{
+    config::TrainConfig,
+    epochs::{Learner, restore},
+    history::{History, Snapshot},
+};
+use crate::{
+    data::Dataset,
+    error::{Error, ErrorKind, Result},
+    nn::{Checkpoint, Weights, read_checkpoint},
+};
+
+/// What a checkpoint says beside the model, its optimizer's moments and the images of the snapshots.
+#[derive(Serialize, Deserialize)]
+struct State {
+    settings: Settings,
+    /// Of each optimizer.
+    steps: Vec<i32>,
+    history: History,
+    /// Of each snapshot.
+    snapshots: Vec<(usize, [usize; 4])>,
+}
+
+/// All that decides the bits of a training beside its model, by name and as text: what differs can be named.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Settings(BTreeMap<String, String>);
+
+impl Settings {
+    pub fn of(config: &TrainConfig, (training, validation): (&Dataset, Option<&Dataset>)) -> Self {
+        let mut settings = BTreeMap::new();
+        let mut note = |name: &str, value: &dyn fmt::Debug| settings.insert(name.to_string(), format!("{value:?}"));
+        note("batch_size", &config.batch_size);
+        note("learning_rate", &config.learning_rate);
+        note("optimizer", &config.optimizer);
+        note("schedule", &config.schedule);
+        if config.schedule.depends_on_epochs() {
+            note("epochs", &config.epochs);
+        }
+        note("loss", &config.loss);
+        note("seed", &config.seed);
+        note("early_stopping", &config.patience);
+        note("input_noise", &config.input_noise);
+        note("kl_weight", &config.kl_weight);
+        settings.insert("training images".into(), fingerprint(training));
+        settings.insert("validation".into(), validation.map_or("none".into(), fingerprint));
+        Self(settings)
+    }
+
+    /// Refuses to go on with others.
+    fn check(&self, now: &Self, path: &Path) -> Result<()> {
+        let differing = now.0.iter().find(|(name, value)| self.0.get(*name) != Some(value));
+        let Some((name, value)) = differing else { return Ok(()) };
+        let then = self.0.get(name).map_or("none", String::as_str);
+        let expected = format!("the settings it was written with: {name} {then}");
+        let error =
+            Error::expected(ErrorKind::Argument, format!("TrainConfig::resume, {}", path.display()), expected, value);
+        Err(error.hint("Only the number of epochs may change, and what does not change the training"))
+    }
+}
+
+/// Of images and labels: how many, and the beginning of their SHA-256.
+fn fingerprint(images: &Dataset) -> String {
+    let mut hash = Sha256::new();
+    for values in images.values().chunks(4096) {
+        hash.update(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
+    }
+    hash.update(images.labels().iter().flat_map(|label| (*label as u64).to_le_bytes()).collect::<Vec<u8>>());
+    let digest: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    format!("{} images, {digest}", images.len())
+}
+
+/// Writes where a training is; `best` are the weights that early stopping would restore, if there is any.
+pub(super) fn write<const N: usize>(
+    path: &Path,
+    settings: &Settings,
+    learner: &mut impl Learner<N>,
+    history: &History,
+    best: &[Weights],
+) -> Result<()> {
+    let mut tensors = BTreeMap::new();
+    let descents = learner.descents();
+    for (which, descent) in descents.iter().enumerate() {
+        for (parameter, moments) in descent.moments.iter().enumerate() {
+            for (moment, values) in moments.iter().enumerate() {
+                tensors.insert(moment_name(which, parameter, moment), values.clone());
+            }
+        }
+    }
+    let steps = descents.iter().map(|descent| descent.steps).collect();
+    for (parameter, weights) in best.iter().enumerate() {
+        tensors.insert(best_name(parameter), weights.to_vec());
+    }
+    let mut snapshots = Vec::new();
+    for Snapshot { epoch, images } in &history.snapshots {
+        let (n, channels, height, width) = images.dim();
+        snapshots.push((*epoch, [n, channels, height, width]));
+        tensors.insert(snapshot_name(*epoch), images.iter().copied().collect());
+    }
+    let state = State { settings: settings.clone(), steps, history: history.clone(), snapshots };
+    let state = serde_json::to_value(state).map_err(|error| damaged(path, error))?;
+    learner.file().write(path, Some(&Checkpoint { state, tensors }))
+}
+
+/// Puts the learner where the checkpoint was; returns the history, and the weights that early stopping would restore.
+pub(super) fn read<const N: usize>(
+    path: &Path,
+    settings: &Settings,
+    learner: &mut impl Learner<N>,
+    epochs: usize,
+) -> Result<(History, Vec<Weights>)> {
+    let (networks, Checkpoint { state, mut tensors }) = read_checkpoint(path, &learner.file())?;
+    let State { settings: then, steps, mut history, snapshots } =
+        serde_json::from_value(state).map_err(|error| damaged(path, error))?;
+    let (learning, file) = (learner.networks(), learner.file());
+    let mut weights: Vec<Weights> = Vec::new();
+    for ((name, network), read) in file.networks.iter().zip(&networks) {
+        if learning.iter().any(|learning| ptr::eq(*learning, *network)) {
+            weights.extend(read.parameters().cloned());
+        } else if network.parameters().ne(read.parameters()) {
+            return Err(Error::expected(
+                ErrorKind::Weights,
+                path.display().to_string(),
+                format!("the frozen {name} of this {}", file.kind),
+                "another one",
+            ));
+        }
+    }
+    then.check(settings, path)?;
+    if history.epochs() > epochs {
+        let (place, expected) = ("TrainConfig::epochs", format!("at least the {} of the checkpoint", history.epochs()));
+        return Err(Error::expected(ErrorKind::Argument, place, expected, epochs));
+    }
+    let mut take = |name: String| tensors.remove(&name).ok_or_else(|| damaged(path, format!("{name} is missing")));
+    for (epoch, [n, channels, height, width]) in snapshots {
+        let images = Array4::from_shape_vec((n, channels, height, width), take(snapshot_name(epoch))?);
+        history.snapshots.push(Snapshot { epoch, images: images.map_err(|error| damaged(path, error))? });
+    }
+
+    let best: Vec<Weights> = (0..).map_while(|parameter| tensors.remove(&best_name(parameter)).map(Arc::new)).collect();
+    // Statistics have no moments, and before the first step nothing has.
+    let mut moments = Vec::new();
+    for which in 0..steps.len() {
+        let both = |parameter| -> Option<[Vec<f32>; 2]> {
+            let [first, second] = [0, 1].map(|moment| tensors.remove(&moment_name(which, parameter, moment)));
+            Some([first?, second?])
+        };
+        moments.push((0..).map_while(both).collect::<Vec<_>>());
+    }
+    restore(learner, &weights);
+    for (descent, (steps, moments)) in learner.descents().into_iter().zip(steps.into_iter().zip(moments)) {
+        (descent.steps, descent.moments) = (steps, moments);
+    }
+    Ok((history, best))
+}
+
+fn moment_name(which: usize, parameter: usize, moment: usize) -> String {
+    format!("optimizer.{which}.{parameter}.{moment}")
+}
+
+fn best_name(parameter: usize) -> String {
+    format!("best.{parameter}")
+}
+
+fn snapshot_name(epoch: usize) -> String {
+    format!("snapshot.{epoch}")
+}
+
+fn damaged(path: &Path, message: impl ToString) -> Error {
+    let message = format!("the state of its training is damaged ({})", message.to_string());
+    Error::new(ErrorKind::Weights, path.display().to_string(), message)
+}
