@@ -36,6 +36,7 @@ pub mod measure;
 mod model;
 mod nn;
 mod random;
+mod relay;
 mod show;
 mod stop;
 mod train;

@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use crate::relay;
+
 /// Ends trainings, t-SNE, k-means and studies from elsewhere: from another thread, or from a second cell while a thread trains. What was given
 /// the handle ends after the batch or the iteration at which it is, and returns what it has reached.
 ///
@@ -44,5 +46,10 @@ impl StopHandle {
     /// Whether [`stop`](Self::stop) has been called.
     pub fn is_stopped(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Whether what has this handle is to end: also as long as the cell runs in which a notebook's stop button has been pressed.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.is_stopped() || relay::wants_a_stop()
     }
 }

@@ -14,6 +14,7 @@ use super::blocks::{Blocks, Lane, WIDTH, nearest, squared_distances};
 use super::{Clustering, Codes, scaled::Scaled};
 use crate::error::{Error, ErrorKind, Result};
 use crate::random::{self, Random};
+use crate::relay::Listening;
 use crate::stop::StopHandle;
 
 /// Clusters the codes by k-means with default settings and says how well clusters and classes agree.
@@ -95,6 +96,7 @@ impl KMeans {
     pub fn fit(&self, codes: &Codes) -> Result<Clustering> {
         self.check(codes)?;
         let scaled = Scaled::new(codes.points());
+        let _listening = Listening::begin();
         let search = Search::new(&scaled.points, self);
         let runs: Vec<Run> =
             (0..self.runs as u64).into_par_iter().map(|run| search.run(random::stream(self.seed, run))).collect();
@@ -174,7 +176,7 @@ impl<'a> Search<'a> {
         let mut centroids = self.start(random);
         let mut assignments = vec![u32::MAX; self.blocks.all().len() * WIDTH];
         for _ in 0..self.max_iterations {
-            if self.stop.is_stopped() {
+            if self.stop.is_wanted() {
                 break;
             }
             let sums = self.assign(&centroids, &mut assignments);

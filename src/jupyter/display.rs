@@ -4,13 +4,35 @@ use std::io::Write;
 
 use base64::Engine;
 
-use crate::show::Figure;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    error::Result,
+    relay::{self, RELAY_MARK},
+    show::Figure,
+};
 
 /// Shows one value in all the forms given, as pairs of a media type and its content; Jupyter picks the richest one that
 /// it can draw. Binary content is given in base64.
 pub fn display(forms: &[(&str, &str)]) {
     super::install_error_display(); // again, because a kernel that was interrupted has lost it
-    print_at_once(&blocks(forms));
+    print_at_once(&shown(forms));
+}
+
+/// The forms as the relay reads them, or without one as the kernel does. The relay's have their place among the lines that the
+/// cell prints, and there may be any number of them.
+pub(super) fn shown(forms: &[(&str, &str)]) -> String {
+    if !relay::is_there() {
+        return blocks(forms);
+    }
+    let value = |content: &str| serde_json::from_str(content).unwrap_or_else(|_| content.into());
+    let form = |(media_type, content): &(&str, &str)| {
+        let content = if media_type.ends_with("json") { value(content) } else { Value::from(*content) };
+        (media_type.to_string(), content)
+    };
+    let data: Map<String, Value> = forms.iter().map(form).collect();
+    let content = json!({ "data": data, "metadata": {}, "transient": {} });
+    format!("{RELAY_MARK}{}\n", json!({ "content": content }))
 }
 
 /// Shows a table, or anything else written in HTML, with the text to use where HTML cannot be shown.
@@ -30,15 +52,39 @@ pub fn escape_html(text: &str) -> String {
 impl Figure {
     /// What the Rust kernel calls for a cell's last expression: it prints the figure for Jupyter.
     pub fn evcxr_display(&self) {
+        if let Err(error) = self.show() {
+            super::show_failure("Error", &error.to_string());
+        }
+    }
+
+    /// Shows the figure in a notebook, at its place among the lines that the cell prints: in the middle of a cell, in a loop, any number of
+    /// them. A kernel without our relay shows the last of a cell, at its end. Elsewhere it prints a line about the figure.
+    ///
+    /// # Errors
+    /// If the figure cannot be drawn.
+    ///
+    /// ```
+    /// use latentlab::LineChart;
+    ///
+    /// for power in 1..=3 {
+    ///     let values: Vec<f64> = (0..10).map(|x| f64::from(x).powi(power)).collect();
+    ///     LineChart::new("x", "y").line(format!("power {power}"), &values).figure()?.show()?;
+    /// }
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn show(&self) -> Result<()> {
+        if std::env::var_os("EVCXR_IS_RUNTIME").is_none() {
+            print_at_once(&format!("{}\n", self.describe()));
+            return Ok(());
+        }
         let shown = if self.prefers_svg() {
             self.to_svg().map(|svg| ("image/svg+xml", svg))
         } else {
             self.to_png().map(|png| ("image/png", base64::engine::general_purpose::STANDARD.encode(png)))
         };
-        match shown {
-            Ok((media_type, content)) => display(&[(media_type, content.trim_end())]),
-            Err(error) => super::show_failure("Error", &error.to_string()),
-        }
+        let (media_type, content) = shown?;
+        display(&[(media_type, content.trim_end())]);
+        Ok(())
     }
 }
 

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::thread::{self, ThreadId};
 
-use super::display::{blocks, escape_html, print_at_once};
+use super::display::{escape_html, print_at_once, shown};
 
 /// The media type of an output that means "this cell failed": no other output carries it. Its content is JSON with
 /// `kind` (`"error"` for a `?`, `"panic"`), `message` and, for a panic, `location` and `thread`.
@@ -79,7 +79,7 @@ fn failure(kind: &str, title: &str, message: &str, location: Option<&str>, threa
     );
     let mark = serde_json::json!({ "kind": kind, "message": message, "location": location, "thread": thread });
     let line = if thread.is_some() { format!("{text}\n") } else { String::new() };
-    line + &blocks(&[("text/html", &html), ("text/plain", &text), (ERROR_MEDIA_TYPE, &mark.to_string())])
+    line + &shown(&[("text/html", &html), ("text/plain", &text), (ERROR_MEDIA_TYPE, &mark.to_string())])
 }
 
 /// `eprintln!` for notebooks: see [`jupyter`](crate::jupyter). It shows the error of a `?` as a box and is otherwise the

@@ -17,6 +17,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     nn::{Descent, ModelFile, Reuse, Sequential, Weights},
     random,
+    relay::Listening,
 };
 
 /// What learns from images, batch by batch. It measures N things on the way, the loss first.
@@ -74,7 +75,7 @@ fn run<const N: usize, L: Learner<N>>(
         let expected = "a trial of a study that minimizes: there is a loss, and no accuracy";
         return Err(Error::expected(ErrorKind::Argument, "TrainConfig::trial", expected, "one that maximizes"));
     }
-    let _reuse = Reuse::begin();
+    let (_reuse, _listening) = (Reuse::begin(), Listening::begin());
     let keeps = config.resume.is_some() || config.checkpoint.is_some();
     let settings = keeps.then(|| Settings::of(config, (training, validation)));
     let save = |learner: &mut _, history: &_, best: &[Weights]| match (&config.checkpoint, &settings) {
@@ -147,7 +148,7 @@ fn epoch<const N: usize>(
     let mut sums = [0.0; N];
     let mut steps = 0;
     for rows in order.chunks(config.batch_size) {
-        if config.stop.is_stopped() {
+        if config.stop.is_wanted() {
             return Ok(false);
         }
         steps += 1;

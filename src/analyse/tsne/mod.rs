@@ -23,6 +23,7 @@ use self::descent::{Descent, EXAGGERATED, divergence};
 use super::{Codes, blocks::Blocks, neighbours::Neighbours, pca::pca, scaled::Scaled};
 use crate::error::{Error, ErrorKind, Result};
 use crate::random::{self, Random};
+use crate::relay::Listening;
 use crate::stop::StopHandle;
 use crate::train::duration_text;
 
@@ -195,9 +196,10 @@ fn start(codes: &Codes, settings: &Tsne) -> Result<Vec<[f32; 2]>> {
 }
 
 fn descend(affinities: &Affinities, start: Vec<[f32; 2]>, settings: &Tsne, clock: Instant) -> (Vec<[f32; 2]>, usize) {
+    let _listening = Listening::begin();
     let mut descent = Descent::new(affinities, start);
     for iteration in 1..=settings.iterations {
-        if settings.stop.is_stopped() {
+        if settings.stop.is_wanted() {
             return (descent.points, iteration - 1);
         }
         descent.step();

@@ -2,6 +2,7 @@
 
 use crate::build;
 use crate::project::{Outcome, Project};
+use crate::relay;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -18,8 +19,6 @@ pub fn kernel(connection_file: &Path, warm_up: bool) -> Outcome<()> {
         slot.folder
     };
     command
-        .arg("--control_file")
-        .arg(connection_file)
         .env("EVCXR_TMPDIR", folder.join("ctx"))
         .env("EVCXR_CONFIG_DIR", &folder)
         // evcxr replaces a kernelspec `rust` that it finds there, or in the user's home, by its own.
@@ -32,7 +31,7 @@ pub fn kernel(connection_file: &Path, warm_up: bool) -> Outcome<()> {
             command.env_remove(&name);
         }
     }
-    Err(format!("The Rust kernel could not be started ({}).", become_program(command)))
+    relay::run(command, connection_file, &folder)
 }
 
 /// The program takes this process's place, so that Jupyter's signals and Ctrl-C are its own. Returns only if that fails.

@@ -7,6 +7,7 @@ mod execute;
 mod kernel;
 mod lab;
 mod project;
+mod relay;
 mod run;
 mod setup;
 

@@ -124,7 +124,7 @@ impl Study {
     /// # Errors
     /// When the journal cannot be read or written.
     pub fn ask(&self) -> Result<Option<Trial>> {
-        if self.stop.is_stopped() {
+        if self.stop.is_wanted() {
             return Ok(None);
         }
         let mut shared = locked(&self.shared);
@@ -150,7 +150,7 @@ impl Study {
         if !Arc::ptr_eq(&self.shared, &trial.shared) {
             return Err(wrong("study", "a trial of its own", format!("trial {} of another study", trial.number)));
         }
-        if self.stop.is_stopped() {
+        if self.stop.is_wanted() {
             return Ok(());
         }
         let (value, seconds) = (Some(value).filter(|value| value.is_finite()), trial.started.elapsed().as_secs_f64());
