@@ -298,3 +298,202 @@ impl Current {
         self.idle.is_some() && (self.reply.is_some() || !ANSWERED.contains(&self.request.kind()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jupyter_protocol::JupyterMessageContent;
+    use zeromq::ZmqMessage;
+
+    use super::*;
+
+    fn message(kind: &str, id: &str, parent: &str, content: Value) -> Message {
+        let json = |value: Value| Bytes::from(value.to_string());
+        let header = json!({
+            "msg_id": id, "msg_type": kind, "session": "s", "username": "u", "date": "2026-01-01T00:00:00Z", "version": "5.3"
+        });
+        let mut parent_header = header.clone();
+        parent_header["msg_id"] = parent.into();
+        let frames = vec![
+            Bytes::from_static(b"client"),
+            Bytes::from_static(b"<IDS|MSG>"),
+            Bytes::new(),
+            json(header),
+            json(parent_header),
+            json(json!({})),
+            json(content),
+        ];
+        Message::read(ZmqMessage::try_from(frames).unwrap()).unwrap()
+    }
+
+    /// What a test sees of the actions: who gets which kind of message with which text.
+    fn seen(actions: &mut Vec<Action>) -> Vec<String> {
+        let own = |way: &str, message: &JupyterMessage| {
+            let JupyterMessageContent::UnknownMessage(unknown) = &message.content else { unreachable!() };
+            let content = &unknown.content;
+            let text = ["text", "execution_state", "status", "evalue"].iter().find_map(|key| content[key].as_str());
+            let text = text.unwrap_or(if content["data"].is_object() { "data" } else { "" });
+            format!("{way} {} {text}", message.header.msg_type)
+        };
+        let passed = |way: &str, message: &Message| format!("{way} {} of {}", message.kind(), message.id());
+        actions
+            .drain(..)
+            .map(|action| match action {
+                Action::Ask(message) => passed("ask", &message),
+                Action::Interrupt(message) => passed("interrupt", &message),
+                Action::Shell(message) => passed("shell", &message),
+                Action::IoPub(message) => passed("iopub", &message),
+                Action::OwnShell(message) => own("own shell", &message),
+                Action::OwnControl(message) => own("own control", &message),
+                Action::OwnIoPub(message) => own("own iopub", &message),
+                Action::Stop(on) => format!("stop {on}"),
+            })
+            .collect()
+    }
+
+    /// A conversation with a clock of its own.
+    struct Talk {
+        cells: Cells,
+        now: Instant,
+        actions: Vec<Action>,
+    }
+
+    impl Talk {
+        fn new() -> Self {
+            Self { cells: Cells::default(), now: Instant::now(), actions: Vec::new() }
+        }
+
+        fn run(&mut self, id: &str) -> Vec<String> {
+            let request = message("execute_request", id, "", json!({ "code": "", "stop_on_error": true }));
+            self.cells.request(request, self.now, &mut self.actions);
+            seen(&mut self.actions)
+        }
+
+        fn iopub(&mut self, kind: &str, parent: &str, content: Value) -> Vec<String> {
+            self.cells.iopub(message(kind, "k", parent, content), self.now, &mut self.actions);
+            seen(&mut self.actions)
+        }
+
+        fn print(&mut self, parent: &str, text: &str) -> Vec<String> {
+            self.iopub("stream", parent, json!({ "name": "stdout", "text": format!("{text}\n") }))
+        }
+
+        fn mark(&mut self, parent: &str, mark: Value) -> Vec<String> {
+            self.print(parent, &format!("{RELAY_MARK}{mark}"))
+        }
+
+        /// The kernel's reply and its being idle, in the worse order; then silence.
+        fn end(&mut self, parent: &str) -> Vec<String> {
+            assert!(self.iopub("status", parent, json!({ "execution_state": "idle" })).is_empty());
+            let reply = message("execute_reply", "r", parent, json!({ "status": "ok", "execution_count": 3 }));
+            self.cells.reply(reply, self.now, &mut self.actions);
+            assert!(self.actions.is_empty(), "it waits for what is still printed");
+            self.wait(SILENCE)
+        }
+
+        fn wait(&mut self, time: Duration) -> Vec<String> {
+            self.now += time;
+            self.cells.tick(self.now, &mut self.actions);
+            seen(&mut self.actions)
+        }
+
+        fn interrupt(&mut self) -> Vec<String> {
+            self.cells.interrupt(message("interrupt_request", "i", "", json!({})), self.now, &mut self.actions);
+            seen(&mut self.actions)
+        }
+    }
+
+    #[test]
+    fn lines_are_gathered_and_come_before_what_follows() {
+        let mut talk = Talk::new();
+        assert_eq!(talk.run("a"), ["ask execute_request of a"]);
+        assert!(talk.print("a", "one").is_empty() && talk.print("a", "two").is_empty());
+        let shown = talk.mark("a", json!({ "content": { "data": { "text/plain": "figure" } } }));
+        assert_eq!(shown, ["own iopub stream one\ntwo\n", "own iopub display_data data"]);
+        let updated = talk.mark("a", json!({ "update": true, "content": { "data": {} } }));
+        assert_eq!(updated, ["own iopub update_display_data data"]);
+        assert!(talk.print("a", "late").is_empty());
+        assert_eq!(talk.end("a"), ["own iopub stream late\n", "shell execute_reply of r", "iopub status of k", "stop false"]);
+    }
+
+    #[test]
+    fn a_line_waits_no_longer_than_it_must() {
+        let mut talk = Talk::new();
+        talk.run("a");
+        talk.print("a", "one");
+        assert_eq!(talk.cells.deadline(), Some(talk.now + GATHERING));
+        assert_eq!(talk.wait(GATHERING), ["own iopub stream one\n"]);
+        assert_eq!(talk.cells.deadline(), None);
+    }
+
+    #[test]
+    fn requests_go_one_by_one() {
+        let mut talk = Talk::new();
+        talk.run("a");
+        assert!(talk.run("b").is_empty());
+        assert_eq!(talk.end("a").last().unwrap(), "ask execute_request of b");
+        // One that the kernel never answers does not hold up the next.
+        talk.end("b");
+        talk.cells.request(message("comm_info_request", "c", "", json!({})), talk.now, &mut talk.actions);
+        assert_eq!(seen(&mut talk.actions), ["ask comm_info_request of c"]);
+        assert_eq!(talk.iopub("status", "c", json!({ "execution_state": "idle" })), ["iopub status of k"]);
+        assert_eq!(talk.run("d"), ["ask execute_request of d"]);
+    }
+
+    #[test]
+    fn a_failure_is_an_error_and_takes_back_what_waits() {
+        for by_mark in [true, false] {
+            let mut talk = Talk::new();
+            talk.run("a");
+            talk.run("b");
+            let data = json!({ ERROR_MEDIA_TYPE: { "kind": "error", "message": "no" }, "text/plain": "Error: no" });
+            let shown = match by_mark {
+                true => talk.mark("a", json!({ "content": { "data": data } })),
+                false => talk.iopub("execute_result", "a", json!({ "data": data })),
+            };
+            assert_eq!(shown, ["own iopub error no"]);
+            let end = talk.end("a");
+            let own = ["own shell execute_reply error", "iopub status of k", "stop false"];
+            let taken = ["own iopub status busy", "own shell execute_reply aborted", "own iopub status idle"];
+            assert_eq!(end, [own, taken].concat());
+            assert_eq!(talk.run("c"), ["ask execute_request of c"]);
+        }
+    }
+
+    #[test]
+    fn what_another_thread_says_is_no_failure_of_the_cell() {
+        let mut talk = Talk::new();
+        talk.run("a");
+        let data = json!({ ERROR_MEDIA_TYPE: { "message": "no", "thread": "worker" }, "text/plain": "Panic in thread worker: no" });
+        let shown = talk.mark("a", json!({ "content": { "data": data } }));
+        assert_eq!(shown, ["own iopub stream Panic in thread worker: no\n"]);
+        assert_eq!(talk.end("a")[0], "shell execute_reply of r");
+    }
+
+    #[test]
+    fn what_listens_is_stopped_and_the_rest_is_interrupted() {
+        let mut talk = Talk::new();
+        assert_eq!(talk.interrupt(), ["own control interrupt_reply ok"]);
+        talk.wait(EARNEST);
+        talk.run("a");
+        talk.run("b");
+        talk.mark("a", json!({ "listens": true }));
+        let stopped = talk.interrupt();
+        assert_eq!(stopped[..3], ["own iopub status busy", "own shell execute_reply aborted", "own iopub status idle"]);
+        assert_eq!(stopped[3..], ["stop true", "own control interrupt_reply ok"]);
+        // Twice within three seconds is meant in earnest.
+        talk.wait(EARNEST / 2);
+        let killed = talk.interrupt();
+        assert_eq!(killed[0], "interrupt interrupt_request of i");
+        assert!(killed[1].starts_with("own iopub stream The kernel was interrupted: all variables are lost"), "{killed:?}");
+        talk.end("a");
+
+        talk.wait(EARNEST);
+        talk.run("c");
+        assert_eq!(talk.interrupt()[0], "interrupt interrupt_request of i", "nothing listens");
+        talk.wait(EARNEST);
+        talk.mark("c", json!({ "listens": true }));
+        talk.mark("c", json!({ "listens": false }));
+        talk.wait(BETWEEN_RUNS / 2);
+        assert_eq!(talk.interrupt()[0], "stop true", "another run may follow");
+    }
+}
