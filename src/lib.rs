@@ -35,6 +35,7 @@ pub mod jupyter;
 pub mod measure;
 mod model;
 mod nn;
+mod progress;
 mod random;
 mod relay;
 mod show;

@@ -6,6 +6,7 @@
 
 mod display;
 mod errors;
+mod progress;
 mod values;
 
 pub use crate::relay::RELAY_MARK;

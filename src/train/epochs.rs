@@ -9,13 +9,14 @@ use super::{
     checkpoint::{self, Settings},
     config::TrainConfig,
     history::{History, Snapshot, StoppedBy},
-    progress::print_epoch,
+    progress::{after_epoch, within_epoch},
     tuning::TrialLink,
 };
 use crate::{
     data::{Dataset, shuffled_indices},
     error::{Error, ErrorKind, Result},
     nn::{Descent, ModelFile, Reuse, Sequential, Weights},
+    progress::Progress,
     random,
     relay::Listening,
 };
@@ -47,6 +48,11 @@ pub(super) trait Learner<const N: usize>: Send + Sync {
 
     /// Notes an epoch's means but for the loss, of training and of validation.
     fn note(&mut self, _history: &mut History, _training: [f64; N], _validation: Option<[f64; N]>) {}
+
+    /// What a live view shows of it after each epoch.
+    fn sample(&self) -> Result<Option<Array4<f32>>> {
+        Ok(None)
+    }
 
     /// The images of a snapshot, for those that can make images.
     fn snapshot(&self) -> Result<Option<Array4<f32>>> {
@@ -90,14 +96,16 @@ fn run<const N: usize, L: Learner<N>>(
         take_snapshot(learner, config, &mut history)?;
         save(learner, &history, &best)?; // a place where it cannot be written is found before the first epoch
     }
+    let mut progress = Progress::begin(config.progress_every);
     history.originals = config.snapshot_images.as_ref().map(|images| images.images().clone());
 
     while history.epochs() < config.epochs && history.stopped_by.is_none() {
         let last_good = weights(learner);
-        match epoch(learner, (training, validation), config, &mut history) {
+        match epoch(learner, (training, validation), config, &mut history, &mut progress) {
             Ok(true) => {}
             Ok(false) => {
                 history.stopped_by = Some(StoppedBy::Handle);
+                progress.unit(history.epochs(), true, || after_epoch(&history, config.epochs, None));
                 return Ok(history);
             }
             Err(error) => {
@@ -125,9 +133,8 @@ fn run<const N: usize, L: Learner<N>>(
         }
         save(learner, &history, &best)?;
         let last = epoch == config.epochs || history.stopped_by.is_some();
-        if config.progress_every > 0 && (last || epoch == 1 || epoch.is_multiple_of(config.progress_every)) {
-            print_epoch(&history, config.epochs);
-        }
+        let images = if progress.is_live() { learner.sample()? } else { None };
+        progress.unit(epoch, last, || after_epoch(&history, config.epochs, images));
     }
     restore(learner, &best);
     Ok(history)
@@ -139,6 +146,7 @@ fn epoch<const N: usize>(
     (training, validation): (&Dataset, Option<&Dataset>),
     config: &TrainConfig,
     history: &mut History,
+    progress: &mut Progress,
 ) -> Result<bool> {
     let (start, epoch) = (Instant::now(), history.epochs() + 1);
     let learning_rate = config.schedule.rate(config.learning_rate, config.epochs, history.watched());
@@ -157,6 +165,11 @@ fn epoch<const N: usize>(
             return diverged(steps, format!("the loss became {loss}"));
         }
         sums.iter_mut().zip(means).for_each(|(sum, mean)| *sum += mean * rows.len() as f64);
+        progress.within(|| {
+            let batches = [steps, training.len().div_ceil(config.batch_size)];
+            let seen = training.len().min(steps * config.batch_size) as f64;
+            within_epoch(history, config.epochs, batches, sums[0] / seen, start.elapsed().as_secs_f64())
+        });
     }
     if !weights(learner).iter().all(|weights| weights.par_iter().all(|w| w.is_finite())) {
         return diverged(steps, "a weight became NaN or infinite".into());

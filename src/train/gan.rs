@@ -247,9 +247,19 @@ impl Learner<2> for Adversaries<'_> {
     }
 
     fn snapshot(&self) -> Result<Option<Array4<f32>>> {
-        let (gan, count) = (&self.gan, self.snapshot_count);
-        let noise = random::normal(count * gan.latent_dim(), 0);
-        decoded(gan.generator(), &noise, count, gan.image_shape()).map(Some)
+        self.generated(self.snapshot_count).map(Some)
+    }
+
+    fn sample(&self) -> Result<Option<Array4<f32>>> {
+        self.generated(20).map(Some)
+    }
+}
+
+impl Adversaries<'_> {
+    /// So many images, always of the same noise.
+    fn generated(&self, count: usize) -> Result<Array4<f32>> {
+        let noise = random::normal(count * self.gan.latent_dim(), 0);
+        decoded(self.gan.generator(), &noise, count, self.gan.image_shape())
     }
 }
 

@@ -1,11 +1,58 @@
-//! The line that a training prints.
+//! What a training says of where it is.
 
-use std::io::Write;
+use ndarray::Array4;
 
 use super::history::History;
+use crate::progress::State;
 
-/// Prints where the training is, one whole line: `epoch  12/100  loss 0.0512  validation 0.0530  0.4 s  35 s left`.
-pub(super) fn print_epoch(history: &History, epochs: usize) {
+/// After an epoch.
+pub(super) fn after_epoch(history: &History, epochs: usize, images: Option<Array4<f32>>) -> State {
+    let share = match history.stopped_by {
+        Some(_) => 1.0,
+        None => history.epochs() as f64 / epochs as f64,
+    };
+    let text = match history.stopped_by {
+        Some(stopped_by) => format!("{}  {stopped_by}", line(history, epochs)),
+        None => line(history, epochs),
+    };
+    State { share, text, axes: axes(history), curves: curves(history), images }
+}
+
+/// After so many of an epoch's batches, with their mean loss and the seconds since the epoch's start.
+pub(super) fn within_epoch(
+    history: &History,
+    epochs: usize,
+    [batch, batches]: [usize; 2],
+    loss: f64,
+    seconds: f64,
+) -> State {
+    let done = history.epochs() as f64 + batch as f64 / batches as f64;
+    let total = history.total_seconds() + seconds;
+    let (epoch, left) = (history.epochs() + 1, total / done * (epochs as f64 - done));
+    let width = epochs.to_string().len();
+    let text = format!(
+        "epoch {epoch:>width$}/{epochs}  batch {batch}/{batches}  loss {loss:.4}  {} so far, {} left",
+        duration_text(total),
+        duration_text(left)
+    );
+    State { share: done / epochs as f64, text, axes: axes(history), curves: curves(history), images: None }
+}
+
+fn axes(history: &History) -> [String; 2] {
+    ["epoch".into(), history.objective.clone()]
+}
+
+fn curves(history: &History) -> Vec<(String, Vec<f64>)> {
+    let loss = if history.discriminator_loss.is_empty() { "training" } else { "generator" };
+    [(loss, &history.loss), ("validation", &history.validation_loss), ("discriminator", &history.discriminator_loss)]
+        .into_iter()
+        .filter(|(_, values)| !values.is_empty())
+        .map(|(name, values)| (name.into(), values.clone()))
+        .collect()
+}
+
+/// One whole line: `epoch  12/100  loss 0.0512  validation 0.0530  0.4 s so far, 35 s left`.
+fn line(history: &History, epochs: usize) -> String {
     let epoch = history.epochs();
     let width = epochs.to_string().len();
     let mut line = format!("epoch {epoch:>width$}/{epochs}  loss {:.4}", history.final_loss());
@@ -27,8 +74,7 @@ pub(super) fn print_epoch(history: &History, epochs: usize) {
         let left = total / epoch as f64 * (epochs - epoch) as f64;
         line += &format!(", {} left", duration_text(left));
     }
-    // Nobody may be listening any more: no reason to lose a training.
-    let _ = writeln!(std::io::stdout(), "{line}");
+    line
 }
 
 /// Seconds as a person says them: "0.4 s", "12 s", "3 min 20 s", "1 h 5 min".

@@ -10,7 +10,6 @@ mod place;
 mod repulsion;
 
 use std::fmt;
-use std::io::Write;
 use std::time::Instant;
 
 use linfa::traits::Transformer;
@@ -22,6 +21,7 @@ use self::affinities::Affinities;
 use self::descent::{Descent, EXAGGERATED, divergence};
 use super::{Codes, blocks::Blocks, neighbours::Neighbours, pca::pca, scaled::Scaled};
 use crate::error::{Error, ErrorKind, Result};
+use crate::progress::{Progress, State};
 use crate::random::{self, Random};
 use crate::relay::Listening;
 use crate::stop::StopHandle;
@@ -197,31 +197,39 @@ fn start(codes: &Codes, settings: &Tsne) -> Result<Vec<[f32; 2]>> {
 
 fn descend(affinities: &Affinities, start: Vec<[f32; 2]>, settings: &Tsne, clock: Instant) -> (Vec<[f32; 2]>, usize) {
     let _listening = Listening::begin();
+    let mut progress = Progress::begin(settings.progress_every);
     let mut descent = Descent::new(affinities, start);
     for iteration in 1..=settings.iterations {
         if settings.stop.is_wanted() {
             return (descent.points, iteration - 1);
         }
         descent.step();
-        let every = settings.progress_every;
-        if every > 0 && (iteration % every == 0 || iteration == settings.iterations) {
-            print_progress(iteration, settings.iterations, divergence(affinities, &descent.points), clock);
+        let last = iteration == settings.iterations;
+        if iteration % settings.progress_every.max(1) == 0 || last {
+            progress.unit(iteration, last, || {
+                let now = divergence(affinities, &descent.points);
+                state(iteration, settings.iterations, Some(now), clock)
+            });
+        } else {
+            progress.within(|| state(iteration, settings.iterations, None, clock));
         }
     }
     (descent.points, settings.iterations)
 }
 
-/// One whole line: `iteration  250/1000  KL divergence 4.4277  1.2 s so far, 3.6 s left`.
-fn print_progress(iteration: usize, iterations: usize, divergence: f64, clock: Instant) {
+/// `iteration  250/1000  KL divergence 4.4277  1.2 s so far, 3.6 s left`.
+fn state(iteration: usize, iterations: usize, divergence: Option<f64>, clock: Instant) -> State {
     let (width, seconds) = (iterations.to_string().len(), clock.elapsed().as_secs_f64());
-    let mut line = format!("iteration {iteration:>width$}/{iterations}  KL divergence {divergence:.4}");
-    line += &format!("  {} so far", duration_text(seconds));
+    let mut text = format!("iteration {iteration:>width$}/{iterations}");
+    if let Some(divergence) = divergence {
+        text += &format!("  KL divergence {divergence:.4}");
+    }
+    text += &format!("  {} so far", duration_text(seconds));
     if iteration < iterations {
         let left = seconds / iteration as f64 * (iterations - iteration) as f64;
-        line += &format!(", {} left", duration_text(left));
+        text += &format!(", {} left", duration_text(left));
     }
-    // Nobody may be listening any more: no reason to lose an embedding.
-    let _ = writeln!(std::io::stdout(), "{line}");
+    State { share: iteration as f64 / iterations as f64, text, ..State::default() }
 }
 
 fn linfa(points: &Array2<f32>, perplexity: f64, settings: &Tsne) -> Result<Vec<[f32; 2]>> {

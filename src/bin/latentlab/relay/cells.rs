@@ -412,7 +412,10 @@ mod tests {
         let updated = talk.mark("a", json!({ "update": true, "content": { "data": {} } }));
         assert_eq!(updated, ["own iopub update_display_data data"]);
         assert!(talk.print("a", "late").is_empty());
-        assert_eq!(talk.end("a"), ["own iopub stream late\n", "shell execute_reply of r", "iopub status of k", "stop false"]);
+        assert_eq!(
+            talk.end("a"),
+            ["own iopub stream late\n", "shell execute_reply of r", "iopub status of k", "stop false"]
+        );
     }
 
     #[test]
@@ -484,7 +487,10 @@ mod tests {
         talk.wait(EARNEST / 2);
         let killed = talk.interrupt();
         assert_eq!(killed[0], "interrupt interrupt_request of i");
-        assert!(killed[1].starts_with("own iopub stream The kernel was interrupted: all variables are lost"), "{killed:?}");
+        assert!(
+            killed[1].starts_with("own iopub stream The kernel was interrupted: all variables are lost"),
+            "{killed:?}"
+        );
         talk.end("a");
 
         talk.wait(EARNEST);

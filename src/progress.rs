@@ -1,0 +1,136 @@
+//! Where a run is: lines in a file, a bar in a terminal, and in a notebook a bar with curves that grow in their place.
+
+use std::{
+    env,
+    io::{IsTerminal, Write},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use ndarray::Array4;
+use serde_json::json;
+
+use crate::relay;
+
+/// How often a bar moves at most.
+const BETWEEN: Duration = Duration::from_millis(200);
+
+/// Where a run is.
+#[derive(Default)]
+pub(crate) struct State {
+    /// From 0 to 1.
+    pub share: f64,
+    /// One line.
+    pub text: String,
+    /// What the horizontal axis of the curves counts, and the curves by name.
+    pub axes: [String; 2],
+    pub curves: Vec<(String, Vec<f64>)>,
+    /// What a model makes at this moment, (n, 1, height, width).
+    pub images: Option<Array4<f32>>,
+}
+
+/// What draws a state in a notebook, in all its forms: media types and contents.
+pub(crate) type Draw = fn(&State) -> Vec<(&'static str, String)>;
+
+/// Set by what knows figures.
+pub(crate) static DRAW: OnceLock<Draw> = OnceLock::new();
+
+/// Says where a run is.
+pub(crate) struct Progress {
+    screen: Screen,
+    /// A line for every so many units.
+    every: usize,
+    shown: Instant,
+}
+
+enum Screen {
+    Silent,
+    Lines,
+    Bar(ProgressBar),
+    /// Whether something has been shown, and under which name.
+    Notebook(bool, String),
+}
+
+impl Progress {
+    /// Says something every so many units (epochs, iterations), and where there is a bar in between too; of 0 nothing.
+    pub fn begin(every: usize) -> Self {
+        static RUNS: AtomicU64 = AtomicU64::new(0);
+        let screen = if every == 0 {
+            Screen::Silent
+        } else if relay::is_there() && DRAW.get().is_some() {
+            let (process, run) = (std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
+            let moment = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
+            Screen::Notebook(false, format!("latentlab-{process}-{run}-{moment}"))
+        } else if std::io::stdout().is_terminal() && env::var_os("EVCXR_IS_RUNTIME").is_none() {
+            let bar = ProgressBar::new(1000);
+            bar.set_style(
+                ProgressStyle::with_template("{bar:30} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
+            Screen::Bar(bar)
+        } else {
+            Screen::Lines
+        };
+        Self { screen, every, shown: Instant::now() }
+    }
+
+    /// Whether more than lines is shown.
+    pub fn is_live(&self) -> bool {
+        matches!(self.screen, Screen::Bar(_) | Screen::Notebook(..))
+    }
+
+    /// In the middle of a unit.
+    pub fn within(&mut self, state: impl FnOnce() -> State) {
+        if self.is_live() && self.shown.elapsed() >= BETWEEN {
+            self.show(&state());
+        }
+    }
+
+    /// After so many units, of which this one may be the last.
+    pub fn unit(&mut self, done: usize, last: bool, state: impl FnOnce() -> State) {
+        match &self.screen {
+            Screen::Silent => {}
+            Screen::Lines if last || done == 1 || done.is_multiple_of(self.every) => {
+                // Nobody may be listening any more: no reason to lose what runs.
+                let _ = writeln!(std::io::stdout(), "{}", state().text);
+            }
+            Screen::Lines => {}
+            Screen::Bar(_) | Screen::Notebook(..) if last || self.shown.elapsed() >= BETWEEN => self.show(&state()),
+            Screen::Bar(_) | Screen::Notebook(..) => {}
+        }
+    }
+
+    fn show(&mut self, state: &State) {
+        self.shown = Instant::now();
+        match &mut self.screen {
+            Screen::Bar(bar) => {
+                bar.set_position((1000.0 * state.share) as u64);
+                bar.set_message(state.text.clone());
+                if state.share >= 1.0 {
+                    bar.abandon();
+                }
+            }
+            Screen::Notebook(begun, name) => {
+                let forms = DRAW.get().map(|draw| draw(state)).unwrap_or_default();
+                let data: serde_json::Map<_, _> =
+                    forms.into_iter().map(|(kind, form)| (kind.into(), form.into())).collect();
+                let content = json!({ "data": data, "metadata": {}, "transient": { "display_id": name } });
+                relay::tell(&json!({ "update": *begun, "content": content }));
+                *begun = true;
+            }
+            Screen::Silent | Screen::Lines => {}
+        }
+    }
+}
+
+impl Drop for Progress {
+    /// What ended early stays where it was.
+    fn drop(&mut self) {
+        if let Screen::Bar(bar) = &self.screen {
+            bar.abandon();
+        }
+    }
+}
