@@ -1,38 +1,15 @@
 //! Trainings that are stopped, and go on from a checkpoint to the same bits.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    thread,
-    time::Duration,
-};
+mod folder;
 
+use std::{fs, path::Path, thread, time::Duration};
+
+use folder::Folder;
 use latentlab::{
     Autoencoder, Classifier, Codes, Dataset, ErrorKind, Gan, GanConfig, History, KMeans, Loss, Optimizer, Result,
     Schedule, Sequential, Space, StopHandle, StoppedBy, Study, TrainConfig, TrialState, Tsne, Vae, evaluate, generate,
     reconstruct, train_ae, train_classifier, train_gan, train_vae, tsne,
 };
-
-/// A folder of its own for each test, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("latentlab-resume-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
 
 fn digits() -> (Dataset, Dataset) {
     Dataset::built_in_digits(260, 0).unwrap().split(200, 60).unwrap()
@@ -80,7 +57,7 @@ fn check<M>(
 
 #[test]
 fn an_autoencoder_goes_on_to_the_same_bits() {
-    let folder = Folder::new("autoencoder");
+    let folder = Folder::new("resume-autoencoder");
     let (train, test) = digits();
     let model = || {
         Autoencoder::new(
@@ -106,7 +83,7 @@ fn an_autoencoder_goes_on_to_the_same_bits() {
 
 #[test]
 fn all_other_models_too() {
-    let folder = Folder::new("others");
+    let folder = Folder::new("resume-others");
     let (train, test) = digits();
     let vae = || Vae::strided([2, 4, 4], 8, 2).unwrap();
     let config = config().validation(&test).loss(Loss::BinaryCrossEntropy);
@@ -155,7 +132,7 @@ fn snapshots_are_reconstructions_of_their_epoch() {
 
 #[test]
 fn a_checkpoint_is_a_file_of_weights() {
-    let folder = Folder::new("weights");
+    let folder = Folder::new("resume-weights");
     let (train, _) = digits();
     let file = folder.file("checkpoint.safetensors");
     let mut autoencoder = Autoencoder::tiny(2).unwrap();
@@ -169,7 +146,7 @@ fn a_checkpoint_is_a_file_of_weights() {
 
 #[test]
 fn what_does_not_fit_is_refused_and_nothing_changes() {
-    let folder = Folder::new("refused");
+    let folder = Folder::new("resume-refused");
     let (train, test) = digits();
     let file = folder.file("checkpoint.safetensors");
     let resume = config().resume(&file);
@@ -209,7 +186,7 @@ fn what_does_not_fit_is_refused_and_nothing_changes() {
 
 #[test]
 fn a_stopped_training_keeps_what_it_has_and_goes_on_to_the_same_bits() {
-    let folder = Folder::new("stopped");
+    let folder = Folder::new("resume-stopped");
     let (train, test) = digits();
     let file = folder.file("checkpoint.safetensors");
     let (stop, epochs) = (StopHandle::new(), 3000);

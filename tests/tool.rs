@@ -59,6 +59,7 @@ fn wrong_arguments_are_explained() {
         &[][..],
         &["run"],
         &["run", "--timeout", "0", "a.ipynb"],
+        &["run", "--jobs", "0", "a.ipynb"],
         &["lab", "--port", "x"],
         &["bench", "s9"],
         &["bench", "--seconds", "0"],
@@ -75,6 +76,19 @@ fn a_missing_notebook_or_data_folder_is_named() {
     let tool = Tool::new("notebook");
     assert_fails(&tool.run(&["run", "nowhere.ipynb"]), &["nowhere.ipynb", "no such notebook"]);
     assert_fails(&tool.run(&["run", "Cargo.toml", "--data", "nowhere"]), &["nowhere", "no such folder", "built-in"]);
+}
+
+#[test]
+fn a_smoke_setting_of_a_knob_that_is_not_there_is_named() {
+    let tool = Tool::new("smoke");
+    let notebook = tool.folder.join("lesson.ipynb");
+    let setting = r#"{ "latentlab": { "smoke": { "epoch": "1" } } }"#;
+    let cell = format!(r#"{{ "cell_type": "code", "metadata": {setting}, "source": ["let epochs = 9;"] }}"#);
+    std::fs::write(&notebook, format!(r#"{{ "cells": [{cell}] }}"#)).unwrap();
+    let run = |arguments: &[&str]| tool.run(&[&["run", notebook.to_str().unwrap()], arguments].concat());
+    assert_fails(&run(&["--smoke"]), &["lesson.ipynb", "epoch", "let epoch = …;"]);
+    // Without it, the next thing that is missing.
+    assert_fails(&run(&[]), &["Python is missing"]);
 }
 
 #[test]

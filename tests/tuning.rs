@@ -145,6 +145,9 @@ fn a_grid_is_gone_through_in_order() {
     let trials: Vec<Trial> = std::iter::from_fn(|| integers.ask().unwrap()).collect();
     assert_eq!(trials.len(), 6);
     assert_eq!((trials[3].integer("a").unwrap(), trials[3].text("b").unwrap()), (2, "y"));
+    let record = &integers.records()[3];
+    assert_eq!((record.float("a").unwrap(), record.integer("a").unwrap(), record.text("b").unwrap()), (2.0, 2, "y"));
+    assert!(record.integer("b").unwrap_err().to_string().contains("trial 4, \"b\": expected a whole number, got y"));
 }
 
 #[test]

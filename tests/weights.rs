@@ -1,33 +1,11 @@
 //! Files of weights: what comes back, and what is refused.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+mod folder;
 
+use std::{fs, path::Path, process::Command};
+
+use folder::Folder;
 use latentlab::{Autoencoder, Dataset, ErrorKind, Sequential, TrainConfig, embed, ndarray::ArrayD, train_ae};
-
-/// A folder of its own for each test, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("latentlab-weights-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
 
 fn network() -> Sequential {
     Sequential::input([1, 4, 4])
@@ -101,7 +79,7 @@ fn a_network_predicts_the_same_bits_in_another_process() {
         }
         return;
     }
-    let folder = Folder::new("process");
+    let folder = Folder::new("weights-process");
     for (name, network) in networks() {
         network.save(folder.file(&file(name))).unwrap();
     }
@@ -119,7 +97,7 @@ fn a_network_predicts_the_same_bits_in_another_process() {
 
 #[test]
 fn the_words_of_a_layer_come_back_with_it() {
-    let folder = Folder::new("words");
+    let folder = Folder::new("weights-words");
     let (first, second) = (folder.file("first.safetensors"), folder.file("second.safetensors"));
     for (name, network) in networks() {
         network.save(&first).unwrap();
@@ -143,7 +121,7 @@ fn the_words_of_a_layer_come_back_with_it() {
 
 #[test]
 fn running_statistics_come_back_bit_for_bit() {
-    let folder = Folder::new("statistics");
+    let folder = Folder::new("weights-statistics");
     let (first, second) = (folder.file("first.safetensors"), folder.file("second.safetensors"));
     let mut trained = Autoencoder::new(
         Sequential::input([1, 28, 28]).conv2d(3, 3).stride(4).batch_norm().relu().flatten().dense(2).batch_norm(),
@@ -164,7 +142,7 @@ fn running_statistics_come_back_bit_for_bit() {
 
 #[test]
 fn the_same_network_is_the_same_file_and_nothing_else_is_left() {
-    let folder = Folder::new("same");
+    let folder = Folder::new("weights-same");
     network().save(folder.file("a.safetensors")).unwrap();
     network().save(folder.file("b.safetensors")).unwrap();
     network().save(folder.file("b.safetensors")).unwrap();
@@ -174,7 +152,7 @@ fn the_same_network_is_the_same_file_and_nothing_else_is_left() {
 
 #[test]
 fn an_autoencoder_comes_back_whole() {
-    let folder = Folder::new("autoencoder");
+    let folder = Folder::new("weights-autoencoder");
     let path = folder.file("tiny.safetensors");
     let autoencoder = Autoencoder::tiny(4).unwrap().seed(3);
     autoencoder.save(&path).unwrap();
@@ -186,7 +164,7 @@ fn an_autoencoder_comes_back_whole() {
 
 #[test]
 fn damaged_and_foreign_files_are_errors() {
-    let folder = Folder::new("damaged");
+    let folder = Folder::new("weights-damaged");
     let good = folder.file("good.safetensors");
     network().save(&good).unwrap();
     let bytes = fs::read(&good).unwrap();

@@ -8,6 +8,26 @@ use crate::{
     random,
 };
 
+/// `n` codes drawn from N(0, I), (n, latent_dim), for [`decode`](crate::decode). The seed decides; they are the codes that [`sample`] decodes.
+///
+/// # Errors
+/// If `latent_dim` is 0.
+///
+/// ```
+/// use latentlab::{Autoencoder, decode, random_codes};
+///
+/// let codes = random_codes(20, 2, 0)?; // times a deviation, plus a mean, where those of your own codes are others
+/// let images = decode(&Autoencoder::tiny(2)?, &codes)?;
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+pub fn random_codes(n: usize, latent_dim: usize, seed: u64) -> Result<Array2<f32>> {
+    let codes = random::normal(n * latent_dim, seed);
+    match Array2::from_shape_vec((n, latent_dim), codes) {
+        Ok(codes) if latent_dim > 0 => Ok(codes),
+        _ => Err(Error::expected(ErrorKind::Argument, "random_codes, latent_dim", "at least 1", latent_dim)),
+    }
+}
+
 /// `n` images from a variational autoencoder, (n, channels, height, width): decoded from codes drawn from N(0, I). The seed decides.
 ///
 /// # Errors
@@ -112,8 +132,17 @@ mod tests {
     }
 
     #[test]
+    fn random_codes_are_those_of_a_sample() {
+        let vae = Vae::strided([2, 3, 4], 8, 3).unwrap();
+        let codes = random_codes(6, 3, 5).unwrap();
+        let images = crate::analyse::decode(&vae.autoencoder().unwrap(), &codes).unwrap();
+        assert_eq!(images, sample(&vae, 6, 5).unwrap());
+    }
+
+    #[test]
     fn bad_arguments_are_refused() {
         let table = [
+            (random_codes(3, 0, 0), "random_codes, latent_dim: expected at least 1, got 0"),
             (
                 interpolate(&[1.0], &[1.0, 2.0], 5),
                 "interpolate: expected two codes with equally many values, got 1 and 2",

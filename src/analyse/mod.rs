@@ -18,7 +18,7 @@ pub use clustering::Clustering;
 pub use codes::Codes;
 pub use confusion::Confusion;
 pub use embedding::{decode, embed, reconstruct};
-pub use generation::{code_grid, generate, interpolate, sample};
+pub use generation::{code_grid, generate, interpolate, random_codes, sample};
 pub use kmeans::{KMeans, kmeans_accuracy};
 pub use pca::{Pca, pca};
 pub use predictions::{Predictions, classify};

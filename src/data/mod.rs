@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `mod` | [`Dataset`] itself |
 //! | `subset` | parts of a data set: split, take, shuffle, batches, classes |
+//! | `noise` | noisy copies |
 //! | `normalisation` | mean, standard deviation, [`Normalisation`] |
 //! | `source` | the constructors: real and built-in data, and which one comes when |
 //! | `search` | where real data are looked for, and what is found there |
@@ -17,6 +18,7 @@ mod download;
 mod folds;
 mod glyphs;
 mod idx;
+mod noise;
 mod normalisation;
 mod search;
 mod source;

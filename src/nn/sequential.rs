@@ -13,6 +13,7 @@ use super::{
     layers::{Layer, Operation, Place, Weights, channels_first, channels_last, shape_text},
     memory,
     parallel::for_shards,
+    subnormals::flush_subnormals,
     summary::Summary,
     tape::{NotRecording, Pass, Tape, Variable},
     weights::{ModelFile, read_model},
@@ -274,6 +275,26 @@ impl Sequential {
             .map_or("its input".into(), |node| format!("layer {}, {}", self.nodes.len(), node.layer.name()))
     }
 
+    /// The first layers with their weights, or all of them when there are fewer: what the middle of an encoder makes of an image.
+    ///
+    /// ```
+    /// use latentlab::{Autoencoder, Dataset};
+    ///
+    /// let features = Autoencoder::strided([8, 16, 32], 64, 2)?.encoder().take(6); // the three convolutions and their ReLUs
+    /// let digits = Dataset::built_in_digits(5, 0)?;
+    /// assert_eq!(features.predict(&digits.images().clone().into_dyn())?.shape(), [5, 32, 3, 3]);
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn take(&self, layers: usize) -> Self {
+        let alone = |node: &Node| Node { prepared: OnceLock::new(), packed: Arc::default(), ..node.clone() };
+        Self {
+            nodes: self.nodes.iter().take(layers).map(alone).collect(),
+            folded: OnceLock::new(),
+            failed: None,
+            ..self.clone()
+        }
+    }
+
     /// How many numbers all layers hold, moving statistics included.
     pub fn parameter_count(&self) -> usize {
         self.nodes.iter().flat_map(|node| &node.parameters).map(|parameter| parameter.values.len()).sum()
@@ -317,6 +338,7 @@ impl Sequential {
     pub(crate) fn run(&self, values: &[f32], rows: usize) -> Vec<f32> {
         let width = self.input.iter().product::<usize>();
         let out_width = self.output_shape().iter().product::<usize>();
+        flush_subnormals();
         let mut output = memory::zeros(rows * out_width);
         let _reuse = Reuse::begin();
         let blocks = output.par_chunks_mut(PREDICTION_ROWS * out_width).zip(values.par_chunks(PREDICTION_ROWS * width));

@@ -33,6 +33,7 @@ pub struct LineChart {
     x_values: Option<Vec<f64>>,
     marks: Vec<(f64, String)>,
     logarithmic: bool,
+    logarithmic_x: bool,
 }
 
 /// The values of a line, or of points that are not joined.
@@ -60,6 +61,7 @@ impl LineChart {
             x_values: None,
             marks: Vec::new(),
             logarithmic: false,
+            logarithmic_x: false,
         }
     }
 
@@ -101,6 +103,12 @@ impl LineChart {
         self
     }
 
+    /// Draws the x axis with a logarithmic scale; all [`x_values`](Self::x_values) must be above zero.
+    pub fn logarithmic_x(mut self) -> Self {
+        self.logarithmic_x = true;
+        self
+    }
+
     /// The finished figure.
     ///
     /// An error, if there is nothing to draw, or if a number cannot be drawn: it says which.
@@ -115,6 +123,10 @@ impl LineChart {
             }
             if let Some(index) = x_values.iter().position(|x| !x.is_finite() || x.abs() > LARGEST) {
                 return Err(wrong(format!("line chart, x_values[{index}]"), "a finite number", x_values[index]));
+            }
+            if let Some(index) = x_values.iter().position(|x| self.logarithmic_x && *x <= 0.0) {
+                let place = format!("line chart, x_values[{index}]");
+                return Err(wrong(place, "a number above 0", x_values[index]).hint("Leave out logarithmic_x()"));
             }
         }
         self.lines.iter().try_for_each(|line| self.check_line(&line.name, &line.values))?;
@@ -147,6 +159,11 @@ impl LineChart {
         self.x_values.as_ref().map_or((index + 1) as f64, |x| x[index])
     }
 
+    /// Where an x is drawn.
+    fn drawn_x(&self, x: f64) -> f64 {
+        if self.logarithmic_x { x.log10() } else { x }
+    }
+
     /// A value's drawn coordinate.
     fn y(&self, value: f64) -> f64 {
         if self.logarithmic { value.log10() } else { value }
@@ -176,6 +193,7 @@ impl LineChart {
         Frame {
             plot: (500, 320),
             x: match self.x_values {
+                _ if self.logarithmic_x => Axis::logarithmic(self.x_range(), 0.02, 8),
                 Some(_) => Axis::linear(self.x_range(), 0.02, 8),
                 None => Axis::counting(self.longest(), 8),
             },
@@ -194,7 +212,7 @@ impl LineChart {
         let frame = self.frame();
         let plot = frame.draw(area)?;
         for (x, text) in &self.marks {
-            let (x, _) = plot.place(*x, frame.y.low);
+            let (x, _) = plot.place(self.drawn_x(*x), frame.y.low);
             let style = INK.mix(0.6).stroke_width(px(1) as u32);
             plot.area.draw(&DashedPathElement::new(vec![(x, 0), (x, plot.height)], px(3), px(3), style))?;
             // The text goes to the side with more space.
@@ -202,7 +220,8 @@ impl LineChart {
             text::draw(&plot.area, text, &text::style(SMALL, anchor, VPos::Top), (x, px(4)))?;
         }
         for (series, line) in self.lines.iter().enumerate() {
-            let points: Vec<_> = line.values.iter().enumerate().map(|(i, &value)| (self.x(i), self.y(value))).collect();
+            let place = |(i, &value): (usize, &f64)| (self.drawn_x(self.x(i)), self.y(value));
+            let points: Vec<_> = line.values.iter().enumerate().map(place).collect();
             for piece in points.split(|(_, y)| !y.is_finite()) {
                 let places: Vec<_> = piece.iter().map(|&(x, y)| plot.place(x, y)).collect();
                 let color = palette::color(series);
@@ -265,6 +284,10 @@ mod tests {
                 "line chart, x_values: expected 2 values, as the longest line has, got 1",
             ),
             (message(one().x_values(&[1.0, f64::NAN])), "line chart, x_values[1]: expected a finite number, got NaN"),
+            (
+                message(one().x_values(&[0.0, 1.0]).logarithmic_x()),
+                "line chart, x_values[0]: expected a number above 0, got 0. Leave out logarithmic_x()",
+            ),
         ] {
             assert!(message.starts_with(expected), "{message}");
         }
@@ -277,6 +300,18 @@ mod tests {
         // Two pieces of two points in the line's colour, and a dot for the point that stands alone.
         let pieces = svg.lines().filter(|line| line.starts_with("<polyline") && line.contains("#3F90DA")).count();
         assert_eq!((pieces, svg.matches("<circle").count()), (2 + 1, 1), "and the legend's line");
+    }
+
+    #[test]
+    fn powers_of_ten_stand_at_equal_distances_on_a_logarithmic_x_axis() {
+        let chart = LineChart::new("labels", "accuracy").line("a", &[0.5, 0.6, 0.7]).x_values(&[10.0, 100.0, 1000.0]);
+        let svg = chart.logarithmic_x().figure().unwrap().to_svg().unwrap();
+        assert!(["\n10\n", "\n100\n", "\n1000\n"].iter().all(|tick| svg.contains(tick)), "{svg}");
+        // The longest line in the series' colour; the other one is the legend's.
+        let lines = svg.lines().filter(|line| line.starts_with("<polyline") && line.contains("#3F90DA"));
+        let points = lines.filter_map(|line| line.split("points=\"").nth(1)).max_by_key(|points| points.len()).unwrap();
+        let x: Vec<i32> = points.split(' ').filter_map(|point| point.split_once(',')?.0.parse().ok()).collect();
+        assert!(x.len() == 3 && (x[2] - 2 * x[1] + x[0]).abs() <= 1, "{x:?}");
     }
 
     #[test]

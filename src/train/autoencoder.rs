@@ -14,7 +14,7 @@ use crate::{
     model::{Autoencoder, decoded},
     nn::{
         Buffer, Descent, Loss, ModelFile, NotRecording, Pass, Sequential, Tape, Variable, channels_first,
-        channels_last, learn,
+        channels_last, flush_subnormals, learn,
     },
     random,
 };
@@ -71,6 +71,7 @@ pub fn evaluate(autoencoder: &Autoencoder, images: &Dataset, loss: Loss) -> Resu
     if images.is_empty() {
         return Err(Error::expected(ErrorKind::Data, "evaluate", "at least 1 image", "none"));
     }
+    flush_subnormals();
     Ok(mean_loss(autoencoder, images, loss, 0.0, 0))
 }
 

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     data::{Dataset, shuffled_indices},
     error::{Error, ErrorKind, Result},
-    nn::{Descent, ModelFile, Reuse, Sequential, Weights},
+    nn::{Descent, ModelFile, Reuse, Sequential, Weights, flush_subnormals},
     progress::Progress,
     random,
     relay::Listening,
@@ -67,6 +67,7 @@ pub(super) fn train<const N: usize>(
     config: &TrainConfig,
     history: History,
 ) -> Result<History> {
+    flush_subnormals();
     // On a worker of the pool from beginning to end: a step has dozens of parallel loops, each costs less from there.
     rayon::scope(|_| run(learner, (training, validation), config, history))
 }

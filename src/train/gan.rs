@@ -16,7 +16,7 @@ use crate::{
     model::{Gan, decoded},
     nn::{
         Buffer, Cut, Descent, Learned, Loss, ModelFile, NotRecording, Pass, Recording, Sequential, Variable,
-        channels_first, channels_last, for_shards, learn,
+        channels_first, channels_last, flush_subnormals, for_shards, learn,
     },
     random,
     stop::StopHandle,
@@ -158,6 +158,7 @@ pub fn gan_step(gan: &mut Gan, batch: &Dataset) -> Result<GanLosses> {
         return Err(Error::expected(ErrorKind::Data, "gan_step", "at least 1 image", "none"));
     }
     let rows: Vec<usize> = (0..batch.len()).collect();
+    flush_subnormals();
     let losses = rayon::scope(|_| step(gan, &gather(batch, &rows), batch.len()));
     if losses.generator.is_finite() && losses.discriminator.is_finite() {
         return Ok(losses);

@@ -117,6 +117,7 @@ fn warm_up(project: &Project) -> Outcome<()> {
         folder: &project.notebooks(),
         data: None,
         save: None,
+        changed_cells: &[],
         timeout: hour,
         warm_up: true,
     };

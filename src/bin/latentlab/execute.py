@@ -73,6 +73,8 @@ def main():
         notebook = nbformat.read(task["notebook"], as_version=4)
     except Exception as error:
         sys.exit(f"{task['notebook']}: not a notebook ({error})")
+    for index, source in task["changed_cells"]:
+        notebook.cells[index].source = source
     client = NotebookClient(
         notebook,
         kernel_name="rust",

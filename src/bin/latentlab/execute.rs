@@ -18,6 +18,8 @@ pub struct Task<'a> {
     pub data: Option<&'a Path>,
     /// The .ipynb and the .html file to write.
     pub save: Option<(&'a Path, &'a Path)>,
+    /// Cells that are changed before: their place among all cells, and their new source.
+    pub changed_cells: &'a [(usize, String)],
     /// The longest that a cell may take.
     pub timeout: Duration,
     /// Make the warm build instead of using it.
@@ -56,6 +58,7 @@ pub fn execute(project: &Project, task: &Task, errors: Stdio, mut go_on: impl Fn
         "folder": task.folder,
         "ipynb": task.save.map(|(ipynb, _)| ipynb),
         "html": task.save.map(|(_, html)| html),
+        "changed_cells": task.changed_cells,
         "timeout": task.timeout.as_secs(),
         "kernel_arguments": if task.warm_up { vec!["--warm-up"] } else { vec![] },
     });

@@ -8,8 +8,10 @@ mod kernel;
 mod lab;
 mod project;
 mod relay;
+mod reproduce;
 mod run;
 mod setup;
+mod smoke;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -33,6 +35,8 @@ enum Command {
     Data,
     /// Measure how many images a second the reports' models train on
     Bench(bench::Arguments),
+    /// Run a report's protocol from beginning to end, and show its numbers beside ours
+    Reproduce(reproduce::Arguments),
     /// Start the Rust kernel (Jupyter calls this)
     #[command(hide = true)]
     Kernel {
@@ -50,6 +54,7 @@ fn main() -> ExitCode {
         Command::Lab(arguments) => lab::lab(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments).map_err(|error| error.to_string()),
+        Command::Reproduce(arguments) => reproduce::reproduce(&arguments),
         Command::Data => data::run().map_err(|error| error.to_string()),
         Command::Kernel { connection_file, warm_up } => kernel::kernel(&connection_file, warm_up),
     };

@@ -3,11 +3,14 @@
 use crate::execute::{self, Event, Task};
 use crate::project::{Outcome, Project, cannot, make_folder};
 use crate::setup::set_up;
+use crate::smoke;
 use latentlab::jupyter::ERROR_MEDIA_TYPE;
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 #[derive(clap::Args)]
@@ -21,6 +24,12 @@ pub struct Arguments {
     /// Where the executed notebooks (.ipynb and .html) go; without it, `executed` beside each notebook
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Test quickly: with the values that each notebook's knobs have for this (its metadata `latentlab.smoke`)
+    #[arg(long)]
+    smoke: bool,
+    /// How many notebooks run at the same time, each in a kernel of its own
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: u16,
     /// The longest that one cell may take
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
@@ -28,28 +37,39 @@ pub struct Arguments {
 
 pub fn run(arguments: &Arguments) -> Outcome<()> {
     let project = Project::find()?;
+    let mut changed_cells = Vec::new();
     for notebook in &arguments.notebooks {
         if !notebook.is_file() {
             return Err(format!("{}: there is no such notebook.", notebook.display()));
         }
+        let changed = if arguments.smoke { smoke::changed_cells(notebook) } else { Ok(Vec::new()) };
+        changed_cells.push(changed.map_err(|error| format!("{}: {error}.", notebook.display()))?);
     }
     let data = arguments.data.as_deref().map(data_setting).transpose()?;
     set_up(&project)?;
-    let mut failed = 0;
-    for notebook in &arguments.notebooks {
-        if let Err(message) = run_one(&project, notebook, arguments, data.as_deref()) {
-            eprintln!("FAILED  {}: {message}", notebook.display());
-            failed += 1;
+    let tasks = Mutex::new(arguments.notebooks.iter().zip(&changed_cells));
+    let failed = AtomicUsize::new(0);
+    let next = || tasks.lock().ok()?.next();
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.jobs {
+            scope.spawn(|| {
+                while let Some((notebook, changed_cells)) = next() {
+                    if let Err(message) = run_one(&project, notebook, changed_cells, arguments, data.as_deref()) {
+                        eprintln!("FAILED  {}: {message}", notebook.display());
+                        failed.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
         }
-    }
-    match failed {
+    });
+    match failed.into_inner() {
         0 => Ok(()),
-        _ => Err(format!("{failed} of {} notebooks failed.", arguments.notebooks.len())),
+        failed => Err(format!("{failed} of {} notebooks failed.", arguments.notebooks.len())),
     }
 }
 
 /// The value of LATENTLAB_DATA: a folder's absolute path, for the kernel works elsewhere, or the word.
-fn data_setting(data: &Path) -> Outcome<PathBuf> {
+pub fn data_setting(data: &Path) -> Outcome<PathBuf> {
     if data == Path::new("built-in") {
         return Ok(data.to_owned());
     }
@@ -60,7 +80,13 @@ fn data_setting(data: &Path) -> Outcome<PathBuf> {
 }
 
 /// Executes one notebook, a line for each cell; the error says which cell failed, and how.
-fn run_one(project: &Project, notebook: &Path, arguments: &Arguments, data: Option<&Path>) -> Outcome<()> {
+fn run_one(
+    project: &Project,
+    notebook: &Path,
+    changed_cells: &[(usize, String)],
+    arguments: &Arguments,
+    data: Option<&Path>,
+) -> Outcome<()> {
     let path = notebook.canonicalize().map_err(cannot("find", notebook))?;
     let (Some(folder), Some(name)) = (path.parent(), path.file_stem()) else { unreachable!("a file has both") };
     let out = arguments.out.clone().unwrap_or_else(|| folder.join("executed"));
@@ -71,11 +97,14 @@ fn run_one(project: &Project, notebook: &Path, arguments: &Arguments, data: Opti
         return Err("the executed notebook would replace it; choose another folder by --out".to_owned());
     }
     println!("{}", notebook.display());
+    // Of several notebooks at the same time, each line says to which it belongs.
+    let owner = if arguments.jobs > 1 { format!("{}: ", name.display()) } else { String::new() };
     let task = Task {
         notebook: &path,
         folder,
         data,
         save: Some((&ipynb, &html)),
+        changed_cells,
         timeout: Duration::from_secs(arguments.timeout),
         warm_up: false,
     };
@@ -85,19 +114,19 @@ fn run_one(project: &Project, notebook: &Path, arguments: &Arguments, data: Opti
         Event::Cell { number, source } => {
             current = format!("{number:>4}  {}", first_line(&source));
             // On a terminal, the cell that runs is seen.
-            if std::io::stdout().is_terminal() {
+            if owner.is_empty() && std::io::stdout().is_terminal() {
                 print!("          {current}\r");
                 let _ = std::io::stdout().flush();
             }
             true
         }
         Event::Result { seconds, reply, outputs } => {
-            println!("{seconds:>7.1} s {current}");
+            println!("{owner}{seconds:>7.1} s {current}");
             failure = failure_in(&reply, &outputs).map(|error| format!("cell {}\n{error}", current.trim_start()));
             failure.is_none()
         }
     })?;
-    println!("{:>7.1} s  {}, {}", start.elapsed().as_secs_f64(), ipynb.display(), html.display());
+    println!("{owner}{:>7.1} s  {}, {}", start.elapsed().as_secs_f64(), ipynb.display(), html.display());
     failure.map_or(Ok(()), Err)
 }
 

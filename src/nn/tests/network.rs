@@ -276,3 +276,22 @@ fn folded_normalisation_predicts_the_same() {
     assert_close("predicted", &predicted, &recorded, 1e-4);
     assert_ne!(before, predicted);
 }
+
+/// A network that ends earlier has the same weights, and none of what the longer one has prepared for itself.
+#[test]
+fn the_first_layers_alone_are_a_network() {
+    let short = || Sequential::input([1, 8, 8]).seed(3).conv2d(4, 3).relu().max_pool2d(2);
+    let long = short().up_sample2d(2).conv2d(2, 3).batch_norm().build().unwrap();
+    let x: Vec<f32> = (0..2 * 64).map(|i| (i as f32 * 0.37).sin()).collect();
+    let whole = long.run(&x, 2);
+    for (layers, expected) in [
+        (0, x.clone()),
+        (1, Sequential::input([1, 8, 8]).seed(3).conv2d(4, 3).run(&x, 2)),
+        (3, short().run(&x, 2)),
+        (6, whole.clone()),
+        (99, whole),
+    ] {
+        assert_eq!(long.take(layers).run(&x, 2), expected, "{layers} layers");
+    }
+    assert_eq!(long.take(3).output_shape(), [4, 3, 3]);
+}

@@ -36,11 +36,7 @@ impl Trial {
     /// # Errors
     /// When the space has no such parameter, or it is a text.
     pub fn float(&self, name: &str) -> Result<f64> {
-        match self.setting(name)? {
-            Setting::Float(number) => Ok(*number),
-            Setting::Integer(number) => Ok(*number as f64),
-            other => Err(self.unlike(name, "a number", other)),
-        }
+        self.named().float(name)
     }
 
     /// A whole number among its settings.
@@ -48,10 +44,7 @@ impl Trial {
     /// # Errors
     /// When the space has no such parameter, or it is not a whole number.
     pub fn integer(&self, name: &str) -> Result<usize> {
-        match self.setting(name)? {
-            Setting::Integer(number) => Ok(*number),
-            other => Err(self.unlike(name, "a whole number", other)),
-        }
+        self.named().integer(name)
     }
 
     /// A text among its settings.
@@ -59,10 +52,11 @@ impl Trial {
     /// # Errors
     /// When the space has no such parameter, or it is a number.
     pub fn text(&self, name: &str) -> Result<&str> {
-        match self.setting(name)? {
-            Setting::Text(text) => Ok(text),
-            other => Err(self.unlike(name, "a text", other)),
-        }
+        self.named().text(name)
+    }
+
+    fn named(&self) -> Named<'_> {
+        Named { number: self.number, settings: &self.settings }
     }
 
     /// All its settings by name.
@@ -84,8 +78,38 @@ impl Trial {
     pub(crate) fn link(&self) -> TrialLink {
         TrialLink { shared: self.shared.clone(), number: self.number, pruned: self.pruned.clone() }
     }
+}
 
-    fn setting(&self, name: &str) -> Result<&Setting> {
+/// A trial's settings, to be asked for by name.
+struct Named<'a> {
+    number: usize,
+    settings: &'a BTreeMap<String, Setting>,
+}
+
+impl<'a> Named<'a> {
+    fn float(&self, name: &str) -> Result<f64> {
+        match self.setting(name)? {
+            Setting::Float(number) => Ok(*number),
+            Setting::Integer(number) => Ok(*number as f64),
+            other => Err(self.unlike(name, "a number", other)),
+        }
+    }
+
+    fn integer(&self, name: &str) -> Result<usize> {
+        match self.setting(name)? {
+            Setting::Integer(number) => Ok(*number),
+            other => Err(self.unlike(name, "a whole number", other)),
+        }
+    }
+
+    fn text(&self, name: &str) -> Result<&'a str> {
+        match self.setting(name)? {
+            Setting::Text(text) => Ok(text),
+            other => Err(self.unlike(name, "a text", other)),
+        }
+    }
+
+    fn setting(&self, name: &str) -> Result<&'a Setting> {
         self.settings.get(name).ok_or_else(|| {
             let names: Vec<&str> = self.settings.keys().map(String::as_str).collect();
             wrong(format!("trial {}", self.number), format!("a parameter of {}", names.join(", ")), format!("{name:?}"))
@@ -143,6 +167,36 @@ pub struct TrialRecord {
     pub seconds: f64,
     /// The worker that has it.
     pub(super) worker: usize,
+}
+
+impl TrialRecord {
+    /// A number among its settings.
+    ///
+    /// # Errors
+    /// When the space has no such parameter, or it is a text.
+    pub fn float(&self, name: &str) -> Result<f64> {
+        self.named().float(name)
+    }
+
+    /// A whole number among its settings.
+    ///
+    /// # Errors
+    /// When the space has no such parameter, or it is not a whole number.
+    pub fn integer(&self, name: &str) -> Result<usize> {
+        self.named().integer(name)
+    }
+
+    /// A text among its settings.
+    ///
+    /// # Errors
+    /// When the space has no such parameter, or it is a number.
+    pub fn text(&self, name: &str) -> Result<&str> {
+        self.named().text(name)
+    }
+
+    fn named(&self) -> Named<'_> {
+        Named { number: self.number, settings: &self.settings }
+    }
 }
 
 /// How a trial ended.

@@ -1,0 +1,143 @@
+//! `latentlab reproduce`: a report's protocol from beginning to end, its numbers beside ours.
+
+mod findings;
+mod judge;
+mod page;
+mod run;
+mod s0;
+mod s1;
+mod s2;
+mod s3;
+mod s4;
+mod store;
+
+use std::{path::PathBuf, time::Instant};
+
+use clap::ValueEnum;
+use latentlab::{Dataset, Result};
+
+use self::{
+    findings::Finished,
+    run::Run,
+    store::{Settings, Store},
+};
+use crate::project::{Outcome, Project};
+use crate::run::data_setting;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The report
+    #[arg(value_enum)]
+    report: Report,
+    /// The same with few images and epochs, in under a minute, to see that it works
+    #[arg(long)]
+    quick: bool,
+    /// Where the data are: a folder, or `built-in` for the built-in data (sets LATENTLAB_DATA)
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where report.html and results.json go; without it target/reproduce/s0 …, of a quick run target/reproduce/s0-quick …
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the run that was interrupted there
+    #[arg(long)]
+    resume: bool,
+    /// For how long s3 trains: 25 without it, 100 in the report; with --resume it goes on from 25 to 100
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: Option<u32>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Report {
+    /// MNIST: dense against convolutional autoencoder
+    S0,
+    /// MNIST: denoising, classifier, latent space, GAN
+    S1,
+    /// Fashion-MNIST: tuning, fine-tuning, variational autoencoder
+    S2,
+    /// Fashion-MNIST: the wide convolutional autoencoder
+    S3,
+    /// MNIST: tiny dense autoencoders and their codes
+    S4,
+}
+
+/// What a report did, as a list of tasks.
+struct Protocol {
+    /// "S1"
+    name: &'static str,
+    title: &'static str,
+    /// What the homework asked for, in sentences.
+    asked: &'static str,
+    /// Where the data come from, the training images before the test images.
+    data: fn() -> Result<Dataset>,
+    /// For how many epochs the trainings go if the user does not say; `None` if that is not to be chosen.
+    epochs: Option<usize>,
+    /// In their order; later ones use the models that earlier ones have saved.
+    tasks: Vec<Task>,
+}
+
+/// A part of a protocol that is done as a whole: once finished, its results are stored.
+struct Task {
+    /// The name of its file.
+    key: &'static str,
+    title: &'static str,
+    work: fn(&mut Run) -> Result<()>,
+}
+
+pub fn reproduce(arguments: &Arguments) -> Outcome<()> {
+    if let Some(data) = &arguments.data {
+        let data = data_setting(data)?;
+        // SAFETY: no other thread has been started yet.
+        unsafe { std::env::set_var("LATENTLAB_DATA", data) };
+    }
+    let protocol = match arguments.report {
+        Report::S0 => s0::protocol(),
+        Report::S1 => s1::protocol(),
+        Report::S2 => s2::protocol(),
+        Report::S3 => s3::protocol(),
+        Report::S4 => s4::protocol(),
+    };
+    let epochs = match (protocol.epochs, arguments.epochs) {
+        (None, Some(_)) => return Err(format!("--epochs: {} always trains as its report did.", protocol.name)),
+        (usual, asked) => asked.map(|asked| asked as usize).or(usual),
+    };
+    let name = protocol.name.to_lowercase() + if arguments.quick { "-quick" } else { "" };
+    let folder = match &arguments.out {
+        Some(folder) => folder.clone(),
+        None => Project::find()?.root.join("target/reproduce").join(name),
+    };
+    // Before the data are loaded, for which a wrong folder should not have to wait.
+    Store::look(&folder, arguments.resume)?;
+    let data = (protocol.data)().map_err(|error| error.to_string())?;
+    println!("{}: {}\n{data}", protocol.name, protocol.title);
+    let settings = Settings::new(protocol.name, arguments.quick, &data);
+    let store = Store::open(&folder, settings, epochs, arguments.resume)?;
+    let mut run = Run::new(&store, &data, epochs.unwrap_or_default()).map_err(|error| error.to_string())?;
+    drop(data);
+    work(&protocol, &store, &mut run)?;
+    println!("{}", store.page().display());
+    Ok(())
+}
+
+/// Does what is not done yet; the page and the results are written anew after each task.
+fn work(protocol: &Protocol, store: &Store, run: &mut Run) -> Outcome<()> {
+    let (count, mut finished) = (protocol.tasks.len(), Vec::<Finished>::new());
+    for (index, Task { key, title, work }) in protocol.tasks.iter().enumerate() {
+        let place = format!("[{}/{count}] {title}", index + 1);
+        if let Some(task) = store.finished(key)? {
+            println!("{place}: done before");
+            finished.push(task);
+            continue;
+        }
+        println!("{place}");
+        let start = Instant::now();
+        work(run).map_err(|error| {
+            format!("{error}\nThe tasks before \"{title}\" are kept; `--resume` goes on from there.")
+        })?;
+        let seconds = start.elapsed().as_secs_f64();
+        let task = Finished { title: (*title).into(), seconds, findings: run.take_findings() };
+        store.finish(key, &task)?;
+        finished.push(task);
+        page::write(protocol, store, &finished)?;
+    }
+    page::write(protocol, store, &finished)
+}

@@ -1,0 +1,127 @@
+//! What tasks work with: the data, the trainings, and a place for what they find.
+
+use std::path::PathBuf;
+
+use latentlab::{
+    Autoencoder, Classifier, Dataset, Figure, Gan, GanConfig, GanHistory, History, Result, TrainConfig, Vae, train_ae,
+    train_classifier, train_gan, train_vae,
+};
+
+use super::{
+    findings::{Finding, Number, figure_html},
+    store::Store,
+};
+
+/// Of MNIST and Fashion-MNIST, the first 60,000 images are for training.
+const TRAINING: usize = 60_000;
+
+pub struct Run<'a> {
+    store: &'a Store,
+    pub quick: bool,
+    /// Where the protocol leaves it to the user: see `Protocol::epochs`.
+    pub asked_epochs: usize,
+    /// Training and test images together.
+    pub all: Dataset,
+    pub train: Dataset,
+    pub test: Dataset,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Run<'a> {
+    /// A quick run sees but a few images.
+    pub fn new(store: &'a Store, data: &Dataset, asked_epochs: usize) -> Result<Self> {
+        let quick = store.settings.quick;
+        let (training, test) = if quick { (1_000, 500) } else { (TRAINING, data.len() - TRAINING) };
+        let all = if quick {
+            data.select(&(0..training).chain(TRAINING..TRAINING + test).collect::<Vec<_>>())?
+        } else {
+            data.clone()
+        };
+        let (train, test) = all.split(training, test)?;
+        Ok(Self { store, quick, asked_epochs, all, train, test, findings: Vec::new() })
+    }
+
+    /// The protocol's epochs; two at most in a quick run.
+    pub fn epochs(&self, epochs: usize) -> usize {
+        if self.quick { epochs.min(2) } else { epochs }
+    }
+
+    /// Where a model is saved that later tasks use.
+    pub fn model(&self, name: &str) -> PathBuf {
+        self.store.model(name)
+    }
+
+    /// Where a task keeps something else.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.store.file(name)
+    }
+
+    pub fn train_ae(
+        &self,
+        name: &str,
+        model: &mut Autoencoder,
+        images: &Dataset,
+        config: TrainConfig,
+    ) -> Result<History> {
+        train_ae(model, images, &self.resumable(name, config))
+    }
+
+    pub fn train_vae(&self, name: &str, model: &mut Vae, images: &Dataset, config: TrainConfig) -> Result<History> {
+        train_vae(model, images, &self.resumable(name, config))
+    }
+
+    pub fn train_classifier(
+        &self,
+        name: &str,
+        model: &mut Classifier,
+        images: &Dataset,
+        config: TrainConfig,
+    ) -> Result<History> {
+        train_classifier(model, images, &self.resumable(name, config))
+    }
+
+    pub fn train_gan(&self, name: &str, model: &mut Gan, images: &Dataset, config: GanConfig) -> Result<GanHistory> {
+        let path = self.announced(name);
+        let config = config.checkpoint(&path);
+        train_gan(model, images, &if path.exists() { config.resume(path) } else { config })
+    }
+
+    /// A training goes on from where it was interrupted; one that had ended gives what it gave then.
+    fn resumable(&self, name: &str, config: TrainConfig) -> TrainConfig {
+        let path = self.announced(name);
+        let config = config.checkpoint(&path);
+        if path.exists() { config.resume(path) } else { config }
+    }
+
+    /// The checkpoint of a training that begins.
+    fn announced(&self, name: &str) -> PathBuf {
+        println!("  {name}");
+        self.store.checkpoint(name)
+    }
+
+    pub fn text(&mut self, text: impl Into<String>) {
+        self.findings.push(Finding::Text(text.into()));
+    }
+
+    pub fn number(&mut self, number: Number) {
+        let ours = number.ours.map_or("not a number".into(), |ours| number.text(ours));
+        let report = number.report.map_or(String::new(), |report| format!(" (report: {})", number.text(report)));
+        println!("  {}: {ours}{report}", number.name);
+        self.findings.push(Finding::Number(number));
+    }
+
+    pub fn table(&mut self, caption: impl Into<String>, head: &[&str], rows: Vec<Vec<String>>) {
+        let head = head.iter().map(|&name| name.into()).collect();
+        self.findings.push(Finding::Table { caption: caption.into(), head, rows });
+    }
+
+    pub fn figure(&mut self, caption: impl Into<String>, figure: &Figure) -> Result<()> {
+        self.findings.push(Finding::Figure { caption: caption.into(), html: figure_html(figure)? });
+        Ok(())
+    }
+
+    /// What the task that ends here has found.
+    pub fn take_findings(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.findings)
+    }
+}

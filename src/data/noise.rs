@@ -1,0 +1,77 @@
+//! Noisy copies.
+
+use rand::Rng;
+use rand_distr::StandardNormal;
+use rayon::prelude::*;
+
+use super::Dataset;
+use crate::{
+    error::{Error, ErrorKind, Result},
+    random,
+};
+
+impl Dataset {
+    /// The images with Gaussian noise of mean 0 and this standard deviation added to every value, in grey values, nothing clipped: for
+    /// showing and measuring what [`TrainConfig::input_noise`](crate::TrainConfig::input_noise) adds in training. The seed decides; an
+    /// image's noise depends on its place, not on how many there are.
+    ///
+    /// # Errors
+    /// When the standard deviation is negative or not finite.
+    ///
+    /// ```
+    /// use latentlab::{Dataset, ImageGrid};
+    ///
+    /// let digits = Dataset::built_in_digits(10, 0)?;
+    /// let noisy = digits.with_noise(0.3, 0)?;
+    /// let figure = ImageGrid::rows([("original", digits.images()), ("noisy", noisy.images())]).figure()?;
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn with_noise(&self, standard_deviation: f32, seed: u64) -> Result<Self> {
+        if !(standard_deviation >= 0.0 && standard_deviation.is_finite()) {
+            let expected = "a standard deviation of at least 0";
+            return Err(Error::expected(ErrorKind::Argument, "with_noise", expected, standard_deviation));
+        }
+        let mut images = self.images().clone();
+        let size: usize = self.image_shape().iter().product();
+        let values = images.as_slice_mut().unwrap_or_default(); // always in standard layout
+        values.par_chunks_mut(size).enumerate().for_each(|(index, image)| {
+            let mut random = random::stream(seed, index as u64);
+            image.iter_mut().for_each(|value| *value += standard_deviation * random.sample::<f32, _>(StandardNormal));
+        });
+        self.with_images(images)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array1, Array4, s};
+
+    use super::*;
+
+    fn grey() -> Dataset {
+        Dataset::new(Array4::from_elem((50, 1, 20, 20), 0.5), Array1::zeros(50), ["a"]).unwrap()
+    }
+
+    #[test]
+    fn noise_has_mean_zero_and_the_wanted_deviation() {
+        let noisy = grey().with_noise(2.0, 0).unwrap();
+        // 20,000 values: the mean's own deviation is 0.014, that of the deviation 0.01.
+        assert!((noisy.mean() - 0.5).abs() < 0.06, "{}", noisy.mean());
+        assert!((noisy.std() - 2.0).abs() < 0.04, "{}", noisy.std());
+        assert_eq!(grey().with_noise(0.0, 0).unwrap().images(), grey().images());
+    }
+
+    #[test]
+    fn the_seed_and_the_place_decide() {
+        let noisy = grey().with_noise(1.0, 3).unwrap();
+        assert_eq!(grey().take(7).with_noise(1.0, 3).unwrap().images(), noisy.take(7).images());
+        assert_ne!(grey().with_noise(1.0, 4).unwrap().images(), noisy.images());
+        assert_ne!(noisy.images().slice(s![0, .., .., ..]), noisy.images().slice(s![1, .., .., ..]));
+    }
+
+    #[test]
+    fn no_noise_is_less_than_none() {
+        let error = grey().with_noise(-0.1, 0).unwrap_err();
+        assert_eq!(error.to_string(), "with_noise: expected a standard deviation of at least 0, got -0.1");
+    }
+}
