@@ -23,13 +23,12 @@ use super::display::{escape_html, print_at_once, shown};
 /// `kind` (`"error"` for a `?`, `"panic"`), `message` and, for a panic, `location` and `thread`.
 pub const ERROR_MEDIA_TYPE: &str = "application/vnd.latentlab.error+json";
 
-/// Makes panics appear as a box under the cell, and runs show their progress as a bar with curves. Does nothing outside a notebook, and nothing when called again.
+/// Makes panics appear as a box under the cell. Does nothing outside a notebook, and nothing when called again.
 ///
 /// Call it on the thread that runs the cells: what another thread says is marked as such.
 pub fn install_error_display() {
     static CELLS: OnceLock<ThreadId> = OnceLock::new();
     if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
-        super::progress::install();
         CELLS.get_or_init(|| {
             let cells = thread::current().id();
             std::panic::set_hook(Box::new(move |info| show_panic(info, cells)));

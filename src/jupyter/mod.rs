@@ -6,7 +6,6 @@
 
 mod display;
 mod errors;
-mod progress;
 mod values;
 
 pub use crate::relay::RELAY_MARK;

@@ -1,12 +1,11 @@
 //! Where a run is: lines in a file, a bar in a terminal, and in a notebook a bar with curves that grow in their place.
 
+mod drawing;
+
 use std::{
     env,
     io::{IsTerminal, Write},
-    sync::{
-        OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -33,12 +32,6 @@ pub(crate) struct State {
     pub images: Option<Array4<f32>>,
 }
 
-/// What draws a state in a notebook, in all its forms: media types and contents.
-pub(crate) type Draw = fn(&State) -> Vec<(&'static str, String)>;
-
-/// Set by what knows figures.
-pub(crate) static DRAW: OnceLock<Draw> = OnceLock::new();
-
 /// Says where a run is.
 pub(crate) struct Progress {
     screen: Screen,
@@ -61,7 +54,7 @@ impl Progress {
         static RUNS: AtomicU64 = AtomicU64::new(0);
         let screen = if every == 0 {
             Screen::Silent
-        } else if relay::is_there() && DRAW.get().is_some() {
+        } else if relay::is_there() {
             let (process, run) = (std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
             let moment = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
             Screen::Notebook(false, format!("latentlab-{process}-{run}-{moment}"))
@@ -114,9 +107,7 @@ impl Progress {
                 }
             }
             Screen::Notebook(begun, name) => {
-                let forms = DRAW.get().map(|draw| draw(state)).unwrap_or_default();
-                let data: serde_json::Map<_, _> =
-                    forms.into_iter().map(|(kind, form)| (kind.into(), form.into())).collect();
+                let data = json!({ "text/html": drawing::html(state), "text/plain": state.text });
                 let content = json!({ "data": data, "metadata": {}, "transient": { "display_id": name } });
                 relay::tell(&json!({ "update": *begun, "content": content }));
                 *begun = true;

@@ -1,0 +1,126 @@
+//! A run's progress as a notebook shows it: small pictures of its own, since it is drawn again several times a second.
+
+use std::fmt::Write;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use ndarray::{Array4, Axis};
+
+use super::State;
+
+/// As in the figures.
+const COLORS: [&str; 2] = ["#3f90da", "#ffa90e"];
+const WIDTH: f64 = 420.0;
+const HEIGHT: f64 = 160.0;
+/// Room for the axes' texts.
+const LEFT: f64 = 64.0;
+const BELOW: f64 = 34.0;
+const MARGIN: f64 = 8.0;
+
+/// The bar, its text, the curves and the images.
+pub(super) fn html(state: &State) -> String {
+    let percent = 100.0 * state.share.clamp(0.0, 1.0);
+    let mut html = format!(
+        "<div style=\"max-width: 640px\"><div style=\"background: rgba(128, 128, 128, 0.25); border-radius: 3px; height: 8px; \
+         margin: 4px 0\"><div style=\"background: {}; border-radius: 3px; height: 8px; width: {percent:.1}%\"></div></div>\
+         <div style=\"font-family: monospace; white-space: pre-wrap\">{}</div></div>",
+        COLORS[0],
+        state.text.replace('&', "&amp;").replace('<', "&lt;"),
+    );
+    html += &chart(state).unwrap_or_default();
+    html += &state.images.as_ref().and_then(pictures).unwrap_or_default();
+    html
+}
+
+/// The curves, as soon as one has two points.
+fn chart(state: &State) -> Option<String> {
+    let finite = || state.curves.iter().flat_map(|(_, values)| values).copied().filter(|value| value.is_finite());
+    let length = state.curves.iter().map(|(_, values)| values.len()).max().filter(|length| *length > 1)?;
+    let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
+    let (high, right, bottom) = (if high > low { high } else { low + 1.0 }, LEFT + WIDTH, MARGIN + HEIGHT);
+    let x = |index: usize| LEFT + WIDTH * index as f64 / (length - 1) as f64;
+    let y = |value: f64| bottom - HEIGHT * (value - low) / (high - low);
+    let mut svg = format!(
+        "<svg width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" font-family=\"sans-serif\" font-size=\"12\" \
+         fill=\"currentColor\" style=\"display: block\"><path d=\"M{LEFT} {MARGIN}V{bottom}H{right}\" fill=\"none\" \
+         stroke=\"currentColor\" opacity=\"0.4\"/>",
+        right + MARGIN,
+        bottom + BELOW,
+    );
+    let mut text = |x: f64, y: f64, anchor: &str, color: &str, text: &str| {
+        let _ = write!(svg, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\" fill=\"{color}\">{text}</text>");
+    };
+    let [across, up] = &state.axes;
+    let ink = "currentColor";
+    text(LEFT - 4.0, bottom, "end", ink, &short(low));
+    text(LEFT - 4.0, MARGIN + 10.0, "end", ink, &short(high));
+    text(LEFT, bottom + 14.0, "middle", ink, "1");
+    text(right, bottom + 14.0, "middle", ink, &length.to_string());
+    text(LEFT + WIDTH / 2.0, bottom + 28.0, "middle", ink, across);
+    text(right, MARGIN + 10.0, "end", ink, up);
+    for (index, (name, _)) in state.curves.iter().enumerate().filter(|_| state.curves.len() > 1) {
+        text(right, MARGIN + 26.0 + 15.0 * index as f64, "end", COLORS[index % COLORS.len()], name);
+    }
+    for (index, (_, values)) in state.curves.iter().enumerate() {
+        let points = values.iter().enumerate().filter(|(_, value)| value.is_finite());
+        let points: Vec<String> = points.map(|(index, value)| format!("{:.1},{:.1}", x(index), y(*value))).collect();
+        let color = COLORS[index % COLORS.len()];
+        let _ = write!(
+            svg,
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"/>",
+            points.join(" ")
+        );
+    }
+    Some(svg + "</svg>")
+}
+
+/// Four figures that count.
+fn short(value: f64) -> String {
+    match value.abs() {
+        0.001..1000.0 => format!("{value:.4}"),
+        _ => format!("{value:.2e}"),
+    }
+}
+
+/// Grey images in rows of ten, as one picture.
+fn pictures(images: &Array4<f32>) -> Option<String> {
+    const COLUMNS: usize = 10;
+    let (count, _, height, width) = images.dim();
+    let (columns, rows) = (count.min(COLUMNS), count.div_ceil(COLUMNS));
+    let mut pixels = vec![0; rows * height * columns * width];
+    for (index, image) in images.axis_iter(Axis(0)).enumerate() {
+        for ((_, y, x), value) in image.indexed_iter() {
+            let (row, column) = (index / COLUMNS * height + y, index % COLUMNS * width + x);
+            pixels[row * columns * width + column] = (value.clamp(0.0, 1.0) * 255.0) as u8;
+        }
+    }
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, (columns * width) as u32, (rows * height) as u32);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::Eight);
+    let mut writer = encoder.write_header().ok()?;
+    writer.write_image_data(&pixels).ok()?;
+    writer.finish().ok()?;
+    let style = format!("width: {}px; image-rendering: pixelated", 2 * columns * width);
+    Some(format!("<img style=\"{style}\" src=\"data:image/png;base64,{}\">", STANDARD.encode(file)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_a_bar_a_line_curves_and_images() {
+        let mut state = State { share: 0.25, text: "epoch 1/4 <5 s".into(), ..State::default() };
+        let bar = html(&state);
+        assert!(bar.contains("width: 25.0%") && bar.contains("epoch 1/4 &lt;5 s") && !bar.contains("<svg"), "{bar}");
+        state.axes = ["epoch".into(), "loss".into()];
+        state.curves = vec![("training".into(), vec![4.0, 2.0, f64::NAN, 1.0]), ("validation".into(), vec![3.0])];
+        state.images = Some(Array4::zeros((12, 1, 4, 4)));
+        let all = html(&state);
+        assert!(all.contains("points=\"64.0,8.0 204.0,114.7 484.0,168.0\""), "{all}");
+        assert!(
+            ["epoch", "loss", "training", "validation", "image/png"].iter().all(|text| all.contains(text)),
+            "{all}"
+        );
+    }
+}
