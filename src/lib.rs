@@ -55,6 +55,8 @@ pub use show::{
     BarChart, Figure, Heatmap, ImageGrid, LineChart, PALETTE, Scatter, Scatter3d, grid, reconstructions, row,
 };
 pub use stop::StopHandle;
+#[doc(hidden)]
+pub use train::duration_text;
 pub use train::{
     GanConfig, GanHistory, GanLosses, History, Schedule, Setting, Snapshot, Space, StoppedBy, Study, TrainConfig,
     Trial, TrialRecord, TrialState, evaluate, gan_step, train_ae, train_classifier, train_gan, train_vae,

@@ -1,14 +1,16 @@
 //! `latentlab reproduce`: its results, and what happens when it is killed, resumed or asked for what cannot be.
 
 mod folder;
+mod refusal;
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
 use folder::Folder;
+use refusal::assert_refused;
 
 /// On the built-in data.
 fn reproduce(report: &str, folder: &Path, options: &[&str]) -> Command {
@@ -26,15 +28,6 @@ fn without_times(mut results: Value) -> Value {
     results["seconds"].take();
     results["numbers"].as_array_mut().unwrap().iter_mut().for_each(|number| drop(number["seconds"].take()));
     results
-}
-
-fn assert_refused(output: &Output, words: &[&str]) {
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{message}");
-    for word in words {
-        assert!(message.contains(word), "no {word:?} in: {message}");
-    }
-    assert!(!message.contains("panicked"), "{message}");
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! The tool's commands, as a user meets them when something is missing.
 
+mod refusal;
+
 use std::path::PathBuf;
 use std::process::{Command, Output};
+
+use refusal::assert_refused;
 
 /// The tool, with a folder for Jupyter's files that is this test's own.
 struct Tool {
@@ -42,16 +46,6 @@ impl Drop for Tool {
     }
 }
 
-/// Exit code 1 and a message with all of `words`.
-fn assert_fails(output: &Output, words: &[&str]) {
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{message}");
-    for word in words {
-        assert!(message.contains(word), "no {word:?} in: {message}");
-    }
-    assert!(!message.contains("panicked"), "{message}");
-}
-
 #[test]
 fn wrong_arguments_are_explained() {
     let tool = Tool::new("arguments");
@@ -74,8 +68,8 @@ fn wrong_arguments_are_explained() {
 #[test]
 fn a_missing_notebook_or_data_folder_is_named() {
     let tool = Tool::new("notebook");
-    assert_fails(&tool.run(&["run", "nowhere.ipynb"]), &["nowhere.ipynb", "no such notebook"]);
-    assert_fails(&tool.run(&["run", "Cargo.toml", "--data", "nowhere"]), &["nowhere", "no such folder", "built-in"]);
+    assert_refused(&tool.run(&["run", "nowhere.ipynb"]), &["nowhere.ipynb", "no such notebook"]);
+    assert_refused(&tool.run(&["run", "Cargo.toml", "--data", "nowhere"]), &["nowhere", "no such folder", "built-in"]);
 }
 
 #[test]
@@ -86,16 +80,16 @@ fn a_smoke_setting_of_a_knob_that_is_not_there_is_named() {
     let cell = format!(r#"{{ "cell_type": "code", "metadata": {setting}, "source": ["let epochs = 9;"] }}"#);
     std::fs::write(&notebook, format!(r#"{{ "cells": [{cell}] }}"#)).unwrap();
     let run = |arguments: &[&str]| tool.run(&[&["run", notebook.to_str().unwrap()], arguments].concat());
-    assert_fails(&run(&["--smoke"]), &["lesson.ipynb", "epoch", "let epoch = …;"]);
+    assert_refused(&run(&["--smoke"]), &["lesson.ipynb", "epoch", "let epoch = …;"]);
     // Without it, the next thing that is missing.
-    assert_fails(&run(&[]), &["Python is missing"]);
+    assert_refused(&run(&[]), &["Python is missing"]);
 }
 
 #[test]
 fn missing_python_is_named() {
     let tool = Tool::new("python");
     for command in [&["lab", "--no-open"][..], &["run", "Cargo.toml"]] {
-        assert_fails(&tool.run(command), &["Python is missing", "3.10", "apt install", "brew install", "winget"]);
+        assert_refused(&tool.run(command), &["Python is missing", "3.10", "apt install", "brew install", "winget"]);
     }
 }
 
@@ -103,14 +97,14 @@ fn missing_python_is_named() {
 #[cfg(unix)]
 fn an_old_python_is_refused() {
     let tool = Tool::new("old").program("python3", "echo 3.9.2");
-    assert_fails(&tool.run(&["lab"]), &["Python 3.9.2 is too old", "3.10"]);
+    assert_refused(&tool.run(&["lab"]), &["Python 3.9.2 is too old", "3.10"]);
 }
 
 #[test]
 #[cfg(unix)]
 fn python_without_venv_is_refused() {
     let tool = Tool::new("venv").program("python3", "case \"$2\" in *venv*) exit 1;; *) echo 3.12.1;; esac");
-    assert_fails(&tool.run(&["lab"]), &["Python 3.12.1", "venv", "apt install python3-venv"]);
+    assert_refused(&tool.run(&["lab"]), &["Python 3.12.1", "venv", "apt install python3-venv"]);
 }
 
 /// Everything that is asked of Python succeeds, but for pip.
@@ -125,7 +119,7 @@ esac"#;
 #[cfg(unix)]
 fn what_pip_says_is_passed_on() {
     let tool = Tool::new("pip").program("python3", &format!("PATH=/usr/bin:/bin\n{PYTHON_WITHOUT_NETWORK}"));
-    assert_fails(&tool.run(&["lab"]), &["network", "No matching distribution"]);
+    assert_refused(&tool.run(&["lab"]), &["network", "No matching distribution"]);
 }
 
 #[test]
@@ -133,24 +127,24 @@ fn what_pip_says_is_passed_on() {
 fn missing_rust_is_named() {
     let script = PYTHON_WITHOUT_NETWORK.replace("exit 1", "exit 0");
     let tool = Tool::new("rust").program("python3", &format!("PATH=/usr/bin:/bin\n{script}"));
-    assert_fails(&tool.run(&["lab"]), &["Rust is missing", "rustup.rs"]);
+    assert_refused(&tool.run(&["lab"]), &["Rust is missing", "rustup.rs"]);
     let tool = Tool::new("old-rust")
         .program("python3", &format!("PATH=/usr/bin:/bin\n{script}"))
         .program("rustc", "echo 'rustc 1.90.0 (abc 2025-09-14)'")
         .program("cargo", "echo 'cargo 1.90.0'");
-    assert_fails(&tool.run(&["lab"]), &["Rust 1.90.0 is too old", "1.95", "rustup update"]);
+    assert_refused(&tool.run(&["lab"]), &["Rust 1.90.0 is too old", "1.95", "rustup update"]);
 }
 
 #[test]
 fn a_folder_with_a_space_is_refused() {
     let tool = Tool::new("with a space");
-    assert_fails(&tool.run(&["lab"]), &["space", "LATENTLAB_JUPYTER"]);
+    assert_refused(&tool.run(&["lab"]), &["space", "LATENTLAB_JUPYTER"]);
 }
 
 #[test]
 fn a_kernel_without_a_setup_says_so() {
     let tool = Tool::new("kernel");
-    assert_fails(&tool.run(&["kernel", "--connection-file", "nowhere.json"]), &["cargo lab"]);
+    assert_refused(&tool.run(&["kernel", "--connection-file", "nowhere.json"]), &["cargo lab"]);
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn line(history: &History, epochs: usize) -> String {
 }
 
 /// Seconds as a person says them: "0.4 s", "12 s", "3 min 20 s", "1 h 5 min".
-pub(crate) fn duration_text(seconds: f64) -> String {
+pub fn duration_text(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {
         0..10 => format!("{seconds:.1} s"),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use latentlab::{duration_text, jupyter::escape_html};
 use serde::Serialize;
 
 use super::{
@@ -69,8 +70,8 @@ figure { margin: 1.5rem 0; overflow-x: auto; } svg, img { max-width: 100%; heigh
 ";
 
 fn page(protocol: &Protocol, store: &Store, finished: &[Finished]) -> String {
-    let (name, title, asked) = (protocol.name, escaped(protocol.title), escaped(protocol.asked));
-    let data = escaped(&store.settings.data);
+    let (name, title, asked) = (protocol.name, escape_html(protocol.title), escape_html(protocol.asked));
+    let data = escape_html(&store.settings.data);
     let mut html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{name}: {title}</title>\n\
          <style>\n{STYLE}</style>\n<h1>{name}: {title}</h1>\n<p>{asked}</p>\n"
@@ -92,7 +93,7 @@ fn page(protocol: &Protocol, store: &Store, finished: &[Finished]) -> String {
         html += &number_row(number, store.settings.quick);
     }
     let version = env!("CARGO_PKG_VERSION");
-    let (threads, time) = (rayon::current_num_threads(), duration(seconds(finished)));
+    let (threads, time) = (rayon::current_num_threads(), duration_text(seconds(finished)));
     let _ = writeln!(
         html,
         "</table>\n<p class=\"small\">Data: {data}. {time} in all, on {threads} threads. The time beside a number is \
@@ -102,9 +103,9 @@ fn page(protocol: &Protocol, store: &Store, finished: &[Finished]) -> String {
         if store.settings.quick { " --quick" } else { "" },
     );
     for task in finished {
-        let _ = writeln!(html, "<h2>{}</h2>", escaped(&task.title));
+        let _ = writeln!(html, "<h2>{}</h2>", escape_html(&task.title));
         task.findings.iter().for_each(|finding| html += &section(finding));
-        let _ = writeln!(html, "<p class=\"small\">{}</p>", duration(task.seconds));
+        let _ = writeln!(html, "<p class=\"small\">{}</p>", duration_text(task.seconds));
     }
     html
 }
@@ -121,49 +122,34 @@ fn number_row(number: &Number, quick: bool) -> String {
         Some(false) => (" missed", " ✗"),
         None => ("", ""),
     };
-    let time = if number.seconds > 0.0 { duration(number.seconds) } else { String::new() };
+    let time = if number.seconds > 0.0 { duration_text(number.seconds) } else { String::new() };
     format!(
         "<tr><td>{}<td class=\"number\">{}<td class=\"number{class}\">{}{mark}<td class=\"number\">{wanted}<td>{}<td \
          class=\"number\">{}<td class=\"number\">{time}</tr>\n",
-        escaped(&number.name),
+        escape_html(&number.name),
         text(number.report),
         text(number.ours),
-        escaped(&number.setting),
+        escape_html(&number.setting),
         number.seed,
     )
 }
 
 fn section(finding: &Finding) -> String {
     match finding {
-        Finding::Text(text) => format!("<p>{}</p>\n", escaped(text)),
+        Finding::Text(text) => format!("<p>{}</p>\n", escape_html(text)),
         Finding::Number(_) => String::new(), // in the table above
         Finding::Table { caption, head, rows } => {
-            let head: String = head.iter().map(|name| format!("<th>{}", escaped(name))).collect();
+            let head: String = head.iter().map(|name| format!("<th>{}", escape_html(name))).collect();
             let cell = |text: &String| {
                 let class = if text.starts_with(|c: char| c.is_ascii_digit()) { " class=\"number\"" } else { "" };
-                format!("<td{class}>{}", escaped(text))
+                format!("<td{class}>{}", escape_html(text))
             };
             let row = |row: &Vec<String>| format!("<tr>{}</tr>\n", row.iter().map(cell).collect::<String>());
             let rows: String = rows.iter().map(row).collect();
-            format!("<table>\n<caption>{}</caption>\n<tr>{head}</tr>\n{rows}</table>\n", escaped(caption))
+            format!("<table>\n<caption>{}</caption>\n<tr>{head}</tr>\n{rows}</table>\n", escape_html(caption))
         }
         Finding::Figure { caption, html } => {
-            format!("<figure>\n{html}\n<figcaption>{}</figcaption>\n</figure>\n", escaped(caption))
+            format!("<figure>\n{html}\n<figcaption>{}</figcaption>\n</figure>\n", escape_html(caption))
         }
     }
-}
-
-/// Seconds as a person says them.
-pub fn duration(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
-        0..10 => format!("{seconds:.1} s"),
-        10..60 => format!("{whole} s"),
-        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
-        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
-    }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

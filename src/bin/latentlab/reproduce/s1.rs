@@ -2,11 +2,11 @@
 
 use latentlab::{
     Autoencoder, Classifier, Dataset, ErrorKind, Gan, GanConfig, Heatmap, ImageGrid, LineChart, Optimizer, Result,
-    Snapshot, TrainConfig, Tsne, classify, decode, embed, ndarray::Axis, pca, random_codes, reconstruct,
+    Snapshot, TrainConfig, Tsne, classify, decode, duration_text, embed, ndarray::Axis, pca, random_codes, reconstruct,
     reconstructions, row, tsne,
 };
 
-use super::{Protocol, Task, findings::Number, judge, page::duration, run::Run};
+use super::{Protocol, Task, findings::Number, judge, run::Run};
 
 const SEED: u64 = 0;
 /// The report's choice from its grid.
@@ -62,7 +62,11 @@ fn grid(run: &mut Run) -> Result<()> {
                 match run.train_ae(&name, &mut model, &run.train, config) {
                     Ok(history) => {
                         let (test, seconds) = (history.final_validation_loss(), history.total_seconds());
-                        cells.extend([format!("{:.4}", history.final_loss()), format!("{test:.4}"), duration(seconds)]);
+                        cells.extend([
+                            format!("{:.4}", history.final_loss()),
+                            format!("{test:.4}"),
+                            duration_text(seconds),
+                        ]);
                         let name =
                             format!("grid: test MSE, rate {learning_rate}, decay {weight_decay}, code {latent_dim}");
                         run.number(Number::new(name, test, 4).setting(setting(run), SEED, seconds));
@@ -185,7 +189,12 @@ fn gan(run: &mut Run, learning_rate: f64) -> Result<()> {
         let name = |what: &str| format!("GAN {learning_rate}, epoch {epoch}: {what}");
         run.number(Number::share(name("samples the judge is sure of"), sure).setting(&setting, SEED, seconds));
         run.number(Number::new(name("classes covered"), classes as f64, 0).setting(&setting, SEED, seconds));
-        rows.push(vec![epoch.to_string(), format!("{:.1} %", 100.0 * sure), classes.to_string(), duration(seconds)]);
+        rows.push(vec![
+            epoch.to_string(),
+            format!("{:.1} %", 100.0 * sure),
+            classes.to_string(),
+            duration_text(seconds),
+        ]);
     }
     run.text(format!(
         "Generator and discriminator as in the report, each with Adam (β 0.5 and 0.999), binary cross-entropy, batches of 200, 15 \

@@ -2,11 +2,11 @@
 
 use latentlab::{
     Autoencoder, Classifier, Dataset, History, ImageGrid, LineChart, Loss, Optimizer, Result, Scatter, Scatter3d,
-    Schedule, Space, Study, TrainConfig, Tsne, Vae, code_grid, decode, embed, pca, reconstruct, reconstructions, row,
-    sample, train_ae, tsne,
+    Schedule, Space, Study, TrainConfig, Tsne, Vae, code_grid, decode, duration_text, embed, pca, reconstruct,
+    reconstructions, row, sample, train_ae, tsne,
 };
 
-use super::{Protocol, Task, findings::Number, page::duration, run::Run};
+use super::{Protocol, Task, findings::Number, run::Run};
 
 const SEED: u64 = 0;
 /// The best of the report's own search: filters, hidden units, learning rate.
@@ -184,7 +184,7 @@ fn variational(run: &mut Run, latent_dim: usize) -> Result<()> {
         "z = μ + σ·ε, binary cross-entropy and the KL divergence to N(0, I), filters 16, 32, 64, hidden 64, Adam 0.001, batches of 128. After {} \
          epochs ({}) the test images' cross-entropy is {reconstruction:.4} a pixel and the divergence {kl:.2} nats an image.",
         history.epochs(),
-        duration(history.total_seconds()),
+        duration_text(history.total_seconds()),
     ));
     let codes = embed(&vae.autoencoder()?, &run.test.take(2_000))?;
     let map = match latent_dim {
@@ -216,7 +216,7 @@ fn optimizers(run: &mut Run) -> Result<()> {
         let losses = [history.final_loss(), history.final_validation_loss()].map(|loss| format!("{loss:.4}"));
         let number = Number::new(format!("{name}: test MSE"), history.final_validation_loss(), 4);
         run.number(number.setting("50 epochs, batch 128, learning rate 0.005", SEED, history.total_seconds()));
-        rows.push([vec![name.to_string()], losses.to_vec(), vec![duration(history.total_seconds())]].concat());
+        rows.push([vec![name.to_string()], losses.to_vec(), vec![duration_text(history.total_seconds())]].concat());
     }
     run.text("The report's first network (filters 16, 32, 64, hidden 64, 2 numbers), learning rate 0.005, 50 epochs, batches of 128. Each point of a curve is the mean of up to five epochs.");
     run.table("After 50 epochs", &["optimizer", "training MSE", "test MSE", "time"], rows);

@@ -1,13 +1,13 @@
 //! S4: two tiny dense autoencoders on MNIST, and the rules by which they code.
 
 use latentlab::{
-    Autoencoder, Codes, Dataset, ImageGrid, LineChart, Loss, Result, Scatter, TrainConfig, decode, embed, evaluate,
-    kmeans_accuracy,
+    Autoencoder, Codes, Dataset, ImageGrid, LineChart, Loss, Result, Scatter, TrainConfig, decode, duration_text,
+    embed, evaluate, kmeans_accuracy,
     ndarray::{ArrayView1, Axis},
     reconstruct,
 };
 
-use super::{Protocol, Task, findings::Number, page::duration, run::Run};
+use super::{Protocol, Task, findings::Number, run::Run};
 
 /// The best of some twenty to forty that were tried for 40 epochs: how many outputs the last ReLU kills depends on it.
 const SEED: u64 = 29;
@@ -65,7 +65,7 @@ fn train(run: &mut Run, name: &str, latent_dim: usize, report: f64) -> Result<()
          {}; the loss is {:.4} in training and {loss:.4} on {} test images. {dead} of the 784 outputs are 0 for every training image: the last ReLU \
          has killed them. How many depends on the seed, and with them the loss; seed {SEED} is the best of those tried.",
         train.len(),
-        duration(seconds),
+        duration_text(seconds),
         history.final_loss(),
         test.len(),
     ));
