@@ -51,12 +51,12 @@ pub use error::{Error, ErrorKind, Result};
 pub use model::{Autoencoder, Classifier, Gan, Vae};
 pub use ndarray;
 pub use nn::{HeightWidth, Init, Loss, Optimizer, Sequential, Summary, SummaryRow};
+#[doc(hidden)]
+pub use progress::duration_text;
 pub use show::{
     BarChart, Figure, Heatmap, ImageGrid, LineChart, PALETTE, Scatter, Scatter3d, grid, reconstructions, row,
 };
 pub use stop::StopHandle;
-#[doc(hidden)]
-pub use train::duration_text;
 pub use train::{
     GanConfig, GanHistory, GanLosses, History, Schedule, Setting, Snapshot, Space, StoppedBy, Study, TrainConfig,
     Trial, TrialRecord, TrialState, evaluate, gan_step, train_ae, train_classifier, train_gan, train_vae,

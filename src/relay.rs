@@ -22,6 +22,7 @@ pub(crate) fn tell(what: &Value) {
 }
 
 /// As long as it lives, the stop button ends what runs instead of the kernel.
+#[derive(Debug)]
 pub(crate) struct Listening(());
 
 impl Listening {

@@ -200,7 +200,7 @@ fn a_stopped_training_keeps_what_it_has_and_goes_on_to_the_same_bits() {
     let history = train_ae(&mut stopped, &train, &config.clone().stop_handle(&stop)).unwrap();
     thread.join().unwrap();
     assert_eq!(history.stopped_by, Some(StoppedBy::Handle));
-    assert!(history.epochs() < epochs && history.to_string().contains("stopped by its handle"), "{history}");
+    assert!(history.epochs() < epochs && history.to_string().ends_with("stopped"), "{history}");
     assert_ne!(
         evaluate(&stopped, &test, Loss::MeanSquaredError).unwrap(),
         evaluate(&Autoencoder::tiny(2).unwrap(), &test, Loss::MeanSquaredError).unwrap()

@@ -1,15 +1,42 @@
+use std::time::Instant;
+
 use super::{Dataset, shuffled_indices};
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    progress::{Progress, State, times},
+    relay::{self, Listening},
+};
 
 /// The pairs (training images, validation images) of a k-fold cross-validation, made by [`Dataset::folds`] one after the other, since
-/// each is a copy of all images.
-#[derive(Clone, Debug)]
+/// each is a copy of all images. It says how far it is, and ends before its last pair when a notebook's stop button is pressed.
+#[derive(Debug)]
 pub struct Folds {
     images: Dataset,
     /// The order of the images, of which each validation set is a part.
     order: Vec<usize>,
     count: usize,
     next: usize,
+    progress_every: usize,
+    /// From the first pair on.
+    run: Option<(Progress, Instant, Listening)>,
+}
+
+impl Folds {
+    /// After how many folds a line says how many are done, 0 for silence. Default: 1.
+    pub fn progress_every(self, folds: usize) -> Self {
+        Self { progress_every: folds, ..self }
+    }
+
+    /// Says how many are done.
+    fn tell(&mut self) {
+        let (done, count) = (self.next, self.count);
+        let (progress, start, _) =
+            self.run.get_or_insert_with(|| (Progress::begin(self.progress_every), Instant::now(), Listening::begin()));
+        let share = done as f64 / count as f64;
+        let text = || format!("{done}/{count} folds  {}", times(start.elapsed().as_secs_f64(), share));
+        let state = || State { share, text: text(), ..State::default() };
+        if done == 0 { progress.within(state) } else { progress.unit(done, done == count, state) }
+    }
 }
 
 impl Dataset {
@@ -39,7 +66,8 @@ impl Dataset {
             let expected = format!("a number of folds from 2 to {} (the number of images)", self.len());
             return Err(Error::expected(ErrorKind::Argument, "folds", expected, count));
         }
-        Ok(Folds { images: self.clone(), order: shuffled_indices(self.len(), seed), count, next: 0 })
+        let order = shuffled_indices(self.len(), seed);
+        Ok(Folds { images: self.clone(), order, count, next: 0, progress_every: 1, run: None })
     }
 }
 
@@ -47,7 +75,9 @@ impl Iterator for Folds {
     type Item = (Dataset, Dataset);
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.next == self.count {
+        self.tell();
+        if self.next == self.count || relay::wants_a_stop() {
+            self.run = None;
             return None;
         }
         let (size, larger) = (self.order.len() / self.count, self.order.len() % self.count);

@@ -1,6 +1,7 @@
 //! Where a run is: lines in a file, a bar in a terminal, and in a notebook a bar with curves that grow in their place.
 
 mod drawing;
+mod time;
 
 use std::{
     env,
@@ -14,6 +15,9 @@ use ndarray::Array4;
 use serde_json::json;
 
 use crate::relay;
+
+pub use time::duration_text;
+pub(crate) use time::times;
 
 /// How often a bar moves at most.
 const BETWEEN: Duration = Duration::from_millis(200);
@@ -33,13 +37,16 @@ pub(crate) struct State {
 }
 
 /// Says where a run is.
+#[derive(Debug)]
 pub(crate) struct Progress {
     screen: Screen,
     /// A line for every so many units.
     every: usize,
-    shown: Instant,
+    /// When the last time.
+    shown: Option<Instant>,
 }
 
+#[derive(Debug)]
 enum Screen {
     Silent,
     Lines,
@@ -67,7 +74,7 @@ impl Progress {
         } else {
             Screen::Lines
         };
-        Self { screen, every, shown: Instant::now() }
+        Self { screen, every, shown: None }
     }
 
     /// Whether more than lines is shown.
@@ -77,9 +84,13 @@ impl Progress {
 
     /// In the middle of a unit.
     pub fn within(&mut self, state: impl FnOnce() -> State) {
-        if self.is_live() && self.shown.elapsed() >= BETWEEN {
+        if self.is_live() && self.is_due() {
             self.show(&state());
         }
+    }
+
+    fn is_due(&self) -> bool {
+        self.shown.is_none_or(|shown| shown.elapsed() >= BETWEEN)
     }
 
     /// After so many units, of which this one may be the last.
@@ -91,13 +102,13 @@ impl Progress {
                 let _ = writeln!(std::io::stdout(), "{}", state().text);
             }
             Screen::Lines => {}
-            Screen::Bar(_) | Screen::Notebook(..) if last || self.shown.elapsed() >= BETWEEN => self.show(&state()),
+            Screen::Bar(_) | Screen::Notebook(..) if last || self.is_due() => self.show(&state()),
             Screen::Bar(_) | Screen::Notebook(..) => {}
         }
     }
 
     fn show(&mut self, state: &State) {
-        self.shown = Instant::now();
+        self.shown = Some(Instant::now());
         match &mut self.screen {
             Screen::Bar(bar) => {
                 bar.set_position((1000.0 * state.share) as u64);

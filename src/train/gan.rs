@@ -8,7 +8,6 @@ use super::{
     config::TrainConfig,
     epochs::{Learner, train},
     history::{History, Snapshot, StoppedBy},
-    progress::duration_text,
 };
 use crate::{
     data::Dataset,
@@ -18,6 +17,7 @@ use crate::{
         Buffer, Cut, Descent, Learned, Loss, ModelFile, NotRecording, Pass, Recording, Sequential, Variable,
         channels_first, channels_last, flush_subnormals, for_shards, learn,
     },
+    progress::duration_text,
     random,
     stop::StopHandle,
 };

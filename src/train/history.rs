@@ -3,7 +3,7 @@ use std::fmt;
 use ndarray::Array4;
 use serde::{Deserialize, Serialize};
 
-use super::progress::duration_text;
+use crate::progress::duration_text;
 
 /// What happened in a training, epoch by epoch: plain numbers, entry 0 for epoch 1.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -61,7 +61,7 @@ pub struct Snapshot {
 pub enum StoppedBy {
     /// The loss had no new minimum for [`early_stopping`](crate::TrainConfig::early_stopping)'s patience: the weights are those of the best epoch.
     EarlyStopping,
-    /// Its [`StopHandle`](crate::StopHandle) was stopped: the weights are those of the last batch. An epoch that was not finished has no entry in the history.
+    /// The notebook's stop button was pressed, or its [`StopHandle`](crate::StopHandle) used: the weights are those of the last batch. An epoch that was not finished has no entry in the history.
     Handle,
     /// The study of its [`trial`](crate::TrainConfig::trial) prunes it.
     Pruning,
@@ -71,7 +71,7 @@ impl fmt::Display for StoppedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::EarlyStopping => "stopped early",
-            Self::Handle => "stopped by its handle",
+            Self::Handle => "stopped",
             Self::Pruning => "pruned",
         })
     }

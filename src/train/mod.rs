@@ -18,7 +18,6 @@ pub use classifier::train_classifier;
 pub use config::TrainConfig;
 pub use gan::{GanConfig, GanHistory, GanLosses, gan_step, train_gan};
 pub use history::{History, Snapshot, StoppedBy};
-pub use progress::duration_text;
 pub use schedule::Schedule;
 pub use tuning::{Setting, Space, Study, Trial, TrialRecord, TrialState};
 pub use vae::train_vae;

@@ -3,7 +3,7 @@
 use ndarray::Array4;
 
 use super::history::History;
-use crate::progress::State;
+use crate::progress::{State, times};
 
 /// After an epoch.
 pub(super) fn after_epoch(history: &History, epochs: usize, images: Option<Array4<f32>>) -> State {
@@ -28,14 +28,11 @@ pub(super) fn within_epoch(
 ) -> State {
     let done = history.epochs() as f64 + batch as f64 / batches as f64;
     let total = history.total_seconds() + seconds;
-    let (epoch, left) = (history.epochs() + 1, total / done * (epochs as f64 - done));
+    let (epoch, share) = (history.epochs() + 1, done / epochs as f64);
     let width = epochs.to_string().len();
-    let text = format!(
-        "epoch {epoch:>width$}/{epochs}  batch {batch}/{batches}  loss {loss:.4}  {} so far, {} left",
-        duration_text(total),
-        duration_text(left)
-    );
-    State { share: done / epochs as f64, text, axes: axes(history), curves: curves(history), images: None }
+    let times = times(total, share);
+    let text = format!("epoch {epoch:>width$}/{epochs}  batch {batch}/{batches}  loss {loss:.4}  {times}");
+    State { share, text, axes: axes(history), curves: curves(history), images: None }
 }
 
 fn axes(history: &History) -> [String; 2] {
@@ -68,33 +65,5 @@ fn line(history: &History, epochs: usize) -> String {
     if let Some(discriminator) = history.discriminator_loss.last() {
         line += &format!("  discriminator {discriminator:.4}");
     }
-    let total = history.total_seconds();
-    line += &format!("  {} so far", duration_text(total));
-    if epoch < epochs {
-        let left = total / epoch as f64 * (epochs - epoch) as f64;
-        line += &format!(", {} left", duration_text(left));
-    }
-    line
-}
-
-/// Seconds as a person says them: "0.4 s", "12 s", "3 min 20 s", "1 h 5 min".
-pub fn duration_text(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
-    match whole {
-        0..10 => format!("{seconds:.1} s"),
-        10..60 => format!("{whole} s"),
-        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
-        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::duration_text;
-
-    #[test]
-    fn durations_read_well() {
-        let texts = [0.04, 9.4, 9.96, 59.6, 200.2, 3900.0].map(duration_text);
-        assert_eq!(texts, ["0.0 s", "9.4 s", "10 s", "1 min 0 s", "3 min 20 s", "1 h 5 min"]);
-    }
+    line + "  " + &times(history.total_seconds(), epoch as f64 / epochs as f64)
 }

@@ -22,11 +22,10 @@ use self::descent::{Descent, EXAGGERATED, divergence};
 use super::{Codes, blocks::Blocks, neighbours::Neighbours, pca::pca, scaled::Scaled};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nn::flush_subnormals;
-use crate::progress::{Progress, State};
+use crate::progress::{Progress, State, duration_text, times};
 use crate::random::{self, Random};
 use crate::relay::Listening;
 use crate::stop::StopHandle;
-use crate::train::duration_text;
 
 /// The settings of t-SNE (van der Maaten & Hinton, 2008).
 ///
@@ -226,12 +225,9 @@ fn state(iteration: usize, iterations: usize, divergence: Option<f64>, clock: In
     if let Some(divergence) = divergence {
         text += &format!("  KL divergence {divergence:.4}");
     }
-    text += &format!("  {} so far", duration_text(seconds));
-    if iteration < iterations {
-        let left = seconds / iteration as f64 * (iterations - iteration) as f64;
-        text += &format!(", {} left", duration_text(left));
-    }
-    State { share: iteration as f64 / iterations as f64, text, ..State::default() }
+    let share = iteration as f64 / iterations as f64;
+    text += &format!("  {}", times(seconds, share));
+    State { share, text, ..State::default() }
 }
 
 fn linfa(points: &Array2<f32>, perplexity: f64, settings: &Tsne) -> Result<Vec<[f32; 2]>> {

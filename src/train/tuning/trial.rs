@@ -10,7 +10,7 @@ use std::{
 
 use super::space::{Setting, short, wrong};
 use super::study::Shared;
-use crate::error::Result;
+use crate::{error::Result, relay::Listening};
 
 /// What to try next, handed out by [`Study::ask`](crate::Study::ask) and given back to [`Study::tell`](crate::Study::tell). Dropped
 /// without that (the training failed, the kernel was stopped), it is handed out again.
@@ -23,6 +23,7 @@ pub struct Trial {
     pub(super) started: Instant,
     /// As long as it lives, so does the trial.
     pub(super) _token: Arc<()>,
+    pub(super) _listening: Listening,
 }
 
 impl Trial {

@@ -76,7 +76,7 @@ pub struct Cells {
     /// How many runs listen for an interrupt, and since when none does.
     listening: usize,
     listened_until: Option<Instant>,
-    /// When the last interrupt came.
+    /// When the last interrupt of this cell came.
     interrupted: Option<Instant>,
 }
 
@@ -246,7 +246,7 @@ impl Cells {
         }
         actions.extend(idle.map(Action::IoPub));
         if executed {
-            (self.listening, self.listened_until) = (0, None);
+            (self.listening, self.listened_until, self.interrupted) = (0, None, None);
             actions.push(Action::Stop(false));
             if failure.is_some() && request.content()["stop_on_error"] != false {
                 self.take_back(actions);
@@ -273,11 +273,11 @@ impl Cells {
     /// always is, and its variables are lost.
     pub fn interrupt(&mut self, request: Message, now: Instant, actions: &mut Vec<Action>) {
         let done = |request: &Message| Action::OwnControl(request.answer("interrupt_reply", json!({ "status": "ok" })));
-        let earnest = self.interrupted.replace(now).is_some_and(|last| now < last + EARNEST);
         self.take_back(actions);
         let Some(current) = self.current.as_ref().filter(|current| current.request.kind() == "execute_request") else {
             return actions.push(done(&request)); // an idle kernel would fail at its next cell
         };
+        let earnest = self.interrupted.replace(now).is_some_and(|last| now < last + EARNEST);
         let listens = self.listening > 0 || self.listened_until.is_some_and(|until| now < until + BETWEEN_RUNS);
         if listens && !earnest {
             return actions.extend([Action::Stop(true), done(&request)]);
@@ -493,8 +493,11 @@ mod tests {
         );
         talk.end("a");
 
-        talk.wait(EARNEST);
         talk.run("c");
+        talk.mark("c", json!({ "listens": true }));
+        assert_eq!(talk.interrupt()[0], "stop true", "the presses were meant for another cell");
+        talk.mark("c", json!({ "listens": false }));
+        talk.wait(EARNEST);
         assert_eq!(talk.interrupt()[0], "interrupt interrupt_request of i", "nothing listens");
         talk.wait(EARNEST);
         talk.mark("c", json!({ "listens": true }));

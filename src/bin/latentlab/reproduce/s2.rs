@@ -254,7 +254,6 @@ fn study(run: &mut Run) -> Result<()> {
         let config = config.seed(SEED).validation(&validation).progress_every(0).trial(&trial);
         // No checkpoint: the study hands an interrupted trial out again, from its beginning.
         let history = train_ae(&mut model, &training, &config)?;
-        println!("  trial {}/{trials}: {history}", trial.number());
         study.tell(trial, history.final_validation_loss())?;
     }
     let best = study.best()?;

@@ -1,0 +1,355 @@
+"""The Rust kernel behind its relay, as Jupyter's clients meet it: run it with the Python of `.jupyter/python`, after `cargo latentlab run`.
+
+Each check prints a line; the first that fails ends the program with an error.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+from jupyter_client import BlockingKernelClient, KernelManager
+from jupyter_client.connect import write_connection_file
+
+PROJECT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = PROJECT / "notebooks"
+JUPYTER = PROJECT / ".jupyter"
+SHARE = JUPYTER / "share/jupyter"
+OUTPUTS = ("display_data", "update_display_data", "execute_result", "stream", "error")
+# By its words, so that another spelling of them fails here.
+LOST = "all variables are lost"
+
+
+class Session:
+    """One client of one kernel."""
+
+    def __init__(self, manager):
+        self.manager = manager
+        self.client = manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=120)
+
+    def reply(self, request, timeout=60):
+        while True:
+            message = self.client.get_shell_msg(timeout=timeout)
+            if message["parent_header"].get("msg_id") == request:
+                return message["content"]
+
+    def run(self, code, on_output=None, timeout=120):
+        """The cell's reply and its outputs in their order, each with its time since the start."""
+        start = time.monotonic()
+        request = self.client.execute(code)
+        outputs = []
+        while True:
+            message = self.client.get_iopub_msg(timeout=timeout)
+            if message["parent_header"].get("msg_id") != request:
+                continue
+            kind, content = message["msg_type"], message["content"]
+            if kind in OUTPUTS:
+                outputs.append((kind, content, time.monotonic() - start))
+                if on_output:
+                    on_output(outputs)
+            if kind == "status" and content["execution_state"] == "idle":
+                return self.reply(request), outputs
+
+    def ok(self, code):
+        reply, outputs = self.run(code)
+        assert reply["status"] == "ok", (code, reply["evalue"])
+        return outputs
+
+    def text(self, code):
+        return printed(self.ok(code))
+
+
+def printed(outputs):
+    """What the cell printed, and its value."""
+    text = ""
+    for kind, content, _ in outputs:
+        text += content["text"] if kind == "stream" else content.get("data", {}).get("text/plain", "")
+    return text
+
+
+def processes(pid):
+    """A process and all below it."""
+    listing = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    children = {}
+    for line in listing.splitlines():
+        child, parent = map(int, line.split())
+        children.setdefault(parent, []).append(child)
+    found, waiting = [], [pid]
+    while waiting:
+        found.append(waiting.pop())
+        waiting += children.get(found[-1], [])
+    return found
+
+
+def alive(pids):
+    """Those that are there and no zombies."""
+    listing = subprocess.run(["ps", "-eo", "pid=,stat="], capture_output=True, text=True, check=True).stdout
+    there = {int(pid) for pid, state in map(str.split, listing.splitlines()) if not state.startswith("Z")}
+    return [pid for pid in pids if pid in there]
+
+
+def wait_until(condition, seconds, what):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.1)
+
+
+def figures_appear_at_once_and_all_of_them(session):
+    outputs = session.ok(
+        'for power in 1..=3 { LineChart::new("x", "y").line("a", &[0.0, f64::from(power)]).figure()?.show()?; '
+        'println!("after {power}"); std::thread::sleep(std::time::Duration::from_millis(300)); } digits.pictures(5)?'
+    )
+    kinds = [("figure" if kind != "stream" else content["text"].strip()) for kind, content, _ in outputs]
+    assert kinds == ["figure", "after 1", "figure", "after 2", "figure", "after 3", "figure"], kinds
+    times = [at for kind, _, at in outputs if kind != "stream"]
+    assert times[2] - times[0] > 0.5, f"the figures came together: {times}"
+
+
+def a_training_is_one_output_that_grows(session):
+    reply, outputs = session.run("let history = train_ae(&mut model, &digits, &TrainConfig::new().epochs(200).batch_size(32))?;")
+    assert reply["status"] == "ok", reply
+    kinds = [kind for kind, _, _ in outputs]
+    assert kinds[0] == "display_data" and set(kinds[1:]) == {"update_display_data"}, kinds
+    names = {content["transient"]["display_id"] for _, content, _ in outputs}
+    assert len(names) == 1, names
+    assert len(outputs) > 3, f"only {len(outputs)} states of the bar"
+    seconds = outputs[-1][2] - outputs[0][2]
+    assert len(outputs) - 2 <= 5 * seconds + 1, f"{len(outputs)} states in {seconds:.1f} s"
+    last = outputs[-1][1]["data"]
+    assert "epoch 200/200" in last["text/plain"] and "<svg" in last["text/html"] and "width: 100.0%" in last["text/html"], last
+
+
+def other_runs_have_a_bar_too(session):
+    runs = {
+        "KL divergence": "let map = tsne(&embed(&model, &digits)?, &Tsne::new())?;",
+        "3/3 folds": "for (part, _) in digits.folds(3, 0)? { let _ = part.len(); };",
+        "3/3 done, best": 'let study = Study::minimize(Space::new().float("x", 0.0, 1.0))?.trials(3); '
+        'while let Some(trial) = study.ask()? { let x = trial.float("x")?; study.tell(trial, x)?; };',
+        "discriminator": "let mut gan = Gan::convolutional(8)?; let gan_history = train_gan(&mut gan, &digits.take(200), &GanConfig::new().epochs(1))?;",
+    }
+    for words, code in runs.items():
+        last = session.ok(code)[-1][1]["data"]
+        assert words in last["text/plain"], (words, last["text/plain"])
+        assert ("<img" in last["text/html"]) == (words == "discriminator"), last["text/html"][:500]
+
+
+def stop_keeps_the_work(session):
+    def press(outputs):
+        if len(outputs) == 4:
+            session.manager.interrupt_kernel()
+
+    for code in [
+        "let stopped = train_ae(&mut model, &digits, &TrainConfig::new().epochs(1_000_000))?;",
+        "let endless = tsne(&embed(&model, &digits)?, &Tsne::new().iterations(100_000_000))?;",
+        'let search = Study::minimize(Space::new().float("rate", 1e-5, 1e-3))?.trials(1_000_000); '
+        "while let Some(trial) = search.ask()? { let config = TrainConfig::new().epochs(30).progress_every(0).learning_rate(trial.float(\"rate\")?); "
+        "let loss = train_ae(&mut Autoencoder::tiny(2)?, &digits, &config)?.final_loss(); search.tell(trial, loss)?; };",
+    ]:
+        reply, outputs = session.run(code, press)
+        assert reply["status"] == "ok", (code, reply)
+        assert LOST not in printed(outputs), printed(outputs)
+        time.sleep(0.1)
+    text = session.text('println!("{:?} {} {} {}", stopped.stopped_by, history.epochs(), endless.iterations() > 0, search.records().len() > 1);')
+    assert text == "Some(Handle) 200 true true\n", text
+    text = session.text("train_ae(&mut model, &digits, &TrainConfig::new().epochs(2))?.epochs()")
+    assert text.endswith("2"), text
+
+
+def an_error_is_an_error(session):
+    for code, words in [
+        ("Autoencoder::tiny(0)?;", "expected"),
+        ('panic!("a panic {}", 42);', "a panic 42"),
+        ("Autoencoder::tny(2)", "no function or associated item named `tny`"),
+    ]:
+        reply, outputs = session.run(code)
+        assert reply["status"] == "error", (code, reply)
+        shown = "\n".join(line for kind, content, _ in outputs if kind == "error" for line in content["traceback"])
+        assert words in shown, (words, shown)
+        assert session.text("history.epochs()") == "200"
+
+
+def what_waits_behind_an_error_is_not_run(session):
+    requests = [session.client.execute(code) for code in ["Autoencoder::tiny(0)?;", 'println!("not run");', "1 + 1"]]
+    states = [session.reply(request)["status"] for request in requests]
+    assert states == ["error", "aborted", "aborted"], states
+
+
+def completion_and_documentation_work(session):
+    matches = session.reply(session.client.complete("Autoenc"))["matches"]
+    assert "Autoencoder" in matches, matches
+    found = session.reply(session.client.inspect("train_ae(", 8))
+    assert found["found"] and "Errors" in json.dumps(found["data"]), found
+    assert session.reply(session.client.is_complete("let x = ("))["status"] == "incomplete"
+    assert session.reply(session.client.comm_info())["comms"] == {}
+    assert session.reply(session.client.kernel_info())["language_info"]["name"] == "Rust"
+
+
+def nothing_is_lost_or_reordered(session):
+    start = time.monotonic()
+    outputs = session.ok('for line in 0..50_000 { println!("line {line}"); }')
+    lines = printed(outputs).splitlines()
+    assert lines == [f"line {line}" for line in range(50_000)], f"{len(lines)} lines"
+    displays = session.ok(
+        'let large = "x".repeat(20_000); for number in 0..3_000 { jupyter::display(&[("text/plain", &format!("{number} {large}"))]); '
+        'if number % 10 == 0 { println!("after {number}"); } }'
+    )
+    expected = []
+    for number in range(3_000):
+        expected.append(f"{number} " + "x" * 20_000)
+        if number % 10 == 0:
+            expected.append(f"after {number}")
+    got = [content["text"].strip() if kind == "stream" else content["data"]["text/plain"] for kind, content, _ in displays]
+    assert got == expected, f"{len(got)} of {len(expected)} outputs"
+    huge = session.ok('jupyter::display(&[("text/html", &"y".repeat(30_000_000))]); println!("after");')
+    assert [kind for kind, _, _ in huge] == ["display_data", "stream"] and len(huge[0][1]["data"]["text/html"]) == 30_000_000
+    print(f"        50,000 lines in {len(outputs)} messages, 3,300 outputs of 60 MB, one of 30 MB: {time.monotonic() - start:.1f} s")
+
+
+def code_that_does_not_listen_is_interrupted_as_ever(session):
+    def press(outputs):
+        if len(outputs) == 2:
+            session.manager.interrupt_kernel()
+
+    code = "let mut number = 0u64; loop { number += 1; if number % 100_000_000 == 0 { println!(\"{number}\"); } }"
+    _, outputs = session.run(code, press)
+    assert LOST in printed(outputs), printed(outputs)
+    assert session.text('println!("here");') == "here\n"
+    reply, _ = session.run("history.epochs()")
+    assert reply["status"] == "error", reply
+
+
+def a_second_press_is_meant_in_earnest(session):
+    session.ok("use latentlab::*; let digits = Dataset::built_in_digits(300, 0)?; let kept = 1;")
+
+    def press(outputs):
+        if len(outputs) == 2:
+            session.manager.interrupt_kernel()
+            time.sleep(0.3)
+            session.manager.interrupt_kernel()
+
+    # It listens, but what comes after each training goes on for ever.
+    code = "loop { train_ae(&mut Autoencoder::tiny(2)?, &digits, &TrainConfig::new().epochs(5))?; }"
+    _, outputs = session.run(code, press)
+    assert LOST in printed(outputs), printed(outputs)
+    assert session.text('println!("here");') == "here\n"
+
+
+def a_dead_kernel_is_dead(session):
+    kernels = [pid for pid in processes(session.manager.provisioner.pid) if "evcxr_jupyter" in command(pid)]
+    assert kernels, "the kernel behind the relay is not there"
+    family = processes(session.manager.provisioner.pid)
+    for pid in kernels:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not session.manager.is_alive(), 5, "Jupyter does not see that the kernel is dead")
+    wait_until(lambda: not alive(family), 5, f"left behind: {alive(family)}")
+
+
+def command(pid):
+    return subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True).stdout
+
+
+def restart_and_shutdown_leave_nothing_behind(session):
+    manager = session.manager
+    first = processes(manager.provisioner.pid)
+    assert len(first) >= 3, f"relay, kernel and the cells' process: {first}"
+    manager.restart_kernel()
+    session.client.wait_for_ready(timeout=120)
+    wait_until(lambda: not alive(first), 5, f"left behind by the restart: {alive(first)}")
+    assert session.text('println!("again");') == "again\n"
+    second = processes(manager.provisioner.pid)
+    manager.shutdown_kernel(now=True)
+    wait_until(lambda: not alive(second), 5, f"left behind by the shutdown: {alive(second)}")
+
+
+def vs_code_starts_it_by_its_kernelspec():
+    """As an editor does that knows nothing but kernel.json: connection file and ports of its own, another working directory."""
+    spec = json.loads((SHARE / "kernels/rust/kernel.json").read_text())
+    assert spec["interrupt_mode"] == "message", spec
+    with tempfile.TemporaryDirectory() as folder:
+        file, _ = write_connection_file(os.path.join(folder, "kernel-v3.json"))
+        arguments = [file if word == "{connection_file}" else word for word in spec["argv"]]
+        kernel = subprocess.Popen(arguments, cwd=folder, start_new_session=True)
+        client = BlockingKernelClient(connection_file=file)
+        client.load_connection_file()
+        client.start_channels()
+        client.wait_for_ready(timeout=120)
+        reply = client.execute_interactive("latentlab::Autoencoder::tiny(2)?.summary()", output_hook=lambda _: None, timeout=60)
+        assert reply["content"]["status"] == "ok", reply["content"]
+        family = processes(kernel.pid)
+        client.shutdown()
+        kernel.wait(timeout=10)
+        wait_until(lambda: not alive(family), 5, f"left behind: {alive(family)}")
+
+
+def nbconvert_fails_where_a_cell_does():
+    with tempfile.TemporaryDirectory() as folder:
+        for name, last, expected in [("good", "1 + 1", 0), ("bad", "latentlab::Autoencoder::tiny(0)?;", 1)]:
+            notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in ["let a = 1;", last, "a"]])
+            notebook.metadata["kernelspec"] = {"name": "rust", "display_name": "Rust", "language": "rust"}
+            path = Path(folder) / f"{name}.ipynb"
+            nbformat.write(notebook, path)
+            arguments = [sys.executable, "-m", "nbconvert", "--execute", "--to", "notebook", "--inplace", path]
+            done = subprocess.run(arguments, capture_output=True, text=True)
+            assert (done.returncode != 0) == (expected != 0), (name, done.stderr[-2000:])
+        assert "expected" in done.stderr, done.stderr[-2000:]
+
+
+def a_console_client_runs_a_file():
+    with tempfile.NamedTemporaryFile("w", suffix=".rs") as file:
+        file.write('println!("from {}", "a file");')
+        file.flush()
+        arguments = [sys.executable, "-m", "jupyter_client.runapp", "--kernel", "rust", file.name]
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=180)
+        assert "from a file" in done.stdout, (done.stdout, done.stderr[-2000:])
+
+
+def check(test, *arguments):
+    start = time.monotonic()
+    test(*arguments)
+    print(f"{time.monotonic() - start:7.1f} s  {test.__name__.replace('_', ' ')}", flush=True)
+
+
+def main():
+    os.environ["JUPYTER_PATH"] = str(SHARE)
+    os.environ["LATENTLAB_DATA"] = "built-in"
+    manager = KernelManager(kernel_name="rust")
+    manager.start_kernel(cwd=str(NOTEBOOKS))
+    try:
+        session = Session(manager)
+        session.ok("use latentlab::*;")
+        session.ok("let digits = Dataset::built_in_digits(1_000, 0)?; let mut model = Autoencoder::tiny(2)?;")
+        for test in [
+            figures_appear_at_once_and_all_of_them,
+            a_training_is_one_output_that_grows,
+            other_runs_have_a_bar_too,
+            stop_keeps_the_work,
+            an_error_is_an_error,
+            what_waits_behind_an_error_is_not_run,
+            completion_and_documentation_work,
+            nothing_is_lost_or_reordered,
+            code_that_does_not_listen_is_interrupted_as_ever,
+            a_second_press_is_meant_in_earnest,
+            restart_and_shutdown_leave_nothing_behind,
+        ]:
+            check(test, session)
+        manager = KernelManager(kernel_name="rust")
+        manager.start_kernel(cwd=str(NOTEBOOKS))
+        check(a_dead_kernel_is_dead, Session(manager))
+    finally:
+        if manager.has_kernel:
+            manager.shutdown_kernel(now=True)
+    for test in [vs_code_starts_it_by_its_kernelspec, nbconvert_fails_where_a_cell_does, a_console_client_runs_a_file]:
+        check(test)
+
+
+if __name__ == "__main__":
+    main()

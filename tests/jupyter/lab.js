@@ -1,0 +1,236 @@
+// JupyterLab as a student uses it, in a real browser: node lab.js FOLDER, with playwright-core where node finds it.
+//
+// Starts `cargo latentlab lab`, opens notebooks in Chromium (CHROMIUM, else `chromium`), runs them, presses stop, closes and opens again.
+// Screenshots go to FOLDER. The first check that fails ends the program with an error.
+
+const assert = require("node:assert");
+const { spawn } = require("node:child_process");
+const fs = require("node:fs");
+const net = require("node:net");
+const path = require("node:path");
+const { chromium } = require("playwright-core");
+
+const PROJECT = path.resolve(__dirname, "../..");
+// A folder of the notebooks that is no part of the project: where `run` puts what it has executed.
+const FOLDER = path.join(PROJECT, "notebooks/executed");
+const SHOTS = path.resolve(process.argv[2] ?? "target/screenshots");
+const MINUTE = 60_000;
+
+/** A notebook without outputs, of these sources or of a lesson. */
+function write(name, cells) {
+  const notebook = Array.isArray(cells)
+    ? {
+        cells: cells.map((source, index) => ({ cell_type: "code", id: `cell-${index}`, source, metadata: {}, outputs: [], execution_count: null })),
+        metadata: { kernelspec: { name: "rust", display_name: "Rust", language: "rust" } },
+        nbformat: 4,
+        nbformat_minor: 5,
+      }
+    : cells;
+  fs.mkdirSync(FOLDER, { recursive: true });
+  fs.writeFileSync(path.join(FOLDER, name), JSON.stringify(notebook));
+}
+
+function lesson(name) {
+  const notebook = JSON.parse(fs.readFileSync(path.join(PROJECT, "notebooks", name), "utf8"));
+  for (const cell of notebook.cells.filter((cell) => cell.cell_type === "code")) {
+    cell.outputs = [];
+    cell.execution_count = null;
+  }
+  return notebook;
+}
+
+function freePort() {
+  return new Promise((resolve) => {
+    const server = net.createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+async function startLab() {
+  const port = await freePort();
+  const token = "browser-test";
+  const lab = spawn("cargo", ["latentlab", "lab", "--no-open", "--port", String(port)], {
+    cwd: PROJECT,
+    env: { ...process.env, JUPYTER_TOKEN: token, LATENTLAB_DATA: "built-in" },
+    stdio: "inherit",
+    detached: true, // a group of its own: all of it ends with this program
+  });
+  const address = `http://127.0.0.1:${port}`;
+  for (const end = Date.now() + 5 * MINUTE; ; await new Promise((resolve) => setTimeout(resolve, 500))) {
+    assert(Date.now() < end && lab.exitCode === null, "JupyterLab did not start");
+    const answer = await fetch(`${address}/api/status?token=${token}`).catch(() => null);
+    if (answer?.ok) return { lab, address, token };
+  }
+}
+
+/** One notebook in one page. */
+class Notebook {
+  static async open(browser, { address, token }, name) {
+    const page = await browser.newPage({ viewport: { width: 1300, height: 1800 } });
+    const notebook = new Notebook(page);
+    page.on("pageerror", (error) => notebook.errors.push(String(error)));
+    await page.goto(`${address}/lab/tree/executed/${name}?token=${token}&reset`, { waitUntil: "domcontentloaded" });
+    await page.waitForSelector(".jp-Notebook .jp-CodeCell", { timeout: MINUTE });
+    return notebook;
+  }
+
+  constructor(page) {
+    this.page = page;
+    this.errors = [];
+  }
+
+  cell(index) {
+    return this.page.locator(".jp-Notebook .jp-CodeCell").nth(index);
+  }
+
+  output(index) {
+    return this.cell(index).locator(".jp-OutputArea-output");
+  }
+
+  async ready() {
+    await this.page.waitForSelector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', { timeout: 2 * MINUTE });
+  }
+
+  async command(menu, label) {
+    await this.page.click(`.lm-MenuBar-itemLabel:text-is("${menu}")`);
+    await this.page.click(`.lm-Menu-itemLabel:text-is("${label}")`);
+  }
+
+  /** Starts a cell, and waits until it runs. */
+  async start(index) {
+    await this.cell(index).locator(".jp-InputArea-editor").click();
+    await this.page.keyboard.press("Shift+Enter");
+  }
+
+  async finished(index, timeout = 2 * MINUTE) {
+    await this.cell(index).locator('.jp-InputArea-prompt:text-matches("\\\\[\\\\d+\\\\]")').waitFor({ timeout });
+  }
+
+  async run(index) {
+    await this.start(index);
+    await this.finished(index);
+  }
+
+  async stop() {
+    await this.page.locator('.jp-NotebookPanel-toolbar [data-jp-item-name="interrupt"] jp-button').click();
+  }
+
+  async text(index) {
+    return (await this.output(index).allInnerTexts()).join("\n");
+  }
+
+  async shot(name) {
+    await this.page.screenshot({ path: path.join(SHOTS, `${name}.png`) });
+  }
+
+  async save() {
+    await this.page.keyboard.press("Control+s");
+    await this.page.waitForFunction(() => !document.querySelector(".jp-mod-dirty"), null, { timeout: MINUTE });
+  }
+
+  /** Ends the kernel and closes the page. */
+  async close() {
+    assert.deepStrictEqual(this.errors, [], "errors in the page");
+    await this.page.close();
+  }
+}
+
+/** Collects the different texts that a cell's output has, until the cell has finished. */
+async function watch(notebook, index) {
+  const seen = [];
+  const done = notebook.finished(index).then(() => true);
+  for (;;) {
+    const ended = await Promise.race([done, new Promise((resolve) => setTimeout(resolve, 50, false))]);
+    const text = await notebook.text(index);
+    if (text && text !== seen.at(-1)) seen.push(text);
+    if (ended) return seen;
+  }
+}
+
+const CELLS = [
+  "use latentlab::*; let digits = Dataset::built_in_digits(2_000, 0)?; let mut model = Autoencoder::tiny(2)?;",
+  'LineChart::new("x", "y").line("one", &[1.0, 2.0]).figure()?.show()?; println!("between"); digits.pictures(5)?',
+  "let history = train_ae(&mut model, &digits, &TrainConfig::new().epochs(60).batch_size(32))?;",
+  "let stopped = train_ae(&mut model, &digits, &TrainConfig::new().epochs(1_000_000).batch_size(32))?;",
+  'println!("{stopped}\\n{} epochs before", history.epochs()); reconstructions(&model, &digits.one_of_each()?)?',
+  "Autoencoder::tiny(0)?;",
+];
+
+async function liveThings(browser, server) {
+  write("browser.ipynb", CELLS);
+  let notebook = await Notebook.open(browser, server, "browser.ipynb");
+  await notebook.ready();
+  await notebook.run(0);
+
+  await notebook.run(1);
+  assert.strictEqual(await notebook.output(1).locator("svg, img").count(), 2, "two figures in one cell");
+  assert.strictEqual(await notebook.output(1).count(), 3, "figure, line, figure");
+
+  await notebook.start(2);
+  const states = await watch(notebook, 2);
+  assert(states.length > 3, `the bar moved ${states.length} times`);
+  assert(states.at(-1).includes("epoch 60/60"), states.at(-1));
+
+  await notebook.start(3);
+  await notebook.output(3).locator("polyline").first().waitFor({ timeout: MINUTE });
+  await notebook.shot("training");
+  await notebook.stop();
+  await notebook.finished(3, 10_000);
+  assert.match(await notebook.text(3), /stopped/);
+  await notebook.run(4);
+  const used = await notebook.text(4);
+  assert.match(used, /stopped\n60 epochs before/);
+  assert.strictEqual(await notebook.output(4).locator("svg, img").count(), 1, "the stopped model's reconstructions");
+  await notebook.shot("stopped");
+
+  await notebook.run(5);
+  assert.match(await notebook.cell(5).locator('[data-mime-type="application/vnd.jupyter.error"], .jp-RenderedText[data-mime-type*="error"]').first().innerText(), /expected/);
+  await notebook.shot("error");
+
+  const before = await Promise.all([1, 2, 3, 4].map((index) => notebook.text(index)));
+  await notebook.save();
+  await notebook.close();
+  notebook = await Notebook.open(browser, server, "browser.ipynb");
+  await notebook.output(4).locator("svg, img").first().waitFor({ timeout: MINUTE });
+  assert.deepStrictEqual(await Promise.all([1, 2, 3, 4].map((index) => notebook.text(index))), before, "opened again, it shows the same");
+  await notebook.shot("opened-again");
+  await notebook.close();
+}
+
+async function aLesson(browser, server) {
+  write("lesson.ipynb", lesson("01_tiny_autoencoder.ipynb"));
+  const notebook = await Notebook.open(browser, server, "lesson.ipynb");
+  await notebook.ready();
+  await notebook.command("Run", "Run All Cells");
+  const cells = lesson("01_tiny_autoencoder.ipynb").cells.filter((cell) => cell.cell_type === "code").length;
+  await notebook.page.locator(`.jp-InputArea-prompt:text-is("[${cells}]:")`).waitFor({ timeout: 5 * MINUTE });
+  assert.strictEqual(await notebook.page.locator('[data-mime-type="application/vnd.jupyter.error"]').count(), 0, "a lesson without errors");
+  await notebook.shot("lesson");
+  await notebook.close();
+}
+
+(async () => {
+  fs.mkdirSync(SHOTS, { recursive: true });
+  const server = await startLab();
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "chromium",
+    // Continuous integration runs as root, in a container without a large /dev/shm.
+    args: ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"],
+  });
+  try {
+    for (const test of [liveThings, aLesson]) {
+      const start = Date.now();
+      await test(browser, server);
+      console.log(`${((Date.now() - start) / 1000).toFixed(1).padStart(7)} s  ${test.name}`);
+    }
+  } finally {
+    await browser.close();
+    process.kill(-server.lab.pid, "SIGTERM");
+    for (const name of ["browser.ipynb", "lesson.ipynb"]) fs.rmSync(path.join(FOLDER, name), { force: true });
+  }
+})().catch((error) => {
+  console.error(error);
+  process.exit(1);
+});
