@@ -106,11 +106,17 @@ impl From<Vec<f32>> for Buffer {
     }
 }
 
+impl From<&[f32]> for Buffer {
+    fn from(values: &[f32]) -> Self {
+        let mut copy = Self::unset(values.len());
+        copy.copy_from_slice(values);
+        copy
+    }
+}
+
 impl Clone for Buffer {
     fn clone(&self) -> Self {
-        let mut copy = Self::unset(self.len());
-        copy.copy_from_slice(self);
-        copy
+        (**self).into()
     }
 }
 
@@ -130,7 +136,10 @@ impl DerefMut for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if self.storage.len() >= WORTH_KEEPING
+        // A vector that came from elsewhere is of a length that nobody asks for: kept, they would heap up.
+        let is_ours = self.storage.len() == Self::storage_length(self.length);
+        if is_ours
+            && self.storage.len() >= WORTH_KEEPING
             && USERS.load(Ordering::SeqCst) > 0
             && let Some(mut pool) = pools().next()
         {
@@ -157,6 +166,10 @@ mod tests {
         assert_eq!(second.clone()[0], 3.0);
         drop(second);
         assert_eq!(Buffer::zeros(LENGTH)[0], 0.0);
+
+        const STRANGE: usize = 7_654_321;
+        drop(Buffer::from(vec![0.0; STRANGE]));
+        assert!(pools().all(|pool| !pool.contains_key(&STRANGE)), "memory that nobody will ask for is kept");
         drop(reuse);
     }
 }

@@ -113,9 +113,6 @@ impl Progress {
             Screen::Bar(bar) => {
                 bar.set_position((1000.0 * state.share) as u64);
                 bar.set_message(state.text.clone());
-                if state.share >= 1.0 {
-                    bar.abandon();
-                }
             }
             Screen::Notebook(begun, name) => {
                 let data = json!({ "text/html": drawing::html(state), "text/plain": state.text });
@@ -129,7 +126,7 @@ impl Progress {
 }
 
 impl Drop for Progress {
-    /// What ended early stays where it was.
+    /// It stays where it was.
     fn drop(&mut self) {
         if let Screen::Bar(bar) = &self.screen {
             bar.abandon();

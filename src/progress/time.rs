@@ -11,11 +11,12 @@ pub fn duration_text(seconds: f64) -> String {
 
 /// How long a run has taken, and how long the rest takes at that rate: "0.4 s so far, 35 s left".
 pub(crate) fn times(seconds: f64, share: f64) -> String {
-    let so_far = format!("{} so far", duration_text(seconds));
-    if share <= 0.0 || share >= 1.0 {
-        return so_far;
+    let so_far = duration_text(seconds);
+    match share {
+        1.0.. => so_far,
+        f64::MIN_POSITIVE..1.0 => format!("{so_far} so far, {} left", duration_text(seconds / share * (1.0 - share))),
+        _ => format!("{so_far} so far"),
     }
-    format!("{so_far}, {} left", duration_text(seconds / share * (1.0 - share)))
 }
 
 #[cfg(test)]
@@ -31,6 +32,6 @@ mod tests {
     #[test]
     fn the_rest_is_told_in_the_middle_only() {
         assert_eq!(times(2.0, 0.25), "2.0 s so far, 6.0 s left");
-        assert_eq!([times(0.0, 0.0), times(8.0, 1.0)], ["0.0 s so far", "8.0 s so far"]);
+        assert_eq!([times(0.0, 0.0), times(8.0, 1.0)], ["0.0 s so far", "8.0 s"]);
     }
 }

@@ -300,7 +300,7 @@ fn fakes(gan: &Gan, noise: &[f32], seed: u64) -> Buffer {
     let shards = images.par_chunks_mut(shard * pixels).zip(noise.par_chunks(shard * latent_dim)).enumerate();
     for_shards(shards, |(index, (images, noise))| {
         let mut pass = Pass::training(random::mix(seed, index as u64));
-        let noise = Variable::<NotRecording>::input(Arc::new(noise.to_vec().into()), noise.len() / latent_dim);
+        let noise = Variable::<NotRecording>::input(Arc::new(Buffer::from(noise)), noise.len() / latent_dim);
         let y = channels_first(generator.forward(noise, &mut pass), generator.output_shape());
         images.copy_from_slice(&y.values);
     });
@@ -313,7 +313,7 @@ fn judge(gan: &Gan, images: &Buffer, target: f32, seed: u64) -> Learned<1> {
     let pixels: usize = gan.image_shape().iter().product();
     let rows = images.len() / pixels;
     learn(rows, &[discriminator], seed, |range, _, pass| {
-        let values = images[range.start * pixels..range.end * pixels].to_vec();
+        let values = &images[range.start * pixels..range.end * pixels];
         let x = Variable::<Recording>::input(Arc::new(values.into()), range.len());
         let x = channels_last(x, discriminator.input_shape());
         verdict(discriminator, x, target, range.len() as f64 / rows as f64, pass)
@@ -325,7 +325,7 @@ fn deceive(gan: &Gan, noise: &[f32], seed: u64) -> Learned<1> {
     let (generator, discriminator, latent_dim) = (gan.generator(), gan.discriminator(), gan.latent_dim());
     let rows = noise.len() / latent_dim;
     learn(rows, &[generator, discriminator], seed, |range, _, pass| {
-        let values = noise[range.start * latent_dim..range.end * latent_dim].to_vec();
+        let values = &noise[range.start * latent_dim..range.end * latent_dim];
         let noise = Variable::<Recording>::input(Arc::new(values.into()), range.len());
         let images = generator.forward(noise, pass);
         verdict(discriminator, images, 1.0, range.len() as f64 / rows as f64, pass)

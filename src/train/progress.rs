@@ -7,13 +7,10 @@ use crate::progress::{State, times};
 
 /// After an epoch.
 pub(super) fn after_epoch(history: &History, epochs: usize, images: Option<Array4<f32>>) -> State {
-    let share = match history.stopped_by {
-        Some(_) => 1.0,
-        None => history.epochs() as f64 / epochs as f64,
-    };
+    let share = history.epochs() as f64 / epochs as f64;
     let text = match history.stopped_by {
-        Some(stopped_by) => format!("{}  {stopped_by}", line(history, epochs)),
-        None => line(history, epochs),
+        Some(stopped_by) => format!("{}  {stopped_by}", line(history, epochs, 1.0)),
+        None => line(history, epochs, share),
     };
     State { share, text, axes: axes(history), curves: curves(history), images }
 }
@@ -49,7 +46,7 @@ fn curves(history: &History) -> Vec<(String, Vec<f64>)> {
 }
 
 /// One whole line: `epoch  12/100  loss 0.0512  validation 0.0530  0.4 s so far, 35 s left`.
-fn line(history: &History, epochs: usize) -> String {
+fn line(history: &History, epochs: usize, share: f64) -> String {
     let epoch = history.epochs();
     let width = epochs.to_string().len();
     let mut line = format!("epoch {epoch:>width$}/{epochs}  loss {:.4}", history.final_loss());
@@ -65,5 +62,5 @@ fn line(history: &History, epochs: usize) -> String {
     if let Some(discriminator) = history.discriminator_loss.last() {
         line += &format!("  discriminator {discriminator:.4}");
     }
-    line + "  " + &times(history.total_seconds(), epoch as f64 / epochs as f64)
+    line + "  " + &times(history.total_seconds(), share)
 }
