@@ -246,8 +246,8 @@ def a_dead_kernel_is_dead(session):
     family = processes(session.manager.provisioner.pid)
     for pid in kernels:
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not session.manager.is_alive(), 5, "Jupyter does not see that the kernel is dead")
-    wait_until(lambda: not alive(family), 5, f"left behind: {alive(family)}")
+    wait_until(lambda: not session.manager.is_alive(), 15, "Jupyter does not see that the kernel is dead")
+    wait_until(lambda: not alive(family), 15, f"left behind: {alive(family)}")
 
 
 def command(pid):
@@ -260,11 +260,11 @@ def restart_and_shutdown_leave_nothing_behind(session):
     assert len(first) >= 3, f"relay, kernel and the cells' process: {first}"
     manager.restart_kernel()
     session.client.wait_for_ready(timeout=120)
-    wait_until(lambda: not alive(first), 5, f"left behind by the restart: {alive(first)}")
+    wait_until(lambda: not alive(first), 15, f"left behind by the restart: {alive(first)}")
     assert session.text('println!("again");') == "again\n"
     second = processes(manager.provisioner.pid)
     manager.shutdown_kernel(now=True)
-    wait_until(lambda: not alive(second), 5, f"left behind by the shutdown: {alive(second)}")
+    wait_until(lambda: not alive(second), 15, f"left behind by the shutdown: {alive(second)}")
 
 
 def vs_code_starts_it_by_its_kernelspec():
@@ -284,7 +284,7 @@ def vs_code_starts_it_by_its_kernelspec():
         family = processes(kernel.pid)
         client.shutdown()
         kernel.wait(timeout=10)
-        wait_until(lambda: not alive(family), 5, f"left behind: {alive(family)}")
+        wait_until(lambda: not alive(family), 15, f"left behind: {alive(family)}")
 
 
 def nbconvert_fails_where_a_cell_does():
