@@ -30,6 +30,7 @@ mod analyse;
 mod data;
 mod error;
 mod file;
+mod html;
 pub mod jupyter;
 #[doc(hidden)]
 pub mod measure;
@@ -52,7 +53,8 @@ pub use model::{Autoencoder, Classifier, Gan, Vae};
 pub use ndarray;
 pub use nn::{HeightWidth, Init, Loss, Optimizer, Sequential, Summary, SummaryRow};
 pub use show::{
-    BarChart, Figure, Heatmap, ImageGrid, LineChart, PALETTE, Scatter, Scatter3d, grid, reconstructions, row,
+    BarChart, Explore, Explorer, Figure, Heatmap, ImageGrid, LineChart, PALETTE, Scatter, Scatter3d, explore, grid,
+    reconstructions, row,
 };
 pub use stop::StopHandle;
 #[doc(hidden)]

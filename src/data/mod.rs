@@ -31,6 +31,7 @@ use ndarray::{Array1, Array4};
 use rayon::prelude::*;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::html::{Sheet, escape_html, table};
 
 pub use folds::Folds;
 pub use normalisation::Normalisation;
@@ -143,6 +144,24 @@ impl Dataset {
     pub fn image_shape(&self) -> [usize; 3] {
         let (_, channels, height, width) = self.images.dim();
         [channels, height, width]
+    }
+
+    /// What `Display` says as HTML, for a notebook: a table of the classes, and the first images.
+    pub fn to_html(&self) -> String {
+        const STRIP: usize = 20;
+        let [channels, height, width] = self.image_shape();
+        let names = std::iter::once(String::new()).chain(self.class_names.iter().map(|name| escape_html(name)));
+        let counts = self.class_counts().into_iter().map(thousands);
+        let counts = std::iter::once("images".to_string()).chain(counts).collect();
+        let few = self.take(STRIP);
+        let alternative = format!("the first {} images", few.len());
+        format!(
+            "<p>{} images of shape {channels}×{height}×{width}<br>source: {}</p>{}{}",
+            thousands(self.len()),
+            escape_html(&self.source),
+            table(&Vec::from_iter(names), &[counts]),
+            Sheet::new(few.images(), STRIP, 32).picture(1, &alternative).unwrap_or_default(),
+        )
     }
 
     /// The number of images of each class.
