@@ -24,7 +24,8 @@ pub fn escape_html(text: &str) -> String {
 pub(crate) fn table(head: &[String], rows: &[Vec<String>]) -> String {
     let line = |cells: &[String], tag: &str| {
         let side = |column: usize| if column == 0 { "left" } else { "right" };
-        let cell = |(column, cell)| format!("<{tag} style=\"text-align: {}\">{cell}</{tag}>", side(column));
+        let cell =
+            |(column, cell)| format!("<{tag} style=\"text-align: {}; padding: 2px 8px\">{cell}</{tag}>", side(column));
         format!("<tr>{}</tr>", cells.iter().enumerate().map(cell).collect::<String>())
     };
     let rows: String = rows.iter().map(|row| line(row, "td")).collect();

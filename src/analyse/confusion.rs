@@ -158,7 +158,7 @@ A<B&C               1      1     0     50.00 %
 Coat                0      0     0           –";
         assert_eq!(confusion().to_string(), expected);
         let html = confusion().to_html();
-        assert!(html.contains(">A&lt;B&amp;C</td><td style=\"text-align: right\">1</td>"), "{html}");
+        assert!(html.contains(">A&lt;B&amp;C</td><td style=\"text-align: right; padding: 2px 8px\">1</td>"), "{html}");
     }
 
     #[test]

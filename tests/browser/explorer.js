@@ -8,8 +8,8 @@ const { pathToFileURL } = require("node:url");
 const { chromium } = require("playwright-core");
 
 const [file, prefix] = process.argv.slice(2);
-const check = (is_so, sentence) => {
-  if (!is_so) throw new Error(sentence);
+const check = (holds, sentence) => {
+  if (!holds) throw new Error(sentence);
 };
 const pages = [
   { name: "light", viewport: { width: 1000, height: 700 }, colorScheme: "light" },
@@ -90,6 +90,8 @@ const use = async (browser, options) => {
   await page.mouse.click(...first);
   const clicked = await center(probe);
   check(Math.hypot(clicked[0] - first[0], clicked[1] - first[1]) < 2, "the probe does not come to a click");
+  await page.keyboard.press("ArrowRight");
+  check((await center(probe))[0] > clicked[0], "after a click the arrow keys do not move the probe");
 
   await page.evaluate(() => document.activeElement?.blur());
   await page.keyboard.press("Tab");
@@ -115,7 +117,7 @@ const use = async (browser, options) => {
 };
 
 /// Without scripts there is a picture, and no text that is none.
-const without_scripts = async (browser) => {
+const withoutScripts = async (browser) => {
   const { context, page } = await open(browser, { javaScriptEnabled: false, viewport: { width: 1000, height: 900 } });
   const picture = page.locator("img");
   await picture.waitFor({ state: "visible", timeout: 10_000 });
@@ -152,7 +154,7 @@ const twice = async (browser) => {
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-gpu"] });
   try {
     for (const options of pages) await use(browser, options).catch((error) => { throw new Error(`${options.name}: ${error.message}`); });
-    await without_scripts(browser);
+    await withoutScripts(browser);
     await twice(browser);
   } finally {
     await browser.close();

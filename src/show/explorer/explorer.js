@@ -9,7 +9,7 @@ async (host, data, style) => {
     return image;
   };
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const numbers = (text) => new Uint16Array(bytes(text).buffer).map((number) => number);
+  const numbers = (text) => new Uint16Array(bytes(text).buffer);
   const [originals, reconstructions, decoded] = await Promise.all(
     [data.originals, data.reconstructions, data.decoded?.images].map((address) => address && picture(address)),
   );
@@ -20,8 +20,8 @@ async (host, data, style) => {
   // From here on nothing can fail that would leave the reader with less than the picture.
   const root = host.attachShadow({ mode: "open" });
   const make = (parent, tag, attributes = {}, text = "") => {
-    const is_drawn = parent.namespaceURI.endsWith("svg") || tag === "svg";
-    const element = is_drawn ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+    const isDrawn = parent.namespaceURI.endsWith("svg") || tag === "svg";
+    const element = isDrawn ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
     set(element, attributes);
     element.textContent = text;
     parent.append(element);
@@ -71,7 +71,7 @@ async (host, data, style) => {
 
   const value = (axis, share) => axes[axis].low + share * (axes[axis].high - axes[axis].low);
   const text = (number, [low, high]) => number.toFixed(Math.min(6, Math.max(0, Math.ceil(2 - Math.log10(high - low || 1)))));
-  const text_on = (axis, share) => text(value(axis, share), [axes[axis].low, axes[axis].high]);
+  const textOn = (axis, share) => text(value(axis, share), [axes[axis].low, axes[axis].high]);
 
   let box; // where the plot is in the drawing, in pixels
   let shown = 0;
@@ -178,10 +178,10 @@ async (host, data, style) => {
     [across, up].forEach((share, axis) => { probe[axis] = Math.min(1, Math.max(0, share)); });
     show(nearest(x(probe[0]), y(probe[1]))[0]);
     if (decoded) decode();
-    place.textContent = `probe (${text_on(0, probe[0])}, ${text_on(1, probe[1])})`;
+    place.textContent = `probe (${textOn(0, probe[0])}, ${textOn(1, probe[1])})`;
     set(handle, {
       "aria-valuenow": value(0, probe[0]),
-      "aria-valuetext": `${axes[0].name} ${text_on(0, probe[0])}, ${axes[1].name} ${text_on(1, probe[1])}; `
+      "aria-valuetext": `${axes[0].name} ${textOn(0, probe[0])}, ${axes[1].name} ${textOn(1, probe[1])}; `
         + `nearest point: ${data.classes[labels[shown]]}`,
     });
   };
@@ -190,7 +190,7 @@ async (host, data, style) => {
     const frame = svg.getBoundingClientRect();
     return [event.clientX - frame.left, event.clientY - frame.top];
   };
-  const move_to = (event) => {
+  const moveTo = (event) => {
     const [left, top] = position(event);
     move((left - box.left) / box.width, 1 - (top - box.top) / box.height);
   };
@@ -200,12 +200,15 @@ async (host, data, style) => {
     event.preventDefault();
   });
   svg.addEventListener("pointermove", (event) => {
-    if (handle.hasPointerCapture(event.pointerId)) return move_to(event);
+    if (handle.hasPointerCapture(event.pointerId)) return moveTo(event);
     if (event.pointerType === "touch") return;
     const [index, distance] = nearest(...position(event));
     if (distance < 16) show(index);
   });
-  svg.addEventListener("click", move_to);
+  svg.addEventListener("click", (event) => {
+    handle.focus({ preventScroll: true });
+    moveTo(event);
+  });
   handle.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] }[event.key];
     if (!step) return;

@@ -38,11 +38,10 @@ pub(super) struct Page {
 
 impl Page {
     pub fn html(&self, sentence: &str) -> Result<String> {
-        let (picture, data) = (self.picture(sentence)?, self.data()?);
+        let (picture, mut data) = (self.picture(sentence)?, self.data()?);
         let rest = picture.len() + data.to_string().len() + STYLE.len() + SCRIPT.len() + 2_000;
         let bytes = (BYTES * self.originals.values().len()).div_ceil(PIXELS).max(BYTES);
         let [originals, reconstructions] = self.sheets(bytes.saturating_sub(rest))?;
-        let mut data = data;
         data["originals"] = originals.into();
         data["reconstructions"] = reconstructions.into();
         // A script must not hold the mark of its own end.
@@ -67,8 +66,8 @@ impl Page {
         let file = grid(1, [scatter.figure()?, images.figure()?]).to_small_png()?;
         let sentence = escape_html(sentence);
         Ok(format!(
-            "<img alt=\"{sentence}\" style=\"max-width: 100%\" src=\"{}\"><p>{sentence}. To move in it, trust the notebook and run its \
-             scripts.</p>",
+            "<img alt=\"{sentence}\" style=\"max-width: 100%\" src=\"{}\"><p>{sentence}. To move in it, open the notebook in Jupyter and \
+             trust it.</p>",
             png_address(&file)
         ))
     }

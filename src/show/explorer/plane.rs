@@ -66,6 +66,10 @@ impl Projection {
                 let axes = axes(&places);
                 let on_plane = Codes::new(grid_over(&axes, grid)?, Array1::zeros(grid * grid), vec!["none".into()])?;
                 let back = components.inverse_transform(&on_plane)?;
+                let beside = match codes.latent_dim() {
+                    2 => "",
+                    _ => "A code on the plane itself: real ones lie beside it. ",
+                };
                 let share = |index: usize| 100.0 * components.explained_variance_ratio()[index];
                 Ok(Plane {
                     decoded: Some(decode(autoencoder, back.points()).and_then(finite)?),
@@ -73,10 +77,7 @@ impl Projection {
                     places,
                     names: [0, 1].map(|index| format!("component {} ({:.0} %)", index + 1, share(index))),
                     placed: "on the plane of two principal components",
-                    note: format!(
-                        "A code on the plane itself, beside which the real ones lie. Mixed from the nearest four of \
-                         {grid} × {grid} decoded places."
-                    ),
+                    note: format!("{beside}Mixed from the nearest four of {grid} × {grid} decoded places."),
                 })
             }
         }
