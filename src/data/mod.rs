@@ -302,6 +302,23 @@ mod tests {
     }
 
     #[test]
+    fn html_counts_the_classes_and_shows_images() {
+        let data = Dataset::new(Array4::zeros((30, 1, 2, 3)), Array1::from_elem(30, 1), ["<cat>", "dog"]).unwrap();
+        let html = data.to_html();
+        for part in [
+            "30 images of shape 1×2×3",
+            "source: arrays",
+            ">&lt;cat&gt;</th>",
+            ">30</td>",
+            "width: 60px",
+            "data:image/png",
+        ] {
+            assert!(html.contains(part), "{part} in {html}");
+        }
+        assert!(!data.take(0).to_html().contains("<img"));
+    }
+
+    #[test]
     fn a_clone_shares_the_pixels() {
         let data = Dataset::new(Array4::zeros((2, 1, 2, 2)), arr1(&[0, 0]), ["a"]).unwrap();
         assert!(std::ptr::eq(data.images(), data.clone().images()));

@@ -171,3 +171,26 @@ impl fmt::Display for History {
         self.stopped_by.map_or(Ok(()), |stopped_by| write!(f, ", {stopped_by}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn html_has_a_row_for_each_curve_that_is_there() {
+        let mut history = History::new("a < b");
+        assert_eq!(history.to_html().matches("<td").count(), 0);
+        history.loss = vec![0.5, 0.25, 0.125];
+        history.validation_loss = vec![0.6, 0.2, 0.4];
+        (history.seconds, history.best_epoch) = (vec![1.0; 3], 2);
+        history.stopped_by = Some(StoppedBy::EarlyStopping);
+        let html = history.to_html();
+        assert!(html.contains("3 epochs in 3.0 s") && html.contains("best epoch 2, stopped early</p>"), "{html}");
+        assert_eq!((html.matches("<tr>").count(), html.matches("<polyline").count()), (3, 2), "{html}");
+        let row = html.split("<tr>").nth(3).unwrap();
+        for cell in ["validation loss", "0.6000", "0.4000", "0.2000"] {
+            assert!(row.contains(&format!(">{cell}</td>")), "{cell} in {row}");
+        }
+        assert!(html.contains("loss (a &lt; b)"));
+    }
+}

@@ -93,9 +93,10 @@ const use = async (browser, options) => {
   await page.keyboard.press("ArrowRight");
   check((await center(probe))[0] > clicked[0], "after a click the arrow keys do not move the probe");
 
-  await page.evaluate(() => document.activeElement?.blur());
-  await page.keyboard.press("Tab");
   const focus = () => page.evaluate(() => document.activeElement?.shadowRoot?.activeElement?.getAttribute("class"));
+  await page.keyboard.press("Shift+Tab");
+  check((await focus()) !== "probe", "Shift and Tab do not lead away from the probe");
+  await page.keyboard.press("Tab");
   check((await focus()) === "probe", "Tab does not lead to the probe");
   const edge = await page.locator(".probe .reach").evaluate((circle) => getComputedStyle(circle).stroke);
   check(edge !== "none", "the probe's focus cannot be seen");
