@@ -52,7 +52,7 @@ const center = async (locator) => {
 const use = async (browser, options) => {
   const { context, page, wrong } = await open(browser, options);
   const probe = page.locator(".probe .reach");
-  await probe.waitFor({ timeout: 10_000 });
+  await probe.waitFor({ timeout: 10_000 }).catch(() => check(false, ["no explorer appears", ...wrong].join("; ")));
   check((await page.locator("[data-live]").count()) === 1, "there should be one explorer");
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   check(overflow <= 0, `the page is ${overflow} pixels too wide`);
@@ -111,6 +111,15 @@ const use = async (browser, options) => {
     const place = (await state(page)).place;
     await page.touchscreen.tap(...second);
     check((await state(page)).place !== place, "a tap does nothing");
+    await page.touchscreen.tap(...(await center(page.locator("svg"))));
+    const [x, y] = await center(probe);
+    const finger = await context.newCDPSession(page);
+    const touch = (type, ...touchPoints) => finger.send("Input.dispatchTouchEvent", { type, touchPoints });
+    await touch("touchStart", { x, y });
+    for (const step of [10, 20, 30]) await touch("touchMove", { x: x + step, y: y - step });
+    await touch("touchEnd");
+    const [left, top] = await center(probe);
+    check(Math.abs(left - x - 30) < 2 && Math.abs(top - y + 30) < 2, "the probe does not follow a finger");
   }
   if (prefix) await page.screenshot({ path: `${prefix}-${options.name}.png` });
   check(wrong.length === 0, wrong.join("; "));

@@ -199,6 +199,8 @@ async (host, data, style) => {
     handle.focus({ preventScroll: true });
     event.preventDefault();
   });
+  // A finger on the probe must not scroll the page: browsers take no heed of `touch-action` within a drawing.
+  handle.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
   svg.addEventListener("pointermove", (event) => {
     if (handle.hasPointerCapture(event.pointerId)) return moveTo(event);
     if (event.pointerType === "touch") return;
