@@ -1,4 +1,4 @@
-// Uses a saved explorer as a reader does: node explorer.js FILE.html [PREFIX]
+// Uses a saved explorer as a reader does: node explorer.js FILE.html [PREFIX]. tests/explorer.rs writes such files to target/tmp.
 // Needs playwright-core, and Chromium: $CHROMIUM, or `chromium` on the PATH. With a prefix it leaves screenshots, PREFIX-light.png and so on.
 // Says what does not work and ends with 1.
 

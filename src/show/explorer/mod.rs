@@ -267,19 +267,6 @@ mod tests {
         assert!(map.of(&dense(8), &digits(60)).unwrap().to_html().contains("\"decoded\":null"));
     }
 
-    /// Garments are the worse case: on the real ones it is 0.96 MB, after six epochs of the same autoencoder.
-    #[test]
-    fn two_thousand_garments_take_one_megabyte_at_most() {
-        let garments = Dataset::built_in_garments(2_500, 0).unwrap();
-        let mut autoencoder = Autoencoder::tiny(2).unwrap();
-        let config = crate::train::TrainConfig::new().epochs(2).progress_every(0);
-        crate::train::train_ae(&mut autoencoder, &garments.take(500), &config).unwrap();
-        let explorer = explore(&autoencoder, &garments).unwrap();
-        assert!(explorer.to_string().starts_with("2,000 of 2,500 images"));
-        let size = explorer.to_html().len();
-        assert!((500_000..=1_000_000).contains(&size), "{size} bytes");
-    }
-
     #[test]
     fn any_size_of_image_will_do() {
         let images = Array4::from_shape_fn((20, 1, 6, 9), |(n, _, y, x)| ((n * y + x) % 7) as f32 / 7.0);
