@@ -17,8 +17,8 @@ use crate::{
 
 /// The most bytes for so many pixels of originals as stand in [`PIXELS`]; more pixels may take more in proportion.
 const BYTES: usize = 1_000_000;
-/// How many greys the images may have: as many as the bytes allow.
-const LEVELS: [usize; 9] = [4, 6, 8, 10, 12, 14, 16, 32, 64];
+/// How many greys the images may have: as many as the bytes allow. Sixteen are enough for pictures of this size, and keep notebooks small.
+const LEVELS: [usize; 7] = [4, 6, 8, 10, 12, 14, 16];
 /// The greys of what is decoded beforehand, smooth pictures that are mixed with each other.
 const DECODED_LEVELS: usize = 16;
 /// So many numbers of a long code are shown.
