@@ -336,6 +336,9 @@ fn the_table_has_the_best_first() {
     assert_eq!(rows[1], ["trial", "value", "rate", "units", "state", "seconds"]);
     assert_eq!(rows[2], ["2", "0.25", "0.1", "128", "complete", "0.0"]);
     assert_eq!(rows[4], ["3", "-", "0.001235", "64", "failed", "0.0"]);
+    let html = study.to_html();
+    assert!(html.starts_with("<p>4 trials: 2 complete, 1 failed, 1 running</p><table>"), "{html}");
+    assert_eq!((html.matches("<tr>").count(), html.matches(">0.001235</td>").count()), (5, 2), "{html}");
     assert_eq!(study.best().unwrap().to_string(), "trial 2 (complete, 0.25): rate 0.1, units 128");
 }
 

@@ -10,6 +10,7 @@ use super::agreement::{
     one_to_one_accuracy,
 };
 use super::codes::Codes;
+use crate::html::{escape_html, table};
 
 /// Clusters of codes, compared with the codes' classes. Comes from [`kmeans_accuracy`](crate::kmeans_accuracy) or
 /// [`KMeans::fit`](crate::KMeans::fit).
@@ -107,16 +108,10 @@ impl Clustering {
 
     /// The tables of `Display` as HTML, for a notebook.
     pub fn to_html(&self) -> String {
-        let mut html = String::from("<table>");
-        for (name, value) in self.measures() {
-            html += &format!("<tr><td style=\"text-align:left\">{name}</td><td>{value}</td></tr>");
-        }
-        html += "</table><table><tr><th>cluster</th><th>points</th><th>took</th><th>purity</th></tr>";
-        for [cluster, points, took, purity] in self.cluster_rows() {
-            let took = took.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-            html += &format!("<tr><td>{cluster}</td><td>{points}</td><td>{took}</td><td>{purity}</td></tr>");
-        }
-        html + "</table>"
+        let measures = self.measures().map(|(name, value)| vec![name.to_string(), value]);
+        let clusters = self.cluster_rows().map(|row| row.map(|cell| escape_html(&cell)).to_vec());
+        let head = ["cluster", "points", "took", "purity"].map(String::from);
+        table(&[], &measures) + &table(&head, &Vec::from_iter(clusters))
     }
 
     fn measures(&self) -> [(&'static str, String); 5] {
@@ -208,11 +203,13 @@ cluster   points   took      purity
     #[test]
     fn html_holds_the_rows_and_escapes_names() {
         let html = clustering().to_html();
-        assert!(html.contains("<td>2</td><td>2</td><td>Bag</td><td>100.00 %</td>"), "{html}");
+        for cell in ["accuracy, one cluster a class", "Bag", "100.00 %"] {
+            assert!(html.contains(&format!(">{cell}</td>")), "{cell} in {html}");
+        }
 
         let names = vec!["A<B&C".to_string()];
         let codes = Codes::new(array![[0.0]], array![0], names).unwrap();
         let html = Clustering::new(&codes, array![0], array![[0.0]], 0.0).to_html();
-        assert!(html.contains("<td>A&lt;B&amp;C</td>"), "{html}");
+        assert!(html.contains(">A&lt;B&amp;C</td>"), "{html}");
     }
 }

@@ -6,6 +6,7 @@ use ndarray::{Array1, Array2};
 
 use super::agreement::contingency;
 use crate::error::{Error, ErrorKind, Result};
+use crate::html::{escape_html, table};
 
 /// How often each class was predicted as each: rows are the true classes, columns the predicted ones.
 ///
@@ -82,13 +83,9 @@ impl Confusion {
 
     /// The table of `Display` as HTML, for a notebook.
     pub fn to_html(&self) -> String {
-        let [head, rows @ ..] = &self.cells()[..] else { return String::new() };
-        let line = |cells: &[String], tag: &str| {
-            let cells = cells.iter().map(|cell| cell.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"));
-            format!("<tr>{}</tr>", cells.map(|cell| format!("<{tag}>{cell}</{tag}>")).collect::<String>())
-        };
-        let rows: String = rows.iter().map(|row| line(row, "td")).collect();
-        format!("<p>accuracy {}</p><table>{}{rows}</table>", percent(self.accuracy()), line(head, "th"))
+        let escaped = |row: Vec<String>| row.iter().map(|cell| escape_html(cell)).collect();
+        let cells: Vec<Vec<String>> = self.cells().into_iter().map(escaped).collect();
+        format!("<p>accuracy {}</p>{}", percent(self.accuracy()), table(&cells[0], &cells[1..]))
     }
 
     /// The table with its head: the true class, the counts, the share recognised.
@@ -161,10 +158,7 @@ A<B&C               1      1     0     50.00 %
 Coat                0      0     0           –";
         assert_eq!(confusion().to_string(), expected);
         let html = confusion().to_html();
-        assert!(
-            html.contains("<tr><td>A&lt;B&amp;C</td><td>1</td><td>1</td><td>0</td><td>50.00 %</td></tr>"),
-            "{html}"
-        );
+        assert!(html.contains(">A&lt;B&amp;C</td><td style=\"text-align: right; padding: 2px 8px\">1</td>"), "{html}");
     }
 
     #[test]

@@ -31,6 +31,7 @@ use ndarray::{Array1, Array4};
 use rayon::prelude::*;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::html::{Sheet, escape_html, table};
 
 pub use folds::Folds;
 pub use normalisation::Normalisation;
@@ -143,6 +144,24 @@ impl Dataset {
     pub fn image_shape(&self) -> [usize; 3] {
         let (_, channels, height, width) = self.images.dim();
         [channels, height, width]
+    }
+
+    /// What `Display` says as HTML, for a notebook: a table of the classes, and the first images.
+    pub fn to_html(&self) -> String {
+        const STRIP: usize = 20;
+        let [channels, height, width] = self.image_shape();
+        let names = std::iter::once(String::new()).chain(self.class_names.iter().map(|name| escape_html(name)));
+        let counts = self.class_counts().into_iter().map(thousands);
+        let counts = std::iter::once("images".to_string()).chain(counts).collect();
+        let few = self.take(STRIP);
+        let alternative = format!("the first {} images", few.len());
+        format!(
+            "<p>{} images of shape {channels}×{height}×{width}<br>source: {}</p>{}{}",
+            thousands(self.len()),
+            escape_html(&self.source),
+            table(&Vec::from_iter(names), &[counts]),
+            Sheet::new(few.images(), STRIP, 32).picture(1, &alternative).unwrap_or_default(),
+        )
     }
 
     /// The number of images of each class.
@@ -280,6 +299,23 @@ mod tests {
             ["0", "999", "1,000", "12,345,678"],
             [0, 999, 1000, 12_345_678].map(thousands).each_ref().map(|s| s.as_str())
         );
+    }
+
+    #[test]
+    fn html_counts_the_classes_and_shows_images() {
+        let data = Dataset::new(Array4::zeros((30, 1, 2, 3)), Array1::from_elem(30, 1), ["<cat>", "dog"]).unwrap();
+        let html = data.to_html();
+        for part in [
+            "30 images of shape 1×2×3",
+            "source: arrays",
+            ">&lt;cat&gt;</th>",
+            ">30</td>",
+            "width: 60px",
+            "data:image/png",
+        ] {
+            assert!(html.contains(part), "{part} in {html}");
+        }
+        assert!(!data.take(0).to_html().contains("<img"));
     }
 
     #[test]

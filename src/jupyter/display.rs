@@ -40,15 +40,6 @@ pub fn display_html(html: &str, text: &str) {
     display(&[("text/html", html), ("text/plain", text)]);
 }
 
-/// Text as HTML: `&`, `<`, `>` and quotes are written so that they appear as themselves.
-///
-/// ```
-/// assert_eq!(latentlab::jupyter::escape_html("Vec<f32> & co"), "Vec&lt;f32&gt; &amp; co");
-/// ```
-pub fn escape_html(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
-}
-
 impl Figure {
     /// What the Rust kernel calls for a cell's last expression: it prints the figure for Jupyter.
     pub fn evcxr_display(&self) {
@@ -125,10 +116,5 @@ mod tests {
             "EVCXR_BEGIN_CONTENT text/html\n<b>1</b>\n<i>2</i>\nEVCXR_END_CONTENT\n\
              EVCXR_BEGIN_CONTENT text/plain\n1\nEVCXR_END_CONTENT\n"
         );
-    }
-
-    #[test]
-    fn html_is_escaped_once() {
-        assert_eq!(escape_html(r#"<a href="x">&amp;'</a>"#), "&lt;a href=&quot;x&quot;&gt;&amp;amp;&#39;&lt;/a&gt;");
     }
 }

@@ -17,7 +17,8 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::thread::{self, ThreadId};
 
-use super::display::{escape_html, print_at_once, shown};
+use super::display::{print_at_once, shown};
+use crate::html::escape_html;
 
 /// The media type of an output that means "this cell failed": no other output carries it. Its content is JSON with
 /// `kind` (`"error"` for a `?`, `"panic"`), `message` and, for a panic, `location` and `thread`.

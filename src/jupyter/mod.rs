@@ -8,6 +8,7 @@ mod display;
 mod errors;
 mod values;
 
+pub use crate::html::escape_html;
 pub use crate::relay::RELAY_MARK;
-pub use display::{display, display_html, escape_html};
+pub use display::{display, display_html};
 pub use errors::{ERROR_MEDIA_TYPE, install_error_display, show_failure};

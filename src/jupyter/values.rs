@@ -4,52 +4,74 @@ use super::{display, display_html};
 use crate::{
     analyse::{Clustering, Codes, Confusion, Pca, Predictions, TsneEmbedding},
     data::Dataset,
+    error::Result,
     model::{Autoencoder, Classifier, Gan, Vae},
     nn::{Sequential, Summary},
+    show::Explorer,
     train::{GanHistory, History, Study, TrialRecord},
 };
 
-/// As monospaced text. The kernel would show the same through `Debug`, but compiles the cell twice to find out.
-macro_rules! as_text {
-    ($($type:ty: $text:expr),+ $(,)?) => {
+/// As HTML and as the text of `Display`. The kernel would show some of them through `Debug`, but compiles the cell twice to find out.
+macro_rules! as_html {
+    ($($type:ty),+ $(,)?) => {
         $(impl $type {
             /// What the Rust kernel calls for a cell's last expression: it prints the value for Jupyter.
             pub fn evcxr_display(&self) {
-                let text: fn(&Self) -> String = $text;
-                display(&[("text/plain", &text(self))]);
+                display_html(&self.to_html(), &self.to_string());
             }
         })+
     };
 }
 
-as_text! {
-    Summary: ToString::to_string,
-    Sequential: |network| network.summary().to_string(),
-    Autoencoder: |autoencoder| autoencoder.summary().to_string(),
-    Classifier: |classifier| classifier.summary().to_string(),
-    Vae: |vae| vae.summary().to_string(),
-    Gan: |gan| gan.summary().to_string(),
-    GanHistory: ToString::to_string,
-    History: ToString::to_string,
-    Study: ToString::to_string,
-    TrialRecord: ToString::to_string,
-    Dataset: ToString::to_string,
-    Codes: ToString::to_string,
-    Pca: ToString::to_string,
-    TsneEmbedding: ToString::to_string,
-    Predictions: ToString::to_string,
+/// By the summary of its layers.
+macro_rules! as_summary {
+    ($($type:ty),+ $(,)?) => {
+        $(impl $type {
+            /// What the Rust kernel calls for a cell's last expression: it prints the summary for Jupyter.
+            pub fn evcxr_display(&self) {
+                self.summary().evcxr_display();
+            }
+        })+
+    };
 }
 
-impl Clustering {
-    /// What the Rust kernel calls for a cell's last expression: it prints the tables for Jupyter.
-    pub fn evcxr_display(&self) {
-        display_html(&self.to_html(), &self.to_string());
+/// As monospaced text.
+macro_rules! as_text {
+    ($($type:ty),+ $(,)?) => {
+        $(impl $type {
+            /// What the Rust kernel calls for a cell's last expression: it prints the value for Jupyter.
+            pub fn evcxr_display(&self) {
+                display(&[("text/plain", &self.to_string())]);
+            }
+        })+
+    };
+}
+
+as_html!(Clustering, Confusion, Dataset, Explorer, GanHistory, History, Study, Summary);
+as_summary!(Autoencoder, Classifier, Gan, Sequential, Vae);
+as_text!(Codes, Pca, Predictions, TrialRecord, TsneEmbedding);
+
+impl Explorer {
+    /// Shows the explorer in a notebook, at its place among the lines that the cell prints, as [`Figure::show`](crate::Figure::show) does.
+    /// Elsewhere it prints a line about it.
+    ///
+    /// # Errors
+    /// None: what could go wrong has done so when the explorer was made.
+    pub fn show(&self) -> Result<()> {
+        match std::env::var_os("EVCXR_IS_RUNTIME") {
+            Some(_) => self.evcxr_display(),
+            None => super::display::print_at_once(&format!("{self}\n")),
+        }
+        Ok(())
     }
 }
 
-impl Confusion {
-    /// What the Rust kernel calls for a cell's last expression: it prints the table for Jupyter.
-    pub fn evcxr_display(&self) {
-        display_html(&self.to_html(), &self.to_string());
+/// As for a [`Figure`](crate::Figure): in a notebook it shows itself also where it is only printed.
+impl std::fmt::Debug for Explorer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
+            self.evcxr_display();
+        }
+        std::fmt::Display::fmt(self, f)
     }
 }

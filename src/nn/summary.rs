@@ -1,7 +1,11 @@
 use std::fmt;
 
 use super::{layers::Operation, sequential::Sequential};
-use crate::{data::thousands, error::Error};
+use crate::{
+    data::thousands,
+    error::Error,
+    html::{escape_html, table},
+};
 
 /// A network's layers, output shapes and parameter counts; prints as Keras' `model.summary()` does.
 #[derive(Clone)]
@@ -79,6 +83,46 @@ impl Summary {
     pub fn total(&self) -> usize {
         self.rows.iter().map(|row| row.parameters).sum()
     }
+
+    /// The table of `Display` as HTML, for a notebook.
+    pub fn to_html(&self) -> String {
+        let head = ["Layer", "Output Shape", "Param #"].map(String::from);
+        let row = |row: &SummaryRow| {
+            let label = if row.number == 0 { format!("<b>{}</b>", row.label()) } else { row.label() };
+            vec![label, row.shape(), thousands(row.parameters)]
+        };
+        let rows: Vec<Vec<String>> = self.rows.iter().map(row).collect();
+        let below: Vec<String> = self.below().iter().map(|line| escape_html(line)).collect();
+        let (name, table) = (escape_html(&self.name), table(&head, &rows));
+        format!("<p>Model: \"{name}\"</p>{table}<p>{}</p>", below.join("<br>"))
+    }
+
+    /// What stands below the table.
+    fn below(&self) -> Vec<String> {
+        let mut lines = Vec::from_iter(self.mistake.iter().map(|mistake| format!("unfinished: {mistake}")));
+        lines.push(format!("Total params: {}", thousands(self.total())));
+        if self.non_trainable() > 0 {
+            lines.push(format!("Trainable params: {}", thousands(self.trainable())));
+            lines.push(format!("Non-trainable params: {}", thousands(self.non_trainable())));
+        }
+        lines
+    }
+}
+
+impl SummaryRow {
+    fn label(&self) -> String {
+        match (self.number, self.network.as_str()) {
+            (0, "") => "input".into(),
+            (0, network) => format!("{network}: input"),
+            (number, _) => format!("{number:>2} {}", self.kind),
+        }
+    }
+
+    /// As Keras writes it, the batch first.
+    fn shape(&self) -> String {
+        let shape: Vec<String> = self.output_shape.iter().map(usize::to_string).collect();
+        format!("(None, {})", shape.join(", "))
+    }
 }
 
 impl fmt::Display for Summary {
@@ -92,25 +136,10 @@ impl fmt::Display for Summary {
             if row.number == 0 && index > 0 {
                 line(f, "-")?;
             }
-            let label = match (row.number, row.network.as_str()) {
-                (0, "") => "input".into(),
-                (0, network) => format!("{network}: input"),
-                (number, _) => format!("{number:>2} {}", row.kind),
-            };
-            let shape: Vec<String> = row.output_shape.iter().map(usize::to_string).collect();
-            let shape = format!("(None, {})", shape.join(", "));
-            writeln!(f, " {label:<28}{shape:<22}{:>10}", thousands(row.parameters))?;
+            writeln!(f, " {:<28}{:<22}{:>10}", row.label(), row.shape(), thousands(row.parameters))?;
         }
         line(f, "=")?;
-        if let Some(mistake) = &self.mistake {
-            writeln!(f, "unfinished: {mistake}")?;
-        }
-        write!(f, "Total params: {}", thousands(self.total()))?;
-        if self.non_trainable() > 0 {
-            write!(f, "\nTrainable params: {}", thousands(self.trainable()))?;
-            write!(f, "\nNon-trainable params: {}", thousands(self.non_trainable()))?;
-        }
-        Ok(())
+        f.write_str(&self.below().join("\n"))
     }
 }
 

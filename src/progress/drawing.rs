@@ -2,13 +2,9 @@
 
 use std::fmt::Write;
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use ndarray::{Array4, Axis};
-
 use super::State;
+use crate::html::{COLORS, Sheet, escape_html, polyline};
 
-/// As in the figures.
-const COLORS: [&str; 2] = ["#3f90da", "#ffa90e"];
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 160.0;
 /// Room for the axes' texts.
@@ -24,10 +20,12 @@ pub(super) fn html(state: &State) -> String {
          margin: 4px 0\"><div style=\"background: {}; border-radius: 3px; height: 8px; width: {percent:.1}%\"></div></div>\
          <div style=\"font-family: monospace; white-space: pre-wrap\">{}</div></div>",
         COLORS[0],
-        state.text.replace('&', "&amp;").replace('<', "&lt;"),
+        escape_html(&state.text),
     );
     html += &chart(state).unwrap_or_default();
-    html += &state.images.as_ref().and_then(pictures).unwrap_or_default();
+    if let Some(images) = &state.images {
+        html += &Sheet::new(images, 10, 256).picture(2, "what the model makes at this moment").unwrap_or_default();
+    }
     html
 }
 
@@ -37,8 +35,6 @@ fn chart(state: &State) -> Option<String> {
     let length = state.curves.iter().map(|(_, values)| values.len()).max().filter(|length| *length > 1)?;
     let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
     let (high, right, bottom) = (if high > low { high } else { low + 1.0 }, LEFT + WIDTH, MARGIN + HEIGHT);
-    let x = |index: usize| LEFT + WIDTH * index as f64 / (length - 1) as f64;
-    let y = |value: f64| bottom - HEIGHT * (value - low) / (high - low);
     let mut svg = format!(
         "<svg width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" font-family=\"sans-serif\" font-size=\"12\" \
          fill=\"currentColor\" style=\"display: block\"><path d=\"M{LEFT} {MARGIN}V{bottom}H{right}\" fill=\"none\" \
@@ -61,14 +57,8 @@ fn chart(state: &State) -> Option<String> {
         text(right, MARGIN + 26.0 + 15.0 * index as f64, "end", COLORS[index % COLORS.len()], name);
     }
     for (index, (_, values)) in state.curves.iter().enumerate() {
-        let points = values.iter().enumerate().filter(|(_, value)| value.is_finite());
-        let points: Vec<String> = points.map(|(index, value)| format!("{:.1},{:.1}", x(index), y(*value))).collect();
         let color = COLORS[index % COLORS.len()];
-        let _ = write!(
-            svg,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"/>",
-            points.join(" ")
-        );
+        svg += &polyline(values, [low, high], length, [LEFT, MARGIN, WIDTH, HEIGHT], color);
     }
     Some(svg + "</svg>")
 }
@@ -81,31 +71,10 @@ fn short(value: f64) -> String {
     }
 }
 
-/// Grey images in rows of ten, as one picture.
-fn pictures(images: &Array4<f32>) -> Option<String> {
-    const COLUMNS: usize = 10;
-    let (count, _, height, width) = images.dim();
-    let (columns, rows) = (count.min(COLUMNS), count.div_ceil(COLUMNS));
-    let mut pixels = vec![0; rows * height * columns * width];
-    for (index, image) in images.axis_iter(Axis(0)).enumerate() {
-        for ((_, y, x), value) in image.indexed_iter() {
-            let (row, column) = (index / COLUMNS * height + y, index % COLUMNS * width + x);
-            pixels[row * columns * width + column] = (value.clamp(0.0, 1.0) * 255.0) as u8;
-        }
-    }
-    let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, (columns * width) as u32, (rows * height) as u32);
-    encoder.set_color(png::ColorType::Grayscale);
-    encoder.set_depth(png::BitDepth::Eight);
-    let mut writer = encoder.write_header().ok()?;
-    writer.write_image_data(&pixels).ok()?;
-    writer.finish().ok()?;
-    let style = format!("width: {}px; image-rendering: pixelated", 2 * columns * width);
-    Some(format!("<img style=\"{style}\" src=\"data:image/png;base64,{}\">", STANDARD.encode(file)))
-}
-
 #[cfg(test)]
 mod tests {
+    use ndarray::Array4;
+
     use super::*;
 
     #[test]

@@ -3,6 +3,7 @@
 mod axis;
 mod bar_chart;
 mod bitmap;
+mod explorer;
 mod figure;
 mod frame;
 mod heatmap;
@@ -15,6 +16,7 @@ mod scatter3d;
 mod text;
 
 pub use bar_chart::BarChart;
+pub use explorer::{Explore, Explorer, explore};
 pub use figure::{Figure, grid, row};
 pub use heatmap::Heatmap;
 pub use image_grid::ImageGrid;

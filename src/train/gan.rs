@@ -7,7 +7,7 @@ use super::{
     batch::gather,
     config::TrainConfig,
     epochs::{Learner, train},
-    history::{History, Snapshot, StoppedBy},
+    history::{History, Snapshot, StoppedBy, curves_html},
 };
 use crate::{
     data::Dataset,
@@ -119,6 +119,14 @@ pub struct GanHistory {
     pub snapshots: Vec<Snapshot>,
     /// What ended the training before its last epoch; `None` if all ran.
     pub stopped_by: Option<StoppedBy>,
+}
+
+impl GanHistory {
+    /// What `Display` says and a table with a small picture of each curve as HTML, for a notebook.
+    pub fn to_html(&self) -> String {
+        let curves = [("generator loss", &self.generator_loss), ("discriminator loss", &self.discriminator_loss)];
+        curves_html(&self.to_string(), &curves)
+    }
 }
 
 impl fmt::Display for GanHistory {

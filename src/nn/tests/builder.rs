@@ -54,6 +54,17 @@ fn the_summary_is_keras() {
         "Total params: 39,352",
     ];
     assert_eq!(network.summary().to_string().lines().collect::<Vec<_>>(), expected);
+    let html = network.summary().to_html();
+    for part in [
+        ">Output Shape</th>",
+        "><b>input</b></td>",
+        "> 2 dense</td>",
+        ">(None, 50)</td>",
+        ">39,250</td>",
+        "Total params: 39,352</p>",
+    ] {
+        assert!(html.contains(part), "{part} in {html}");
+    }
     assert!(network.dense(0).summary().to_string().contains("unfinished: layer 6, dense: expected at least 1 unit"));
 }
 

@@ -3,29 +3,48 @@ use std::fmt;
 use super::space::short;
 use super::study::Study;
 use super::trial::TrialState;
+use crate::html::{escape_html, table};
 
 /// So many trials are shown, the best first.
 const ROWS: usize = 20;
 
-/// How many trials there are, and a table of the best ones.
-impl fmt::Display for Study {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut records = self.records();
-        let states = [TrialState::Complete, TrialState::Pruned, TrialState::Failed, TrialState::Running];
-        let counts: Vec<String> = (states.iter())
+/// In the order of the table.
+const STATES: [TrialState; 4] = [TrialState::Complete, TrialState::Pruned, TrialState::Failed, TrialState::Running];
+
+impl Study {
+    /// How many trials there are, and a table of the best ones, as HTML for a notebook.
+    pub fn to_html(&self) -> String {
+        let cells: Vec<Vec<String>> =
+            self.cells().iter().map(|row| row.iter().map(|cell| escape_html(cell)).collect()).collect();
+        let table = if self.records().is_empty() { String::new() } else { table(&cells[0], &cells[1..]) };
+        format!("<p>{}</p>{table}<p>{}</p>", self.count(), self.rest())
+    }
+
+    fn count(&self) -> String {
+        let records = self.records();
+        let counts: Vec<String> = (STATES.iter())
             .map(|state| (records.iter().filter(|record| record.state == *state).count(), state))
             .filter(|(count, _)| *count > 0)
             .map(|(count, state)| format!("{count} {state}"))
             .collect();
         let trials = if records.len() == 1 { "trial" } else { "trials" };
-        write!(f, "{} {trials}", records.len())?;
-        if records.is_empty() {
-            return Ok(());
-        }
-        write!(f, ": {}", counts.join(", "))?;
+        let colon = if records.is_empty() { "" } else { ": " };
+        format!("{} {trials}{colon}{}", records.len(), counts.join(", "))
+    }
 
+    /// What the table leaves out.
+    fn rest(&self) -> String {
+        match self.records().len().saturating_sub(ROWS) {
+            0 => String::new(),
+            more => format!("… and {more} more"),
+        }
+    }
+
+    /// The table with its head.
+    fn cells(&self) -> Vec<Vec<String>> {
+        let mut records = self.records();
         records.sort_by(|a, b| {
-            let rank = |state| states.iter().position(|other| *other == state);
+            let rank = |state| STATES.iter().position(|other| *other == state);
             let cost = |value: Option<f64>| value.map_or(f64::INFINITY, |value| self.cost(value));
             rank(a.state).cmp(&rank(b.state)).then(cost(a.value).total_cmp(&cost(b.value)))
         });
@@ -38,15 +57,27 @@ impl fmt::Display for Study {
             row.extend([record.state.to_string(), format!("{:.1}", record.seconds)]);
             rows.push(row);
         }
+        rows
+    }
+}
+
+/// How many trials there are, and a table of the best ones.
+impl fmt::Display for Study {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.count())?;
+        if self.records().is_empty() {
+            return Ok(());
+        }
+        let rows = self.cells();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..names.len() + 4).map(width).collect();
+        let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
         for row in &rows {
             let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:>width$}")).collect();
             write!(f, "\n{}", cells.join("  "))?;
         }
-        match records.len().saturating_sub(ROWS) {
-            0 => Ok(()),
-            more => write!(f, "\n… and {more} more"),
+        match self.rest() {
+            rest if rest.is_empty() => Ok(()),
+            rest => write!(f, "\n{rest}"),
         }
     }
 }

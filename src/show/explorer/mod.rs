@@ -1,0 +1,321 @@
+//! A scatter of codes to move in: what each point is, and what is drawn where no point is.
+
+mod page;
+mod plane;
+
+use std::{fmt, path::Path};
+
+use self::page::Page;
+use self::plane::Projection;
+use super::scatter::check_classes;
+use crate::{
+    analyse::{Tsne, decode, embed},
+    data::{Dataset, thousands},
+    error::{Error, ErrorKind, Result},
+    model::Autoencoder,
+};
+
+/// The pixels that a page of 1 MB has space for: 2,000 images of 28 × 28.
+const PIXELS: usize = 2_000 * 28 * 28;
+/// More pixels than these in a picture are too many for some browsers.
+const MOST_PIXELS: usize = 1 << 24;
+
+/// Codes as points to move in, with pointer, finger or arrow keys: each point shows its image, its reconstruction, its label and its code, and a probe
+/// shows what the decoder draws at any place between them.
+///
+/// Codes of two numbers are shown as they are, others on the plane of their first two principal components; [`Explore`] has other ways. As the
+/// last expression of a notebook cell it is shown, and stays in the notebook; [`save`](Explorer::save) writes a page of its own.
+///
+/// A [`Vae`](crate::Vae) is explored by its [`autoencoder`](crate::Vae::autoencoder).
+///
+/// # Errors
+/// If the images' shape is not that of the encoder's input, they are not grey (one channel), there are none, they have more than ten
+/// classes, or a code has one number only.
+///
+/// ```
+/// use latentlab::{Autoencoder, Dataset, Vae, explore};
+///
+/// let digits = Dataset::built_in_digits(100, 0)?;
+/// let explorer = explore(&Autoencoder::tiny(2)?, &digits)?;
+/// println!("{explorer}");
+/// let file = std::env::temp_dir().join("latentlab-doc-explorer.html");
+/// explorer.save(&file)?;
+/// # std::fs::remove_file(file).ok();
+///
+/// let vae = Vae::strided([4, 8, 16], 32, 2)?;
+/// explore(&vae.autoencoder()?, &digits)?;
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+pub fn explore(autoencoder: &Autoencoder, images: &Dataset) -> Result<Explorer> {
+    Explore::new().of(autoencoder, images)
+}
+
+/// The settings of an [`Explorer`].
+///
+/// | setting | default | range |
+/// |---|---|---|
+/// | [`points`](Self::points) | 2,000, fewer of images larger than 28 × 28; all if there are fewer | 1 to 21,399 images of 28 × 28 |
+/// | [`pca`](Self::pca), [`tsne`](Self::tsne) | codes of two numbers as they are, others by `pca` | |
+/// | [`grid`](Self::grid) | 20 | 2 to 64 |
+///
+/// ```
+/// use latentlab::{Autoencoder, Dataset, Explore, Tsne};
+///
+/// let (autoencoder, digits) = (Autoencoder::tiny(8)?, Dataset::built_in_digits(100, 0)?);
+/// let map = Explore::new().points(60).tsne(&Tsne::new().iterations(300).progress_every(0)).of(&autoencoder, &digits)?;
+/// assert!(map.to_string().starts_with("60 of 100 images by their codes of 8 numbers, placed by t-SNE"));
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Explore {
+    points: Option<usize>,
+    projection: Projection,
+    grid: usize,
+}
+
+impl Default for Explore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Explore {
+    /// The defaults in the table above.
+    pub fn new() -> Self {
+        Self { points: None, projection: Projection::Fitting, grid: 20 }
+    }
+
+    /// How many images are shown, taken at equal distances from the whole data set. 2,000 take at most 1 MB, more in proportion.
+    pub fn points(self, points: usize) -> Self {
+        Self { points: Some(points), ..self }
+    }
+
+    /// Puts the codes on the plane of their first two principal components. The probe decodes the places of that plane: real codes lie
+    /// beside it, the more so the less of the variance the two components explain, which stands at the axes.
+    pub fn pca(self) -> Self {
+        Self { projection: Projection::Pca, ..self }
+    }
+
+    /// Puts the codes on a map by t-SNE. From there no way leads back to a code, so that the probe decodes nothing and only finds the nearest point.
+    pub fn tsne(self, settings: &Tsne) -> Self {
+        Self { projection: Projection::Tsne(settings.clone()), ..self }
+    }
+
+    /// How many places across and down the plane are decoded beforehand; between them the probe mixes the nearest four.
+    pub fn grid(self, grid: usize) -> Self {
+        Self { grid, ..self }
+    }
+
+    /// Embeds and decodes the images, and puts everything together.
+    ///
+    /// # Errors
+    /// As [`explore`], and if a setting is out of its range.
+    pub fn of(&self, autoencoder: &Autoencoder, images: &Dataset) -> Result<Explorer> {
+        let shown = self.chosen(images)?;
+        let codes = embed(autoencoder, &shown)?;
+        check_classes("explorer", codes.labels(), codes.len(), Some(codes.class_names()))?;
+        let page = Page {
+            reconstructions: shown.with_images(decode(autoencoder, codes.points())?)?,
+            plane: self.projection.plane(autoencoder, &codes, self.grid)?,
+            total: images.len(),
+            originals: shown,
+            codes,
+        };
+        let (count, total, latent_dim) = (thousands(page.codes.len()), thousands(page.total), page.codes.latent_dim());
+        let sentence =
+            format!("{count} of {total} images by their codes of {latent_dim} numbers, placed {}", page.plane.placed);
+        Ok(Explorer { html: page.html(&sentence)?, sentence })
+    }
+
+    /// Images at equal distances: sets of images are often sorted by class.
+    fn chosen(&self, images: &Dataset) -> Result<Dataset> {
+        let [channels, height, width] = images.image_shape();
+        let wrong = |kind, what: &str, expected: String, got: String| {
+            Err(Error::expected(kind, format!("explorer, {what}"), expected, got))
+        };
+        if channels != 1 {
+            let got = format!("{:?}", images.image_shape());
+            return wrong(ErrorKind::Shape, "images", "grey ones, [1, height, width]".into(), got);
+        }
+        if images.is_empty() {
+            return wrong(ErrorKind::Argument, "images", "at least 1".into(), "none".into());
+        }
+        if !(2..=64).contains(&self.grid) {
+            return wrong(ErrorKind::Argument, "grid", "2 to 64".into(), self.grid.to_string());
+        }
+        let (size, total) = (height * width, images.len());
+        let most = MOST_PIXELS / size;
+        let count = self.points.unwrap_or((PIXELS / size).clamp(1, 2_000)).min(total);
+        if count == 0 || count > most {
+            let expected = format!("1 to {most} of {height} × {width} pixels");
+            return wrong(ErrorKind::Argument, "points", expected, count.to_string());
+        }
+        images.select(&Vec::from_iter((0..count).map(|index| index * total / count)))
+    }
+}
+
+/// Codes to move in, as [`explore`] makes them: a figure that is a web page with everything in it, and needs no server, no network and no kernel.
+///
+/// Where no script runs (a notebook that is not trusted, or on GitHub) a picture of the scatter stands in its place. In a terminal `Display`
+/// says what it shows.
+#[derive(Clone)]
+pub struct Explorer {
+    html: String,
+    sentence: String,
+}
+
+impl Explorer {
+    /// The figure as a part of a page, at most 1 MB for 2,000 images of 28 × 28.
+    pub fn to_html(&self) -> &str {
+        &self.html
+    }
+
+    /// Writes it to a file ending in `.html`, a page for any browser: all of it, or nothing.
+    ///
+    /// # Errors
+    /// If the file has another extension or cannot be written.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let extension = path.extension().and_then(|end| end.to_str()).unwrap_or_default().to_ascii_lowercase();
+        if extension != "html" {
+            let got = if extension.is_empty() { "none".into() } else { format!(".{extension}") };
+            let place = path.display().to_string();
+            return Err(Error::expected(ErrorKind::Argument, place, "the file extension .html", got));
+        }
+        crate::file::write_whole(path, page::document(&self.html, &self.sentence).as_bytes())
+    }
+}
+
+impl fmt::Display for Explorer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array1, Array4};
+
+    use super::*;
+    use crate::nn::Sequential;
+
+    fn digits(count: usize) -> Dataset {
+        Dataset::built_in_digits(count, 0).unwrap()
+    }
+
+    fn dense(latent_dim: usize) -> Autoencoder {
+        let encoder = Sequential::input([1, 28, 28]).flatten().dense(latent_dim);
+        let decoder = Sequential::input([latent_dim]).dense(784).sigmoid().reshape([1, 28, 28]);
+        Autoencoder::new(encoder, decoder).unwrap()
+    }
+
+    /// Of what the script is given, the text under a name.
+    fn given<'a>(explorer: &'a Explorer, name: &str) -> &'a str {
+        let (_, rest) = explorer.to_html().split_once(&format!("\"{name}\":\"")).unwrap();
+        rest.split_once('"').unwrap().0
+    }
+
+    #[test]
+    fn a_picture_comes_before_the_script_and_nothing_from_elsewhere() {
+        let explorer = explore(&dense(2), &digits(60)).unwrap();
+        let (still, script) = explorer.to_html().split_once("<script>").unwrap();
+        assert!(
+            still.contains("<img alt=\"60 of 60 images by their codes of 2 numbers, placed as they are\""),
+            "{still}"
+        );
+        assert!(still.contains("src=\"data:image/png;base64,"));
+        let code = script.strip_suffix("</script>\n").unwrap();
+        assert!(!code.contains("</") && !code.contains("<!--"), "the script would end before its end");
+        // The one address is the name of SVG's elements.
+        let addresses: Vec<&str> =
+            explorer.to_html().match_indices("http").map(|(at, _)| &explorer.to_html()[at..][..26]).collect();
+        assert_eq!(addresses, ["http://www.w3.org/2000/svg"]);
+    }
+
+    #[test]
+    fn two_explorers_have_names_of_their_own() {
+        let name = |data: &Dataset| {
+            let html = explore(&dense(2), data).unwrap().to_html().to_string();
+            html.split('"').nth(1).unwrap().to_string()
+        };
+        assert_ne!(name(&digits(30)), name(&digits(31)));
+        assert_eq!(name(&digits(30)), name(&digits(30)));
+    }
+
+    #[test]
+    fn labels_are_those_of_images_at_equal_distances() {
+        let sorted = digits(100).select(&{
+            let mut indices: Vec<usize> = (0..100).collect();
+            indices.sort_by_key(|index| digits(100).labels()[*index]);
+            indices
+        });
+        let sorted = sorted.unwrap();
+        let explorer = Explore::new().points(25).of(&dense(2), &sorted).unwrap();
+        use base64::Engine;
+        let labels = base64::engine::general_purpose::STANDARD.decode(given(&explorer, "labels")).unwrap();
+        let expected: Vec<u8> = (0..25).map(|index| sorted.labels()[4 * index] as u8).collect();
+        assert_eq!(labels, expected);
+        assert_eq!((labels.len(), labels[0], labels[24]), (25, 0, 9));
+    }
+
+    #[test]
+    fn long_codes_lie_on_a_plane_that_is_decoded_and_a_map_by_tsne_is_not() {
+        let explorer = explore(&dense(8), &digits(60)).unwrap();
+        assert!(explorer.to_string().ends_with("codes of 8 numbers, placed on the plane of two principal components"));
+        assert!(explorer.to_html().contains("\"decoded\":{"));
+        let map = Explore::new().tsne(&Tsne::new().iterations(20).progress_every(0));
+        assert!(map.of(&dense(8), &digits(60)).unwrap().to_html().contains("\"decoded\":null"));
+    }
+
+    #[test]
+    fn any_size_of_image_will_do() {
+        let images = Array4::from_shape_fn((20, 1, 6, 9), |(n, _, y, x)| ((n * y + x) % 7) as f32 / 7.0);
+        let data = Dataset::new(images, Array1::from_shape_fn(20, |n| n % 2), ["</script>", "b"]).unwrap();
+        let encoder = Sequential::input([1, 6, 9]).flatten().dense(2);
+        let decoder = Sequential::input([2]).dense(54).reshape([1, 6, 9]);
+        let explorer = explore(&Autoencoder::new(encoder, decoder).unwrap(), &data).unwrap();
+        assert!(explorer.to_html().contains("\"height\":6") && explorer.to_html().contains("\\u003c/script>"));
+    }
+
+    #[test]
+    fn each_wrong_input_is_named() {
+        let colored = Dataset::new(Array4::zeros((3, 3, 28, 28)), Array1::zeros(3), ["a"]).unwrap();
+        let classes = (0..11).map(|class| class.to_string());
+        let many = Dataset::new(Array4::zeros((3, 1, 28, 28)), Array1::zeros(3), classes).unwrap();
+        let small = Dataset::new(Array4::zeros((3, 1, 8, 8)), Array1::zeros(3), ["a"]).unwrap();
+        let mut broken = dense(2);
+        let encoder = broken.networks_mut().into_iter().next().unwrap();
+        encoder.parameters_mut().for_each(|values| *values = std::sync::Arc::new(vec![f32::NAN; values.len()]));
+        let of =
+            |settings: Explore, model: &Autoencoder, data: &Dataset| settings.of(model, data).unwrap_err().to_string();
+        let plain = Explore::new;
+        for (error, expected) in [
+            (of(plain(), &dense(2), &digits(9).take(0)), "explorer, images: expected at least 1, got none"),
+            (
+                of(plain(), &dense(2), &colored),
+                "explorer, images: expected grey ones, [1, height, width], got [3, 28, 28]",
+            ),
+            (
+                of(plain(), &dense(2), &small),
+                "images: expected [1, 28, 28], the encoder's input, got [1, 8, 8] (arrays)",
+            ),
+            (of(plain(), &dense(2), &many), "explorer, names: expected at most 10, got 11"),
+            (
+                of(plain().points(0), &dense(2), &digits(9)),
+                "explorer, points: expected 1 to 21399 of 28 × 28 pixels, got 0",
+            ),
+            (of(plain().grid(1), &dense(2), &digits(9)), "explorer, grid: expected 2 to 64, got 1"),
+            (
+                of(plain(), &dense(1), &digits(9)),
+                "explorer: expected codes of at least 2 numbers, for the two axes, got 1",
+            ),
+            (of(plain(), &dense(8), &digits(1)), "pca, codes: expected at least 2, got 1"),
+            (of(plain().tsne(&Tsne::new()), &dense(2), &digits(3)), "tsne, codes: expected at least 4, got 3"),
+            (of(plain(), &broken, &digits(9)), "Codes, point 0, value 0: expected a finite number, got NaN"),
+        ] {
+            assert_eq!(error, expected);
+        }
+        let error = explore(&dense(2), &digits(9)).unwrap().save("map.png").unwrap_err();
+        assert_eq!(error.to_string(), "map.png: expected the file extension .html, got .png");
+    }
+}

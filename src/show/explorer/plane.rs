@@ -1,0 +1,102 @@
+//! Codes brought into the plane, and the way back from there to images.
+
+use ndarray::{Array1, Array2, Array4};
+
+use crate::{
+    analyse::{Codes, Tsne, code_grid, decode, pca, tsne},
+    error::{Error, ErrorKind, Result},
+    model::Autoencoder,
+    show::{axis::Axis, line_chart::range},
+};
+
+/// How codes come into the plane.
+#[derive(Clone, Debug)]
+pub(super) enum Projection {
+    /// Two numbers as they are, more by their principal components.
+    Fitting,
+    Pca,
+    Tsne(Tsne),
+}
+
+/// Codes in the plane.
+pub(super) struct Plane {
+    /// Where they are, (n, 2).
+    pub places: Array2<f32>,
+    pub axes: [Axis; 2],
+    pub names: [String; 2],
+    /// How they came there: "placed …".
+    pub placed: &'static str,
+    /// What the probe shows.
+    pub note: String,
+    /// What the decoder makes of the places of a grid over the axes, row by row from the top left, (grid · grid, 1, height, width).
+    pub decoded: Option<Array4<f32>>,
+}
+
+impl Projection {
+    pub fn plane(&self, autoencoder: &Autoencoder, codes: &Codes, grid: usize) -> Result<Plane> {
+        match (self, codes.latent_dim()) {
+            (Self::Tsne(settings), _) => {
+                let places = tsne(codes, settings)?.codes().points().clone();
+                Ok(Plane {
+                    axes: axes(&places),
+                    places,
+                    names: ["t-SNE 1".into(), "t-SNE 2".into()],
+                    placed: "by t-SNE",
+                    note: "No way leads back from a place to a code: the probe shows the nearest point.".into(),
+                    decoded: None,
+                })
+            }
+            (_, 1) => {
+                Err(Error::expected(ErrorKind::Shape, "explorer", "codes of at least 2 numbers, for the two axes", 1))
+            }
+            (Self::Fitting, 2) => {
+                let axes = axes(codes.points());
+                Ok(Plane {
+                    decoded: Some(decode(autoencoder, &grid_over(&axes, grid)?).and_then(finite)?),
+                    axes,
+                    places: codes.points().clone(),
+                    names: ["latent 1".into(), "latent 2".into()],
+                    placed: "as they are",
+                    note: format!("Mixed from the nearest four of {grid} × {grid} decoded codes."),
+                })
+            }
+            (Self::Fitting | Self::Pca, _) => {
+                let components = pca(codes, 2)?;
+                let places = components.transform(codes)?.points().clone();
+                let axes = axes(&places);
+                let on_plane = Codes::new(grid_over(&axes, grid)?, Array1::zeros(grid * grid), vec!["none".into()])?;
+                let back = components.inverse_transform(&on_plane)?;
+                let beside = match codes.latent_dim() {
+                    2 => "",
+                    _ => "A code on the plane itself: real ones lie beside it. ",
+                };
+                let share = |index: usize| 100.0 * components.explained_variance_ratio()[index];
+                Ok(Plane {
+                    decoded: Some(decode(autoencoder, back.points()).and_then(finite)?),
+                    axes,
+                    places,
+                    names: [0, 1].map(|index| format!("component {} ({:.0} %)", index + 1, share(index))),
+                    placed: "on the plane of two principal components",
+                    note: format!("{beside}Mixed from the nearest four of {grid} × {grid} decoded places."),
+                })
+            }
+        }
+    }
+}
+
+/// With some space around the points, as in a scatter.
+fn axes(places: &Array2<f32>) -> [Axis; 2] {
+    [0, 1].map(|axis| Axis::linear(range(places.column(axis).iter().copied().map(f64::from)), 0.04, 7))
+}
+
+fn grid_over(axes: &[Axis; 2], grid: usize) -> Result<Array2<f32>> {
+    let [low, high] = [axes.each_ref().map(|axis| axis.low as f32), axes.each_ref().map(|axis| axis.high as f32)];
+    code_grid(low, high, grid)
+}
+
+fn finite(images: Array4<f32>) -> Result<Array4<f32>> {
+    match images.iter().find(|value| !value.is_finite()) {
+        Some(value) => Err(Error::expected(ErrorKind::Argument, "explorer, grid", "finite grey values decoded", value)),
+        None => Ok(images),
+    }
+}
