@@ -70,7 +70,7 @@ async function startLab() {
 /** One notebook in one page. */
 class Notebook {
   static async open(browser, { address, token }, name) {
-    const page = await browser.newPage({ viewport: { width: 1300, height: 1800 } });
+    const page = await browser.newPage({ viewport: { width: 1300, height: 2600 } });
     const notebook = new Notebook(page);
     page.on("pageerror", (error) => notebook.errors.push(String(error)));
     notebook.connected = new Promise((resolve) => {
@@ -161,8 +161,24 @@ const CELLS = [
   "let history = train_ae(&mut model, &digits, &TrainConfig::new().epochs(60).batch_size(32))?;",
   "let stopped = train_ae(&mut model, &digits, &TrainConfig::new().epochs(1_000_000).batch_size(32))?;",
   'println!("{stopped}\\n{} epochs before", history.epochs()); reconstructions(&model, &digits.one_of_each()?)?',
+  "explore(&model, &digits)?",
   "Autoencoder::tiny(0)?;",
 ];
+
+/** Drags the explorer's probe from where it is to a corner of its plot; what stands beside it before and after. */
+async function drag(notebook, index) {
+  const explorer = notebook.cell(index).locator("[data-live]");
+  await explorer.waitFor({ timeout: MINUTE });
+  await explorer.scrollIntoViewIfNeeded();
+  const seen = () => explorer.locator(".code").last().innerText();
+  const before = await seen();
+  const [probe, plot] = [await explorer.locator(".probe .reach").boundingBox(), await explorer.locator(".plot svg").boundingBox()];
+  await notebook.page.mouse.move(probe.x + probe.width / 2, probe.y + probe.height / 2);
+  await notebook.page.mouse.down();
+  await notebook.page.mouse.move(plot.x + 0.7 * plot.width, plot.y + 0.3 * plot.height, { steps: 10 });
+  await notebook.page.mouse.up();
+  return [before, await seen()];
+}
 
 async function liveThings(browser, server) {
   write("browser.ipynb", CELLS);
@@ -183,7 +199,7 @@ async function liveThings(browser, server) {
   await notebook.output(3).locator("polyline").first().waitFor({ timeout: MINUTE });
   await notebook.shot("training");
   await notebook.stop();
-  await notebook.finished(3, 10_000);
+  await notebook.finished(3, MINUTE / 2);
   assert.match(await notebook.text(3), /stopped/);
   await notebook.run(4);
   const used = await notebook.text(4);
@@ -192,7 +208,13 @@ async function liveThings(browser, server) {
   await notebook.shot("stopped");
 
   await notebook.run(5);
-  assert.match(await notebook.cell(5).locator(ERROR).innerText(), /expected at least 1 unit/);
+  const [start, end] = await drag(notebook, 5);
+  assert.match(start, /^probe \(/);
+  assert.notStrictEqual(end, start, "the probe moves");
+  await notebook.shot("explorer");
+
+  await notebook.run(6);
+  assert.match(await notebook.cell(6).locator(ERROR).innerText(), /expected at least 1 unit/);
   await notebook.shot("error");
 
   const before = await Promise.all([1, 2, 3, 4].map((index) => notebook.text(index)));
@@ -201,6 +223,7 @@ async function liveThings(browser, server) {
   notebook = await Notebook.open(browser, server, "browser.ipynb");
   await notebook.output(4).locator("svg, img").first().waitFor({ timeout: MINUTE });
   assert.deepStrictEqual(await Promise.all([1, 2, 3, 4].map((index) => notebook.text(index))), before, "opened again, it shows the same");
+  assert.notStrictEqual(...(await drag(notebook, 5)), "the probe moves without a kernel");
   await notebook.shot("opened-again");
   await notebook.close();
 }
