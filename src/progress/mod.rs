@@ -68,7 +68,7 @@ impl Progress {
         } else if std::io::stdout().is_terminal() && env::var_os("EVCXR_IS_RUNTIME").is_none() {
             let bar = ProgressBar::new(1000);
             bar.set_style(
-                ProgressStyle::with_template("{bar:30} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
+                ProgressStyle::with_template("{bar:15} {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar()),
             );
             Screen::Bar(bar)
         } else {
