@@ -6,6 +6,7 @@ mod data;
 mod execute;
 mod kernel;
 mod lab;
+mod library;
 mod project;
 mod relay;
 mod reproduce;

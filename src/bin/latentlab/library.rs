@@ -1,0 +1,246 @@
+//! The library as the notebooks' cells use it: compiled once, into one shared library that all cells of a kernel load.
+//!
+//! ```text
+//! .jupyter/build/library/         the workspace that compiles it, with the project's own Cargo.lock
+//!                warm/latentlab/  the package that stands for it in the kernel
+//!                    compiled/    the shared library, and what the compiler has to know of the crates in it
+//!                    src/lib.rs   shows the compiler the shared library, and rust-analyzer
+//!                    sources/     the library's sources
+//!                rust/            the standard library's sources, without what no notebook uses
+//! ```
+//!
+//! Were the library itself a dependency of the cells, each would get a copy of it, with threads and settings of its own, and
+//! rust-analyzer (evcxr asks it for the types of variables) would read all that the library depends on at each start. Of
+//! that it sees ndarray alone, whose types are part of the interface.
+
+use crate::project::{Outcome, Project, cannot, make_folder, output_of, remove_folder, without_cargo_run, write};
+use crate::setup::narrate_lines;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// evcxr's own profile, which counts for nothing in a package that is not its workspace's root, but with dependencies
+/// (the library is one) as fast as in a release build. The same here and there: then what both compile is the same.
+pub const PROFILE: &str = r#"[profile.dev]
+opt-level = 2
+debug = false
+strip = "debuginfo"
+rpath = true
+codegen-units = 16
+
+[profile.dev.package."*"]
+opt-level = 3
+incremental = false
+debug-assertions = false
+overflow-checks = false
+"#;
+
+/// The dependency whose types are part of the library's interface.
+const SHARED: &str = "ndarray";
+
+/// What the kernel's package is to rust-analyzer, and what to the compiler.
+const STANDS_FOR: &str = r#"#[cfg(not(rust_analyzer))]
+pub use latentlab_library::*;
+#[cfg(not(rust_analyzer))]
+extern crate latentlab_library;
+#[cfg(rust_analyzer)]
+include!("../sources/lib.rs");
+"#;
+
+/// Where the shared library is, seen from cargo's folder for this script: cargo adapts that path when the whole build is copied.
+const BUILD_SCRIPT: &str = r#"fn main() {
+    let mut folder = std::path::PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));
+    while !folder.join("latentlab/compiled").is_dir() {
+        folder.push("..");
+    }
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rustc-link-search=all={}", folder.join("latentlab/compiled").display());
+}
+"#;
+
+/// A crate that has been compiled: its version, its features, and the files that others need of it.
+#[derive(Debug, PartialEq)]
+struct Compiled {
+    name: String,
+    version: String,
+    features: Vec<String>,
+    files: Vec<PathBuf>,
+}
+
+/// Compiles the library and writes the package that stands for it, marked as made from `stamp`.
+pub fn build(project: &Project, stamp: &str, package: &Path) -> Outcome<()> {
+    let crates = compile(project)?;
+    let lock = project.build().join("library/Cargo.lock");
+    let lock = fs::read_to_string(&lock).map_err(cannot("read", &lock))?;
+    let compiled = package.join("compiled");
+    remove_folder(&compiled)?;
+    make_folder(&compiled)?;
+    for file in crates.iter().flat_map(|compiled| &compiled.files) {
+        let Some(name) = file.file_name() else { continue };
+        let copy = compiled.join(name);
+        // A shared library is copied: the linker may write into the file that is there.
+        let is_linked = file.extension().is_some_and(|kind| kind == "rmeta") && fs::hard_link(file, &copy).is_ok();
+        if !is_linked {
+            fs::copy(file, &copy).map_err(cannot("copy", file))?;
+        }
+    }
+    copy_sources(&project.root.join("src"), &package.join("sources"))?;
+    write(&package.join("Cargo.toml"), &manifest(&with_dependencies(SHARED, &lock, &crates)))?;
+    write(&package.join("build.rs"), BUILD_SCRIPT)?;
+    write(&package.join("src/lib.rs"), &format!("// {stamp}\n{STANDS_FOR}"))
+}
+
+/// The kernel's package: its dependencies with exactly the features that they have in the library are the same crates.
+fn manifest(shared: &[&Compiled]) -> String {
+    let mut text = format!(
+        "[package]\nname = \"latentlab\"\nversion = \"{}\"\nedition = \"2024\"\n\n[lints.rust]\n\
+         unexpected_cfgs = {{ level = \"allow\" }}\n\n[dependencies]\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    for Compiled { name, version, features, .. } in shared {
+        text +=
+            &format!("{name} = {{ version = \"={version}\", default-features = false, features = {features:?} }}\n");
+    }
+    text
+}
+
+/// Compiles the library into a shared one; all crates that it consists of.
+fn compile(project: &Project) -> Outcome<Vec<Compiled>> {
+    let folder = project.build().join("library");
+    // JSON's strings are TOML's, too.
+    let root = Value::from(project.root.to_string_lossy());
+    let manifest = format!(
+        "[package]\nname = \"latentlab-library\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[lib]\ncrate-type = [\"dylib\"]\n\n\
+         [dependencies]\nlatentlab = {{ path = {root} }}\n\n[workspace]\nresolver = \"3\"\n\n{PROFILE}"
+    );
+    write(&folder.join("Cargo.toml"), &manifest)?;
+    write(&folder.join("src/lib.rs"), "pub use latentlab::*;\n")?;
+    let lock = project.root.join("Cargo.lock");
+    fs::copy(&lock, folder.join("Cargo.lock")).map_err(cannot("copy", &lock))?;
+    let failed =
+        |tail: &str| format!("The library could not be built for the notebooks. The last lines of cargo:\n{tail}");
+    let host = host().ok_or_else(|| failed("rustc -vV names no host"))?;
+    let (reader, writer) = std::io::pipe().map_err(|error| format!("No pipe can be made ({error})."))?;
+    let narrator = std::thread::spawn(|| narrate_lines(reader));
+    let mut command = Command::new("cargo");
+    without_cargo_run(&mut command)
+        .args(["build", "--message-format", "json-render-diagnostics", "--target", &host])
+        .current_dir(&folder)
+        // As evcxr compiles cells.
+        .env("CARGO_TARGET_DIR", "target")
+        .env("CARGO_BUILD_BUILD_DIR", "target")
+        .env("RUSTFLAGS", "-Cprefer-dynamic")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(writer);
+    let mut child = command.spawn().map_err(|error| failed(&error.to_string()))?;
+    // The command holds the pipe's writing end: with it alive, reading would never end.
+    drop(command);
+    let messages = child.stdout.take().map(BufReader::new).into_iter();
+    let lines = messages.flat_map(BufRead::lines).map_while(Result::ok);
+    let crates = lines.filter_map(|line| compiled(&serde_json::from_str(&line).ok()?, &folder, &host)).collect();
+    let status = child.wait();
+    let tail = narrator.join().unwrap_or_default();
+    match status {
+        Ok(status) if status.success() => Ok(crates),
+        _ => Err(failed(&tail)),
+    }
+}
+
+/// What one of cargo's messages says about a crate for this machine, if it does.
+fn compiled(message: &Value, folder: &Path, host: &str) -> Option<Compiled> {
+    if message["reason"] != "compiler-artifact" {
+        return None;
+    }
+    let texts = |list: &Value| -> Vec<String> {
+        list.as_array().into_iter().flatten().filter_map(|text| Some(text.as_str()?.to_owned())).collect()
+    };
+    // Of what runs in the compiler, macros are shared libraries, too, and have to be found.
+    let is_needed = |file: &Path| {
+        let is = |kind: &str| file.extension().is_some_and(|extension| extension == kind);
+        is(std::env::consts::DLL_EXTENSION)
+            || is("lib")
+            || is("rmeta") && file.starts_with(folder.join("target").join(host))
+    };
+    let files =
+        texts(&message["filenames"]).into_iter().map(PathBuf::from).filter(|file| is_needed(file)).collect::<Vec<_>>();
+    // `source#name@version`, or `source/name#version` where the folder has the package's name.
+    let (source, rest) = message["package_id"].as_str()?.rsplit_once('#')?;
+    let (name, version) = rest.split_once('@').unwrap_or_else(|| (source.rsplit('/').next().unwrap_or_default(), rest));
+    (!files.is_empty()).then(|| Compiled {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        features: texts(&message["features"]),
+        files,
+    })
+}
+
+/// A crate, and by the lock file those that it depends on, as far as they have been compiled.
+fn with_dependencies<'a>(name: &str, lock: &str, crates: &'a [Compiled]) -> Vec<&'a Compiled> {
+    let mut dependencies: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for package in lock.split("[[package]]") {
+        let mut strings = package.lines().map(str::trim).skip_while(|line| !line.starts_with("name = "));
+        let Some(name) = strings.next().and_then(|line| line.split('"').nth(1)) else { continue };
+        let listed = strings.filter(|line| line.starts_with('"')).filter_map(|line| line.split(['"', ' ']).nth(1));
+        dependencies.entry(name).or_default().extend(listed);
+    }
+    let (mut found, mut next) = (BTreeSet::new(), vec![name]);
+    while let Some(name) = next.pop() {
+        if found.insert(name) {
+            next.extend(dependencies.get(name).into_iter().flatten());
+        }
+    }
+    crates.iter().filter(|compiled| found.contains(compiled.name.as_str())).collect()
+}
+
+/// The library's sources, without the tool's.
+fn copy_sources(from: &Path, to: &Path) -> Outcome<()> {
+    remove_folder(to)?;
+    copy_rust(from, to, &|path| path != from.join("bin")).map_err(cannot("copy", from))
+}
+
+/// For rust-analyzer, the sources of the standard library without processors' instructions (half of it) and without cargo's
+/// manifests, which it would look into at each start: that takes half of a bare kernel's start. None where rustup has not
+/// installed them.
+pub fn copy_standard_library(build: &Path) -> Outcome<()> {
+    let folder = build.join("rust");
+    let rustc = |arguments: &[&str]| output_of(Command::new("rustc").args(arguments)).unwrap_or_default();
+    let (version, mark) = (rustc(&["-vV"]), folder.join("version"));
+    if fs::read_to_string(&mark).is_ok_and(|copied| copied == version) {
+        return Ok(());
+    }
+    let from = Path::new(&rustc(&["--print", "sysroot"])).join("lib/rustlib/src/rust/library");
+    remove_folder(&folder)?;
+    if !from.join("core/src/lib.rs").is_file() {
+        return Ok(());
+    }
+    for name in ["core", "alloc", "std", "proc_macro"] {
+        let (from, to) = (from.join(name).join("src"), folder.join(name).join("src"));
+        copy_rust(&from, &to, &|_| true).map_err(cannot("copy", &from))?;
+    }
+    write(&mark, &version)
+}
+
+/// Copies the Rust files of a folder and of those in it that are `wanted`.
+fn copy_rust(from: &Path, to: &Path, wanted: &impl Fn(&Path) -> bool) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        let Some(name) = path.file_name() else { continue };
+        if path.is_dir() && wanted(&path) {
+            copy_rust(&path, &to.join(name), wanted)?;
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            fs::copy(&path, to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+/// What the compiler calls this machine.
+fn host() -> Option<String> {
+    let version = output_of(Command::new("rustc").arg("-vV"))?;
+    version.lines().find_map(|line| Some(line.strip_prefix("host: ")?.to_owned()))
+}
