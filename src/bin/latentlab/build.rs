@@ -74,7 +74,8 @@ fn write_workspace(project: &Project, warm: &Path) -> Outcome<()> {
     write(&warm.join("Cargo.toml"), &workspace)?;
     write(&warm.join("ctx/src/lib.rs"), "")?;
     let lock = project.root.join("Cargo.lock");
-    fs::copy(&lock, warm.join("Cargo.lock")).map_err(cannot("copy", &lock))?;
+    let text = fs::read_to_string(&lock).map_err(cannot("read", &lock))?;
+    write(&warm.join("Cargo.lock"), &without_project(&text))?;
     // For notebooks elsewhere than beside evcxr.toml, whose relative paths count from the notebook's folder.
     let settings = project.notebooks().join("evcxr.toml");
     let text = fs::read_to_string(&settings).map_err(cannot("read", &settings))?;
@@ -83,6 +84,12 @@ fn write_workspace(project: &Project, warm: &Path) -> Outcome<()> {
         &warm.join("evcxr.toml"),
         &text.replace("path = \"..\"", &format!("path = {}", Value::from(root.to_string_lossy()))),
     )
+}
+
+/// The project's lock file without the project, which cargo would go on using.
+fn without_project(lock: &str) -> String {
+    let packages = lock.split("[[package]]").filter(|package| !package.starts_with("\nname = \"latentlab\"\n"));
+    packages.collect::<Vec<_>>().join("[[package]]")
 }
 
 /// What cargo calls a folder as a source of packages. It encodes the rest itself.

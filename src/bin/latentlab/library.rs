@@ -67,6 +67,8 @@ struct Compiled {
     name: String,
     version: String,
     features: Vec<String>,
+    /// Not of this project.
+    is_published: bool,
     files: Vec<PathBuf>,
 }
 
@@ -88,21 +90,33 @@ pub fn build(project: &Project, stamp: &str, package: &Path) -> Outcome<()> {
         }
     }
     copy_sources(&project.root.join("src"), &package.join("sources"))?;
-    write(&package.join("Cargo.toml"), &manifest(&with_dependencies(SHARED, &lock, &crates)))?;
+    write(&package.join("Cargo.toml"), &manifest(&crates, &with_dependencies(SHARED, &lock, &crates)))?;
     write(&package.join("build.rs"), BUILD_SCRIPT)?;
     write(&package.join("src/lib.rs"), &format!("// {stamp}\n{STANDS_FOR}"))
 }
 
-/// The kernel's package: its dependencies with exactly the features that they have in the library are the same crates.
-fn manifest(shared: &[&Compiled]) -> String {
+/// The kernel's package. Its dependencies, with exactly the features that they have in the library, are the same crates. The
+/// others are named for no machine, so that they stay in the lock file: cargo looks into the project's own dependencies, too, and
+/// where one is new to it, into the registry at each cell.
+fn manifest(crates: &[Compiled], shared: &[&Compiled]) -> String {
     let mut text = format!(
-        "[package]\nname = \"latentlab\"\nversion = \"{}\"\nedition = \"2024\"\n\n[lints.rust]\n\
+        "[package]\nname = \"latentlab\"\nversion = \"{}+kernel\"\nedition = \"2024\"\n\n[lints.rust]\n\
          unexpected_cfgs = {{ level = \"allow\" }}\n\n[dependencies]\n",
         env!("CARGO_PKG_VERSION")
     );
-    for Compiled { name, version, features, .. } in shared {
-        text +=
-            &format!("{name} = {{ version = \"={version}\", default-features = false, features = {features:?} }}\n");
+    let (named, others): (Vec<_>, Vec<_>) =
+        crates.iter().filter(|compiled| compiled.is_published).partition(|compiled| shared.contains(compiled));
+    for (index, Compiled { name, version, features, .. }) in named.iter().enumerate() {
+        let key = if name == SHARED { name.clone() } else { format!("of_{SHARED}_{index}") };
+        text += &format!(
+            "{key} = {{ package = \"{name}\", version = \"={version}\", default-features = false, features = {features:?} }}\n"
+        );
+    }
+    text += "\n[target.'cfg(any())'.dependencies]\n";
+    for (index, Compiled { name, version, .. }) in others.iter().enumerate() {
+        text += &format!(
+            "other_{index} = {{ package = \"{name}\", version = \"={version}\", default-features = false }}\n"
+        );
     }
     text
 }
@@ -170,7 +184,9 @@ fn compiled(message: &Value, folder: &Path, host: &str) -> Option<Compiled> {
     // `source#name@version`, or `source/name#version` where the folder has the package's name.
     let (source, rest) = message["package_id"].as_str()?.rsplit_once('#')?;
     let (name, version) = rest.split_once('@').unwrap_or_else(|| (source.rsplit('/').next().unwrap_or_default(), rest));
+    let is_published = source.starts_with("registry+");
     (!files.is_empty()).then(|| Compiled {
+        is_published,
         name: name.to_owned(),
         version: version.to_owned(),
         features: texts(&message["features"]),
