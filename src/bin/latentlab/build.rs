@@ -15,7 +15,7 @@
 //!     stamp        what it was built from
 //! ```
 
-use crate::execute::{self, Event, Task};
+use crate::execute::{self, Event, Kernel, Task};
 use crate::library::{self, PROFILE};
 use crate::project::{Outcome, Project, cannot, make_folder, open_lock, output_of, remove_folder, write};
 use crate::setup::narrate_lines;
@@ -117,12 +117,13 @@ fn warm_up(project: &Project) -> Outcome<()> {
         save: None,
         changed_cells: &[],
         timeout: hour,
-        warm_up: true,
+        kernel: Kernel::WarmUp,
+        counts: false,
     };
     let mut result = String::new();
     let done = execute::execute(project, &task, Stdio::from(writer), |event| {
-        if let Event::Result { outputs, .. } = event {
-            result += outputs[0]["data"]["text/plain"].as_str().unwrap_or_default();
+        if let Event::Result(cell) = event {
+            result += cell.outputs[0]["data"]["text/plain"].as_str().unwrap_or_default();
         }
         true
     });

@@ -1,16 +1,20 @@
 //! Starts the Rust kernel in a build folder of its own. Jupyter calls it, by the kernelspec that the setup writes.
 
 use crate::build;
-use crate::project::{Outcome, Project, without_cargo_run};
+use crate::execute::Kernel;
+use crate::project::{Outcome, Project, make_folder, remove_folder, without_cargo_run};
 use crate::relay;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-pub fn kernel(connection_file: &Path, warm_up: bool) -> Outcome<()> {
+pub fn kernel(connection_file: &Path, kind: Kernel) -> Outcome<()> {
     let project = Project::find()?;
     let evcxr = project.evcxr().ok_or("The Rust kernel is not installed. Run `cargo lab` once.")?;
     let mut command = Command::new(evcxr);
-    let folder = if warm_up {
+    if kind == Kernel::Bare {
+        return bare(command, &project.build().join("bare"), connection_file);
+    }
+    let folder = if kind == Kernel::WarmUp {
         project.build().join("warm")
     } else {
         // The library may have been edited since JupyterLab was started.
@@ -34,6 +38,21 @@ pub fn kernel(connection_file: &Path, warm_up: bool) -> Outcome<()> {
         command.env("RUST_SRC_PATH", standard_library);
     }
     relay::run(command, connection_file, &folder)
+}
+
+/// evcxr alone, as if it had just been installed.
+fn bare(mut command: Command, folder: &Path, connection_file: &Path) -> Outcome<()> {
+    remove_folder(folder)?;
+    make_folder(folder)?;
+    without_cargo_run(&mut command)
+        .arg("--control_file")
+        .arg(connection_file)
+        .env("EVCXR_TMPDIR", folder.join("ctx"))
+        .env("EVCXR_CONFIG_DIR", folder)
+        .env("JUPYTER_PATH", folder)
+        .current_dir(folder)
+        .stdout(Stdio::null());
+    Err(format!("The Rust kernel could not be started ({}).", become_program(command)))
 }
 
 /// The cells find the library there, and not where `cargo run` said that the tool has its own.
