@@ -73,6 +73,8 @@ fn write_workspace(project: &Project, warm: &Path) -> Outcome<()> {
     );
     write(&warm.join("Cargo.toml"), &workspace)?;
     write(&warm.join("ctx/src/lib.rs"), "")?;
+    // Where rust-analyzer's cargo writes down what it has asked rustc, if it is there.
+    make_folder(&warm.join("target"))?;
     let lock = project.root.join("Cargo.lock");
     let text = fs::read_to_string(&lock).map_err(cannot("read", &lock))?;
     write(&warm.join("Cargo.lock"), &without_project(&text))?;
@@ -230,7 +232,7 @@ fn refresh(warm: &Path, slot: &Path, stamp: &str) -> Outcome<()> {
     remove_folder(slot)?;
     make_folder(slot)?;
     // The stamp is the last thing to be there.
-    for name in ["Cargo.toml", "Cargo.lock", "evcxr.toml", "latentlab", "ctx", "stamp"] {
+    for name in ["Cargo.toml", "Cargo.lock", "evcxr.toml", "latentlab", "ctx", "target", "stamp"] {
         copy(&warm.join(name), &slot.join(name))
             .map_err(|error| format!("The warm build cannot be copied ({error})."))?;
     }
@@ -284,9 +286,15 @@ mod tests {
     }
 
     fn write_warm(build: &Path, stamp: &str) {
-        for name in
-            ["Cargo.toml", "Cargo.lock", "evcxr.toml", "latentlab/compiled/library", "ctx/target/built", "stamp"]
-        {
+        for name in [
+            "Cargo.toml",
+            "Cargo.lock",
+            "evcxr.toml",
+            "latentlab/compiled/library",
+            "ctx/target/built",
+            "target/known",
+            "stamp",
+        ] {
             write(&build.join("warm").join(name), stamp).unwrap();
         }
     }
@@ -356,5 +364,18 @@ mod tests {
         assert!(versions_apart(&kernel, &project).is_empty());
         let kernel = kernel + &package("png", "0.18.2", registry);
         assert_eq!(versions_apart(&kernel, &project).into_iter().collect::<Vec<_>>(), ["png 0.18.2"]);
+    }
+
+    #[test]
+    fn the_lock_file_loses_the_project_alone() {
+        let lock =
+            "version = 4\n\n[[package]]\nname = \"latentlab\"\nversion = \"0.1.0\"\n\n[[package]]\nname = \"rand\"\n";
+        assert_eq!(without_project(lock), "version = 4\n\n[[package]]\nname = \"rand\"\n");
+    }
+
+    #[test]
+    fn a_folders_address_keeps_what_means_something_in_addresses() {
+        assert_eq!(file_url(Path::new("/a b/c#1")), "file:///a b/c%231");
+        assert_eq!(file_url(Path::new("C:/x")), "file:///C:/x");
     }
 }

@@ -92,7 +92,11 @@ pub fn build(project: &Project, stamp: &str, package: &Path) -> Outcome<()> {
     copy_sources(&project.root.join("src"), &package.join("sources"))?;
     write(&package.join("Cargo.toml"), &manifest(&crates, &with_dependencies(SHARED, &lock, &crates)))?;
     write(&package.join("build.rs"), BUILD_SCRIPT)?;
-    write(&package.join("src/lib.rs"), &format!("// {stamp}\n{STANDS_FOR}"))
+    let sources = package.join("sources/lib.rs");
+    let text = fs::read_to_string(&sources).map_err(cannot("read", &sources))?;
+    // What is included has no documentation of its own.
+    let documentation: String = text.split_inclusive('\n').take_while(|line| line.starts_with("//!")).collect();
+    write(&package.join("src/lib.rs"), &format!("{documentation}// {stamp}\n{STANDS_FOR}"))
 }
 
 /// The kernel's package. Its dependencies, with exactly the features that they have in the library, are the same crates. The
@@ -259,4 +263,87 @@ fn copy_rust(from: &Path, to: &Path, wanted: &impl Fn(&Path) -> bool) -> std::io
 fn host() -> Option<String> {
     let version = output_of(Command::new("rustc").arg("-vV"))?;
     version.lines().find_map(|line| Some(line.strip_prefix("host: ")?.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn crates() -> Vec<Compiled> {
+        let compiled = |name: &str, version: &str, features: &[&str], is_published| Compiled {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            features: features.iter().map(|name| (*name).to_owned()).collect(),
+            is_published,
+            files: vec![],
+        };
+        vec![
+            compiled("rand", "0.8.8", &["std"], true),
+            compiled("num-traits", "0.2.19", &["std", "libm"], true),
+            compiled("ndarray", "0.16.1", &["std"], true),
+            compiled("latentlab", "0.1.0", &[], false),
+        ]
+    }
+
+    const LOCK: &str = "version = 4\n\n[[package]]\nname = \"ndarray\"\nversion = \"0.16.1\"\nsource = \"registry\"\n\
+        dependencies = [\n \"num-traits 0.2.19\",\n \"portable-atomic\",\n]\n\n[[package]]\nname = \"num-traits\"\n\
+        version = \"0.2.19\"\n\n[[package]]\nname = \"latentlab\"\nversion = \"0.1.0\"\ndependencies = [\n \"ndarray\",\n \"rand\",\n]\n";
+
+    #[test]
+    fn the_shared_crate_comes_with_what_it_depends_on() {
+        let crates = crates();
+        let names: Vec<&str> =
+            with_dependencies("ndarray", LOCK, &crates).iter().map(|compiled| compiled.name.as_str()).collect();
+        assert_eq!(names, ["num-traits", "ndarray"]);
+    }
+
+    #[test]
+    fn the_kernels_package_pins_versions_and_features_and_names_the_others_for_no_machine() {
+        let crates = crates();
+        let text = manifest(&crates, &with_dependencies("ndarray", LOCK, &crates));
+        let (active, others) = text.split_once("[target.'cfg(any())'.dependencies]").unwrap();
+        assert!(
+            active.contains(
+                "\nndarray = { package = \"ndarray\", version = \"=0.16.1\", default-features = false, features = [\"std\"] }\n"
+            ),
+            "{text}"
+        );
+        assert!(
+            active.contains("package = \"num-traits\", version = \"=0.2.19\"") && !active.contains("rand"),
+            "{text}"
+        );
+        assert!(others.contains("package = \"rand\", version = \"=0.8.8\"") && !others.contains("latentlab"), "{text}");
+    }
+
+    #[test]
+    fn cargos_messages_name_what_is_needed() {
+        let folder = Path::new("/library");
+        let message = |id: &str, files: &[&str]| json!({ "reason": "compiler-artifact", "package_id": id, "features": ["std"], "filenames": files });
+        let read = |message: &Value| compiled(message, folder, "host");
+        let id = "registry+https://example.org/index#rand@0.8.8";
+        let rand = read(&message(id, &["/library/target/host/debug/deps/librand.rmeta", "/x/librand.rlib"])).unwrap();
+        assert_eq!((rand.name.as_str(), rand.version.as_str(), rand.is_published), ("rand", "0.8.8", true));
+        assert_eq!(rand.features, ["std"]);
+        assert_eq!(rand.files, [folder.join("target/host/debug/deps/librand.rmeta")]);
+        let macros = format!("/library/target/debug/deps/libmacros.{}", std::env::consts::DLL_EXTENSION);
+        assert_eq!(read(&message(id, &[&macros])).unwrap().files, [PathBuf::from(macros)]);
+        let own = read(&message("path+file:///a/latentlab#0.1.0", &["/library/target/host/x.rmeta"])).unwrap();
+        assert_eq!((own.name.as_str(), own.version.as_str(), own.is_published), ("latentlab", "0.1.0", false));
+        assert_eq!(read(&message(id, &["/library/target/debug/deps/libsyn.rmeta"])), None, "for the compiler only");
+        assert_eq!(read(&json!({ "reason": "build-finished" })), None);
+    }
+
+    #[test]
+    fn only_rust_files_are_copied_and_not_the_tools() {
+        let folder = std::env::temp_dir().join(format!("latentlab-{}-sources", std::process::id()));
+        for name in ["from/lib.rs", "from/model/mod.rs", "from/bin/tool.rs", "from/notes.txt", "to/old.rs"] {
+            write(&folder.join(name), "").unwrap();
+        }
+        copy_sources(&folder.join("from"), &folder.join("to")).unwrap();
+        let there = |name: &str| folder.join("to").join(name).exists();
+        assert!(there("lib.rs") && there("model/mod.rs"));
+        assert!(!there("bin") && !there("notes.txt") && !there("old.rs"));
+        remove_folder(&folder).unwrap();
+    }
 }
