@@ -54,6 +54,7 @@ fn wrong_arguments_are_explained() {
         &["run"],
         &["run", "--timeout", "0", "a.ipynb"],
         &["run", "--jobs", "0", "a.ipynb"],
+        &["run", "--timings", "--out", "x"],
         &["lab", "--port", "x"],
         &["bench", "s9"],
         &["bench", "--seconds", "0"],
@@ -88,7 +89,7 @@ fn a_smoke_setting_of_a_knob_that_is_not_there_is_named() {
 #[test]
 fn missing_python_is_named() {
     let tool = Tool::new("python");
-    for command in [&["lab", "--no-open"][..], &["run", "Cargo.toml"]] {
+    for command in [&["lab", "--no-open"][..], &["run", "Cargo.toml"], &["run", "--timings"]] {
         assert_refused(&tool.run(command), &["Python is missing", "3.10", "apt install", "brew install", "winget"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The library as the kernel builds it, made beforehand, and a copy of it for each running kernel.
+//! The build that a kernel starts from, made beforehand, and a copy of it for each running kernel.
 //!
 //! evcxr compiles cells as a package `ctx` in a folder of its own, with the library as a dependency. Left to itself it
 //! would start with an empty folder (a minute or two of compiling before the first cell; Jupyter gives up after one)
@@ -8,17 +8,18 @@
 //! .jupyter/build/warm/   the one that is made at setup, by evcxr itself
 //!                slot0/  a copy for a running kernel, slot1/ for a second one: kernels that share one run each
 //!                        other's code
-//!     Cargo.toml   the workspace and its profile
+//!     Cargo.toml   the workspace and its profile; for cargo, `latentlab/` replaces the project
 //!     Cargo.lock   the project's own: the kernel resolves the same versions
-//!     library/     a package that depends on the library, so that the lock file stays whole while `ctx` has no
-//!                  dependency yet
+//!     latentlab/   the compiled library (library.rs)
 //!     ctx/         evcxr's folder
 //!     stamp        what it was built from
 //! ```
 
-use crate::execute::{self, Event, Task};
+use crate::execute::{self, Event, Kernel, Task};
+use crate::library::{self, PROFILE};
 use crate::project::{Outcome, Project, cannot, make_folder, open_lock, output_of, remove_folder, write};
 use crate::setup::narrate_lines;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
@@ -26,28 +27,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// evcxr's own profile, which counts for nothing in a package that is not its workspace's root, but with dependencies
-/// (the library is one) as fast as in a release build.
-const WORKSPACE: &str = r#"[workspace]
-members = ["ctx", "library"]
-resolver = "3"
-
-[profile.dev]
-opt-level = 2
-debug = false
-strip = "debuginfo"
-rpath = true
-codegen-units = 16
-
-[profile.dev.package."*"]
-opt-level = 3
-incremental = false
-debug-assertions = false
-overflow-checks = false
-"#;
-
 /// The second cell is wrong on purpose: evcxr asks `cargo check` about the first variable whose type it cannot find, which
-/// checks all dependencies.
+/// checks the dependencies.
 const WARM_UP: [&str; 2] = ["latentlab::ndarray::array![1, 2].sum()", "let unknown = Default::default();"];
 const WARM_UP_RESULT: &str = "3";
 
@@ -60,8 +41,8 @@ pub fn set_up(project: &Project) -> Outcome<()> {
     }
     let lock = warm_lock(&project.build())?;
     lock.lock().map_err(|error| format!("The lock of the warm build cannot be taken ({error})."))?;
-    if warm.join("ctx/target").is_dir() {
-        println!("The library or its tools have changed: building it for the notebooks (half a minute or more) …");
+    if project.build().join("library/target").is_dir() {
+        println!("The library or its tools have changed: building it for the notebooks (a minute or more) …");
     } else {
         println!("Building the library for the notebooks (once; two to five minutes) …");
     }
@@ -69,6 +50,8 @@ pub fn set_up(project: &Project) -> Outcome<()> {
     if mark.exists() {
         fs::remove_file(&mark).map_err(cannot("remove", &mark))?;
     }
+    library::build(project, &stamp, &warm.join("latentlab"))?;
+    library::copy_standard_library(&project.build())?;
     write_workspace(project, &warm)?;
     warm_up(project)?;
     let read = |path: PathBuf| fs::read_to_string(&path).map_err(cannot("read", &path));
@@ -83,21 +66,38 @@ pub fn set_up(project: &Project) -> Outcome<()> {
 }
 
 fn write_workspace(project: &Project, warm: &Path) -> Outcome<()> {
-    // JSON's strings are TOML's, too.
-    let root = serde_json::Value::from(project.root.to_string_lossy());
-    let library = format!(
-        "[package]\nname = \"library\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[dependencies]\nlatentlab = {{ path = {root} }}\n"
+    let root = project.root.canonicalize().map_err(cannot("find", &project.root))?;
+    let workspace = format!(
+        "[workspace]\nmembers = [\"ctx\", \"latentlab\"]\nresolver = \"3\"\n\n[patch.{}]\nlatentlab = {{ path = \"latentlab\" }}\n\n{PROFILE}",
+        Value::from(file_url(&root))
     );
-    write(&warm.join("Cargo.toml"), WORKSPACE)?;
-    write(&warm.join("library/Cargo.toml"), &library)?;
-    write(&warm.join("library/src/lib.rs"), "")?;
+    write(&warm.join("Cargo.toml"), &workspace)?;
     write(&warm.join("ctx/src/lib.rs"), "")?;
+    // Where rust-analyzer's cargo writes down what it has asked rustc, if it is there.
+    make_folder(&warm.join("target"))?;
     let lock = project.root.join("Cargo.lock");
-    fs::copy(&lock, warm.join("Cargo.lock")).map_err(cannot("copy", &lock))?;
+    let text = fs::read_to_string(&lock).map_err(cannot("read", &lock))?;
+    write(&warm.join("Cargo.lock"), &without_project(&text))?;
     // For notebooks elsewhere than beside evcxr.toml, whose relative paths count from the notebook's folder.
     let settings = project.notebooks().join("evcxr.toml");
     let text = fs::read_to_string(&settings).map_err(cannot("read", &settings))?;
-    write(&warm.join("evcxr.toml"), &text.replace("path = \"..\"", &format!("path = {root}")))
+    // JSON's strings are TOML's, too.
+    write(
+        &warm.join("evcxr.toml"),
+        &text.replace("path = \"..\"", &format!("path = {}", Value::from(root.to_string_lossy()))),
+    )
+}
+
+/// The project's lock file without the project, which cargo would go on using.
+fn without_project(lock: &str) -> String {
+    let packages = lock.split("[[package]]").filter(|package| !package.starts_with("\nname = \"latentlab\"\n"));
+    packages.collect::<Vec<_>>().join("[[package]]")
+}
+
+/// What cargo calls a folder as a source of packages. It encodes the rest itself.
+fn file_url(folder: &Path) -> String {
+    let path = folder.to_string_lossy().replace('%', "%25").replace('#', "%23").replace('?', "%3F").replace('\\', "/");
+    format!("file://{}{path}", if path.starts_with('/') { "" } else { "/" })
 }
 
 /// Lets evcxr build what it needs, as it does it.
@@ -119,12 +119,13 @@ fn warm_up(project: &Project) -> Outcome<()> {
         save: None,
         changed_cells: &[],
         timeout: hour,
-        warm_up: true,
+        kernel: Kernel::WarmUp,
+        counts: false,
     };
     let mut result = String::new();
     let done = execute::execute(project, &task, Stdio::from(writer), |event| {
-        if let Event::Result { outputs, .. } = event {
-            result += outputs[0]["data"]["text/plain"].as_str().unwrap_or_default();
+        if let Event::Result(cell) = event {
+            result += cell.outputs[0]["data"]["text/plain"].as_str().unwrap_or_default();
         }
         true
     });
@@ -144,7 +145,7 @@ fn stamp(project: &Project) -> Outcome<String> {
     };
     add("rustc", output_of(Command::new("rustc").arg("-vV")).unwrap_or_default().as_bytes());
     add("evcxr", project.evcxr().unwrap_or_default().to_string_lossy().as_bytes());
-    add("workspace", WORKSPACE.as_bytes());
+    add("tool", concat!(include_str!("build.rs"), include_str!("library.rs")).as_bytes());
     let mut files: Vec<PathBuf> =
         ["Cargo.toml", "Cargo.lock", "notebooks/evcxr.toml"].map(|name| project.root.join(name)).into();
     files_below(&project.root.join("src"), &mut files).map_err(cannot("read", &project.root.join("src")))?;
@@ -231,7 +232,7 @@ fn refresh(warm: &Path, slot: &Path, stamp: &str) -> Outcome<()> {
     remove_folder(slot)?;
     make_folder(slot)?;
     // The stamp is the last thing to be there.
-    for name in ["Cargo.toml", "Cargo.lock", "evcxr.toml", "library", "ctx", "stamp"] {
+    for name in ["Cargo.toml", "Cargo.lock", "evcxr.toml", "latentlab", "ctx", "target", "stamp"] {
         copy(&warm.join(name), &slot.join(name))
             .map_err(|error| format!("The warm build cannot be copied ({error})."))?;
     }
@@ -251,7 +252,8 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
         }
         return Ok(());
     }
-    let is_library = from.extension().is_some_and(|kind| kind == "rlib" || kind == "rmeta");
+    let is_library = from.extension().is_some_and(|kind| kind == "rlib" || kind == "rmeta")
+        || from.parent().is_some_and(|folder| folder.ends_with("latentlab/compiled"));
     if is_library && fs::hard_link(from, to).is_ok() {
         return Ok(());
     }
@@ -284,7 +286,15 @@ mod tests {
     }
 
     fn write_warm(build: &Path, stamp: &str) {
-        for name in ["Cargo.toml", "Cargo.lock", "evcxr.toml", "library/Cargo.toml", "ctx/target/built", "stamp"] {
+        for name in [
+            "Cargo.toml",
+            "Cargo.lock",
+            "evcxr.toml",
+            "latentlab/compiled/library",
+            "ctx/target/built",
+            "target/known",
+            "stamp",
+        ] {
             write(&build.join("warm").join(name), stamp).unwrap();
         }
     }
@@ -354,5 +364,18 @@ mod tests {
         assert!(versions_apart(&kernel, &project).is_empty());
         let kernel = kernel + &package("png", "0.18.2", registry);
         assert_eq!(versions_apart(&kernel, &project).into_iter().collect::<Vec<_>>(), ["png 0.18.2"]);
+    }
+
+    #[test]
+    fn the_lock_file_loses_the_project_alone() {
+        let lock =
+            "version = 4\n\n[[package]]\nname = \"latentlab\"\nversion = \"0.1.0\"\n\n[[package]]\nname = \"rand\"\n";
+        assert_eq!(without_project(lock), "version = 4\n\n[[package]]\nname = \"rand\"\n");
+    }
+
+    #[test]
+    fn a_folders_address_keeps_what_means_something_in_addresses() {
+        assert_eq!(file_url(Path::new("/a b/c#1")), "file:///a b/c%231");
+        assert_eq!(file_url(Path::new("C:/x")), "file:///C:/x");
     }
 }

@@ -7,6 +7,7 @@ Standard output: a line of JSON before and after each cell. What a cell's output
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -35,6 +36,23 @@ def late_output(client, cell, index):
             client.process_message(message, cell, index)
 
 
+def count(client):
+    """The kernel's processes, and their threads; none where the system has no `ps`."""
+    ps = lambda *options: subprocess.run(["ps", *options], capture_output=True, text=True).stdout.splitlines()
+    try:
+        parents = [[int(number) for number in line.split()] for line in ps("-A", "-o", "pid=,ppid=")]
+    except OSError:
+        return 0, 0
+    family = {client.km.provisioner.pid}
+    while more := {process for process, parent in parents if parent in family} - family:
+        family |= more
+    if Path("/proc/self/task").is_dir():
+        threads = sum(len(list(Path(f"/proc/{process}/task").glob("*"))) for process in family)
+    else:
+        threads = sum(len(ps("-M", "-p", str(process))) - 1 for process in family)
+    return len(family), threads
+
+
 def listen(answers):
     """The other side is gone when its end of the pipe is: then this one ends as on Ctrl-C, and the kernel with it."""
     for line in sys.stdin:
@@ -45,7 +63,7 @@ def listen(answers):
         signal.raise_signal(signal.SIGINT)
 
 
-def execute(client, notebook, answers):
+def execute(client, notebook, answers, started_kernel, counts):
     number = 0
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type != "code" or not cell.source.strip():
@@ -62,7 +80,17 @@ def execute(client, notebook, answers):
             reply = f"no result after {client.timeout} seconds"
         except DeadKernelError:
             reply = "the kernel died"
-        say(event="result", seconds=time.monotonic() - started, reply=reply, outputs=cell.outputs)
+        now = time.monotonic()
+        processes, threads = count(client) if counts else (0, 0)
+        say(
+            event="result",
+            seconds=now - started,
+            since_start=now - started_kernel,
+            reply=reply,
+            outputs=cell.outputs,
+            processes=processes,
+            threads=threads,
+        )
         if answers.get() != "go on\n":
             return
 
@@ -85,9 +113,10 @@ def main():
     )
     answers = Queue()
     threading.Thread(target=listen, args=[answers], daemon=True).start()
+    started_kernel = time.monotonic()
     try:
         with client.setup_kernel():
-            execute(client, notebook, answers)
+            execute(client, notebook, answers, started_kernel, task["counts"])
     except RuntimeError as error:
         sys.exit(str(error))
     finally:

@@ -22,16 +22,41 @@ pub struct Task<'a> {
     pub changed_cells: &'a [(usize, String)],
     /// The longest that a cell may take.
     pub timeout: Duration,
-    /// Make the warm build instead of using it.
-    pub warm_up: bool,
+    pub kernel: Kernel,
+    /// Whether to count the kernel's processes and threads after each cell.
+    pub counts: bool,
+}
+
+/// Which kernel executes it.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Kernel {
+    /// The one of the notebooks.
+    Usual,
+    /// It makes the warm build instead of using a copy.
+    WarmUp,
+    /// evcxr alone, to compare with: without the library, the relay and any settings.
+    Bare,
 }
 
 /// What happens meanwhile.
 pub enum Event {
     /// A cell starts: its number among the code cells, from 1, and its code.
     Cell { number: u64, source: String },
-    /// It has ended: `reply` is `ok`, `error`, or what kept the kernel from answering; `outputs` are Jupyter's.
-    Result { seconds: f64, reply: String, outputs: Value },
+    /// It has ended.
+    Result(CellResult),
+}
+
+pub struct CellResult {
+    pub seconds: f64,
+    /// Since the kernel's start began.
+    pub since_start: f64,
+    /// `ok`, `error`, or what kept the kernel from answering.
+    pub reply: String,
+    /// Jupyter's.
+    pub outputs: Value,
+    /// How many processes the kernel has, and how many threads in all of them; 0 where they are not counted.
+    pub processes: u64,
+    pub threads: u64,
 }
 
 /// Executes a notebook, cell by cell, as long as `go_on` says so. What has been executed is saved in any case.
@@ -60,7 +85,12 @@ pub fn execute(project: &Project, task: &Task, errors: Stdio, mut go_on: impl Fn
         "html": task.save.map(|(_, html)| html),
         "changed_cells": task.changed_cells,
         "timeout": task.timeout.as_secs(),
-        "kernel_arguments": if task.warm_up { vec!["--warm-up"] } else { vec![] },
+        "counts": task.counts,
+        "kernel_arguments": match task.kernel {
+            Kernel::Usual => vec![],
+            Kernel::WarmUp => vec!["--warm-up"],
+            Kernel::Bare => vec!["--bare"],
+        },
     });
     writeln!(answers, "{start}").map_err(broken)?;
     for line in BufReader::new(events).lines() {
@@ -70,11 +100,12 @@ pub fn execute(project: &Project, task: &Task, errors: Stdio, mut go_on: impl Fn
             let source = event["source"].as_str().unwrap_or_default().to_owned();
             go_on(Event::Cell { number: event["number"].as_u64().unwrap_or_default(), source });
         } else {
-            let answer = go_on(Event::Result {
-                seconds: event["seconds"].as_f64().unwrap_or_default(),
-                reply: event["reply"].as_str().unwrap_or_default().to_owned(),
-                outputs: event["outputs"].take(),
-            });
+            let number = |name: &str| event[name].as_f64().unwrap_or_default();
+            let (processes, threads) = (number("processes") as u64, number("threads") as u64);
+            let (seconds, since_start) = (number("seconds"), number("since_start"));
+            let reply = event["reply"].as_str().unwrap_or_default().to_owned();
+            let outputs = event["outputs"].take();
+            let answer = go_on(Event::Result(CellResult { seconds, since_start, reply, outputs, processes, threads }));
             writeln!(answers, "{}", if answer { "go on" } else { "stop" }).map_err(broken)?;
         }
     }

@@ -1,18 +1,24 @@
 //! Starts the Rust kernel in a build folder of its own. Jupyter calls it, by the kernelspec that the setup writes.
 
 use crate::build;
-use crate::project::{Outcome, Project};
+use crate::execute::Kernel;
+use crate::project::{Outcome, Project, make_folder, remove_folder, without_cargo_run};
 use crate::relay;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-pub fn kernel(connection_file: &Path, warm_up: bool) -> Outcome<()> {
+pub fn kernel(connection_file: &Path, kind: Kernel) -> Outcome<()> {
     let project = Project::find()?;
     let evcxr = project.evcxr().ok_or("The Rust kernel is not installed. Run `cargo lab` once.")?;
     let mut command = Command::new(evcxr);
-    let folder = if warm_up {
+    if kind == Kernel::Bare {
+        return bare(command, &project.build().join("bare"), connection_file);
+    }
+    let folder = if kind == Kernel::WarmUp {
         project.build().join("warm")
     } else {
+        // The library may have been edited since JupyterLab was started.
+        build::set_up(&project)?;
         let slot = build::claim(&project.build())?;
         // The kernel holds the lock as its standard input, which it does not use: the slot is free when it is gone.
         command.stdin(slot.lock);
@@ -24,14 +30,47 @@ pub fn kernel(connection_file: &Path, warm_up: bool) -> Outcome<()> {
         // evcxr replaces a kernelspec `rust` that it finds there, or in the user's home, by its own.
         .env("JUPYTER_PATH", &folder)
         .stdout(Stdio::null());
-    // What `cargo run` tells the tool about itself would make the kernel's own cargo compile again what depends on it.
-    for (name, _) in std::env::vars_os() {
-        let cargos = |prefix| name.to_string_lossy().starts_with(prefix);
-        if name == "CARGO" || ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].into_iter().any(cargos) {
-            command.env_remove(&name);
-        }
+    without_cargo_run(&mut command);
+    find_shared_libraries(&mut command, &folder.join("latentlab/compiled"))?;
+    // rust-analyzer's own setting: fewer of the standard library's sources to read.
+    let standard_library = project.build().join("rust");
+    if standard_library.is_dir() && std::env::var_os("RUST_SRC_PATH").is_none() {
+        command.env("RUST_SRC_PATH", standard_library);
     }
     relay::run(command, connection_file, &folder)
+}
+
+/// evcxr alone, as if it had just been installed.
+fn bare(mut command: Command, folder: &Path, connection_file: &Path) -> Outcome<()> {
+    remove_folder(folder)?;
+    make_folder(folder)?;
+    without_cargo_run(&mut command)
+        .arg("--control_file")
+        .arg(connection_file)
+        .env("EVCXR_TMPDIR", folder.join("ctx"))
+        .env("EVCXR_CONFIG_DIR", folder)
+        .env("JUPYTER_PATH", folder)
+        .current_dir(folder)
+        .stdout(Stdio::null());
+    Err(format!("The Rust kernel could not be started ({}).", become_program(command)))
+}
+
+/// The cells find the library there, and not where `cargo run` said that the tool has its own.
+fn find_shared_libraries(command: &mut Command, folder: &Path) -> Outcome<()> {
+    let variable = if cfg!(windows) {
+        "PATH"
+    } else if cfg!(target_vendor = "apple") {
+        "DYLD_LIBRARY_PATH"
+    } else {
+        "LD_LIBRARY_PATH"
+    };
+    let tools = std::env::current_exe().ok().and_then(|tool| Some(tool.parent()?.to_owned()));
+    let others = std::env::var_os(variable).unwrap_or_default();
+    let others =
+        std::env::split_paths(&others).filter(|other| !tools.as_ref().is_some_and(|tools| other.starts_with(tools)));
+    let all = std::env::join_paths(std::iter::once(folder.to_owned()).chain(others));
+    command.env(variable, all.map_err(|error| format!("{}: {error}", folder.display()))?);
+    Ok(())
 }
 
 /// The program takes this process's place, so that Jupyter's signals and Ctrl-C are its own. Returns only if that fails.

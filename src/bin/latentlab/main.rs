@@ -6,13 +6,16 @@ mod data;
 mod execute;
 mod kernel;
 mod lab;
+mod library;
 mod project;
 mod relay;
 mod reproduce;
 mod run;
 mod setup;
 mod smoke;
+mod timings;
 
+use crate::execute::Kernel;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,6 +49,9 @@ enum Command {
         /// Work in the warm build itself, to make it
         #[arg(long)]
         warm_up: bool,
+        /// evcxr alone, to compare with
+        #[arg(long, conflicts_with = "warm_up")]
+        bare: bool,
     },
 }
 
@@ -56,7 +62,16 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => bench::bench(&arguments).map_err(|error| error.to_string()),
         Command::Reproduce(arguments) => reproduce::reproduce(&arguments),
         Command::Data => data::run().map_err(|error| error.to_string()),
-        Command::Kernel { connection_file, warm_up } => kernel::kernel(&connection_file, warm_up),
+        Command::Kernel { connection_file, warm_up, bare } => {
+            let kind = if warm_up {
+                Kernel::WarmUp
+            } else if bare {
+                Kernel::Bare
+            } else {
+                Kernel::Usual
+            };
+            kernel::kernel(&connection_file, kind)
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

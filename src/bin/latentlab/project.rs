@@ -90,6 +90,17 @@ pub fn output_of(command: &mut Command) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// For a command that calls cargo: what `cargo run` told the tool about itself would make it compile again what depends on it.
+pub fn without_cargo_run(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        let cargos = |prefix| name.to_string_lossy().starts_with(prefix);
+        if name == "CARGO" || ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].into_iter().any(cargos) {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
 /// `path: cannot … it (…)`, for `map_err`.
 pub fn cannot(doing: &str, path: &Path) -> impl FnOnce(std::io::Error) -> String {
     move |error| format!("{}: cannot {doing} it ({error})", path.display())

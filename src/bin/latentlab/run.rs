@@ -1,9 +1,10 @@
 //! `latentlab run`: notebooks without a browser.
 
-use crate::execute::{self, Event, Task};
+use crate::execute::{self, CellResult, Event, Kernel, Task};
 use crate::project::{Outcome, Project, cannot, make_folder};
 use crate::setup::set_up;
 use crate::smoke;
+use crate::timings;
 use latentlab::jupyter::ERROR_MEDIA_TYPE;
 use serde_json::Value;
 use std::io::{IsTerminal, Write};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 #[derive(clap::Args)]
 pub struct Arguments {
     /// The notebooks
-    #[arg(required = true, value_name = "NOTEBOOK")]
+    #[arg(required_unless_present = "timings", value_name = "NOTEBOOK")]
     notebooks: Vec<PathBuf>,
     /// Where the notebooks find data: a folder, or `built-in` for the built-in data (sets LATENTLAB_DATA)
     #[arg(long, value_name = "DIR")]
@@ -30,6 +31,11 @@ pub struct Arguments {
     /// How many notebooks run at the same time, each in a kernel of its own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: u16,
+    /// Measure how long one waits, instead of saving notebooks: from a kernel's start to its first result, beside a bare evcxr
+    /// kernel; for a cell with one call of the library (median, 90th percentile and worst of 48); for the cells of the
+    /// notebooks, if any are given, with what they compute; and the kernel's processes and threads
+    #[arg(long, conflicts_with_all = ["out", "jobs"])]
+    timings: bool,
     /// The longest that one cell may take
     #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
     timeout: u64,
@@ -47,6 +53,10 @@ pub fn run(arguments: &Arguments) -> Outcome<()> {
     }
     let data = arguments.data.as_deref().map(data_setting).transpose()?;
     set_up(&project)?;
+    if arguments.timings {
+        let timeout = Duration::from_secs(arguments.timeout);
+        return timings::timings(&project, &arguments.notebooks, &changed_cells, data.as_deref(), timeout);
+    }
     let tasks = Mutex::new(arguments.notebooks.iter().zip(&changed_cells));
     let failed = AtomicUsize::new(0);
     let next = || tasks.lock().ok()?.next();
@@ -106,7 +116,8 @@ fn run_one(
         save: Some((&ipynb, &html)),
         changed_cells,
         timeout: Duration::from_secs(arguments.timeout),
-        warm_up: false,
+        kernel: Kernel::Usual,
+        counts: false,
     };
     let start = Instant::now();
     let (mut current, mut failure) = (String::new(), None);
@@ -120,7 +131,7 @@ fn run_one(
             }
             true
         }
-        Event::Result { seconds, reply, outputs } => {
+        Event::Result(CellResult { seconds, reply, outputs, .. }) => {
             println!("{owner}{seconds:>7.1} s {current}");
             failure = failure_in(&reply, &outputs).map(|error| format!("cell {}\n{error}", current.trim_start()));
             failure.is_none()
@@ -138,7 +149,7 @@ fn first_line(source: &str) -> &str {
 
 /// The error of a cell that failed. Stock evcxr answers `ok` also after a panic and a `?`: the prelude of the notebooks'
 /// evcxr.toml marks these, and without it a panic still has its text.
-fn failure_in(reply: &str, outputs: &Value) -> Option<String> {
+pub fn failure_in(reply: &str, outputs: &Value) -> Option<String> {
     let outputs = outputs.as_array().map(Vec::as_slice).unwrap_or_default();
     let mark = outputs.iter().find_map(|output| output["data"][ERROR_MEDIA_TYPE].as_object());
     if let Some(mark) = mark {
