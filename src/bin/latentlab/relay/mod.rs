@@ -78,9 +78,18 @@ async fn relay(mut command: Command, jupyter: ConnectionInfo, folder: &Path) -> 
     let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
 
     let (events, mut incoming) = unbounded_channel();
+    let ended_at_start = |ended| Err(other(format!("the kernel ended at its start, {ended}")));
     let connected = tokio::select! {
-        ended = child.wait() => return Err(other(format!("the kernel ended at its start, {}", ended?))),
-        connected = connect(&kernel, &session, &events) => connected?,
+        ended = child.wait() => return ended_at_start(ended?),
+        connected = connect(&kernel, &session, &events) => connected,
+    };
+    let connected = match connected {
+        Ok(connected) => connected,
+        // Seldom the connection itself: a kernel that dies closes it before it is gone.
+        Err(error) => match tokio::time::timeout(Duration::from_secs(1), child.wait()).await {
+            Ok(ended) => return ended_at_start(ended?),
+            Err(_) => return Err(error),
+        },
     };
     let key = shell_in.mac.clone();
     let signed = move |frames: &ZmqMessage| RawMessage::from_multipart(frames.clone(), &key).is_ok();
