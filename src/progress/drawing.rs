@@ -16,9 +16,9 @@ const MARGIN: f64 = 8.0;
 pub(super) fn html(state: &State) -> String {
     let percent = 100.0 * state.share.clamp(0.0, 1.0);
     let mut html = format!(
-        "<div style=\"max-width: 640px\"><div style=\"background: rgba(128, 128, 128, 0.25); border-radius: 3px; height: 8px; \
-         margin: 4px 0\"><div style=\"background: {}; border-radius: 3px; height: 8px; width: {percent:.1}%\"></div></div>\
-         <div style=\"font-family: monospace; white-space: pre-wrap\">{}</div></div>",
+        "<div style=\"background: rgba(128, 128, 128, 0.25); border-radius: 3px; height: 8px; margin: 4px 0; max-width: 640px\">\
+         <div style=\"background: {}; border-radius: 3px; height: 8px; width: {percent:.1}%\"></div></div>\
+         <div style=\"font-family: monospace; white-space: pre-wrap\">{}</div>",
         COLORS[0],
         escape_html(&state.text),
     );
@@ -42,23 +42,27 @@ fn chart(state: &State) -> Option<String> {
         right + MARGIN,
         bottom + BELOW,
     );
-    let mut text = |x: f64, y: f64, anchor: &str, color: &str, text: &str| {
-        let _ = write!(svg, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\" fill=\"{color}\">{text}</text>");
+    let mut text = |x: f64, y: f64, anchor: &str, text: &str| {
+        let _ = write!(svg, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{text}</text>");
     };
     let [across, up] = &state.axes;
-    let ink = "currentColor";
-    text(LEFT - 4.0, bottom, "end", ink, &short(low));
-    text(LEFT - 4.0, MARGIN + 10.0, "end", ink, &short(high));
-    text(LEFT, bottom + 14.0, "middle", ink, "1");
-    text(right, bottom + 14.0, "middle", ink, &length.to_string());
-    text(LEFT + WIDTH / 2.0, bottom + 28.0, "middle", ink, across);
-    text(right, MARGIN + 10.0, "end", ink, up);
-    for (index, (name, _)) in state.curves.iter().enumerate().filter(|_| state.curves.len() > 1) {
-        text(right, MARGIN + 26.0 + 15.0 * index as f64, "end", COLORS[index % COLORS.len()], name);
+    text(LEFT - 4.0, bottom, "end", &short(low));
+    text(LEFT - 4.0, MARGIN + 10.0, "end", &short(high));
+    text(LEFT, bottom + 14.0, "middle", "1");
+    text(right, bottom + 14.0, "middle", &length.to_string());
+    text(LEFT + WIDTH / 2.0, bottom + 28.0, "middle", across);
+    text(right, MARGIN + 10.0, "end", up);
+    let line_of = |index: usize| MARGIN + 26.0 + 15.0 * index as f64;
+    let named = state.curves.len() > 1;
+    for (index, (name, _)) in state.curves.iter().enumerate().filter(|_| named) {
+        text(right - 26.0, line_of(index), "end", name);
     }
     for (index, (_, values)) in state.curves.iter().enumerate() {
         let color = COLORS[index % COLORS.len()];
         svg += &polyline(values, [low, high], length, [LEFT, MARGIN, WIDTH, HEIGHT], color);
+        if named {
+            svg += &polyline(&[0.0; 2], [0.0; 2], 2, [right - 20.0, line_of(index) - 4.0, 20.0, 0.0], color);
+        }
     }
     Some(svg + "</svg>")
 }
