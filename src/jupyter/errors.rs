@@ -6,11 +6,10 @@
 //! ```text
 //! use latentlab::notebook_eprintln as eprintln;
 //! latentlab::jupyter::install_error_display();
-//! Ok::<(), std::fmt::Error>(())?;
 //! ```
 //!
 //! The first line catches a `?`, which evcxr turns into an `eprintln!` in code that it writes around each cell; the
-//! second a panic. The third makes evcxr choose `Display` over `Debug` for errors, whatever the first cell that fails.
+//! second a panic. Of errors evcxr prints `Display`, and `Debug` where it could not find out that there is one: those of this library are the same in both.
 
 use std::panic::PanicHookInfo;
 use std::path::Path;
