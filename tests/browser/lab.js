@@ -158,7 +158,7 @@ async function watch(notebook, index) {
 const CELLS = [
   "use latentlab::*; let digits = Dataset::built_in_digits(2_000, 0)?; let mut model = Autoencoder::tiny(2)?;",
   'LineChart::new("x", "y").line("one", &[1.0, 2.0]).figure()?.show()?; println!("between"); digits.pictures(5)?',
-  "let history = train_ae(&mut model, &digits, &TrainConfig::new().epochs(60).batch_size(32))?;",
+  "let history = train_ae(&mut model, &digits, &TrainConfig::new().epochs(150).batch_size(32))?;",
   "let stopped = train_ae(&mut model, &digits, &TrainConfig::new().epochs(1_000_000).batch_size(32))?;",
   'println!("{stopped}\\n{} epochs before", history.epochs()); reconstructions(&model, &digits.one_of_each()?)?',
   "explore(&model, &digits)?",
@@ -193,7 +193,7 @@ async function liveThings(browser, server) {
   await notebook.start(2);
   const states = await watch(notebook, 2);
   assert(states.length > 3, `the bar moved ${states.length} times`);
-  assert(states.at(-1).includes("epoch 60/60"), states.at(-1));
+  assert(states.at(-1).includes("epoch 150/150"), states.at(-1));
 
   await notebook.start(3);
   await notebook.output(3).locator("polyline").first().waitFor({ timeout: MINUTE });
@@ -203,7 +203,7 @@ async function liveThings(browser, server) {
   assert.match(await notebook.text(3), /stopped/);
   await notebook.run(4);
   const used = await notebook.text(4);
-  assert.match(used, /stopped\n60 epochs before/);
+  assert.match(used, /stopped\n150 epochs before/);
   assert.strictEqual(await notebook.output(4).locator("svg, img").count(), 1, "the stopped model's reconstructions");
   await notebook.shot("stopped");
 

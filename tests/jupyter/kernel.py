@@ -114,7 +114,7 @@ def figures_appear_at_once_and_all_of_them(session):
 
 
 def a_training_is_one_output_that_grows(session):
-    reply, outputs = session.run("let history = train_ae(&mut model, &digits, &TrainConfig::new().epochs(200).batch_size(32))?;")
+    reply, outputs = session.run("let history = train_ae(&mut model, &digits, &TrainConfig::new().epochs(400).batch_size(32))?;")
     assert reply["status"] == "ok", reply
     kinds = [kind for kind, _, _ in outputs]
     assert kinds[0] == "display_data" and set(kinds[1:]) == {"update_display_data"}, kinds
@@ -124,7 +124,7 @@ def a_training_is_one_output_that_grows(session):
     seconds = outputs[-1][2] - outputs[0][2]
     assert len(outputs) - 2 <= 5 * seconds + 1, f"{len(outputs)} states in {seconds:.1f} s"
     last = outputs[-1][1]["data"]
-    assert "epoch 200/200" in last["text/plain"] and "<svg" in last["text/html"] and "width: 100.0%" in last["text/html"], last
+    assert "epoch 400/400" in last["text/plain"] and "<svg" in last["text/html"] and "width: 100.0%" in last["text/html"], last
 
 
 def other_runs_have_a_bar_too(session):
@@ -158,7 +158,7 @@ def stop_keeps_the_work(session):
         assert LOST not in printed(outputs), printed(outputs)
         time.sleep(0.1)
     text = session.text('println!("{:?} {} {} {}", stopped.stopped_by, history.epochs(), endless.iterations() > 0, search.records().len() > 1);')
-    assert text == "Some(Handle) 200 true true\n", text
+    assert text == "Some(Handle) 400 true true\n", text
     text = session.text("train_ae(&mut model, &digits, &TrainConfig::new().epochs(2))?.epochs()")
     assert text.endswith("2"), text
 
@@ -173,7 +173,7 @@ def an_error_is_an_error(session):
         assert reply["status"] == "error", (code, reply)
         shown = "\n".join(line for kind, content, _ in outputs if kind == "error" for line in content["traceback"])
         assert words in shown, (words, shown)
-        assert session.text("history.epochs()") == "200"
+        assert session.text("history.epochs()") == "400"
 
 
 def what_waits_behind_an_error_is_not_run(session):
