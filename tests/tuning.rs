@@ -222,6 +222,23 @@ fn a_stopped_study_goes_on_to_the_same_end() {
 }
 
 #[test]
+fn a_lost_trial_is_handed_out_though_fewer_are_wanted_now() {
+    let path = journal("fewer");
+    let open = |trials| Study::minimize(space()).unwrap().seed(7).trials(trials).journal(&path).unwrap();
+    run(&open(3)).unwrap();
+    let study = open(4);
+    drop((study.ask().unwrap().unwrap(), study));
+    let fewer = open(2);
+    let lost = fewer.ask().unwrap().unwrap();
+    assert_eq!(lost.number(), 4);
+    fewer.tell(lost, 1.0).unwrap();
+    assert_eq!(fewer.records()[3].value, Some(1.0));
+    assert!(fewer.ask().unwrap().is_none());
+    drop(fewer);
+    remove(path);
+}
+
+#[test]
 fn several_share_a_journal() {
     let path = journal("shared");
     let open = || Study::minimize(space()).unwrap().trials(40).journal(&path).unwrap();

@@ -162,7 +162,8 @@ impl Study {
         let (progress, start, before) =
             progress.get_or_insert_with(|| (Progress::begin(self.progress_every), Instant::now(), done));
         let state = || {
-            let share = (done - *before) as f64 / (self.trials - *before) as f64;
+            // Of a journal with more trials than are wanted now, a lost one is handed out all the same: nothing, or less, is left.
+            let share = (done - *before) as f64 / (self.trials as f64 - *before as f64);
             let times = times(start.elapsed().as_secs_f64(), share);
             shared.progress([done, self.trials], told, &times)
         };
