@@ -104,7 +104,7 @@ class Notebook {
     await this.page.click(`.lm-Menu-itemLabel:text-is("${label}")`);
   }
 
-  /** Starts a cell, and waits until it runs. */
+  /** Starts a cell. */
   async start(index) {
     await this.cell(index).locator(".jp-InputArea-editor").click();
     await this.page.keyboard.press("Shift+Enter");
@@ -136,7 +136,7 @@ class Notebook {
     await this.page.waitForFunction(() => !document.querySelector(".jp-mod-dirty"), null, { timeout: MINUTE });
   }
 
-  /** Ends the kernel and closes the page. */
+  /** Closes the page, in which no script may have failed; its kernel goes on. */
   async close() {
     assert.deepStrictEqual(this.errors, [], "errors in the page");
     await this.page.close();

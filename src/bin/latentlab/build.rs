@@ -15,7 +15,7 @@
 //!     stamp        what it was built from
 //! ```
 
-use crate::execute::{self, Event, Kernel, Task};
+use crate::execute::{self, Event, Kernel, Task, notebook_of};
 use crate::library::{self, PROFILE};
 use crate::project::{Outcome, Project, cannot, make_folder, open_lock, output_of, remove_folder, write};
 use crate::setup::narrate_lines;
@@ -103,12 +103,7 @@ fn file_url(folder: &Path) -> String {
 /// Lets evcxr build what it needs, as it does it.
 fn warm_up(project: &Project) -> Outcome<()> {
     let notebook = project.build().join("warm-up.ipynb");
-    let cells = WARM_UP.map(|source| {
-        serde_json::json!({ "cell_type": "code", "id": format!("cell-{}", source.len()), "source": source,
-            "metadata": {}, "outputs": [], "execution_count": null })
-    });
-    let content = serde_json::json!({ "cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5 });
-    write(&notebook, &content.to_string())?;
+    write(&notebook, &notebook_of(&WARM_UP))?;
     let (reader, writer) = std::io::pipe().map_err(|error| format!("No pipe can be made ({error})."))?;
     let narrator = std::thread::spawn(|| narrate_lines(reader));
     let hour = Duration::from_secs(3600);

@@ -59,6 +59,16 @@ pub struct CellResult {
     pub threads: u64,
 }
 
+/// A notebook of these cells.
+pub fn notebook_of(cells: &[&str]) -> String {
+    let cell = |(index, source): (usize, &&str)| {
+        json!({ "cell_type": "code", "id": format!("cell-{index}"), "source": source, "metadata": {}, "outputs": [],
+            "execution_count": null })
+    };
+    let cells: Vec<Value> = cells.iter().enumerate().map(cell).collect();
+    json!({ "cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5 }).to_string()
+}
+
 /// Executes a notebook, cell by cell, as long as `go_on` says so. What has been executed is saved in any case.
 pub fn execute(project: &Project, task: &Task, errors: Stdio, mut go_on: impl FnMut(Event) -> bool) -> Outcome<()> {
     let broken = |error: std::io::Error| format!("The connection to Jupyter broke ({error}).");

@@ -1,9 +1,8 @@
 //! `latentlab run --timings`: how long one waits for the kernel, beside evcxr alone in the same run.
 
-use crate::execute::{self, CellResult, Event, Kernel, Task};
+use crate::execute::{self, CellResult, Event, Kernel, Task, notebook_of};
 use crate::project::{Outcome, Project, cannot, write};
 use crate::run::failure_in;
-use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -109,18 +108,6 @@ fn percentile(values: &[f64], percent: usize) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     values.get((values.len() * percent).div_ceil(100).saturating_sub(1)).copied().unwrap_or(f64::NAN)
-}
-
-fn notebook_of(cells: &[&str]) -> String {
-    let cells: Vec<_> = cells
-        .iter()
-        .enumerate()
-        .map(|(index, source)| {
-            json!({ "cell_type": "code", "id": format!("cell-{index}"), "source": source, "metadata": {}, "outputs": [],
-                "execution_count": null })
-        })
-        .collect();
-    json!({ "cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5 }).to_string()
 }
 
 /// All of its cells' results; a cell that fails ends it.
