@@ -136,10 +136,16 @@ impl Classifier {
         self.frozen
     }
 
-    /// Draws anew, from one seed, the weights that training changes: those of the head, and those of the encoder if it is not frozen.
+    /// Draws the head's weights anew. The encoder keeps what it has learned: [`from_scratch`](Self::from_scratch) draws both.
     pub fn seed(self, seed: u64) -> Self {
-        let encoder = if self.frozen { self.encoder } else { self.encoder.seed(random::mix(seed, 0)) };
-        Self { encoder, head: self.head.seed(random::mix(seed, 1)), ..self }
+        Self { head: self.head.seed(random::mix(seed, 1)), ..self }
+    }
+
+    /// Draws all weights anew, the encoder's too, which forgets what it has learned: for a network without a trained encoder, and to see
+    /// what a trained one is worth.
+    pub fn from_scratch(self, seed: u64) -> Self {
+        let seeded = self.seed(seed);
+        Self { encoder: seeded.encoder.seed(random::mix(seed, 0)), ..seeded }
     }
 
     /// What makes codes of images: `[channels, height, width]` to any shape.
