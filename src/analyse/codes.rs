@@ -25,6 +25,8 @@ pub struct Codes {
     points: Array2<f32>,
     labels: Array1<usize>,
     class_names: Vec<String>,
+    /// What a value of a point is called, before its number.
+    axis: &'static str,
 }
 
 impl Codes {
@@ -49,7 +51,17 @@ impl Codes {
             let place = format!("Codes, point {i}, value {j}");
             return Err(Error::expected(ErrorKind::Argument, place, "a finite number", value));
         }
-        Ok(Self { points, labels, class_names })
+        Ok(Self { points, labels, class_names, axis: "latent" })
+    }
+
+    /// Other points with these codes' labels; a figure calls their values `axis` 1, 2 and so on.
+    pub(crate) fn moved(&self, points: Array2<f32>, axis: &'static str) -> Result<Self> {
+        Ok(Self { axis, ..Self::new(points, self.labels.clone(), self.class_names.clone())? })
+    }
+
+    /// What a figure writes at the axis of value `index`.
+    pub(crate) fn axis_name(&self, index: usize) -> String {
+        format!("{} {}", self.axis, index + 1)
     }
 
     /// The points, shape `(n, latent_dim)`.
@@ -142,6 +154,7 @@ impl Codes {
             points: self.points.select(Axis(0), indices),
             labels: self.labels.select(Axis(0), indices),
             class_names: self.class_names.clone(),
+            axis: self.axis,
         }
     }
 }

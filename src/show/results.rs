@@ -200,7 +200,7 @@ impl TsneEmbedding {
     /// # Errors
     /// If there are more than ten classes.
     pub fn scatter(&self) -> Result<Figure> {
-        Scatter::of(self.codes())?.axis_names("t-SNE 1", "t-SNE 2").figure()
+        self.codes().scatter()
     }
 }
 
@@ -223,6 +223,7 @@ impl Scatter {
             let expected = "codes of 2 values, the two axes";
             return Err(Error::expected(ErrorKind::Shape, "scatter", expected, codes.latent_dim()));
         }
-        Ok(Self::new(codes.points(), codes.labels()).names(codes.class_names().iter().cloned()))
+        let scatter = Self::new(codes.points(), codes.labels()).names(codes.class_names().iter().cloned());
+        Ok(scatter.axis_names(codes.axis_name(0), codes.axis_name(1)))
     }
 }

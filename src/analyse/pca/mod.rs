@@ -108,7 +108,7 @@ impl Pca {
     pub fn transform(&self, codes: &Codes) -> Result<Codes> {
         check_width("Pca::transform", codes, self.components.ncols())?;
         let coordinates = (codes.points() - &self.mean).dot(&self.components.t());
-        Codes::new(coordinates, codes.labels().clone(), codes.class_names().to_vec())
+        codes.moved(coordinates, "component")
     }
 
     /// Back from the coordinates: (n, components) to (n, latent_dim), as near as these components come.
@@ -118,7 +118,7 @@ impl Pca {
     pub fn inverse_transform(&self, codes: &Codes) -> Result<Codes> {
         check_width("Pca::inverse_transform", codes, self.components.nrows())?;
         let points = codes.points().dot(&self.components) + &self.mean;
-        Codes::new(points, codes.labels().clone(), codes.class_names().to_vec())
+        codes.moved(points, "latent")
     }
 }
 

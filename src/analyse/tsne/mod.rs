@@ -243,7 +243,7 @@ fn linfa(points: &Array2<f32>, perplexity: f64, settings: &Tsne) -> Result<Vec<[
 
 /// Points of the plane as codes with the labels of others.
 fn labelled(codes: &Codes, points: Vec<[f32; 2]>) -> Result<Codes> {
-    Codes::new(Array2::from(points), codes.labels().clone(), codes.class_names().to_vec())
+    codes.moved(Array2::from(points), "t-SNE")
 }
 
 /// New points follow fewer neighbours: on codes of MNIST 86.3 % of them then lie among points of their class, with a perplexity of 30 84.0 %.

@@ -36,11 +36,12 @@ impl Projection {
     pub fn plane(&self, autoencoder: &Autoencoder, codes: &Codes, grid: usize) -> Result<Plane> {
         match (self, codes.latent_dim()) {
             (Self::Tsne(settings), _) => {
-                let places = tsne(codes, settings)?.codes().points().clone();
+                let embedding = tsne(codes, settings)?;
+                let places = embedding.codes();
                 Ok(Plane {
-                    axes: axes(&places),
-                    places,
-                    names: ["t-SNE 1".into(), "t-SNE 2".into()],
+                    axes: axes(places.points()),
+                    places: places.points().clone(),
+                    names: [0, 1].map(|index| places.axis_name(index)),
                     placed: "by t-SNE",
                     note: "No way leads back from a place to a code: the probe shows the nearest point.".into(),
                     decoded: None,
@@ -55,15 +56,15 @@ impl Projection {
                     decoded: Some(decode(autoencoder, &grid_over(&axes, grid)?).and_then(finite)?),
                     axes,
                     places: codes.points().clone(),
-                    names: ["latent 1".into(), "latent 2".into()],
+                    names: [0, 1].map(|index| codes.axis_name(index)),
                     placed: "as they are",
                     note: format!("Mixed from the nearest four of {grid} × {grid} decoded codes."),
                 })
             }
             (Self::Fitting | Self::Pca, _) => {
                 let components = pca(codes, 2)?;
-                let places = components.transform(codes)?.points().clone();
-                let axes = axes(&places);
+                let places = components.transform(codes)?;
+                let axes = axes(places.points());
                 let on_plane = Codes::new(grid_over(&axes, grid)?, Array1::zeros(grid * grid), vec!["none".into()])?;
                 let back = components.inverse_transform(&on_plane)?;
                 let beside = match codes.latent_dim() {
@@ -74,8 +75,8 @@ impl Projection {
                 Ok(Plane {
                     decoded: Some(decode(autoencoder, back.points()).and_then(finite)?),
                     axes,
-                    places,
-                    names: [0, 1].map(|index| format!("component {} ({:.0} %)", index + 1, share(index))),
+                    names: [0, 1].map(|index| format!("{} ({:.0} %)", places.axis_name(index), share(index))),
+                    places: places.points().clone(),
                     placed: "on the plane of two principal components",
                     note: format!("{beside}Mixed from the nearest four of {grid} × {grid} decoded places."),
                 })
