@@ -1,9 +1,9 @@
 //! S2: tuning, cross-validation, fine-tuning, latent spaces, variational and denoising autoencoder on Fashion-MNIST.
 
 use latentlab::{
-    Autoencoder, Classifier, Dataset, History, ImageGrid, LineChart, Loss, Optimizer, Result, Scatter, Scatter3d,
-    Schedule, Space, Study, TrainConfig, Tsne, Vae, code_grid, decode, duration_text, embed, pca, reconstruct,
-    reconstructions, row, sample, train_ae, tsne,
+    Autoencoder, Classifier, Dataset, History, ImageGrid, Init, LineChart, Loss, Optimizer, Result, Scatter, Scatter3d,
+    Schedule, Sequential, Space, Study, TrainConfig, Tsne, Vae, classify, code_grid, decode, duration_text, embed, pca,
+    reconstruct, reconstructions, row, sample, train_ae, tsne,
 };
 
 use super::{Protocol, Task, findings::Number, run::Run};
@@ -83,25 +83,69 @@ fn ten(run: &mut Run) -> Result<()> {
     run.figure("Test garments and what comes back from 10 numbers", &reconstructions(&model, &run.test)?)
 }
 
+/// The learning rates of the two epochs.
+const FINE_TUNING: [f64; 2] = [0.003, 0.0003];
+
 fn fine_tuning(run: &mut Run) -> Result<()> {
-    let mut autoencoder = Autoencoder::strided(LARGEST, HIDDEN, 10)?.seed(SEED);
-    run.train_ae("largest", &mut autoencoder, &run.train, config(run, 10))?;
-    let mut classifier = Classifier::linear(autoencoder.encoder(), 10)?;
-    let history = run.train_classifier("fine-tuning", &mut classifier, &run.train, config(run, 2).batch_size(32))?;
-    let accuracy = history.validation_accuracy.last().copied().unwrap_or(f64::NAN);
-    let number =
-        Number::share("fine-tuned classifier: accuracy after 2 epochs", accuracy).report(0.897).at_least(0.897);
-    let setting = format!(
-        "filters 16, 32, 64, hidden 128, code 10, one linear layer, batch 32, Adam {RATE} and half of it, nothing frozen"
-    );
-    run.number(number.setting(setting, SEED, history.total_seconds()));
     run.text(
-        "The encoder with 10 numbers and one linear layer to the classes, trained together for two epochs, tested on the test images. The report does not give \
-         the network: this is the largest of its search space, trained as an autoencoder for 10 epochs before. Learning rates from 0.001 to 0.008, \
-         batches of 16 to 64, a code of 64 numbers, normalised images and a fourth convolution, tried with shorter trainings before, all ended \
-         between 86.8 and 88.6 %.",
+        "An encoder with 10 numbers and one linear layer to the classes, trained together for two epochs. The report gives the accuracy on its validation \
+         images; ours is that on 10,000 training images from which nothing learned, and by which the network, rates and batch were chosen; the test images, \
+         by which nothing was chosen, stand beside it. The report does not give the network. This is its variant with four convolutions, whose layout it does not \
+         give either: one of 20 filters at full size before those with stride 2, trained as an autoencoder for 5 epochs before. Batch normalisation brings the codes, \
+         which an autoencoder leaves at any size, to one size before the linear layer; without it the first steps harm the encoder.",
     );
-    run.figure("Loss and accuracy", &row([history.plot()?, history.plot_accuracy()?]))
+    let (training, validation) = held_out(run)?;
+    let mut rows = Vec::new();
+    for seed in SEED..SEED + 3 {
+        let mut autoencoder = four_convolutions()?.seed(seed);
+        let pretraining = config(run, 5).learning_rate(FINE_TUNING[0]).seed(seed).validation(&validation);
+        run.train_ae(&format!("four-convolutions-{seed}"), &mut autoencoder, &training, pretraining)?;
+        let head = Sequential::input([10]).init(Init::KaimingUniform).batch_norm().dense(10);
+        let mut classifier = Classifier::new(autoencoder.encoder().clone(), head)?.seed(seed);
+        let (mut row, mut seconds) = (vec![seed.to_string()], 0.0);
+        for (epoch, rate) in (1..).zip(FINE_TUNING) {
+            let config = TrainConfig::new().epochs(1).batch_size(32).learning_rate(rate).seed(2 * seed + epoch);
+            let name = format!("fine-tuning-{seed}-{epoch}");
+            let history = run.train_classifier(&name, &mut classifier, &training, config.validation(&validation))?;
+            row.extend([history.accuracy[0], history.validation_accuracy[0]].map(per_cent));
+            seconds += history.total_seconds();
+        }
+        row.push(per_cent(classify(&classifier, &run.test)?.accuracy()));
+        rows.push(row);
+        if seed == SEED {
+            let accuracy = classify(&classifier, &validation)?.accuracy();
+            let number = Number::share("fine-tuned classifier: validation accuracy after 2 epochs", accuracy);
+            let [first, second] = FINE_TUNING;
+            let setting = format!(
+                "filters 20, 32, 64, 64, hidden 128, code 10, one linear layer, batch 32, Adam {first}, then {second}, nothing frozen"
+            );
+            run.number(number.report(0.897).at_least(0.897).setting(setting, seed, seconds));
+        }
+    }
+    let head = ["seed", "training, epoch 1", "validation, epoch 1", "training, epoch 2", "validation, epoch 2", "test"];
+    run.table("Accuracy", &head, rows);
+    Ok(())
+}
+
+/// The largest filters of the report's search with four convolutions, the first one with stride 1.
+fn four_convolutions() -> Result<Autoencoder> {
+    let encoder = Sequential::input([1, 28, 28]).init(Init::KaimingUniform).conv2d(20, 3).padding(1).relu();
+    let encoder = encoder.conv2d(32, 3).stride(2).padding(1).relu().conv2d(64, 3).stride(2).padding(1).relu();
+    let encoder = encoder.conv2d(64, 3).stride(2).relu().flatten().dense(HIDDEN).relu().dense(10);
+    let decoder = Sequential::input([10]).init(Init::KaimingUniform).dense(HIDDEN).relu().dense(576).relu();
+    let decoder = decoder.reshape([64, 3, 3]).conv_transpose2d(64, 3).stride(2).relu();
+    let decoder = decoder.conv_transpose2d(32, 3).stride(2).padding(1).output_padding(1).relu();
+    let decoder = decoder.conv_transpose2d(20, 3).stride(2).padding(1).output_padding(1).relu();
+    Autoencoder::new(encoder, decoder.conv2d(1, 3).padding(1).sigmoid())
+}
+
+fn per_cent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}
+
+/// The training images without their last sixth, and these: 50,000 and 10,000.
+fn held_out(run: &Run) -> Result<(Dataset, Dataset)> {
+    run.train.split(run.train.len() / 6 * 5, run.train.len() / 6)
 }
 
 fn denoising(run: &mut Run) -> Result<()> {
@@ -243,7 +287,7 @@ fn study(run: &mut Run) -> Result<()> {
         .choice("optimizer", ["Adam", "RAdam"]);
     let trials = if run.quick { 5 } else { 30 };
     let study = Study::minimize(space)?.trials(trials).seed(SEED).journal(run.file("study.jsonl"))?;
-    let (training, validation) = run.train.split(run.train.len() / 6 * 5, run.train.len() / 6)?;
+    let (training, validation) = held_out(run)?;
     let epochs = run.epochs(15);
     while let Some(trial) = study.ask()? {
         let filters = [trial.integer("filters1")?, trial.integer("filters2")?, trial.integer("filters3")?];
