@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// How a printed line begins that is meant for the relay, which takes it out of the cell's text. The rest of the line is JSON:
 /// `{"content": …}` is a message `display_data`, with `"update": true` an `update_display_data`; `{"listens": true}` says that a run begins
-/// that can be stopped, `false` that it has ended.
+/// that can be stopped, `false` that it has ended; `{"shown": text}` that the value whose `Debug` says this text has been shown.
 pub const RELAY_MARK: &str = "\u{1}latentlab ";
 
 /// Whether there is one.

@@ -121,6 +121,8 @@ fn committed_outputs_are_whole_small_and_of_no_machine() {
         assert!(cells.iter().any(|cell| !cell.outputs.is_empty()), "{notebook} has no outputs");
         for output in cells.iter().flat_map(|cell| &cell.outputs) {
             assert!(output["output_type"] != "error" && output["name"] != "stderr", "{notebook}: {output}");
+            let alone = text(&output["data"]["text/plain"]);
+            assert!(!alone.starts_with("Figure("), "{notebook}: a figure is also said: {alone}");
             let mut shown = text(&output["text"]);
             for (kind, data) in output["data"].as_object().into_iter().flatten() {
                 assert!(!kind.contains("latentlab.error"), "{notebook}: {data}");

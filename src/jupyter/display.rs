@@ -83,11 +83,19 @@ impl Figure {
 /// that uses up a variable of the same cell, as in `let chart = …; row([chart])`.
 impl std::fmt::Debug for Figure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
-            self.evcxr_display();
-        }
-        f.write_str(&self.describe())
+        debug(f, &self.describe(), || self.evcxr_display())
     }
+}
+
+/// `text` for `Debug`; in a notebook the value is shown first, and the relay leaves the text out where it would stand alone below it.
+pub(super) fn debug(f: &mut std::fmt::Formatter<'_>, text: &str, show: impl FnOnce()) -> std::fmt::Result {
+    if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
+        show();
+        if relay::is_there() {
+            relay::tell(&json!({ "shown": text }));
+        }
+    }
+    f.write_str(text)
 }
 
 /// The forms as evcxr reads them, ending with a newline: without one it would wait for ever.

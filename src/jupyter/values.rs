@@ -69,9 +69,6 @@ impl Explorer {
 /// As for a [`Figure`](crate::Figure): in a notebook it shows itself also where it is only printed.
 impl std::fmt::Debug for Explorer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
-            self.evcxr_display();
-        }
-        std::fmt::Display::fmt(self, f)
+        super::display::debug(f, &self.to_string(), || self.evcxr_display())
     }
 }

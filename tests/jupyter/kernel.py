@@ -113,6 +113,13 @@ def figures_appear_at_once_and_all_of_them(session):
     assert times[2] - times[0] > 0.5, f"the figures came together: {times}"
 
 
+def a_figure_that_is_only_printed_stands_alone(session):
+    for code in ["let few = digits.take(5); few.pictures(5)?", "let few = digits.take(5); Some(few.pictures(5)?)"]:
+        kinds = [(kind, *sorted(content["data"])) for kind, content, _ in session.ok(code)]
+        text = [("execute_result", "text/plain")] if "Some" in code else []
+        assert kinds == [("display_data", "image/png"), *text], kinds
+
+
 def a_training_is_one_output_that_grows(session):
     reply, outputs = session.run("let history = train_ae(&mut model, &digits, &TrainConfig::new().epochs(400).batch_size(32))?;")
     assert reply["status"] == "ok", reply
@@ -323,6 +330,7 @@ def main():
         session.ok("let digits = Dataset::built_in_digits(1_000, 0)?; let mut model = Autoencoder::tiny(2)?;")
         for test in [
             figures_appear_at_once_and_all_of_them,
+            a_figure_that_is_only_printed_stands_alone,
             a_training_is_one_output_that_grows,
             other_runs_have_a_bar_too,
             stop_keeps_the_work,

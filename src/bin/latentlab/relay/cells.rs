@@ -73,6 +73,8 @@ pub struct Cells {
     current: Option<Current>,
     /// Printed lines that are gathered: the stream's name, the text, since when, and the header of the request.
     printed: Option<(String, String, Instant, Value)>,
+    /// What `Debug` says of the value that this cell has shown last.
+    shown: Option<String>,
     /// How many runs listen for an interrupt, and since when none does.
     listening: usize,
     listened_until: Option<Instant>,
@@ -146,6 +148,10 @@ impl Cells {
                     let text = data["text/plain"].as_str().unwrap_or_default();
                     return self.failure_box(mark, text, &message.parent, actions);
                 }
+                let text = data["text/plain"].as_str().map(|text| text.trim_end().to_owned());
+                if text.is_some() && text == self.shown {
+                    return;
+                }
             }
             _ => {}
         }
@@ -175,6 +181,10 @@ impl Cells {
         if let Some(listens) = mark["listens"].as_bool() {
             self.listening = if listens { self.listening + 1 } else { self.listening.saturating_sub(1) };
             self.listened_until = (self.listening == 0).then_some(now);
+            return;
+        }
+        if let Some(text) = mark["shown"].as_str() {
+            self.shown = Some(text.to_owned());
             return;
         }
         self.flush(actions);
@@ -246,7 +256,7 @@ impl Cells {
         }
         actions.extend(idle.map(Action::IoPub));
         if executed {
-            (self.listening, self.listened_until, self.interrupted) = (0, None, None);
+            (self.shown, self.listening, self.listened_until, self.interrupted) = (None, 0, None, None);
             actions.push(Action::Stop(false));
             if failure.is_some() && request.content()["stop_on_error"] != false {
                 self.take_back(actions);
@@ -460,6 +470,20 @@ mod tests {
             assert_eq!(end, [own, taken].concat());
             assert_eq!(talk.run("c"), ["ask execute_request of c"]);
         }
+    }
+
+    #[test]
+    fn a_value_that_debug_has_shown_is_not_said_again() {
+        let mut talk = Talk::new();
+        let said = json!({ "data": { "text/plain": "Figure(images)\n" } });
+        talk.run("a");
+        assert!(talk.mark("a", json!({ "shown": "Figure(images)" })).is_empty());
+        assert!(talk.iopub("execute_result", "a", said.clone()).is_empty());
+        let more = json!({ "data": { "text/plain": "Some(Figure(images))" } });
+        assert_eq!(talk.iopub("execute_result", "a", more), ["iopub execute_result of k"]);
+        talk.end("a");
+        talk.run("b");
+        assert_eq!(talk.iopub("execute_result", "b", said), ["iopub execute_result of k"]);
     }
 
     #[test]
