@@ -114,7 +114,7 @@ def figures_appear_at_once_and_all_of_them(session):
 
 
 def a_figure_that_is_only_printed_stands_alone(session):
-    for code in ["let few = digits.take(5); few.pictures(5)?", "let few = digits.take(5); Some(few.pictures(5)?)"]:
+    for code in ["let few = digits.pictures(5)?; row([few])", "let few = digits.pictures(5)?; Some(few)"]:
         kinds = [(kind, *sorted(content["data"])) for kind, content, _ in session.ok(code)]
         text = [("execute_result", "text/plain")] if "Some" in code else []
         assert kinds == [("display_data", "image/png"), *text], kinds
