@@ -60,13 +60,8 @@ enum Purpose {
 struct Answer {
     reply: Option<Message>,
     idle: Option<Message>,
-}
-
-impl Answer {
-    fn send(self, actions: &mut Vec<Action>) {
-        actions.extend(self.reply.map(Action::Shell));
-        actions.extend(self.idle.map(Action::IoPub));
-    }
+    /// The cells that wait are not run: this one has failed.
+    takes_back: bool,
 }
 
 /// A request that the kernel works on.
@@ -498,14 +493,14 @@ impl Cells {
                         );
                         actions.push(self.display("stream", json!({ "name": "stderr", "text": text })));
                     }
-                    answer.send(actions);
+                    self.answer(*answer, actions);
                 }
             }
             Purpose::Client if is_execution => self.finish_cell(current, actions),
             Purpose::Client => {
                 let identities = current.request.identities;
                 let reply = current.answer.reply.map(|reply| reply.with_identities(&identities));
-                Answer { reply, ..current.answer }.send(actions);
+                self.answer(Answer { reply, ..current.answer }, actions);
             }
         }
     }
@@ -542,21 +537,26 @@ impl Cells {
         });
         (self.shown, self.listening, self.listened_until, self.interrupted) = (None, 0, None, None);
         actions.push(Action::Stop(false));
-        let answer = Answer { reply, idle };
+        let answer = Answer { reply, idle, takes_back: failure.is_some() && stops };
         if failure.is_none() {
             self.are_stale = true;
-            return answer.send(actions);
-        }
-        if stops {
-            self.take_back(actions);
+            return self.answer(answer, actions);
         }
         if has_died || self.process != Process::Open {
-            return answer.send(actions);
+            return self.answer(answer, actions);
         }
         // Which variables the failed cell has cost is said before its end.
         let question = Current::of_relay(":vars", Purpose::Variables(Some(Box::new(answer))));
         actions.push(Action::Ask(question.request.clone()));
         self.current = Some(question);
+    }
+
+    fn answer(&mut self, answer: Answer, actions: &mut Vec<Action>) {
+        actions.extend(answer.reply.map(Action::Shell));
+        actions.extend(answer.idle.map(Action::IoPub));
+        if answer.takes_back {
+            self.take_back(actions);
+        }
     }
 
     /// Answers the cells that wait: they are not run.
@@ -808,8 +808,8 @@ mod tests {
         let block = |text: &str| format!("EVCXR_BEGIN_CONTENT text/plain\n{text}\nEVCXR_END_CONTENT\n");
         assert!(talk.print(&block("1")).is_empty());
         assert_eq!(talk.print("then\n"), ["iopub display_data 1"]);
-        talk.print(&block("2"));
-        assert_eq!(talk.end("")[..2], ["iopub stream then\n", "iopub execute_result 2"]);
+        assert_eq!(talk.print(&block("2")), ["iopub stream then\n"]);
+        assert_eq!(talk.end("")[..2], ["iopub execute_result 2", "stop false"]);
     }
 
     #[test]
@@ -848,9 +848,10 @@ mod tests {
             };
             assert_eq!(shown, ["iopub error no"]);
             assert_eq!(talk.reply("ok"), ["sync"]);
+            assert_eq!(talk.synced(), ["stop false", "ask execute_request :vars"]);
+            let own = ["shell execute_reply error", "iopub status idle"];
             let taken = ["iopub status busy", "shell execute_reply aborted", "iopub status idle"];
-            assert_eq!(talk.synced(), [&["stop false"], &taken[..], &["ask execute_request :vars"]].concat());
-            assert_eq!(talk.variables(""), ["shell execute_reply error", "iopub status idle"]);
+            assert_eq!(talk.variables(""), [&own[..], &taken].concat());
             assert_eq!(talk.run("c"), ["ask execute_request c"]);
         }
     }
@@ -900,8 +901,8 @@ mod tests {
         assert!(talk.told(json!({ "shown": "Figure(images)" })).is_empty());
         talk.print(&said("Some(Figure(images))"));
         assert_eq!(talk.print("\n"), ["iopub display_data Some(Figure(images))"]);
-        talk.print(&said("Figure(images)"));
-        assert_eq!(talk.end("")[..2], ["iopub stream \n", "stop false"]);
+        assert_eq!(talk.print(&said("Figure(images)")), ["iopub stream \n"]);
+        assert_eq!(talk.end("")[0], "stop false");
         talk.run("b");
         talk.print(&said("Figure(images)"));
         assert_eq!(talk.end("")[0], "iopub execute_result Figure(images)");

@@ -55,8 +55,11 @@ impl Message {
     /// None if it is not one of Jupyter's, or not signed with the key: a program that gets it need not expect anything else.
     pub fn read(mut frames: Vec<Bytes>, key: &Key) -> Option<Self> {
         let delimiter = frames.iter().position(|part| part == DELIMITER)?;
+        if frames.len() < delimiter + 6 {
+            return None;
+        }
         let parts = frames.split_off(delimiter + 2);
-        if parts.len() < 4 || !key.has_signed(&parts[..4], &frames[delimiter + 1]) {
+        if !key.has_signed(&parts[..4], &frames[delimiter + 1]) {
             return None;
         }
         frames.truncate(delimiter);

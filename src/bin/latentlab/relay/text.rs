@@ -75,14 +75,11 @@ fn find(bytes: &[u8], words: &[u8]) -> Option<usize> {
 /// How many of the bytes there are without a last character that has not come whole.
 fn complete(bytes: &[u8]) -> usize {
     let start = bytes.len().saturating_sub(3);
-    let begins = |byte: &u8| *byte >= 0xc0;
-    let Some(last) = bytes[start..].iter().rposition(begins).map(|last| last + start) else { return bytes.len() };
-    let length = match bytes[last] {
-        0xf0.. => 4,
-        0xe0.. => 3,
-        _ => 2,
-    };
-    if last + length > bytes.len() { last } else { bytes.len() }
+    let last = bytes[start..].iter().rposition(|byte| *byte >= 0xc0).map_or(bytes.len(), |last| last + start);
+    match std::str::from_utf8(&bytes[last..]) {
+        Err(error) if error.error_len().is_none() => last,
+        _ => bytes.len(),
+    }
 }
 
 #[cfg(test)]
