@@ -3,6 +3,8 @@
 
 mod cells;
 mod message;
+#[allow(dead_code)]
+mod zmtp;
 
 use std::collections::HashMap;
 use std::fs;
