@@ -110,7 +110,7 @@ async fn messages_of_all_sizes_come_whole_and_in_order() {
     let sizes = [0, 1, 255, 256, 1023, 1024, 65_535, 65_536, 300_000, 5_000_000];
     let sent: Vec<Vec<Bytes>> = (0..200)
         .map(|number: usize| {
-            let size = |place: usize| sizes[(number + place) % if number % 20 == 0 { 10 } else { 8 }];
+            let size = |place: usize| sizes[(number + place) % if number.is_multiple_of(20) { 10 } else { 8 }];
             (0..1 + number % 9).map(|place| Bytes::from(vec![number as u8; size(place)])).collect()
         })
         .collect();
