@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import hostile
 import nbformat
 from jupyter_client import BlockingKernelClient, KernelManager
 from jupyter_client.connect import write_connection_file
@@ -367,6 +368,15 @@ def command(pid):
     return subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True).stdout
 
 
+def clients_that_mean_harm_harm_nobody():
+    manager = KernelManager(kernel_name="rust")
+    manager.start_kernel(cwd=str(NOTEBOOKS))
+    session = Session(manager)
+    hostile.harm_nobody(json.loads(Path(manager.connection_file).read_text()), manager.provisioner.pid)
+    assert session.text('println!("whole");') == "whole\n"
+    manager.shutdown_kernel(now=True)
+
+
 def nothing_outlives_the_relay():
     """Killed while it starts, while it waits and while a cell runs; with what the cell itself has started."""
     for moment in ["start", "idle", "cell"]:
@@ -560,6 +570,7 @@ def main():
     finally:
         if manager.has_kernel:
             manager.shutdown_kernel(now=True)
+    check(clients_that_mean_harm_harm_nobody)
     for test in [nothing_outlives_the_relay, nothing_outlives_who_started_it]:
         check(test)
     for test in [vs_code_starts_it_by_its_kernelspec, nbconvert_fails_where_a_cell_does, a_console_client_runs_code]:

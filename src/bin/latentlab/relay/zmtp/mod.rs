@@ -28,7 +28,8 @@ pub enum Endpoint {
     Ipc(PathBuf),
 }
 
-/// What a peer may do. A socket never holds more than four messages of this size, 256 KiB for each connection and 64 messages of that size.
+/// What a peer may do. A socket holds at most four large messages that its owner has not yet taken, and 256 KiB for each connection and for each of
+/// 64 that wait: 300 MiB by default.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// The bytes of one message.

@@ -30,6 +30,9 @@ const INBOX: usize = 64;
 /// heartbeats answered and does not read.
 const CHUNK: usize = 256 << 10;
 
+/// How long a peer that no longer reads is listened to.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// How many topics one client may subscribe to.
 const SUBSCRIPTIONS: usize = 100;
 
@@ -89,7 +92,7 @@ pub struct Link {
 }
 
 impl Link {
-    fn new() -> (Arc<Self>, UnboundedReceiver<Arc<Outgoing>>) {
+    pub fn new() -> (Arc<Self>, UnboundedReceiver<Arc<Outgoing>>) {
         let (queue, outbox) = mpsc::unbounded_channel();
         let link = Self {
             standing: AtomicU8::new(NEW),
@@ -142,7 +145,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    fn new(kind: Kind, mut limits: Limits) -> Arc<Self> {
+    pub fn new(kind: Kind, mut limits: Limits) -> Arc<Self> {
         if matches!(kind, Kind::Publisher | Kind::Heartbeat) {
             // Topics and pings.
             limits.message = limits.message.min(8 << 10);
@@ -177,15 +180,20 @@ impl Shared {
         link.standing.store(KNOWN, Relaxed);
     }
 
-    /// Closes the connection and forgets it.
-    pub fn remove(&self, link: &Arc<Link>) {
+    /// Nothing more is sent to it.
+    fn forget(&self, link: &Arc<Link>) {
         let mut peers = lock(&self.peers);
         let identity = lock(&link.identity).clone();
         if peers.get(&identity).is_some_and(|there| Arc::ptr_eq(there, link)) {
             peers.remove(&identity);
         }
-        link.close.notify_one();
         self.moved.notify_waiters();
+    }
+
+    /// Closes the connection.
+    pub fn remove(&self, link: &Arc<Link>) {
+        self.forget(link);
+        link.close.notify_one();
     }
 
     pub fn send_to(&self, identity: &Bytes, frames: Vec<Bytes>) {
@@ -220,6 +228,11 @@ impl Shared {
         for link in lock(&self.peers).values().filter(|link| link.wants(topic)) {
             link.push(message.clone());
         }
+    }
+
+    #[cfg(test)]
+    pub fn idle(&self) -> bool {
+        lock(&self.peers).is_empty() && self.held.load(Relaxed) == 0 && self.large.available_permits() == LARGE
     }
 
     pub async fn flush(&self, within: Duration) {
@@ -286,9 +299,16 @@ impl Shared {
         mut outbox: UnboundedReceiver<Arc<Outgoing>>,
         inbox: mpsc::Sender<Held>,
     ) -> io::Result<()> {
+        let write = async {
+            let ended = self.write(link, &mut writer, &mut outbox).await;
+            // A client that asks and goes at once no longer reads; what it has asked is still read here.
+            self.forget(link);
+            sleep(LAST_WORDS).await;
+            ended
+        };
         tokio::select! {
             ended = self.read(link, &mut reader, &mut decoder, &inbox) => ended,
-            ended = self.write(link, &mut writer, &mut outbox) => ended,
+            ended = write => ended,
             () = link.close.notified() => Ok(()),
         }
     }
@@ -505,7 +525,7 @@ fn tcp(stream: tokio::net::TcpStream) -> (Reader, Writer) {
     halves(stream.into_split())
 }
 
-fn halves(
+pub fn halves(
     (reader, writer): (impl AsyncRead + Send + Unpin + 'static, impl AsyncWrite + Send + Unpin + 'static),
 ) -> (Reader, Writer) {
     (Box::new(reader), BufWriter::with_capacity(16 << 10, Box::new(writer)))
@@ -556,7 +576,7 @@ fn evict(shared: &Shared, links: &mut Vec<Arc<Link>>) {
 }
 
 /// A connection from its beginning to its end.
-async fn serve(
+pub async fn serve(
     shared: Arc<Shared>,
     link: Arc<Link>,
     (mut reader, mut writer): (Reader, Writer),

@@ -76,6 +76,12 @@ impl Decoder {
         parts + self.buffer.len() - self.start + self.body.as_ref().map_or(0, |body| body.bytes.len() + 1)
     }
 
+    #[cfg(test)]
+    pub fn memory(&self) -> usize {
+        let parts: usize = self.parts.iter().map(Bytes::len).sum();
+        parts + self.buffer.capacity() + self.body.as_ref().map_or(0, |body| body.bytes.capacity())
+    }
+
     /// Where the next bytes belong; never without room.
     pub fn room(&mut self) -> Limit<&mut Vec<u8>> {
         let (bytes, wanted) = match &mut self.body {
