@@ -640,6 +640,7 @@ fn with_code_points(request: Message) -> Message {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{message::Key, mutate};
     use super::*;
 
     fn message(kind: &str, id: &str, parent: &str, content: Value) -> Message {
@@ -990,6 +991,57 @@ mod tests {
         talk.told(json!({ "listens": false }));
         talk.wait(BETWEEN_RUNS / 2);
         assert_eq!(talk.interrupt()[0], "stop true", "another run may follow");
+    }
+
+    #[test]
+    fn ten_thousand_damaged_messages_upset_nothing() {
+        let data = json!({ ERROR_MEDIA_TYPE: { "message": "no", "thread": "t" }, "text/plain": "Error: no" });
+        let corpus = [
+            (EXECUTE, json!({ "code": "1 + 1", "silent": false, "stop_on_error": true, "allow_stdin": true })),
+            ("complete_request", json!({ "code": "\"e\u{301}👨‍👩‍👧\"; Auto", "cursor_pos": 5 })),
+            ("interrupt_request", json!({})),
+            ("execute_input", json!({ "execution_count": 3, "code": "1" })),
+            ("execute_result", json!({ "data": data, "execution_count": 3, "metadata": {} })),
+            ("error", json!({ "ename": "a", "evalue": "b", "traceback": ["command_3", "c"] })),
+            ("stream", json!({ "name": "stderr", "text": "a\n" })),
+            ("status", json!({ "execution_state": "idle" })),
+            ("execute_reply", json!({ "status": "ok", "execution_count": 3 })),
+            ("told", json!({ "update": true, "content": { "data": data }, "listens": true, "shown": "x" })),
+        ];
+        let (key, mut mutator) = (Key::new("key"), mutate::Mutator::new(20));
+        let (mut read, mut refused) = (0, 0);
+        let mut talk = Talk::new();
+        for number in 0..10_000 {
+            let (kind, content) = &corpus[mutator.below(corpus.len())];
+            let whole = message(kind, "id", &talk.asked, content.clone());
+            let header = json!({ "msg_id": "id", "msg_type": kind, "session": "s" });
+            let mut parts = [&header, &whole.parent, &json!({}), content].map(|part| part.to_string().into_bytes());
+            let damaged = [0, 1, 2, 3, 3, 3, 3][mutator.below(7)];
+            parts[damaged] = mutator.damage(&parts[damaged], b"{\"a\": [{}, null, 1e308, \"\\ud800\"]}");
+            talk.cells.print("stdout", &parts[damaged], talk.now, &mut talk.actions);
+            let Some(message) = Message::read(key.signed(&parts.map(Bytes::from)), &key) else {
+                refused += 1;
+                continue;
+            };
+            read += 1;
+            match *kind {
+                EXECUTE | "complete_request" => talk.cells.request(message, &mut talk.actions),
+                "interrupt_request" => talk.cells.interrupt(message, talk.now, &mut talk.actions),
+                "execute_reply" => talk.cells.reply(message, &mut talk.actions),
+                "told" => talk.cells.told(message.content().clone(), talk.now, &mut talk.actions),
+                _ => talk.cells.iopub(message, talk.now, &mut talk.actions),
+            }
+            if number % 7 == 0 {
+                talk.synced();
+            }
+            if number % 501 == 0 {
+                talk.closed();
+                talk.cells.opened();
+            }
+            talk.wait(GATHERING);
+        }
+        println!("10,000 damaged messages: {read} are some, {refused} are refused");
+        assert!(read > 1_000 && refused > 1_000, "{read} read, {refused} refused");
     }
 
     #[test]
