@@ -33,6 +33,7 @@ mod error;
 pub mod file;
 mod html;
 pub mod jupyter;
+mod limit;
 #[doc(hidden)]
 pub mod measure;
 mod model;
