@@ -106,7 +106,7 @@ impl Part {
         #[cfg(not(unix))]
         let _ = old;
         for number in 0..100u64 {
-            let path = beside(target, RandomState::new().hash_one(number));
+            let path = beside(target, &format!("{MARK}{:016x}{ENDING}", RandomState::new().hash_one(number)));
             match options.open(&path) {
                 Ok(file) => {
                     // Where files cannot be locked, nobody clears them.
@@ -135,11 +135,11 @@ impl Drop for Part {
     }
 }
 
-fn beside(target: &Path, number: u64) -> PathBuf {
+/// The path of a hidden file in the same folder: the file's name, as far as there is room for it (names end at 255 bytes), and an ending.
+pub(crate) fn beside(target: &Path, ending: &str) -> PathBuf {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
-    // Names end at 255 bytes.
     let end = (0..=name.len().min(200)).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
-    target.with_file_name(format!(".{}{MARK}{number:016x}{ENDING}", &name[..end]))
+    target.with_file_name(format!(".{}{ending}", &name[..end]))
 }
 
 /// Removes what writers that were killed left in the target's folder. Nothing is done about what cannot be removed.
