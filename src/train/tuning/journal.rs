@@ -85,7 +85,7 @@ pub(super) struct Position {
 pub(super) struct Line {
     pub place: String,
     pub event: Event,
-    after: Position,
+    pub after: Position,
 }
 
 /// The journal's lock, until it is dropped.
