@@ -1,5 +1,5 @@
-//! Damaged files of weights, checkpoints and journals: ten thousand of each kind from a fixed seed. None may end in a panic, and none may
-//! be read as something else than what was written.
+//! Damaged files of weights, checkpoints and journals: ten thousand of each kind from a fixed seed. None may end in a panic or take memory that
+//! its size does not ask for, and none may be read as something else than what was written.
 
 mod folder;
 mod mutate;
@@ -15,6 +15,16 @@ use latentlab::{
 use mutate::Mutator;
 
 const MUTATIONS: usize = 10_000;
+
+/// Whoever believes a damaged size ends here.
+fn limit_memory() {
+    #[cfg(target_os = "linux")]
+    {
+        let limit = libc::rlimit { rlim_cur: 2 << 30, rlim_max: libc::RLIM_INFINITY };
+        // SAFETY: a plain system call on a value of its own.
+        unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) };
+    }
+}
 
 fn network() -> Sequential {
     Sequential::input([1, 4, 4])
@@ -54,6 +64,7 @@ fn damaged_text(mutator: &mut Mutator, text: &str) -> String {
 
 #[test]
 fn no_damaged_file_of_weights_is_read() {
+    limit_memory();
     let folder = Folder::new("damaged-weights");
     let path = folder.file("network.safetensors");
     let files = [network(), pictures()].map(|network| bytes_of(|path| network.save(path), &path));
@@ -69,6 +80,7 @@ fn no_damaged_file_of_weights_is_read() {
 
 #[test]
 fn no_header_panics_though_its_hash_is_right() {
+    limit_memory();
     let folder = Folder::new("damaged-headers");
     let path = folder.file("network.safetensors");
     let files = [network(), pictures()].map(|network| bytes_of(|path| network.save(path), &path));
@@ -89,6 +101,7 @@ fn no_header_panics_though_its_hash_is_right() {
 
 #[test]
 fn no_damaged_file_of_the_first_version_panics() {
+    limit_memory();
     let folder = Folder::new("damaged-version1");
     let path = folder.file("network.safetensors");
     let file = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/version1/network.safetensors"));
@@ -108,6 +121,7 @@ fn no_damaged_file_of_the_first_version_panics() {
 
 #[test]
 fn no_damaged_checkpoint_is_read() {
+    limit_memory();
     let folder = Folder::new("damaged-checkpoints");
     let path = folder.file("checkpoint.safetensors");
     let images = Dataset::built_in_digits(4, 0).unwrap();
@@ -193,6 +207,7 @@ fn journal(path: &Path, space: Space, trials: usize) -> Vec<u8> {
 
 #[test]
 fn a_damaged_journal_is_refused_and_left_alone_or_cut_at_its_torn_end() {
+    limit_memory();
     let folder = Folder::new("damaged-journals");
     let path = folder.file("study.jsonl");
     let grid = || Space::new().choice("a", [1, 2, 3]).integer("b", 1, 5).grid();
@@ -250,6 +265,7 @@ fn a_damaged_journal_is_refused_and_left_alone_or_cut_at_its_torn_end() {
 
 #[test]
 fn a_damaged_journal_of_the_first_version_gives_only_what_its_space_has() {
+    limit_memory();
     let folder = Folder::new("damaged-journals-1");
     let path = folder.file("study.jsonl");
     let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/version1/study.jsonl");
@@ -276,10 +292,8 @@ fn a_damaged_journal_of_the_first_version_gives_only_what_its_space_has() {
             assert!((4..=64).contains(&record.integer("filters").unwrap()));
             assert!(["adam", "radam", "sgd"].map(|name| Setting::from(name)).contains(&record.settings["optimizer"]));
         }
-        if number % 10 == 0 {
-            if study.ask().unwrap().is_some() {
-                let _ = (study.importance(), study.to_string(), study.to_html());
-            }
+        if number % 10 == 0 && study.ask().unwrap().is_some() {
+            let _ = (study.importance(), study.to_string(), study.to_html());
         }
     }
     println!("journals of version 1: {MUTATIONS} damaged, {} refused, {read} read", MUTATIONS - read);

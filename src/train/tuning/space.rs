@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -115,11 +118,12 @@ impl Space {
         if self.log_of_nothing {
             return Err(wrong("space", "log() after a float or an integer", "before the first parameter"));
         }
-        for (index, parameter) in self.parameters.iter().enumerate() {
-            if self.parameters[..index].iter().any(|before| before.name == parameter.name) {
+        let mut names = HashSet::new();
+        for parameter in &self.parameters {
+            parameter.check(self.grid)?;
+            if !names.insert(&parameter.name) {
                 return Err(wrong("space", "each parameter once", format!("{:?} twice", parameter.name)));
             }
-            parameter.check(self.grid)?;
         }
         match self.combinations() {
             Some(count) if count > MOST_COMBINATIONS => {

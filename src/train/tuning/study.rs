@@ -115,8 +115,12 @@ impl Study {
     /// that was running when its process ended is handed out again with the same settings. Several processes (or several
     /// studies in the threads of one) may have the same file at the same time and share the trials.
     ///
+    /// Each line ends with a check of itself and of the line before it: one that was changed, lost or moved is refused, and so is a value outside
+    /// its range. What a process was writing when it was killed is cut off.
+    ///
     /// # Errors
-    /// When the file cannot be opened or locked, is not a journal, or is that of another space or direction.
+    /// When the file cannot be opened or locked, is not a journal (it is left as it is then), is damaged (the line is named), or is that of
+    /// another space or direction.
     pub fn journal(self, path: impl AsRef<Path>) -> Result<Self> {
         let journal = Journal::open(path.as_ref())?;
         {
