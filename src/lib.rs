@@ -29,9 +29,11 @@
 mod analyse;
 mod data;
 mod error;
-mod file;
+#[doc(hidden)]
+pub mod file;
 mod html;
 pub mod jupyter;
+mod limit;
 #[doc(hidden)]
 pub mod measure;
 mod model;
