@@ -11,9 +11,11 @@
 //! | `collection` | MNIST and Fashion-MNIST: files, checksums, mirrors |
 //! | `download` | the way from a mirror to the disk |
 //! | `idx` | the file format |
+//! | `content` | what a file is that is none |
 //! | `glyphs` | the built-in digits and garments |
 
 mod collection;
+mod content;
 mod download;
 mod folds;
 mod glyphs;
