@@ -214,7 +214,7 @@ impl KnownFile {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::idx::tests::{Folder, gzip, idx};
+    use super::super::idx::tests::{Folder, gzip, idx, stored};
     use super::*;
 
     /// A collection of four tiny files (5 + 3 images of 1 × 2 pixels) and their unpacked bytes.
@@ -387,5 +387,34 @@ pub(super) mod tests {
             assert_eq!(error.kind(), ErrorKind::Data);
             assert!(error.to_string().contains(got), "{error}");
         }
+    }
+
+    #[test]
+    fn a_damaged_file_is_the_known_one_or_refused() {
+        const MUTATIONS: usize = 10_000;
+        let (tiny, contents) = tiny(&[]);
+        let folder = Folder::new("collection-damaged");
+        let mut mutator = crate::data::mutate::Mutator::new(7);
+        let (mut refused, mut same) = (0, 0);
+        for i in 0..MUTATIONS {
+            let which = i % 4;
+            let packed = [gzip(&contents[which]), stored(&contents[which]), contents[which].clone()];
+            let other = [gzip(&contents[(which + 2) % 4]), contents[(which + 2) % 4].clone()];
+            let damaged = mutator.damage(&packed[i / 4 % 3], &other[i / 12 % 2]);
+            let path = folder.write("damaged", &damaged);
+            match tiny.files()[which].read(&path) {
+                Ok(idx) => {
+                    assert_eq!(idx.sizes, tiny.sizes[which]);
+                    assert!(contents[which].ends_with(idx.values()), "{damaged:?}");
+                    same += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Data, "{error}: {damaged:?}");
+                    refused += 1;
+                }
+            }
+        }
+        println!("{MUTATIONS} damaged files of a known collection: {refused} refused, {same} loaded equal");
+        assert!(refused > MUTATIONS / 2 && same > 0);
     }
 }

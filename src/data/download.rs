@@ -11,6 +11,7 @@ use ureq::Agent;
 use ureq::http::{StatusCode, header};
 
 use super::collection::{Collection, KnownFile};
+use super::say;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a server may take: enough for a slow line, not for one that keeps the lock for ever.
@@ -48,7 +49,7 @@ fn fetch_within(limits: &Limits, collection: &Collection, folder: &Path) -> Resu
         let message = format!("cannot write in {} ({error})", folder.display());
         Error::new(ErrorKind::Download, collection.name, message).source(error)
     };
-    println!("Fetching {} into {}", collection.name, folder.display());
+    say(format_args!("Fetching {} into {}", collection.name, folder.display()));
     fs::create_dir_all(folder).map_err(failed)?;
     let path = folder.join(".lock");
     // Kept until all files are there; it is free again when this process ends, however it ends.
@@ -76,7 +77,7 @@ fn locked(lock: &File, wait: Duration) -> Option<bool> {
             Err(TryLockError::WouldBlock) => {}
         }
         if !told {
-            println!("Another process is fetching the same files: waiting for it");
+            say("Another process is fetching the same files: waiting for it");
             told = true;
         }
         std::thread::sleep(Duration::from_millis(20));
@@ -258,11 +259,11 @@ impl<'a> Progress<'a> {
         self.last = Instant::now();
         let share = total
             .map_or(String::new(), |total| format!(" of {:.1} MB ({} %)", megabytes(total), 100 * done / total.max(1)));
-        println!("{}: {:.1} MB{share}", self.url, megabytes(done));
+        say(format_args!("{}: {:.1} MB{share}", self.url, megabytes(done)));
     }
 
     fn finish(&self, done: u64) {
-        println!("{}: {:.1} MB, done", self.url, megabytes(done));
+        say(format_args!("{}: {:.1} MB, done", self.url, megabytes(done)));
     }
 }
 
