@@ -30,8 +30,8 @@ use std::sync::Arc;
 use ndarray::{Array1, Array4};
 use rayon::prelude::*;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::html::{Sheet, escape_html, table};
+use crate::error::{Error, ErrorKind, Result, visible};
+use crate::html::{Sheet, cell, escape_html, table};
 
 pub use folds::Folds;
 pub use normalisation::Normalisation;
@@ -150,7 +150,7 @@ impl Dataset {
     pub fn to_html(&self) -> String {
         const STRIP: usize = 20;
         let [channels, height, width] = self.image_shape();
-        let names = std::iter::once(String::new()).chain(self.class_names.iter().map(|name| escape_html(name)));
+        let names = std::iter::once(String::new()).chain(self.class_names.iter().map(|name| escape_html(&cell(name))));
         let counts = self.class_counts().into_iter().map(thousands);
         let counts = std::iter::once("images".to_string()).chain(counts).collect();
         let few = self.take(STRIP);
@@ -158,7 +158,7 @@ impl Dataset {
         format!(
             "<p>{} images of shape {channels}×{height}×{width}<br>source: {}</p>{}{}",
             thousands(self.len()),
-            escape_html(&self.source),
+            escape_html(&visible(&self.source)),
             table(&Vec::from_iter(names), &[counts]),
             Sheet::new(few.images(), STRIP, 32).picture(1, &alternative).unwrap_or_default(),
         )
@@ -205,9 +205,9 @@ impl fmt::Display for Dataset {
         let [channels, height, width] = self.image_shape();
         writeln!(f, "{} images of shape {channels}×{height}×{width}", thousands(self.len()))?;
         let counts = self.class_names.iter().zip(self.class_counts());
-        let counts: Vec<String> = counts.map(|(name, count)| format!("{name} ({})", thousands(count))).collect();
+        let counts: Vec<String> = counts.map(|(name, count)| format!("{} ({})", cell(name), thousands(count))).collect();
         writeln!(f, "{} classes: {}", counts.len(), counts.join(", "))?;
-        write!(f, "source: {}", self.source)
+        write!(f, "source: {}", visible(&self.source))
     }
 }
 
