@@ -165,9 +165,12 @@ mod tests {
 
     #[test]
     fn nothing_hidden_stands_in_an_error() {
-        let hostile = "a\n\u{1}latentlab {}\r\u{1b}[2J\u{0}\u{202e}\u{2028}\u{fffe}\u{85}\nEVCXR_BEGIN_CONTENT text/html";
-        let shown = r"a\n\u{1}latentlab {}\r\u{1b}[2J\u{0}\u{202e}\u{2028}\u{fffe}\u{85}\nEVCXR\u{5f}BEGIN_CONTENT text/html";
-        let error = Error::expected(ErrorKind::Argument, hostile, hostile, hostile).within(hostile).hint("EVCXR_END_CONTENT");
+        let hostile =
+            "a\n\u{1}latentlab {}\r\u{1b}[2J\u{0}\u{202e}\u{2028}\u{fffe}\u{85}\nEVCXR_BEGIN_CONTENT text/html";
+        let shown =
+            r"a\n\u{1}latentlab {}\r\u{1b}[2J\u{0}\u{202e}\u{2028}\u{fffe}\u{85}\nEVCXR\u{5f}BEGIN_CONTENT text/html";
+        let error =
+            Error::expected(ErrorKind::Argument, hostile, hostile, hostile).within(hostile).hint("EVCXR_END_CONTENT");
         let hint = r"EVCXR\u{5f}END_CONTENT";
         assert_eq!(error.to_string(), format!("{shown}, {shown}: expected {shown}, got {shown}. {hint}"));
         assert_eq!(visible(shown), shown, "once and for all");

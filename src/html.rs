@@ -181,7 +181,10 @@ mod tests {
         assert_eq!(cell("a\nb"), "a\\nb");
         let long = cell(&format!("{}z", "ä".repeat(100_000)));
         assert!(long.chars().count() == CELL && long.contains('…') && long.ends_with('z'), "{long}");
-        assert_eq!((shortened("abc", 3), shortened("abcd", 3), shortened("abcd", 1)), ("abc".into(), "a…d".into(), "…".into()));
+        assert_eq!(
+            (shortened("abc", 3), shortened("abcd", 3), shortened("abcd", 1)),
+            ("abc".into(), "a…d".into(), "…".into())
+        );
     }
 
     #[test]

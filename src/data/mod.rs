@@ -205,7 +205,8 @@ impl fmt::Display for Dataset {
         let [channels, height, width] = self.image_shape();
         writeln!(f, "{} images of shape {channels}×{height}×{width}", thousands(self.len()))?;
         let counts = self.class_names.iter().zip(self.class_counts());
-        let counts: Vec<String> = counts.map(|(name, count)| format!("{} ({})", cell(name), thousands(count))).collect();
+        let counts: Vec<String> =
+            counts.map(|(name, count)| format!("{} ({})", cell(name), thousands(count))).collect();
         writeln!(f, "{} classes: {}", counts.len(), counts.join(", "))?;
         write!(f, "source: {}", visible(&self.source))
     }

@@ -95,7 +95,7 @@ impl<'a> Classes<'a> {
         let mut legend: Vec<Entry> = named.iter().map(entry).collect();
         match self.there.len() - named.len() {
             0 => {}
-            more => legend.push(Entry { text: format!("… and {more} smaller ones"), mark: Mark::Space }),
+            more => legend.push(Entry { text: format!("… and {more} others"), mark: Mark::Space }),
         }
         legend
     }
@@ -156,7 +156,7 @@ mod tests {
         let legend = Classes::new(&labels, None).legend();
         assert_eq!(legend.len(), NAMED + 1);
         assert_eq!(legend[0].text, "0");
-        assert_eq!(legend[NAMED].text, "… and 253 smaller ones");
+        assert_eq!(legend[NAMED].text, "… and 253 others");
         assert!(["7", "14", "294"].iter().all(|name| legend.iter().any(|entry| entry.text == *name)));
     }
 }

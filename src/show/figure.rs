@@ -44,7 +44,10 @@ pub(super) enum Content {
     Bars(BarChart),
     Cells(Heatmap),
     Images(ImageGrid),
-    Grid { columns: usize, figures: Vec<Figure> },
+    Grid {
+        columns: usize,
+        figures: Vec<Figure>,
+    },
     /// In place of what is too much to be measured.
     Refused(Error),
 }
@@ -407,6 +410,9 @@ fn averaged(fine: &[u8], width: usize) -> Vec<u8> {
     }
     pixels
 }
+
+#[cfg(test)]
+mod hostile;
 
 #[cfg(test)]
 mod tests {

@@ -186,7 +186,8 @@ mod tests {
 
     #[test]
     fn every_character_leaves_ink() {
-        for character in "お 名 한 ‖ ά Ж א ب 👨 🦀 क ก ꙮ \u{13000} \u{e000} \u{301}".chars().filter(|c| *c != ' ') {
+        for character in "お 名 한 ‖ ά Ж א ب 👨 🦀 क ก ꙮ \u{13000} \u{e000} \u{301}".chars().filter(|c| *c != ' ')
+        {
             let pieces = pieces(&format!("{character}"));
             assert!(!matches!(pieces[0].ink, Ink::None), "{character}");
         }

@@ -174,7 +174,7 @@ impl Legend {
             0 => 0,
             _ => (text::widest(entries.iter().map(|entry| &entry.text), NORMAL) + MARK + 12.0) as u32,
         };
-        let rows = entries.len().min(ROWS);
+        let rows = entries.len().div_ceil(columns.max(1));
         let height = (rows as f64 * NORMAL * LINE) as u32;
         Self { entries, rows, column, width: columns as u32 * column, height }
     }

@@ -69,7 +69,11 @@ impl Heatmap {
             let (expected, got) = (format!("1 to {MOST} rows and columns"), format!("({rows}, {columns})"));
             let error = Error::expected(ErrorKind::Shape, "heatmap, counts", expected, got);
             let is_empty = rows == 0 || columns == 0;
-            return Err(if is_empty { error } else { error.hint("Draw a part of the counts, such as the largest classes") });
+            return Err(if is_empty {
+                error
+            } else {
+                error.hint("Draw a part of the counts, such as the largest classes")
+            });
         }
         for (what, names, count) in [("row", &self.row_names, rows), ("column", &self.column_names, columns)] {
             if names.len() != count {
@@ -86,9 +90,8 @@ impl Heatmap {
 
     fn layout(&self) -> Layout {
         let (rows, columns) = self.counts.dim();
-        let short = |names: &[String]| -> Vec<String> {
-            names.iter().map(|name| text::fitting(name, SMALL, WIDEST)).collect()
-        };
+        let short =
+            |names: &[String]| -> Vec<String> { names.iter().map(|name| text::fitting(name, SMALL, WIDEST)).collect() };
         let (row_names, column_names) = (short(&self.row_names), short(&self.column_names));
         let longest = |names: &[String]| text::widest(names, SMALL).ceil() as u32;
         let numbers: Vec<String> = self.counts.iter().map(usize::to_string).collect();

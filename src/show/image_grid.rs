@@ -163,7 +163,11 @@ impl ImageGrid {
         };
         let cell = (
             image.0.max(texts + 4).saturating_add(GAP),
-            image.1.max(if row_labels.is_empty() { 0 } else { line }).saturating_add(tall(&captions, SMALL)).saturating_add(GAP),
+            image
+                .1
+                .max(if row_labels.is_empty() { 0 } else { line })
+                .saturating_add(tall(&captions, SMALL))
+                .saturating_add(GAP),
         );
         let top = tall(&column_labels, NORMAL);
         let band = match self.sets.len() {

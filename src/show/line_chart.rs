@@ -128,7 +128,11 @@ impl LineChart {
     pub fn figure(&self) -> Result<Figure> {
         if !(1..=MOST_LINES).contains(&self.lines.len()) {
             let error = wrong("line chart", format!("1 to {MOST_LINES} lines"), self.lines.len());
-            return Err(if self.lines.is_empty() { error } else { error.hint("Draw several charts, side by side with row") });
+            return Err(if self.lines.is_empty() {
+                error
+            } else {
+                error.hint("Draw several charts, side by side with row")
+            });
         }
         if let Some(x_values) = &self.x_values {
             if x_values.len() != self.longest() {
@@ -248,7 +252,8 @@ impl LineChart {
             let width = px(text::widest(&lines, SMALL));
             let (low, high) = if to_the_right { (at, at + width) } else { (at - width, at) };
             let height = px(SMALL * LINE) * lines.len() as i32;
-            let below = taken.iter().filter(|(from, to, _)| *from < high && low < *to).map(|(_, _, below)| *below).max();
+            let below =
+                taken.iter().filter(|(from, to, _)| *from < high && low < *to).map(|(_, _, below)| *below).max();
             let top = below.filter(|below| below + height <= plot.height).unwrap_or(px(4));
             text::draw_lines(&plot.area, &lines, &text::style(SMALL, anchor, VPos::Top), (at, top))?;
             taken.push((low, high, top + height));

@@ -35,7 +35,7 @@ pub(super) fn color_of(index: usize, count: usize) -> RGBColor {
 /// A hue from 0 to 1 as a colour; neighbours differ in lightness too, for who cannot tell the hues apart.
 fn hue(share: f64, index: usize) -> RGBColor {
     // Oklab (B. Ottosson, 2020).
-    let lightness = [0.66, 0.44, 0.8][index % 3];
+    let lightness = [0.65, 0.44, 0.77][index % 3];
     let (sin, cos) = (std::f64::consts::TAU * share).sin_cos();
     let linear = |chroma: f64| {
         let (a, b) = (chroma * cos, chroma * sin);

@@ -189,7 +189,10 @@ mod tests {
         let three = lines(text, NORMAL, 180.0, 3);
         assert!((2..=3).contains(&three.len()) && three.join(" ") == text, "{three:?}");
         let two = lines(&text.repeat(20), NORMAL, 180.0, 2);
-        assert!(two.len() == 2 && two[1].contains('…') && two.iter().all(|line| width(line, NORMAL) <= 180.0), "{two:?}");
+        assert!(
+            two.len() == 2 && two[1].contains('…') && two.iter().all(|line| width(line, NORMAL) <= 180.0),
+            "{two:?}"
+        );
         assert_eq!(lines("", NORMAL, 10.0, 2), [""]);
         assert_eq!(lines(&"x".repeat(1_000), NORMAL, 100.0, 3).len(), 1);
         assert_eq!(lines(&" ".repeat(1_000), NORMAL, 100.0, 3), [""]);

@@ -323,7 +323,10 @@ mod tests {
                 of(plain().points(0), &dense(2), &digits(9)),
                 "explorer, points: expected 1 to 21399 of 28 × 28 pixels, got 0",
             ),
-            (of(plain().grid(1), &dense(2), &digits(9)), "explorer, grid: expected 2 to 64 places of 28 × 28 pixels, got 1"),
+            (
+                of(plain().grid(1), &dense(2), &digits(9)),
+                "explorer, grid: expected 2 to 64 places of 28 × 28 pixels, got 1",
+            ),
             (
                 of(plain(), &dense(1), &digits(9)),
                 "explorer: expected codes of at least 2 numbers, for the two axes, got 1",

@@ -88,7 +88,8 @@ impl Page {
         let labels: Vec<u8> = self.codes.labels().iter().flat_map(|of_point| label(of_point).to_le_bytes()).collect();
         let class_names: Vec<String> = there.iter().map(|label| visible(&classes.name(*label)).into_owned()).collect();
         let colors = there.iter().map(|label| classes.color(*label));
-        let colors: Vec<String> = colors.map(|color| format!("#{:02x}{:02x}{:02x}", color.0, color.1, color.2)).collect();
+        let colors: Vec<String> =
+            colors.map(|color| format!("#{:02x}{:02x}{:02x}", color.0, color.1, color.2)).collect();
         Ok(json!({
             "width": width,
             "height": height,

@@ -110,11 +110,10 @@ impl System {
             }
             self.bytes_left -= size;
             let Ok(bytes) = fs::read(path) else { continue };
-            let count = if bytes.starts_with(b"ttcf") { IN_COLLECTION } else { 1 };
-            for index in 0..count {
-                // The last font of a collection, if not the file, ends it.
-                let Ok(font) = FontVec::try_from_vec_and_index(bytes.clone(), index) else { break };
-                let font = FontArc::new(font);
+            for index in 0..fonts_in(&bytes).min(IN_COLLECTION) {
+                // Whatever a damaged file does to its reader, the figure is drawn.
+                let read = || FontVec::try_from_vec_and_index(bytes.clone(), index).map(FontArc::new);
+                let Ok(Ok(font)) = std::panic::catch_unwind(read) else { break };
                 if let Some(found) = has(&font, character) {
                     self.fonts.push(font);
                     return Some(found);
@@ -122,6 +121,15 @@ impl System {
             }
         }
         None
+    }
+}
+
+/// How many fonts a file claims to hold, none if it has no room for so many.
+fn fonts_in(file: &[u8]) -> u32 {
+    let Some(collection) = file.strip_prefix(b"ttcf") else { return 1 };
+    match collection.get(4..8).and_then(|number| number.try_into().ok()).map(u32::from_be_bytes) {
+        Some(count) if u64::from(count) * 4 <= file.len() as u64 => count,
+        _ => 0,
     }
 }
 

@@ -231,7 +231,11 @@ impl fmt::Display for TrialRecord {
         if let Some(value) = self.value {
             write!(f, ", {}", short(value))?;
         }
-        let settings: Vec<String> = self.settings.iter().map(|(name, setting)| format!("{} {}", cell(name), cell(&setting.to_string()))).collect();
+        let settings: Vec<String> = self
+            .settings
+            .iter()
+            .map(|(name, setting)| format!("{} {}", cell(name), cell(&setting.to_string())))
+            .collect();
         write!(f, "): {}", settings.join(", "))
     }
 }
