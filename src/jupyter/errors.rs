@@ -20,7 +20,7 @@ use std::thread::{self, ThreadId};
 use serde_json::{Value, json};
 
 use super::display::{display, print_at_once, unmarked};
-use crate::{html::escape_html, relay};
+use crate::{error::visible_lines, html::escape_html, relay};
 
 /// The media type of an output that means "this cell failed": no other output carries it. Its content is JSON with
 /// `kind` (`"error"` for a `?`, `"panic"`), `message` and, for a panic, `location` and `thread`.
@@ -83,7 +83,7 @@ fn show(failure: &Failure) {
 impl Failure<'_> {
     fn title(&self) -> String {
         match self.thread {
-            Some(name) => format!("{} in thread {name}", self.title),
+            Some(name) => format!("{} in thread {}", self.title, visible_lines(name)),
             None => self.title.to_owned(),
         }
     }
@@ -94,7 +94,7 @@ impl Failure<'_> {
 
     fn text(&self) -> String {
         let place = self.place().map(|place| format!("\n{place}")).unwrap_or_default();
-        format!("{}: {}{place}", self.title(), self.message)
+        format!("{}: {}{place}", self.title(), visible_lines(self.message))
     }
 
     fn html(&self) -> String {

@@ -5,7 +5,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    html::cell,
+};
 
 /// The hyper-parameters that a [`Study`](crate::Study) chooses, each with its range.
 ///
@@ -167,7 +170,7 @@ impl Space {
 
 impl Parameter {
     fn check(&self, grid: bool) -> Result<()> {
-        let place = format!("space, {:?}", shown(&self.name));
+        let place = format!("space, {:?}", cell(&self.name));
         let letters = self.name.chars().count();
         if letters == 0 || letters > LONGEST_NAME {
             return Err(wrong(place, format!("a name of 1 to {LONGEST_NAME} letters"), letters));
@@ -306,16 +309,6 @@ impl From<String> for Setting {
     fn from(text: String) -> Self {
         Self::Text(text)
     }
-}
-
-/// A text as it stands in a line or a table: on one line, and not longer than anybody reads.
-pub(super) fn shown(text: &str) -> String {
-    let escaped = |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.into() };
-    let mut shown: String = text.chars().take(40).map(escaped).collect();
-    if text.chars().nth(40).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 pub(super) fn wrong(place: impl Into<String>, expected: impl fmt::Display, got: impl fmt::Display) -> Error {

@@ -8,9 +8,9 @@ use std::{
     time::Instant,
 };
 
-use super::space::{Setting, short, shown, wrong};
+use super::space::{Setting, short, wrong};
 use super::study::Shared;
-use crate::{error::Result, relay::Listening};
+use crate::{error::Result, html::cell, relay::Listening};
 
 /// What to try next, handed out by [`Study::ask`](crate::Study::ask) and given back to [`Study::tell`](crate::Study::tell). Dropped
 /// without that (the training failed, the kernel was stopped), it is handed out again.
@@ -118,7 +118,7 @@ impl<'a> Named<'a> {
     }
 
     fn unlike(&self, name: &str, expected: &str, got: &Setting) -> crate::error::Error {
-        wrong(format!("trial {}, {name:?}", self.number), expected, shown(&got.to_string()))
+        wrong(format!("trial {}, {name:?}", self.number), expected, cell(&got.to_string()))
     }
 }
 
@@ -231,8 +231,11 @@ impl fmt::Display for TrialRecord {
         if let Some(value) = self.value {
             write!(f, ", {}", short(value))?;
         }
-        let settings: Vec<String> =
-            self.settings.iter().map(|(name, setting)| format!("{name} {}", shown(&setting.to_string()))).collect();
+        let settings: Vec<String> = self
+            .settings
+            .iter()
+            .map(|(name, setting)| format!("{} {}", cell(name), cell(&setting.to_string())))
+            .collect();
         write!(f, "): {}", settings.join(", "))
     }
 }
