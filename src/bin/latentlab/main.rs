@@ -5,14 +5,15 @@ mod build;
 mod data;
 mod execute;
 mod kernel;
+mod knobs;
 mod lab;
 mod library;
+mod notebook;
 mod project;
 mod relay;
 mod reproduce;
 mod run;
 mod setup;
-mod smoke;
 mod timings;
 
 use crate::execute::Kernel;
