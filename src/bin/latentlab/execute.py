@@ -71,11 +71,13 @@ class Connection:
 def end_on_signals(manager):
     """The first signal ends the work as Ctrl-C does; more of them must not disturb the kernel's shutdown."""
 
+    ends = []
+
     def end(*_):
-        for number in SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        threading.Timer(PATIENCE, give_up, [manager]).start()
-        raise KeyboardInterrupt
+        if not ends:
+            ends.append(True)
+            threading.Timer(PATIENCE, give_up, [manager]).start()
+            raise KeyboardInterrupt
 
     for number in SIGNALS:
         signal.signal(number, end)
@@ -253,15 +255,19 @@ def main():
     connection = Connection()
     manager = AsyncKernelManager(kernel_name="rust")
     end_on_signals(manager)
+    code = 0
     try:
         work(connection, manager, *sys.argv[1:])
     except KeyboardInterrupt:
-        # The kernel has been shut down on the way here.
-        os._exit(130)
-    except Refused as error:
-        connection.say(event="refused", reason=str(error))
+        code = 130
     except Exception as error:
-        connection.say(event="refused", reason=f"Jupyter could not execute it ({type(error).__name__}: {shortened(error)})")
+        refused = isinstance(error, Refused)
+        reason = str(error) if refused else f"Jupyter could not execute it ({type(error).__name__}: {shortened(error)})"
+        with contextlib.suppress(OSError):
+            connection.say(event="refused", reason=reason)
+    finally:
+        # The kernel has been shut down on the way here, and nothing else is worth waiting for.
+        os._exit(code)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,15 @@
 //! Notebooks' files: what is read is checked, and what `latentlab run` writes carries a mark by which it is known again.
 
-use crate::project::{Outcome, cannot, write};
+use crate::project::{Outcome, cannot, read_bytes, write};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
-
-/// No file of `run` is larger; whatever claims to be is not read.
-const MOST_BYTES: u64 = 256 << 20;
 
 /// A notebook of format 4 whose cells have a type, a source and metadata. The error is the end of a sentence about it.
 pub fn read(path: &Path) -> Outcome<Value> {
-    parse(&bytes_of(path)?)
-}
-
-fn bytes_of(path: &Path) -> Outcome<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| format!("cannot read it ({error})"))?;
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| format!("cannot read it ({error})"))?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(format!("expected a notebook of at most {} MiB, got a larger file", MOST_BYTES >> 20));
-    }
-    Ok(bytes)
+    parse(&read_bytes(path)?)
 }
 
 pub fn parse(bytes: &[u8]) -> Outcome<Value> {
@@ -227,7 +214,7 @@ fn may_replace(output: &Path, notebook: &Path) -> Outcome<()> {
         Ok(found) if !found.is_file() => return Err("it is no file that `latentlab run` has written".to_owned()),
         Ok(_) => {}
     }
-    let bytes = bytes_of(output)?;
+    let bytes = read_bytes(output)?;
     let foreign = || "`latentlab run` has not written it".to_owned();
     let changed = || "it has been changed since `latentlab run` wrote it".to_owned();
     let is_html = output.extension().is_some_and(|extension| extension == "html");
@@ -519,8 +506,8 @@ mod tests {
     fn a_huge_file_is_not_read() {
         let folder = Folder::new("huge");
         let path = folder.file("a.ipynb", "");
-        File::options().write(true).open(&path).unwrap().set_len(1 << 42).unwrap();
-        assert_eq!(read(&path).unwrap_err(), "expected a notebook of at most 256 MiB, got a larger file");
+        fs::File::options().write(true).open(&path).unwrap().set_len(1 << 42).unwrap();
+        assert_eq!(read(&path).unwrap_err(), "expected a file of at most 256 MiB, got a larger one");
     }
 
     #[test]

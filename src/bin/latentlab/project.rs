@@ -1,6 +1,7 @@
 //! Where things stand: the project's folder, and in it the folder of all that Jupyter needs.
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -154,6 +155,20 @@ pub fn make_private_folder(path: &Path) -> Outcome<()> {
         }
     }
     Ok(())
+}
+
+/// No notebook and no run's file is larger.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// A whole file, if it is not too large. The error is the end of a sentence about it.
+pub fn read_bytes(path: &Path) -> Outcome<Vec<u8>> {
+    let failed = |error: std::io::Error| format!("cannot read it ({error})");
+    let mut bytes = Vec::new();
+    File::open(path).map_err(failed)?.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(format!("expected a file of at most {} MiB, got a larger one", MOST_BYTES >> 20));
+    }
+    Ok(bytes)
 }
 
 /// Writes a file and the folders above it, unless it has that content already. It is there whole or not at all.

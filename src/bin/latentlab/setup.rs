@@ -29,6 +29,13 @@ pub fn set_up(project: &Project) -> Outcome<()> {
             project.jupyter.display()
         ));
     }
+    // Jupyter's settings are JSON, which holds Unicode only.
+    if project.jupyter.to_str().is_none() || std::env::current_exe().is_ok_and(|tool| tool.to_str().is_none()) {
+        return Err(format!(
+            "Jupyter cannot work in a folder whose path is not Unicode: {}. Move the project.",
+            project.jupyter.display()
+        ));
+    }
     let lock = open_lock(&project.jupyter.join("setup.lock"))?;
     if lock.try_lock().is_err() {
         println!("Waiting for another setup of this project to end …");
