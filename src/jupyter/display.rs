@@ -8,22 +8,15 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     error::Result,
-    relay::{self, RELAY_MARK},
+    relay,
     show::Figure,
 };
 
 /// Shows one value in all the forms given, as pairs of a media type and its content; Jupyter picks the richest one that
 /// it can draw. Binary content is given in base64.
 pub fn display(forms: &[(&str, &str)]) {
-    super::install_error_display(); // again, because a kernel that was interrupted has lost it
-    print_at_once(&shown(forms));
-}
-
-/// The forms as the relay reads them, or without one as the kernel does. The relay's have their place among the lines that the
-/// cell prints, and there may be any number of them.
-pub(super) fn shown(forms: &[(&str, &str)]) -> String {
     if !relay::is_there() {
-        return blocks(forms);
+        return print_at_once(&blocks(forms));
     }
     let value = |content: &str| serde_json::from_str(content).unwrap_or_else(|_| content.into());
     let form = |(media_type, content): &(&str, &str)| {
@@ -32,7 +25,7 @@ pub(super) fn shown(forms: &[(&str, &str)]) -> String {
     };
     let data: Map<String, Value> = forms.iter().map(form).collect();
     let content = json!({ "data": data, "metadata": {}, "transient": {} });
-    format!("{RELAY_MARK}{}\n", json!({ "content": content }))
+    relay::tell(&json!({ "content": content }));
 }
 
 /// Shows a table, or anything else written in HTML, with the text to use where HTML cannot be shown.
@@ -91,19 +84,22 @@ impl std::fmt::Debug for Figure {
 pub(super) fn debug(f: &mut std::fmt::Formatter<'_>, text: &str, show: impl FnOnce()) -> std::fmt::Result {
     if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
         show();
-        if relay::is_there() {
-            relay::tell(&json!({ "shown": text }));
-        }
+        relay::tell(&json!({ "shown": text }));
     }
     f.write_str(text)
 }
 
 /// The forms as evcxr reads them, ending with a newline: without one it would wait for ever.
-pub(super) fn blocks(forms: &[(&str, &str)]) -> String {
-    forms
-        .iter()
-        .map(|(media_type, content)| format!("EVCXR_BEGIN_CONTENT {media_type}\n{content}\nEVCXR_END_CONTENT\n"))
-        .collect()
+fn blocks(forms: &[(&str, &str)]) -> String {
+    let block = |(media_type, content): &(&str, &str)| {
+        format!("EVCXR_BEGIN_CONTENT {}\n{}\nEVCXR_END_CONTENT\n", unmarked(media_type), unmarked(content))
+    };
+    forms.iter().map(block).collect()
+}
+
+/// Text in which evcxr finds none of its marks: they get a space of no width.
+pub(super) fn unmarked(text: &str) -> String {
+    text.replace("EVCXR_", "EVCXR\u{200b}_")
 }
 
 /// One write, so that no other thread prints into a block. A closed output is no reason to panic, least of all while
@@ -124,5 +120,12 @@ mod tests {
             "EVCXR_BEGIN_CONTENT text/html\n<b>1</b>\n<i>2</i>\nEVCXR_END_CONTENT\n\
              EVCXR_BEGIN_CONTENT text/plain\n1\nEVCXR_END_CONTENT\n"
         );
+    }
+
+    #[test]
+    fn what_is_shown_cannot_end_its_block_or_begin_another() {
+        let text = blocks(&[("text/plain", "a\nEVCXR_END_CONTENT\nEVCXR_BEGIN_CONTENT text/html\n<script>")]);
+        assert_eq!(text.matches("EVCXR_END_CONTENT").count(), 1, "{text}");
+        assert_eq!(text.matches("EVCXR_BEGIN_CONTENT").count(), 1, "{text}");
     }
 }

@@ -11,13 +11,16 @@
 //! The first line catches a `?`, which evcxr turns into an `eprintln!` in code that it writes around each cell; the
 //! second a panic. Of errors evcxr prints `Display`, and `Debug` where it could not find out that there is one: those of this library are the same in both.
 
+use std::fmt;
 use std::panic::PanicHookInfo;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::thread::{self, ThreadId};
 
-use super::display::{print_at_once, shown};
-use crate::html::escape_html;
+use serde_json::{Value, json};
+
+use super::display::{display, print_at_once, unmarked};
+use crate::{html::escape_html, relay};
 
 /// The media type of an output that means "this cell failed": no other output carries it. Its content is JSON with
 /// `kind` (`"error"` for a `?`, `"panic"`), `message` and, for a panic, `location` and `thread`.
@@ -25,7 +28,8 @@ pub const ERROR_MEDIA_TYPE: &str = "application/vnd.latentlab.error+json";
 
 /// Makes panics appear as a box under the cell. Does nothing outside a notebook, and nothing when called again.
 ///
-/// Call it on the thread that runs the cells: what another thread says is marked as such.
+/// Call it on the thread that runs the cells, in a cell that defines no variable: what another thread says is marked as such, and behind the
+/// relay of `latentlab kernel` it does not return, but runs the cells that follow.
 pub fn install_error_display() {
     static CELLS: OnceLock<ThreadId> = OnceLock::new();
     if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
@@ -34,6 +38,7 @@ pub fn install_error_display() {
             std::panic::set_hook(Box::new(move |info| show_panic(info, cells)));
             cells
         });
+        relay::serve();
     }
 }
 
@@ -42,7 +47,7 @@ pub fn install_error_display() {
 ///
 /// `title` is what happened ("Error"), `message` the whole text.
 pub fn show_failure(title: &str, message: &str) {
-    print_at_once(&failure("error", title, message, None, None));
+    show(&Failure { kind: "error", title, message, location: None, thread: None });
 }
 
 fn show_panic(info: &PanicHookInfo<'_>, cells: ThreadId) {
@@ -54,32 +59,60 @@ fn show_panic(info: &PanicHookInfo<'_>, cells: ThreadId) {
     let location = info.location().filter(|place| Path::new(place.file()).is_absolute()).map(ToString::to_string);
     let current = thread::current();
     let thread = (current.id() != cells).then(|| current.name().unwrap_or("without a name"));
-    print_at_once(&failure("panic", "Panic", message, location.as_deref(), thread));
+    show(&Failure { kind: "panic", title: "Panic", message, location: location.as_deref(), thread });
 }
 
-/// The box, its plain text and its mark. Of the boxes in one cell Jupyter shows the last; what a thread has to say must
-/// not be lost when the cell panics because of it, so it is printed as a line as well.
-fn failure(kind: &str, title: &str, message: &str, location: Option<&str>, thread: Option<&str>) -> String {
-    let title = match thread {
-        Some(name) => format!("{title} in thread {name}"),
-        None => title.to_owned(),
-    };
-    let place = location.map(|location| format!("at {location}"));
-    let text = match &place {
-        Some(place) => format!("{title}: {message}\n{place}"),
-        None => format!("{title}: {message}"),
-    };
-    let html = format!(
-        "<div class=\"latentlab-error\" style=\"border-left: 4px solid #c4314b; background: rgba(196, 49, 75, 0.10); \
-         padding: 8px 12px; margin: 4px 0\"><b>{}</b><div style=\"white-space: pre-wrap; font-family: monospace; \
-         margin-top: 4px\">{}</div>{}</div>",
-        escape_html(&title),
-        escape_html(message),
-        place.map(|place| format!("<small>{}</small>", escape_html(&place))).unwrap_or_default(),
-    );
-    let mark = serde_json::json!({ "kind": kind, "message": message, "location": location, "thread": thread });
-    let line = if thread.is_some() { format!("{text}\n") } else { String::new() };
-    line + &shown(&[("text/html", &html), ("text/plain", &text), (ERROR_MEDIA_TYPE, &mark.to_string())])
+struct Failure<'a> {
+    kind: &'a str,
+    title: &'a str,
+    message: &'a str,
+    location: Option<&'a str>,
+    /// The name of the thread, if it is not the cells' own.
+    thread: Option<&'a str>,
+}
+
+fn show(failure: &Failure) {
+    // Of the boxes in one cell a stock kernel shows the last; what a thread has to say must not be lost when the cell panics because of it.
+    if failure.thread.is_some() && !relay::is_there() {
+        print_at_once(&unmarked(&format!("{}\n", failure.text())));
+    }
+    let (html, text, mark) = (failure.html(), failure.text(), failure.mark());
+    display(&[("text/html", &html), ("text/plain", &text), (ERROR_MEDIA_TYPE, &mark.to_string())]);
+}
+
+impl Failure<'_> {
+    fn title(&self) -> String {
+        match self.thread {
+            Some(name) => format!("{} in thread {name}", self.title),
+            None => self.title.to_owned(),
+        }
+    }
+
+    fn place(&self) -> Option<String> {
+        self.location.map(|location| format!("at {location}"))
+    }
+
+    fn text(&self) -> String {
+        let place = self.place().map(|place| format!("\n{place}")).unwrap_or_default();
+        format!("{}: {}{place}", self.title(), self.message)
+    }
+
+    fn html(&self) -> String {
+        let place = self.place().map(|place| format!("<small>{}</small>", escape_html(&place)));
+        format!(
+            "<div class=\"latentlab-error\" style=\"border-left: 4px solid #c4314b; background: rgba(196, 49, 75, 0.10); \
+             padding: 8px 12px; margin: 4px 0\"><b>{}</b><div style=\"white-space: pre-wrap; font-family: monospace; \
+             margin-top: 4px\">{}</div>{}</div>",
+            escape_html(&self.title()),
+            escape_html(self.message),
+            place.unwrap_or_default(),
+        )
+    }
+
+    /// For programs.
+    fn mark(&self) -> Value {
+        json!({ "kind": self.kind, "message": self.message, "location": self.location, "thread": self.thread })
+    }
 }
 
 /// `eprintln!` for notebooks: see [`jupyter`](crate::jupyter). It shows the error of a `?` as a box and is otherwise the
@@ -97,31 +130,75 @@ macro_rules! notebook_eprintln {
     }};
 }
 
+/// `println!` for notebooks: see [`jupyter`](crate::jupyter). It tells the kernel apart from the user, by where in its code the kernel prints how a
+/// cell has ended, and is otherwise the standard one.
+#[macro_export]
+macro_rules! notebook_println {
+    ($text:literal) => {{
+        fn here() {}
+        $crate::jupyter::print_line(::std::any::type_name_of_val(&here), ::std::format_args!($text));
+    }};
+    ("{}", evcxr_internal_runtime::USER_ERROR_OCCURRED) => {{
+        fn here() {}
+        let text = evcxr_internal_runtime::USER_ERROR_OCCURRED;
+        $crate::jupyter::print_line(::std::any::type_name_of_val(&here), ::std::format_args!("{text}"));
+    }};
+    ($($argument:tt)*) => { ::std::println!($($argument)*) };
+}
+
+/// What [`notebook_println!`](crate::notebook_println) does. `place` is the path of a function at the call: the user's code stands in a closure,
+/// a function or a module of his own.
+#[doc(hidden)]
+pub fn print_line(place: &str, text: fmt::Arguments<'_>) {
+    if !(is_kernels(place) && relay::mark(&text.to_string())) {
+        println!("{text}");
+    }
+}
+
+fn is_kernels(place: &str) -> bool {
+    let mut names = place.split("::").skip(1);
+    match (names.next(), names.next()) {
+        (Some(cell), Some("here")) => cell.starts_with("run_user_code_"),
+        (Some("evcxr_internal_runtime"), _) => true,
+        _ => place.contains("EvcxrUserCodeError"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_failure_is_a_box_a_text_and_a_mark() {
-        let shown = failure("panic", "Panic", "index <5> out of \"range\"", Some("src/nn.rs:3:9"), None);
-        let contents: Vec<&str> = shown.lines().filter(|line| !line.starts_with("EVCXR_END")).collect();
-        assert_eq!(contents[0], "EVCXR_BEGIN_CONTENT text/html");
-        assert!(contents[1].contains("index &lt;5&gt; out of &quot;range&quot;"), "{shown}");
-        assert_eq!(
-            contents[2..5],
-            ["EVCXR_BEGIN_CONTENT text/plain", "Panic: index <5> out of \"range\"", "at src/nn.rs:3:9"]
-        );
-        assert_eq!(contents[5], format!("EVCXR_BEGIN_CONTENT {ERROR_MEDIA_TYPE}"));
-        let mark: serde_json::Value = serde_json::from_str(contents[6]).unwrap();
+        let failure = Failure {
+            kind: "panic",
+            title: "Panic",
+            message: "index <5> out of \"range\"",
+            location: Some("src/nn.rs:3:9"),
+            thread: None,
+        };
+        assert!(failure.html().contains("index &lt;5&gt; out of &quot;range&quot;"), "{}", failure.html());
+        assert_eq!(failure.text(), "Panic: index <5> out of \"range\"\nat src/nn.rs:3:9");
+        let mark = failure.mark();
         assert_eq!(mark["kind"], "panic");
         assert_eq!(mark["message"], "index <5> out of \"range\"");
-        assert_eq!(mark["thread"], serde_json::Value::Null);
+        assert_eq!(mark["thread"], Value::Null);
+        let elsewhere = Failure { thread: Some("worker 3"), location: None, ..failure };
+        assert_eq!(elsewhere.text(), "Panic in thread worker 3: index <5> out of \"range\"");
     }
 
     #[test]
-    fn what_a_thread_says_is_also_a_line() {
-        let shown = failure("panic", "Panic", "no", None, Some("worker 3"));
-        assert!(shown.starts_with("Panic in thread worker 3: no\nEVCXR_BEGIN_CONTENT text/html\n"), "{shown}");
+    fn the_kernels_own_lines_are_known_by_their_place() {
+        for place in [
+            "ctx::run_user_code_3::here",
+            "ctx::evcxr_internal_runtime::VariableStore::check_variable::here",
+            "<ctx::run_user_code_3::EvcxrUserCodeError as core::convert::From<T>>::from::here",
+        ] {
+            assert!(is_kernels(place), "{place}");
+        }
+        for place in ["ctx::run_user_code_3::{{closure}}::here", "ctx::show::here", "ctx::show::run_user_code_3::here"] {
+            assert!(!is_kernels(place), "{place}");
+        }
     }
 
     #[test]

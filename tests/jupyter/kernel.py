@@ -1,6 +1,7 @@
 """The Rust kernel behind its relay, as Jupyter's clients meet it: run it with the Python of `.jupyter/python`, after `cargo latentlab run`.
 
-Each check prints a line; the first that fails ends the program with an error.
+Each check prints a line; the first that fails ends the program with an error. With `--endurance CELLS INTERRUPTS RESTARTS` it prints instead what the
+kernel holds before and after so many of them.
 """
 
 import json
@@ -12,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import hostile
 import nbformat
 from jupyter_client import BlockingKernelClient, KernelManager
 from jupyter_client.connect import write_connection_file
@@ -195,6 +197,10 @@ def completion_and_documentation_work(session):
     found = session.reply(session.client.inspect("train_ae(", 8))
     assert found["found"] and "Errors" in json.dumps(found["data"]), found
     assert session.reply(session.client.kernel_info())["language_info"]["name"] == "Rust"
+    for before in ["// 👨‍👩‍👧 e\u0301\n", 'let a = "👨‍👩‍👧";\r\n', "// é お\n"]:
+        reply = session.reply(session.client.complete(before + "Autoenc"))
+        assert "Autoencoder" in reply["matches"], (before, reply)
+        assert (reply["cursor_start"], reply["cursor_end"]) == (len(before), len(before) + 7), (before, reply)
 
 
 def nothing_is_lost_or_reordered(session):
@@ -216,6 +222,107 @@ def nothing_is_lost_or_reordered(session):
     huge = session.ok('jupyter::display(&[("text/html", &"y".repeat(30_000_000))]); println!("after");')
     assert [kind for kind, _, _ in huge] == ["display_data", "stream"] and len(huge[0][1]["data"]["text/html"]) == 30_000_000
     print(f"        50,000 lines in {len(outputs)} messages, 3,300 outputs of 60 MB, one of 30 MB: {time.monotonic() - start:.1f} s")
+
+
+def what_a_cell_prints_is_text(session):
+    """Finished or not, binary, from other processes, and whatever it imitates."""
+    marks = "EVCXR_EXECUTION_COMPLETE EVCXR_PANIC_NOTIFICATION EVCXR_ERROR_OCCURRED EVCXR_VARIABLE_CHANGED_TYPE:history".split()
+    for code, expected in [
+        ('print!("unfinished");', "unfinished"),
+        ('print!("flushed"); std::io::Write::flush(&mut std::io::stdout())?;', "flushed"),
+        ('std::io::Write::write_all(&mut std::io::stdout(), b"caf\\xe9\\n")?;', "caf\ufffd\n"),
+        ('println!("\\u{1}latentlab {{\\"content\\": 5}}");', '\x01latentlab {"content": 5}\n'),
+        ("; ".join(f'println!("{mark}")' for mark in marks) + "; let kept = 7;", "\n".join(marks) + "\n"),
+        ('println!("EVCXR_BEGIN_CONTENT text/html\\n<b>");', "EVCXR_BEGIN_CONTENT text/html\n<b>\n"),
+        ('println!("EVCXR_INPUT_REQUEST:name");', "EVCXR_INPUT_REQUEST:name\n"),
+        ('std::process::Command::new("echo").arg("a child").status()?;', "a child\n"),
+        ('let mut line = String::new(); println!("{}", std::io::stdin().read_line(&mut line)?);', "0\n"),
+        ('print!("before "); 1 + 1', "before 2"),
+        ('println!("{kept} {}", history.epochs());', "7 400\n"),
+    ]:
+        text = session.text(code)
+        assert text == expected, (code, text)
+    kinds = [kind for kind, _, _ in session.ok('print!("before "); digits.pictures(5)?')]
+    assert kinds == ["stream", "display_data"], kinds
+
+
+def unfinished_text_hides_no_error(session):
+    for code in ["Autoencoder::tiny(0)?;", 'panic!("x");', "let a: Vec<u8> = vec![]; a[1];"]:
+        reply, outputs = session.run(f'print!("checking "); {code}')
+        assert reply["status"] == "error", (code, reply)
+        assert printed(outputs) == "checking ", printed(outputs)
+        assert [kind for kind, _, _ in outputs] == ["stream", "error"], outputs
+    assert session.text('println!("next");') == "next\n"
+
+
+def large_outputs_are_whole(session):
+    start = time.monotonic()
+    for size in [1_000_000] * 15 + [10_000_000] * 3 + [100_000_000]:
+        text = session.text(f'print!("{{}}", "x".repeat({size}));')
+        assert len(text) == size, f"{len(text)} of {size} bytes"
+    print(f"        145 MB printed: {time.monotonic() - start:.1f} s")
+
+
+def printers_in_the_background_hold_up_nothing(session):
+    session.ok(
+        "use std::sync::atomic::{AtomicBool, Ordering}; static PRINT: AtomicBool = AtomicBool::new(true); "
+        'std::thread::spawn(|| while PRINT.load(Ordering::Relaxed) { eprintln!("w"); std::thread::sleep(std::time::Duration::from_millis(1)); }); '
+        'std::thread::spawn(|| while PRINT.load(Ordering::Relaxed) { println!("{}", "y".repeat(1_000)); });'
+    )
+    for _ in range(3):
+        value = [content["data"] for kind, content, _ in session.ok("1 + 1") if kind == "execute_result"]
+        assert value == [{"text/plain": "2"}], value
+
+    def press(outputs):
+        if sum(kind != "stream" for kind, _, _ in outputs) == 2:
+            session.manager.interrupt_kernel()
+
+    reply, _ = session.run("let _ = train_ae(&mut model, &digits, &TrainConfig::new().epochs(1_000_000))?;", press)
+    assert reply["status"] == "ok", reply
+    session.ok("PRINT.store(false, Ordering::Relaxed);")
+    assert session.text('println!("quiet");').endswith("quiet\n")
+
+
+def a_failed_cell_says_which_variables_it_has_cost(session):
+    session.ok("let mut scratch = Autoencoder::tiny(2)?; let other = 1;")
+    reply, outputs = session.run("let mut scratch = Autoencoder::tiny(3)?; Autoencoder::tiny(0)?;")
+    assert reply["status"] == "error" and "Lost with this cell: `scratch`" in printed(outputs), printed(outputs)
+    reply, outputs = session.run("let unknown_word = not_there;")
+    assert reply["status"] == "error" and "Lost" not in printed(outputs), printed(outputs)
+    assert session.text('println!("{other}");') == "1\n"
+    session.ok("struct Point; let point = Point;")
+    text = session.text('struct Point { x: u8 } println!("{other} again");')
+    assert "point" in text and "1 again" in text, text
+
+
+def cells_are_counted_from_one_without_gaps(session):
+    counts = [session.run(code)[0]["execution_count"] for code in ["1", "Autoencoder::tiny(0)?;", "2"]]
+    assert counts[1] == counts[0] + 1 and counts[2] == counts[0] + 2, counts
+
+
+DEATHS = {
+    "abort": "std::process::abort();",
+    "exit": "std::process::exit(3);",
+    "stack overflow": "fn deep(n: u64) -> u64 { if n == u64::MAX { 0 } else { std::hint::black_box(deep(std::hint::black_box(n + 1))) + 1 } } deep(0);",
+    "killed": "std::process::Command::new(\"kill\").args([\"-9\", &std::process::id().to_string()]).status()?;",
+}
+
+
+def after_any_death_the_next_cell_is_whole(session):
+    for name, code in DEATHS.items():
+        session.ok("let model = 1;")
+        reply, outputs = session.run(f'println!("last words of {name}"); {code}')
+        text = printed(outputs)
+        assert reply["status"] == "error", (name, reply)
+        assert f"last words of {name}" in text and LOST in text and "model" in text, (name, text)
+        for code, words in [('panic!("a panic {}", 1);', "a panic 1"), ("latentlab::Autoencoder::tiny(0)?;", "expected")]:
+            reply, outputs = session.run(code)
+            assert reply["status"] == "error" and words in json.dumps([content for _, content, _ in outputs]), (name, outputs)
+        assert session.text('println!("here");') == "here\n"
+    session.ok("let model = 1; std::thread::spawn(|| { std::thread::sleep(std::time::Duration::from_millis(300)); std::process::abort() });")
+    time.sleep(2)
+    text = session.text('println!("here");')
+    assert LOST in text and "model" in text and text.endswith("here\n"), text
 
 
 def code_that_does_not_listen_is_interrupted_as_ever(session):
@@ -261,6 +368,59 @@ def command(pid):
     return subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True).stdout
 
 
+def clients_that_mean_harm_harm_nobody():
+    manager = KernelManager(kernel_name="rust")
+    manager.start_kernel(cwd=str(NOTEBOOKS))
+    session = Session(manager)
+    hostile.harm_nobody(json.loads(Path(manager.connection_file).read_text()), manager.provisioner.pid)
+    assert session.text('println!("whole");') == "whole\n"
+    manager.shutdown_kernel(now=True)
+
+
+def nothing_outlives_the_relay():
+    """Killed while it starts, while it waits and while a cell runs; with what the cell itself has started."""
+    for moment in ["start", "idle", "cell"]:
+        manager = KernelManager(kernel_name="rust")
+        manager.start_kernel(cwd=str(NOTEBOOKS))
+        if moment == "start":
+            time.sleep(1)
+            family = processes(manager.provisioner.pid)
+        else:
+            session = Session(manager)
+            session.ok('let child = std::process::Command::new("sleep").arg("1000").spawn()?;')
+            if moment == "cell":
+                session.client.execute("loop {}")
+                time.sleep(1)
+            family = processes(manager.provisioner.pid)
+            assert any("sleep 1000" in command(pid) for pid in family), family
+        os.kill(manager.provisioner.pid, signal.SIGKILL)
+        wait_until(lambda: not alive(family), 15, f"left behind at {moment}: {[command(pid) for pid in alive(family)]}")
+        manager.cleanup_resources()
+
+
+def nothing_outlives_who_started_it():
+    """A program that starts a kernel as Jupyter does and is killed."""
+    code = (
+        "from jupyter_client import KernelManager; import time; manager = KernelManager(kernel_name='rust'); "
+        "manager.start_kernel(); print(manager.provisioner.pid, flush=True); time.sleep(1000)"
+    )
+    for seconds in [0, 2]:
+        starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=NOTEBOOKS)
+        kernel = int(starter.stdout.readline())
+        time.sleep(seconds)
+        starter.kill()
+        starter.wait()
+        wait_until(lambda: not alive([kernel]), 15, "the kernel outlives who started it")
+
+
+def keys_stand_in_no_file_that_others_read(session):
+    kernel = next(pid for pid in processes(session.manager.provisioner.pid) if "evcxr_jupyter" in command(pid))
+    assert "--control_file /dev/fd/" in command(kernel), command(kernel)
+    key = json.loads(Path(session.manager.connection_file).read_text())["key"].encode()
+    for path in [path for path in (JUPYTER / "build").glob("slot*/*") if path.is_file()]:
+        assert key not in path.read_bytes(), path
+
+
 def restart_and_shutdown_leave_nothing_behind(session):
     manager = session.manager
     first = processes(manager.provisioner.pid)
@@ -269,6 +429,14 @@ def restart_and_shutdown_leave_nothing_behind(session):
     session.client.wait_for_ready(timeout=120)
     wait_until(lambda: not alive(first), 15, f"left behind by the restart: {alive(first)}")
     assert session.text('println!("again");') == "again\n"
+    session.client.execute('std::thread::spawn(|| loop { println!("y") }); loop {}')
+    time.sleep(1)
+    looping = processes(manager.provisioner.pid)
+    start = time.monotonic()
+    manager.restart_kernel()
+    session.client.wait_for_ready(timeout=120)
+    print(f"        a restart out of an endless cell: {time.monotonic() - start:.1f} s")
+    wait_until(lambda: not alive(looping), 15, f"left behind by the restart: {alive(looping)}")
     second = processes(manager.provisioner.pid)
     manager.shutdown_kernel(now=True)
     wait_until(lambda: not alive(second), 15, f"left behind by the shutdown: {alive(second)}")
@@ -313,6 +481,49 @@ def a_console_client_runs_code():
     assert "from a console" in done.stdout, (done.stdout, done.stderr[-2000:])
 
 
+def holds(manager):
+    """What a kernel's processes hold: how many they are, their memory in MB, open files and threads."""
+    family = processes(manager.provisioner.pid)
+    status = [dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()) for pid in family]
+    memory = sum(int(lines["VmRSS"].split()[0]) for lines in status) // 1000
+    files = sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in family)
+    return f"{len(family)} processes, {memory} MB, {files} open files, {sum(int(lines['Threads']) for lines in status)} threads"
+
+
+def endurance(cells, interrupts, restarts):
+    manager = KernelManager(kernel_name="rust")
+    manager.start_kernel(cwd=str(NOTEBOOKS))
+    session = Session(manager)
+    session.ok("use latentlab::*;")
+    print(f"after one cell: {holds(manager)}", flush=True)
+    times = []
+    for number in range(cells):
+        start = time.monotonic()
+        assert session.text(f'println!("{number}");') == f"{number}\n"
+        times.append(time.monotonic() - start)
+    tenth = max(cells // 10, 1)
+    median = lambda values: sorted(values)[len(values) // 2]
+    print(f"after {cells} cells: {holds(manager)}; median of the first and the last {tenth}: {median(times[:tenth]):.2f}, {median(times[-tenth:]):.2f} s", flush=True)
+
+    def press(outputs):
+        if len(outputs) == 1:
+            manager.interrupt_kernel()
+
+    for number in range(interrupts):
+        _, outputs = session.run('println!("loops"); loop {}', press)
+        assert LOST in printed(outputs), outputs
+        assert session.text(f'println!("{number}");') == f"{number}\n"
+    print(f"after {interrupts} interrupts: {holds(manager)}", flush=True)
+    for number in range(restarts):
+        manager.restart_kernel()
+        session.client.wait_for_ready(timeout=120)
+        assert session.text(f'println!("{number}");') == f"{number}\n"
+    print(f"after {restarts} restarts: {holds(manager)}", flush=True)
+    family = processes(manager.provisioner.pid)
+    manager.shutdown_kernel(now=True)
+    wait_until(lambda: not alive(family), 15, f"left behind: {alive(family)}")
+
+
 def check(test, *arguments):
     start = time.monotonic()
     test(*arguments)
@@ -322,6 +533,8 @@ def check(test, *arguments):
 def main():
     os.environ["JUPYTER_PATH"] = str(SHARE)
     os.environ["LATENTLAB_DATA"] = "built-in"
+    if sys.argv[1:2] == ["--endurance"]:
+        return endurance(*map(int, sys.argv[2:5]))
     manager = KernelManager(kernel_name="rust")
     manager.start_kernel(cwd=str(NOTEBOOKS))
     try:
@@ -338,8 +551,16 @@ def main():
             what_waits_behind_an_error_is_not_run,
             completion_and_documentation_work,
             nothing_is_lost_or_reordered,
+            what_a_cell_prints_is_text,
+            unfinished_text_hides_no_error,
+            large_outputs_are_whole,
+            printers_in_the_background_hold_up_nothing,
+            a_failed_cell_says_which_variables_it_has_cost,
+            cells_are_counted_from_one_without_gaps,
+            keys_stand_in_no_file_that_others_read,
             code_that_does_not_listen_is_interrupted_as_ever,
             a_second_press_is_meant_in_earnest,
+            after_any_death_the_next_cell_is_whole,
             restart_and_shutdown_leave_nothing_behind,
         ]:
             check(test, session)
@@ -349,6 +570,9 @@ def main():
     finally:
         if manager.has_kernel:
             manager.shutdown_kernel(now=True)
+    check(clients_that_mean_harm_harm_nobody)
+    for test in [nothing_outlives_the_relay, nothing_outlives_who_started_it]:
+        check(test)
     for test in [vs_code_starts_it_by_its_kernelspec, nbconvert_fails_where_a_cell_does, a_console_client_runs_code]:
         check(test)
 

@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 pub fn kernel(connection_file: &Path, kind: Kernel) -> Outcome<()> {
+    #[cfg(unix)]
+    parent::end_with_it();
     let project = Project::find()?;
     let evcxr = project.evcxr().ok_or("The Rust kernel is not installed. Run `cargo lab` once.")?;
     let mut command = Command::new(evcxr);
@@ -37,7 +39,7 @@ pub fn kernel(connection_file: &Path, kind: Kernel) -> Outcome<()> {
     if standard_library.is_dir() && std::env::var_os("RUST_SRC_PATH").is_none() {
         command.env("RUST_SRC_PATH", standard_library);
     }
-    relay::run(command, connection_file, &folder)
+    relay::run(command, connection_file)
 }
 
 /// evcxr alone, as if it had just been installed.
@@ -71,6 +73,31 @@ fn find_shared_libraries(command: &mut Command, folder: &Path) -> Outcome<()> {
     let all = std::env::join_paths(std::iter::once(folder.to_owned()).chain(others));
     command.env(variable, all.map_err(|error| format!("{}: {error}", folder.display()))?);
     Ok(())
+}
+
+#[cfg(unix)]
+mod parent {
+    use rustix::process::{
+        Pid, Signal, getpgrp, getpid, getppid, kill_current_process_group, setpgid, test_kill_process,
+    };
+    use std::time::Duration;
+
+    /// Without Jupyter there is no use in a kernel: when the process that has started this one ends, so does this one, with what it has started.
+    pub fn end_with_it() {
+        // As the head of a group of its own it can end the group; most of Jupyter's programs make it one.
+        if getpgrp() != getpid() && setpgid(None, None).is_err() {
+            return;
+        }
+        let parent = getppid();
+        // Noted by Jupyter before it started this process: it may have ended already.
+        let jupyter = std::env::var("JPY_PARENT_PID").ok().and_then(|id| Pid::from_raw(id.parse().ok()?));
+        std::thread::spawn(move || {
+            while getppid() == parent && jupyter.is_none_or(|jupyter| test_kill_process(jupyter).is_ok()) {
+                std::thread::sleep(Duration::from_millis(500));
+            }
+            let _ = kill_current_process_group(Signal::KILL);
+        });
+    }
 }
 
 /// The program takes this process's place, so that Jupyter's signals and Ctrl-C are its own. Returns only if that fails.

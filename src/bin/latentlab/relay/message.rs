@@ -1,31 +1,88 @@
-//! Jupyter's messages, passed on as they came: only what the relay decides by is read.
+//! Jupyter's messages: read and checked before anything is done with them, signed anew for whom they are passed on to.
+//!
+//! <https://jupyter-client.readthedocs.io/en/stable/messaging.html>
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use jupyter_protocol::{Header, JupyterMessage, JupyterMessageContent, UnknownMessage};
-use serde_json::Value;
-use zeromq::ZmqMessage;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
 
 const DELIMITER: &[u8] = b"<IDS|MSG>";
 
-/// A message as it came: the identities of who it is from or to, then the delimiter, the signature, header, parent header, metadata, content and buffers.
+/// What messages of one connection are signed with; an empty one signs nothing, as Jupyter has it.
+#[derive(Clone)]
+pub struct Key(Option<Hmac<Sha256>>);
+
+impl Key {
+    pub fn new(text: &str) -> Self {
+        Self((!text.is_empty()).then(|| Hmac::new_from_slice(text.as_bytes()).expect("keys of any length are allowed")))
+    }
+
+    fn digest(&self, parts: &[Bytes]) -> Option<Hmac<Sha256>> {
+        let mut digest = self.0.clone()?;
+        parts.iter().for_each(|part| digest.update(part));
+        Some(digest)
+    }
+
+    fn sign(&self, parts: &[Bytes]) -> String {
+        let digest = self.digest(parts).map(|digest| digest.finalize().into_bytes());
+        digest.iter().flatten().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn has_signed(&self, parts: &[Bytes], signature: &[u8]) -> bool {
+        let Some(digest) = self.digest(parts) else { return true };
+        let digit = |digit: u8| char::from(digit).to_digit(16).map(|digit| digit as u8);
+        let byte = |pair: &[u8]| Some(digit(pair[0])? << 4 | digit(*pair.get(1)?)?);
+        let bytes: Option<Vec<u8>> = signature.chunks(2).map(byte).collect();
+        bytes.is_some_and(|bytes| digest.verify_slice(&bytes).is_ok())
+    }
+}
+
+/// A message: the identities of who it is from or to; header, parent header, metadata and content; buffers.
 #[derive(Clone, Debug)]
 pub struct Message {
     pub identities: Vec<Bytes>,
+    /// From the header on, as they came.
     parts: Vec<Bytes>,
     pub header: Value,
     pub parent: Value,
+    content: Value,
 }
 
 impl Message {
-    /// None if it is not one of Jupyter's.
-    pub fn read(message: ZmqMessage) -> Option<Self> {
-        let mut identities = message.into_vec();
-        let delimiter = identities.iter().position(|part| part == DELIMITER)?;
-        let parts = identities.split_off(delimiter);
-        let json = |part: usize| serde_json::from_slice(parts.get(part)?).ok();
-        let (header, parent) = (json(2)?, json(3)?);
-        parts.get(5)?;
-        Some(Self { identities, parts, header, parent })
+    /// None if it is not one of Jupyter's, or not signed with the key: a program that gets it need not expect anything else.
+    pub fn read(mut frames: Vec<Bytes>, key: &Key) -> Option<Self> {
+        let delimiter = frames.iter().position(|part| part == DELIMITER)?;
+        if frames.len() < delimiter + 6 {
+            return None;
+        }
+        let parts = frames.split_off(delimiter + 2);
+        if !key.has_signed(&parts[..4], &frames[delimiter + 1]) {
+            return None;
+        }
+        frames.truncate(delimiter);
+        let object = |part: usize| serde_json::from_slice(&parts[part]).ok().filter(Value::is_object);
+        let (header, parent, _, content) = (object(0)?, object(1)?, object(2)?, object(3)?);
+        let is_text = |name: &str| header[name].is_string();
+        (is_text("msg_id") && is_text("msg_type")).then_some(Self { identities: frames, parts, header, parent, content })
+    }
+
+    /// One of the relay's own, about the message with this header.
+    pub fn new(kind: &str, parent: &Value, content: Value) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let session = format!("latentlab-relay-{}", std::process::id());
+        let header = json!({
+            "msg_id": format!("{session}-{}", COUNT.fetch_add(1, Ordering::Relaxed)),
+            "msg_type": kind,
+            "session": session,
+            "username": "kernel",
+            "date": jiff::Timestamp::now().to_string(),
+            "version": "5.3",
+        });
+        let parts = [&header, parent, &json!({}), &content].map(|part| Bytes::from(part.to_string())).to_vec();
+        Self { identities: Vec::new(), parts, header, parent: parent.clone(), content }
     }
 
     pub fn kind(&self) -> &str {
@@ -42,31 +99,72 @@ impl Message {
         self.parent["msg_id"].as_str().unwrap_or_default()
     }
 
-    pub fn content(&self) -> Value {
-        serde_json::from_slice(&self.parts[5]).unwrap_or_default()
+    pub fn content(&self) -> &Value {
+        &self.content
+    }
+
+    /// The same message with another content.
+    pub fn with_content(mut self, content: Value) -> Self {
+        self.parts[3] = content.to_string().into();
+        Self { content, ..self }
     }
 
     /// The same message to or from others.
-    pub fn with_identities(&self, identities: &[Bytes]) -> Self {
-        Self { identities: identities.to_vec(), ..self.clone() }
+    pub fn with_identities(self, identities: &[Bytes]) -> Self {
+        Self { identities: identities.to_vec(), ..self }
     }
 
-    pub fn into_frames(self) -> ZmqMessage {
-        let frames: Vec<Bytes> = self.identities.into_iter().chain(self.parts).collect();
-        // It has at least the parts.
-        ZmqMessage::try_from(frames).unwrap_or_else(|_| ZmqMessage::from(Vec::new()))
+    pub fn into_frames(self, key: &Key) -> Vec<Bytes> {
+        let signature = Bytes::from(key.sign(&self.parts[..4]));
+        let mut frames = self.identities;
+        frames.extend([Bytes::from_static(DELIMITER), signature]);
+        frames.extend(self.parts);
+        frames
     }
 
-    /// A message that answers this one.
-    pub fn answer(&self, kind: &str, content: Value) -> JupyterMessage {
-        answer(&self.header, kind, content).with_zmq_identities(self.identities.clone())
+    /// A message to whom this one is from.
+    pub fn answer(&self, kind: &str, content: Value) -> Self {
+        Self::new(kind, &self.header, content).with_identities(&self.identities)
     }
 }
 
-/// A message that answers the one with this header.
-pub fn answer(parent: &Value, kind: &str, content: Value) -> JupyterMessage {
-    let content = UnknownMessage { msg_type: kind.to_owned(), content };
-    let mut message = JupyterMessage::new(JupyterMessageContent::UnknownMessage(content), None);
-    message.parent_header = serde_json::from_value::<Header>(parent.clone()).ok();
-    message
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_signed_is_read_and_nothing_else() {
+        let (key, other) = (Key::new("secret"), Key::new("another"));
+        let message = Message::new("execute_request", &json!({}), json!({ "code": "1" }));
+        let frames = message.with_identities(&[Bytes::from_static(b"client")]).into_frames(&key);
+        let read = Message::read(frames.clone(), &key).unwrap();
+        assert_eq!((read.kind(), &read.content()["code"], read.identities.len()), ("execute_request", &json!("1"), 1));
+        assert!(Message::read(frames.clone(), &other).is_none());
+        for damaged in 1..frames.len() {
+            let mut frames = frames.clone();
+            frames[damaged] = Bytes::from([&frames[damaged][..], b" "].concat());
+            assert!(Message::read(frames, &key).is_none(), "part {damaged}");
+        }
+        for length in 0..frames.len() {
+            assert!(Message::read(frames[..length].to_vec(), &key).is_none(), "{length} frames");
+        }
+    }
+
+    #[test]
+    fn a_signed_message_that_is_none_is_refused() {
+        let key = Key::new("secret");
+        let good = json!({ "msg_id": "1", "msg_type": "execute_request" });
+        let deep = format!("{{\"a\": {}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        let bad = ["[]", "1", "null", "", "{\"msg_id\": 1, \"msg_type\": \"a\"}", "\u{0}", &deep];
+        for (place, text) in (0..4).flat_map(|place| bad.map(|text| (place, text))) {
+            if place > 0 && text.starts_with("{\"msg_id\"") {
+                continue;
+            }
+            let mut parts = [good.to_string(), "{}".into(), "{}".into(), "{}".into()].map(Bytes::from).to_vec();
+            parts[place] = Bytes::from(text.to_owned());
+            let signature = Bytes::from(key.sign(&parts));
+            let frames = [vec![Bytes::from_static(DELIMITER), signature], parts].concat();
+            assert!(Message::read(frames, &key).is_none(), "part {place}: {:.60}", text);
+        }
+    }
 }

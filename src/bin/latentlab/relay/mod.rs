@@ -2,40 +2,86 @@
 //! variables, and knows an error from a success: all of which the kernel by itself does not do.
 
 mod cells;
+#[cfg_attr(not(unix), path = "no_channel.rs")]
+mod channel;
 mod message;
+mod text;
+mod zmtp;
 
 use std::collections::HashMap;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use jupyter_protocol::{ConnectionInfo, JupyterMessage, KernelInfoRequest, connection_info::Transport};
-use jupyter_zmq_client::{
-    KernelIoPubConnection, RawMessage, RouterSendConnection, RuntimeError, create_client_control_connection,
-    create_client_iopub_connection, create_client_shell_connection_with_identity,
-    create_client_stdin_connection_with_identity, create_kernel_control_connection, create_kernel_iopub_connection,
-    create_kernel_shell_connection, create_kernel_stdin_connection, peek_ports_with_listeners,
-    peer_identity_for_session,
-};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use zeromq::{DealerSendHalf, RepSocket, Socket, SocketRecv, SocketSend, ZmqMessage};
+use latentlab::jupyter::frame;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::time::timeout;
 
 use self::cells::{Action, Cells};
-use self::message::Message;
+use self::channel::{Channel, Reception};
+use self::message::{Key, Message};
+use self::zmtp::{
+    Dealer, DealerReceiver, DealerSender, Endpoint, Limits, Publisher, Router, RouterReceiver, RouterSender,
+    Subscriber, heartbeat,
+};
 use crate::project::Outcome;
 
-/// Runs the kernel that `command` starts behind the sockets that Jupyter's connection file describes, until it ends; `folder` is for the relay's
-/// own files.
-pub fn run(command: Command, connection_file: &Path, folder: &Path) -> Outcome<()> {
+/// Runs the kernel that `command` starts behind the sockets that Jupyter's connection file describes, until it ends.
+pub fn run(command: Command, connection_file: &Path) -> Outcome<()> {
     let text = fs::read(connection_file).map_err(|e| format!("{}: cannot read it ({e})", connection_file.display()))?;
-    let jupyter: ConnectionInfo = serde_json::from_slice(&text)
+    let jupyter: Connection = serde_json::from_slice(&text)
         .map_err(|error| format!("{}: not a connection file ({error})", connection_file.display()))?;
+    if jupyter.signature_scheme != SCHEME {
+        return Err(format!(
+            "{}: expected messages signed by {SCHEME}, got {:?}",
+            connection_file.display(),
+            jupyter.signature_scheme
+        ));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the relay cannot start ({error})"))?;
-    runtime.block_on(relay(command, jupyter, folder)).map_err(|error| format!("the relay stopped ({error})"))
+    let done = runtime.block_on(relay(command, &jupyter)).map_err(|error| format!("the relay stopped ({error})"));
+    // Nothing that still waits for a client keeps this process.
+    runtime.shutdown_background();
+    done
+}
+
+const SCHEME: &str = "hmac-sha256";
+
+/// What Jupyter's connection file says.
+#[derive(Clone, Deserialize, Serialize)]
+struct Connection {
+    transport: String,
+    ip: String,
+    shell_port: u16,
+    iopub_port: u16,
+    stdin_port: u16,
+    control_port: u16,
+    hb_port: u16,
+    key: String,
+    #[serde(default = "usual_scheme")]
+    signature_scheme: String,
+}
+
+fn usual_scheme() -> String {
+    SCHEME.to_owned()
+}
+
+impl Connection {
+    fn endpoint(&self, port: u16) -> io::Result<Endpoint> {
+        let ip = if self.ip == "localhost" { "127.0.0.1" } else { &self.ip };
+        match (self.transport.as_str(), ip.parse()) {
+            ("tcp", Ok(ip)) => Ok(Endpoint::Tcp(SocketAddr::new(ip, port))),
+            ("ipc", _) => Ok(Endpoint::Ipc(format!("{ip}-{port}").into())),
+            _ => Err(io::Error::other(format!("the connection file names an address that is none: {}://{ip}", self.transport))),
+        }
+    }
 }
 
 /// What comes in.
@@ -49,154 +95,196 @@ enum Event {
     KernelIoPub(Message),
 }
 
-type Result<T> = std::result::Result<T, RuntimeError>;
+/// How many messages wait to be looked at; more wait where they come from.
+const WAITING: usize = 64;
 
-async fn relay(mut command: Command, jupyter: ConnectionInfo, folder: &Path) -> Result<()> {
-    let session = format!("latentlab-relay-{}", std::process::id());
+async fn relay(mut command: Command, jupyter: &Connection) -> io::Result<()> {
     // Jupyter's side first: its clients may ask before the kernel is there.
-    let iopub = create_kernel_iopub_connection(&jupyter, &session).await?;
-    let (shell, shell_in) = create_kernel_shell_connection(&jupyter, &session).await?.split();
-    let (control, control_in) = create_kernel_control_connection(&jupyter, &session).await?.split();
-    let (input, input_in) = create_kernel_stdin_connection(&jupyter, &session).await?.split();
-    let mut heartbeat = RepSocket::new();
-    heartbeat.bind(&jupyter.hb_url()).await?;
-    tokio::spawn(async move {
-        while let Ok(beat) = heartbeat.recv().await {
-            if heartbeat.send(beat).await.is_err() {
-                break;
-            }
-        }
-    });
+    let limits = Limits::default();
+    let iopub = Publisher::bind(&jupyter.endpoint(jupyter.iopub_port)?, limits)?;
+    let (shell, shell_in) = Router::bind(&jupyter.endpoint(jupyter.shell_port)?, limits)?;
+    let (control, control_in) = Router::bind(&jupyter.endpoint(jupyter.control_port)?, limits)?;
+    let (input, input_in) = Router::bind(&jupyter.endpoint(jupyter.stdin_port)?, limits)?;
+    let _heartbeat = heartbeat(&jupyter.endpoint(jupyter.hb_port)?, limits)?;
 
-    let (kernel, listeners) = kernel_connection(&jupyter).await?;
-    let control_file = folder.join("kernel.json");
-    let stop_file = folder.join("stop");
-    let _ = fs::remove_file(&stop_file);
-    fs::write(&control_file, serde_json::to_vec(&kernel)?)?;
-    command.arg("--control_file").arg(&control_file).env("LATENTLAB_RELAY", &stop_file);
-    drop(listeners);
-    let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
+    let (reception, of_kernel) = Reception::new(&mut command)?;
+    let kernel = kernel_connection()?;
+    let mut child = Child::start(command, &kernel)?;
+    drop(of_kernel);
 
-    let (events, mut incoming) = unbounded_channel();
-    let ended_at_start = |ended| Err(other(format!("the kernel ended at its start, {ended}")));
+    let (events, mut incoming) = channel(WAITING);
     let connected = tokio::select! {
-        ended = child.wait() => return ended_at_start(ended?),
-        connected = connect(&kernel, &session, &events) => connected,
+        ended = child.wait() => return Err(ended_at_start(&ended?)),
+        connected = connect(&kernel, &events) => connected,
     };
-    let connected = match connected {
+    let kernel_side = match connected {
         Ok(connected) => connected,
         // Seldom the connection itself: a kernel that dies closes it before it is gone.
-        Err(error) => match tokio::time::timeout(Duration::from_secs(1), child.wait()).await {
-            Ok(ended) => return ended_at_start(ended?),
+        Err(error) => match timeout(Duration::from_secs(1), child.wait()).await {
+            Ok(ended) => return Err(ended_at_start(&ended?)),
             Err(_) => return Err(error),
         },
     };
-    let key = shell_in.mac.clone();
-    let signed = move |frames: &ZmqMessage| RawMessage::from_multipart(frames.clone(), &key).is_ok();
-    spawn_reader(shell_in.socket, events.clone(), signed.clone(), Event::Shell);
-    spawn_reader(control_in.socket, events.clone(), signed.clone(), Event::Control);
-    spawn_reader(input_in.socket, events, signed, Event::Input);
+    let key = Key::new(&jupyter.key);
+    spawn_reader(shell_in, events.clone(), key.clone(), Event::Shell);
+    spawn_reader(control_in, events.clone(), key.clone(), Event::Control);
+    spawn_reader(input_in, events, key.clone(), Event::Input);
 
-    let cells = Cells::default();
-    let mut relay = Relay { iopub, shell, control, input, kernel: connected, cells, asked: HashMap::new(), stop_file };
-    tokio::select! {
+    let cells_process = reception.try_next();
+    let cells = Cells::new(cells_process.is_some());
+    let asked = HashMap::new();
+    let mut relay = Relay { iopub, shell, control, input, key, kernel: kernel_side, cells, asked, reception, cells_process };
+    let done = tokio::select! {
         ended = child.wait() => {
             let ended = ended?;
-            // What it still had to say, above all that it ends.
-            let _ = tokio::time::timeout(LAST_WORDS, relay.go_on(&mut incoming)).await;
-            if ended.success() { Ok(()) } else { Err(other(format!("the kernel ended, {ended}"))) }
+            if ended.success() { Ok(()) } else { Err(io::Error::other(format!("the kernel ended, {ended}"))) }
         }
-        failed = relay.go_on(&mut incoming) => failed,
-        () = orphaned() => Ok(()),
+        done = relay.go_on(&mut incoming) => done,
+    };
+    child.end().await;
+    relay.flush().await;
+    done
+}
+
+fn ended_at_start(ended: &std::process::ExitStatus) -> io::Error {
+    io::Error::other(format!("the kernel ended at its start, {ended}"))
+}
+
+/// How long the last messages may take to their clients.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The kernel, and all that it starts: a group of processes that ends as one.
+struct Child {
+    process: tokio::process::Child,
+    group: channel::Group,
+    /// What has to live as long: a file with the connection, where it cannot be inherited.
+    _connection: channel::ConnectionFile,
+}
+
+impl Child {
+    fn start(mut command: Command, kernel: &Connection) -> io::Result<Self> {
+        let (path, connection) = channel::ConnectionFile::new(&serde_json::to_vec(kernel)?)?;
+        command.arg("--control_file").arg(path);
+        channel::end_together(&mut command);
+        let process = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
+        Ok(Self { group: channel::Group::of(&process), process, _connection: connection })
+    }
+
+    async fn wait(&mut self) -> io::Result<std::process::ExitStatus> {
+        self.process.wait().await
+    }
+
+    async fn end(&mut self) {
+        self.group.kill();
+        let _ = self.process.kill().await;
     }
 }
 
-/// How long the relay goes on after the kernel has ended.
-const LAST_WORDS: Duration = Duration::from_millis(100);
-
-fn other(message: String) -> RuntimeError {
-    RuntimeError::ZmqMessageError(message)
-}
-
-/// Ends when the process that started this one has ended: without Jupyter there is no use in a kernel.
-#[cfg(unix)]
-async fn orphaned() {
-    let parent = std::os::unix::process::parent_id();
-    while std::os::unix::process::parent_id() == parent {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.group.kill();
     }
 }
 
-#[cfg(not(unix))]
-async fn orphaned() {
-    std::future::pending::<()>().await;
-}
-
-/// A connection of our own for the kernel, with the same key: messages are passed on with their signatures.
-async fn kernel_connection(jupyter: &ConnectionInfo) -> Result<(ConnectionInfo, Vec<tokio::net::TcpListener>)> {
+/// A connection of our own for the kernel, with a key of its own.
+fn kernel_connection() -> io::Result<Connection> {
     let local = Ipv4Addr::LOCALHOST;
-    let (ports, listeners) = peek_ports_with_listeners(IpAddr::V4(local), 5).await?;
-    let kernel = ConnectionInfo {
-        ip: local.to_string(),
-        transport: Transport::TCP,
+    // All at the same time, so that they are five.
+    let listeners: Vec<TcpListener> = (0..5).map(|_| TcpListener::bind((local, 0))).collect::<io::Result<_>>()?;
+    let ports = listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect::<io::Result<Vec<_>>>()?;
+    let key: [u8; 32] = rand::random();
+    Ok(Connection {
+        transport: "tcp".to_owned(),
+        ip: IpAddr::V4(local).to_string(),
         shell_port: ports[0],
         iopub_port: ports[1],
         stdin_port: ports[2],
         control_port: ports[3],
         hb_port: ports[4],
-        ..jupyter.clone()
-    };
-    Ok((kernel, listeners))
+        key: key.iter().map(|byte| format!("{byte:02x}")).collect(),
+        signature_scheme: usual_scheme(),
+    })
 }
 
 /// The ways to the kernel.
 struct Kernel {
-    shell: DealerSendHalf,
-    control: DealerSendHalf,
-    input: DealerSendHalf,
+    key: Key,
+    shell: DealerSender,
+    control: DealerSender,
+    input: DealerSender,
 }
 
 /// Waits for the kernel, and for what it tells everybody to arrive.
-async fn connect(kernel: &ConnectionInfo, session: &str, events: &UnboundedSender<Event>) -> Result<Kernel> {
-    while tokio::net::TcpStream::connect((kernel.ip.as_str(), kernel.iopub_port)).await.is_err() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    let identity = peer_identity_for_session(session)?;
-    let mut iopub = create_client_iopub_connection(kernel, "", session).await?;
-    let shell = create_client_shell_connection_with_identity(kernel, session, identity.clone()).await?;
-    let input = create_client_stdin_connection_with_identity(kernel, session, identity).await?;
-    let control = create_client_control_connection(kernel, session).await?;
-    let (mut shell, mut shell_in) = shell.split();
-    let (control, control_in) = control.split();
-    let (input, input_in) = input.split();
+async fn connect(kernel: &Connection, events: &Sender<Event>) -> io::Result<Kernel> {
+    let limits = Limits::kernel();
+    let key = Key::new(&kernel.key);
+    let iopub_endpoint = kernel.endpoint(kernel.iopub_port)?;
+    let mut iopub = loop {
+        match Subscriber::connect(&iopub_endpoint, limits).await {
+            Ok(iopub) => break iopub,
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    };
+    // The kernel asks for input whom it knows by the name of who asked for the cell.
+    let identity = Some(Bytes::from_static(b"latentlab-relay"));
+    let (shell, mut shell_in) = Dealer::connect(&kernel.endpoint(kernel.shell_port)?, identity.clone(), limits).await?;
+    let (input, input_in) = Dealer::connect(&kernel.endpoint(kernel.stdin_port)?, identity, limits).await?;
+    let (control, control_in) = Dealer::connect(&kernel.endpoint(kernel.control_port)?, None, limits).await?;
+    // A subscription is heeded some time after it is sent: ask until what the kernel says of a question has been heard to its end.
     loop {
-        shell.send(JupyterMessage::new(KernelInfoRequest {}, None)).await?;
-        shell_in.socket.recv().await?;
-        if tokio::time::timeout(Duration::from_millis(100), iopub.socket.recv()).await.is_ok() {
+        let question = Message::new("kernel_info_request", &json!({}), json!({}));
+        let id = question.id().to_owned();
+        shell.send(question.into_frames(&key))?;
+        shell_in.recv().await.ok_or(io::ErrorKind::ConnectionReset)?;
+        let heard = async {
+            loop {
+                let frames = iopub.recv().await.ok_or(io::ErrorKind::ConnectionReset)?;
+                let message = Message::read(frames, &key);
+                if message.is_some_and(|message| message.parent_id() == id && message.content()["execution_state"] == "idle") {
+                    return Ok::<_, io::Error>(());
+                }
+            }
+        };
+        if let Ok(heard) = timeout(Duration::from_millis(100), heard).await {
+            heard?;
             break;
         }
     }
-    // The rest of what it said to these requests.
-    while tokio::time::timeout(Duration::from_millis(20), iopub.socket.recv()).await.is_ok() {}
-    let any = |_: &ZmqMessage| true;
-    spawn_reader(iopub.socket, events.clone(), any, Event::KernelIoPub);
-    spawn_reader(shell_in.socket, events.clone(), any, Event::KernelShell);
-    spawn_reader(control_in.socket, events.clone(), any, Event::KernelControl);
-    spawn_reader(input_in.socket, events.clone(), any, Event::KernelInput);
-    Ok(Kernel { shell: shell.socket, control: control.socket, input: input.socket })
+    spawn_reader(iopub, events.clone(), key.clone(), Event::KernelIoPub);
+    spawn_reader(shell_in, events.clone(), key.clone(), Event::KernelShell);
+    spawn_reader(control_in, events.clone(), key.clone(), Event::KernelControl);
+    spawn_reader(input_in, events.clone(), key.clone(), Event::KernelInput);
+    Ok(Kernel { key, shell, control, input })
 }
 
-/// Reads a socket for ever; what is not signed is thrown away.
+/// A socket that gives messages.
+trait MessageSource {
+    fn receive(&mut self) -> impl Future<Output = Option<Vec<Bytes>>> + Send;
+}
+
+macro_rules! receives {
+    ($($socket:ty),+) => {
+        $(impl MessageSource for $socket {
+            async fn receive(&mut self) -> Option<Vec<Bytes>> {
+                self.recv().await
+            }
+        })+
+    };
+}
+
+receives!(RouterReceiver, DealerReceiver, Subscriber);
+
+/// Reads a socket for ever; what is no message or not signed is thrown away.
 fn spawn_reader(
-    mut socket: impl SocketRecv + Send + 'static,
-    events: UnboundedSender<Event>,
-    signed: impl Fn(&ZmqMessage) -> bool + Send + 'static,
+    mut socket: impl MessageSource + Send + 'static,
+    events: Sender<Event>,
+    key: Key,
     event: fn(Message) -> Event,
 ) {
     tokio::spawn(async move {
-        while let Ok(frames) = socket.recv().await {
-            let Some(message) = Some(frames).filter(&signed).and_then(Message::read) else { continue };
-            if events.send(event(message)).is_err() {
+        while let Some(frames) = socket.receive().await {
+            let Some(message) = Message::read(frames, &key) else { continue };
+            if events.send(event(message)).await.is_err() {
                 break;
             }
         }
@@ -205,21 +293,23 @@ fn spawn_reader(
 
 /// All ways out, and where things stand.
 struct Relay {
-    iopub: KernelIoPubConnection,
-    shell: RouterSendConnection,
-    control: RouterSendConnection,
-    input: RouterSendConnection,
+    iopub: Publisher,
+    shell: RouterSender,
+    control: RouterSender,
+    input: RouterSender,
+    key: Key,
     kernel: Kernel,
     cells: Cells,
     /// Who has asked what of the kernel's control.
     asked: HashMap<String, Vec<Bytes>>,
-    /// While it is there, what listens stops.
-    stop_file: PathBuf,
+    reception: Reception,
+    /// The channel from the process that runs the cells.
+    cells_process: Option<Channel>,
 }
 
 impl Relay {
-    /// Passes on what comes in, for ever.
-    async fn go_on(&mut self, incoming: &mut UnboundedReceiver<Event>) -> Result<()> {
+    /// Passes on what comes in, until a client asks for the end.
+    async fn go_on(&mut self, incoming: &mut Receiver<Event>) -> io::Result<()> {
         loop {
             let deadline = self.cells.deadline();
             let due = async {
@@ -228,12 +318,21 @@ impl Relay {
                     None => std::future::pending().await,
                 }
             };
+            let said = async {
+                match &mut self.cells_process {
+                    Some(channel) => channel.next().await,
+                    None => std::future::pending().await,
+                }
+            };
             let mut actions = Vec::new();
             tokio::select! {
                 event = incoming.recv() => match event {
-                    Some(event) => self.take(event, &mut actions).await?,
+                    Some(Event::Control(request)) if request.kind() == "shutdown_request" => return self.shut_down(&request).await,
+                    Some(event) => self.take(event, &mut actions)?,
                     None => return Ok(()),
                 },
+                event = said => self.hear(event, &mut actions),
+                channel = self.reception.next() => self.open(channel),
                 () = due => self.cells.tick(Instant::now(), &mut actions),
             }
             for action in actions {
@@ -242,64 +341,90 @@ impl Relay {
         }
     }
 
-    async fn take(&mut self, event: Event, actions: &mut Vec<Action>) -> Result<()> {
+    fn take(&mut self, event: Event, actions: &mut Vec<Action>) -> io::Result<()> {
         let now = Instant::now();
         match event {
-            Event::Shell(request) => self.cells.request(request, now, actions),
-            Event::KernelShell(reply) => self.cells.reply(reply, now, actions),
+            Event::Shell(request) => self.cells.request(request, actions),
+            Event::KernelShell(reply) => {
+                // A process that the answered cell has started handed over its ends before that.
+                if let Some(channel) = self.reception.try_next() {
+                    self.open(channel);
+                }
+                self.cells.reply(reply, actions);
+            }
             Event::KernelIoPub(message) => self.cells.iopub(message, now, actions),
             Event::Control(request) if request.kind() == "interrupt_request" => {
                 self.cells.interrupt(request, now, actions);
             }
-            Event::Control(request) => self.ask_control(request).await?,
+            Event::Control(request) => self.ask_control(request)?,
             Event::KernelControl(reply) => {
                 if let Some(asker) = self.asked.remove(reply.parent_id()) {
-                    let reply = reply.with_identities(&asker);
-                    passed(self.control.socket.send(reply.into_frames()).await)?;
+                    self.control.send(reply.with_identities(&asker).into_frames(&self.key));
                 }
             }
-            Event::Input(reply) => self.kernel.input.send(reply.with_identities(&[]).into_frames()).await?,
+            Event::Input(reply) => self.kernel.input.send(reply.with_identities(&[]).into_frames(&self.kernel.key))?,
             Event::KernelInput(request) => {
                 let asker = self.cells.asker(request.parent_id()).unwrap_or_default();
-                passed(self.input.socket.send(request.with_identities(&asker).into_frames()).await)?;
+                self.input.send(request.with_identities(&asker).into_frames(&self.key));
             }
         }
         Ok(())
     }
 
-    async fn act(&mut self, action: Action) -> Result<()> {
+    fn hear(&mut self, event: channel::Event, actions: &mut Vec<Action>) {
+        let now = Instant::now();
+        match event {
+            channel::Event::Printed(stream, bytes) => self.cells.print(stream, &bytes, now, actions),
+            channel::Event::Told(message) => self.cells.told(message, now, actions),
+            channel::Event::Synced => self.cells.synced(actions),
+            channel::Event::Closed => {
+                self.cells_process = None;
+                self.cells.closed(now, actions);
+            }
+        }
+    }
+
+    fn open(&mut self, channel: Channel) {
+        self.cells_process = Some(channel);
+        self.cells.opened();
+    }
+
+    async fn act(&mut self, action: Action) -> io::Result<()> {
         match action {
-            Action::Ask(request) => self.kernel.shell.send(request.into_frames()).await?,
-            Action::Interrupt(request) => self.ask_control(request).await?,
-            Action::Shell(reply) => passed(self.shell.socket.send(reply.into_frames()).await)?,
-            Action::IoPub(message) => self.iopub.socket.send(message.into_frames()).await?,
-            Action::OwnShell(reply) => own(self.shell.send(reply).await)?,
-            Action::OwnControl(reply) => own(self.control.send(reply).await)?,
-            Action::OwnIoPub(message) => self.iopub.send(message).await?,
-            // A file that is there already, or no longer, is as it should be.
-            Action::Stop(true) => drop(fs::write(&self.stop_file, "")),
-            Action::Stop(false) => drop(fs::remove_file(&self.stop_file)),
+            Action::Ask(request) => self.kernel.shell.send(request.into_frames(&self.kernel.key))?,
+            Action::Interrupt(request) => self.ask_control(request)?,
+            Action::Shell(reply) => self.shell.send(reply.into_frames(&self.key)),
+            Action::Control(reply) => self.control.send(reply.into_frames(&self.key)),
+            Action::IoPub(message) => self.iopub.publish(message.into_frames(&self.key)).await,
+            Action::Sync => self.ask_cells(frame::SYNC),
+            Action::Stop(true) => self.ask_cells(frame::STOP),
+            Action::Stop(false) => self.ask_cells(frame::GO_ON),
         }
         Ok(())
     }
 
-    async fn ask_control(&mut self, request: Message) -> Result<()> {
+    fn ask_cells(&self, request: u8) {
+        if let Some(channel) = &self.cells_process {
+            channel.ask(request);
+        }
+    }
+
+    fn ask_control(&mut self, request: Message) -> io::Result<()> {
         self.asked.insert(request.id().to_owned(), request.identities.clone());
-        Ok(self.kernel.control.send(request.with_identities(&[]).into_frames()).await?)
+        self.kernel.control.send(request.with_identities(&[]).into_frames(&self.kernel.key))
     }
-}
 
-/// A client that has gone away gets no answer: no reason to end.
-fn passed(sent: zeromq::ZmqResult<()>) -> Result<()> {
-    match sent {
-        Err(zeromq::ZmqError::Other(_)) | Ok(()) => Ok(()),
-        Err(error) => Err(error.into()),
+    /// Answers for the kernel, which would wait for the cell that runs.
+    async fn shut_down(&mut self, request: &Message) -> io::Result<()> {
+        let content = json!({ "status": "ok", "restart": request.content()["restart"] == true });
+        self.control.send(request.answer("shutdown_reply", content.clone()).into_frames(&self.key));
+        let told = Message::new("shutdown_reply", &request.header, content);
+        let _ = timeout(LAST_WORDS, self.iopub.publish(told.into_frames(&self.key))).await;
+        Ok(())
     }
-}
 
-fn own(sent: Result<()>) -> Result<()> {
-    match sent {
-        Err(RuntimeError::ZmqError(zeromq::ZmqError::Other(_))) => Ok(()),
-        sent => sent,
+    /// Lets the last messages leave.
+    async fn flush(&self) {
+        tokio::join!(self.iopub.flush(LAST_WORDS), self.shell.flush(LAST_WORDS), self.control.flush(LAST_WORDS));
     }
 }

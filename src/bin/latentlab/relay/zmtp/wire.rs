@@ -1,0 +1,277 @@
+//! ZMTP in bytes: greeting, frames and commands, without sockets. Nothing here trusts what a peer claims.
+
+use std::io;
+use std::mem;
+
+use bytes::buf::Limit;
+use bytes::{BufMut, Bytes};
+
+use super::Kind;
+
+const MORE: u8 = 1;
+const LONG: u8 = 2;
+const COMMAND: u8 = 4;
+
+/// The longest command: a peer's READY with all it says of itself, a subscription.
+const COMMAND_LENGTH: usize = 8 << 10;
+
+/// How much is asked of a connection at once, and the first memory for a frame, whatever length it claims.
+const STEP: usize = 64 << 10;
+
+/// What a peer has said.
+#[derive(Debug, PartialEq)]
+pub enum Item {
+    Message(Vec<Bytes>),
+    Command(Bytes),
+}
+
+pub fn refused(why: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.into())
+}
+
+/// Puts frames together from the bytes that arrive. Memory grows with these, never with what a header claims.
+#[derive(Debug)]
+pub struct Decoder {
+    /// The bytes and the frames that a message may have.
+    message: usize,
+    frames: usize,
+    /// What has arrived and is not yet decoded, from `start` on.
+    buffer: Vec<u8>,
+    start: usize,
+    step: usize,
+    /// A frame that has arrived in part.
+    body: Option<Body>,
+    /// The message on its way: its frames so far, and its bytes with those that the last header claims.
+    parts: Vec<Bytes>,
+    size: usize,
+}
+
+#[derive(Debug)]
+struct Body {
+    flags: u8,
+    length: usize,
+    bytes: Vec<u8>,
+}
+
+impl Decoder {
+    /// At first only commands are taken, until [`allow`](Self::allow).
+    pub fn new() -> Self {
+        let (buffer, parts) = (Vec::new(), Vec::new());
+        Self { message: 0, frames: 0, buffer, start: 0, step: 1 << 10, body: None, parts, size: 0 }
+    }
+
+    /// Messages of so many bytes and frames may come.
+    pub fn allow(&mut self, message: usize, frames: usize) {
+        (self.message, self.frames) = (message, frames);
+    }
+
+    /// The size of the message on its way, as far as its headers tell.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The bytes held of what is not complete; none between messages.
+    pub fn held(&self) -> usize {
+        let parts: usize = self.parts.iter().map(|part| part.len() + 1).sum();
+        parts + self.buffer.len() - self.start + self.body.as_ref().map_or(0, |body| body.bytes.len() + 1)
+    }
+
+    #[cfg(test)]
+    pub fn memory(&self) -> usize {
+        let parts: usize = self.parts.iter().map(Bytes::len).sum();
+        parts + self.buffer.capacity() + self.body.as_ref().map_or(0, |body| body.bytes.capacity())
+    }
+
+    /// Where the next bytes belong; never without room.
+    pub fn room(&mut self) -> Limit<&mut Vec<u8>> {
+        let (bytes, wanted) = match &mut self.body {
+            Some(body) => {
+                let missing = body.length - body.bytes.len();
+                if body.bytes.len() == body.bytes.capacity() {
+                    body.bytes.reserve_exact(missing.min(body.bytes.len().max(STEP)));
+                }
+                (&mut body.bytes, missing)
+            }
+            None => {
+                self.buffer.reserve_exact(self.step);
+                (&mut self.buffer, usize::MAX)
+            }
+        };
+        let room = (bytes.capacity() - bytes.len()).min(wanted);
+        bytes.limit(room)
+    }
+
+    /// The next message or command, if all of it has arrived.
+    pub fn next(&mut self) -> io::Result<Option<Item>> {
+        loop {
+            let (flags, bytes) = match self.body.take() {
+                Some(body) if body.bytes.len() < body.length => {
+                    self.body = Some(body);
+                    return Ok(None);
+                }
+                Some(body) => (body.flags, Bytes::from(body.bytes)),
+                None => {
+                    let Some((flags, length, header)) = self.header()? else {
+                        // Less than a header is left.
+                        if self.buffer.len() >= self.step {
+                            self.step = (2 * self.step).min(STEP);
+                        }
+                        self.buffer.drain(..mem::take(&mut self.start));
+                        return Ok(None);
+                    };
+                    let arrived = &self.buffer[self.start + header..];
+                    let Some(frame) = arrived.get(..length) else {
+                        let mut bytes = Vec::with_capacity(length.min(arrived.len().max(STEP)));
+                        bytes.extend_from_slice(arrived);
+                        self.buffer.clear();
+                        self.start = 0;
+                        self.body = Some(Body { flags, length, bytes });
+                        return Ok(None);
+                    };
+                    let frame = Bytes::copy_from_slice(frame);
+                    self.start += header + length;
+                    (flags, frame)
+                }
+            };
+            if flags & COMMAND != 0 {
+                return Ok(Some(Item::Command(bytes)));
+            }
+            self.parts.push(bytes);
+            if flags & MORE == 0 {
+                self.size = 0;
+                return Ok(Some(Item::Message(mem::take(&mut self.parts))));
+            }
+        }
+    }
+
+    /// The flags and the length of the next frame, and how many bytes said so.
+    fn header(&mut self) -> io::Result<Option<(u8, usize, usize)>> {
+        let arrived = &self.buffer[self.start..];
+        let Some(&flags) = arrived.first() else { return Ok(None) };
+        let command = flags & COMMAND != 0;
+        if flags & !(MORE | LONG | COMMAND) != 0 || command && flags & MORE != 0 {
+            return Err(refused(format!("a frame with flags {flags:#04x}")));
+        }
+        if !command && self.parts.len() >= self.frames {
+            return Err(refused(format!("expected at most {} frames in a message", self.frames)));
+        }
+        let (claimed, header) = if flags & LONG == 0 {
+            let Some(&length) = arrived.get(1) else { return Ok(None) };
+            (u64::from(length), 2)
+        } else {
+            let Some(length) = arrived.get(1..).and_then(<[u8]>::first_chunk) else { return Ok(None) };
+            (u64::from_be_bytes(*length), 9)
+        };
+        let allowed = if command { COMMAND_LENGTH } else { self.message - self.size };
+        let length = usize::try_from(claimed).ok().filter(|length| *length <= allowed);
+        let length = length.ok_or_else(|| refused(format!("expected at most {allowed} bytes more, got {claimed}")))?;
+        if !command {
+            self.size += length;
+        }
+        Ok(Some((flags, length, header)))
+    }
+}
+
+/// The header of a frame, and how many of its bytes count.
+pub fn frame_header(command: bool, more: bool, length: usize) -> ([u8; 9], usize) {
+    let flags = if command { COMMAND } else { u8::from(more) * MORE };
+    let mut header = [0; 9];
+    match u8::try_from(length) {
+        Ok(short) => {
+            header[..2].copy_from_slice(&[flags, short]);
+            (header, 2)
+        }
+        Err(_) => {
+            header[0] = flags | LONG;
+            header[1..].copy_from_slice(&(length as u64).to_be_bytes());
+            (header, 9)
+        }
+    }
+}
+
+/// How each side begins: the signature, version 3.1, no security.
+pub const GREETING: [u8; 64] = {
+    let mut greeting = [0; 64];
+    (greeting[0], greeting[9], greeting[10], greeting[11]) = (0xff, 0x7f, 3, 1);
+    (greeting[12], greeting[13], greeting[14], greeting[15]) = (b'N', b'U', b'L', b'L');
+    greeting
+};
+
+/// How much of a greeting tells its version: an older peer may send no more than this.
+pub const VERSION: usize = 11;
+
+/// Looks at the first bytes of a peer's greeting.
+pub fn check_version(start: &[u8; VERSION]) -> io::Result<()> {
+    match start {
+        [0xff, .., last, major] if last & 1 == 1 && *major >= 3 => Ok(()),
+        [0xff, .., last, major] if last & 1 == 1 => Err(refused(format!("expected ZMTP 3, got version {major}"))),
+        _ => Err(refused("this is no greeting of ZMTP 3")),
+    }
+}
+
+/// Looks at all of it.
+pub fn check_mechanism(greeting: &[u8; 64]) -> io::Result<()> {
+    let mechanism = &greeting[12..32];
+    match mechanism == &GREETING[12..32] {
+        true => Ok(()),
+        false => Err(refused(format!("expected mechanism NULL, got {}", mechanism.escape_ascii()))),
+    }
+}
+
+/// What a socket says of itself.
+pub fn ready(kind: Kind, identity: &[u8]) -> Vec<u8> {
+    let mut ready = b"\x05READY".to_vec();
+    let mut property = |name: &[u8], value: &[u8]| {
+        ready.push(name.len() as u8);
+        ready.extend_from_slice(name);
+        ready.extend_from_slice(&(value.len() as u32).to_be_bytes());
+        ready.extend_from_slice(value);
+    };
+    property(b"Socket-Type", kind.name());
+    if !identity.is_empty() {
+        property(b"Identity", identity);
+    }
+    ready
+}
+
+/// Why a peer is turned away.
+pub fn error(why: &str) -> Vec<u8> {
+    let why = &why.as_bytes()[..why.len().min(255)];
+    [b"\x05ERROR".as_slice(), &[why.len() as u8], why].concat()
+}
+
+/// The identity that a peer's READY gives it, if the peer suits a socket of this kind.
+pub fn check_ready(command: &[u8], kind: Kind) -> io::Result<Bytes> {
+    let broken = || refused("a broken READY");
+    let (b"READY", mut rest) = name(command)? else {
+        return Err(refused("expected READY, got another command"));
+    };
+    let (mut socket, mut identity) = (None, Bytes::new());
+    while !rest.is_empty() {
+        let (name, after) = name(rest).map_err(|_| broken())?;
+        let (length, after) = after.split_first_chunk().ok_or_else(broken)?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| broken())?;
+        let (value, after) = after.split_at_checked(length).ok_or_else(broken)?;
+        if name.eq_ignore_ascii_case(b"Socket-Type") {
+            socket = Some(value);
+        } else if name.eq_ignore_ascii_case(b"Identity") {
+            identity = Bytes::copy_from_slice(value);
+        }
+        rest = after;
+    }
+    let socket = socket.unwrap_or_default();
+    if !kind.peers().contains(&socket) {
+        let (own, other) = (kind.name().escape_ascii(), socket.escape_ascii());
+        return Err(refused(format!("a {own} socket cannot speak with a {other} socket")));
+    }
+    if identity.len() > 255 {
+        return Err(refused(format!("expected an identity of at most 255 bytes, got {}", identity.len())));
+    }
+    Ok(identity)
+}
+
+/// Splits off a name with its length before it.
+pub fn name(bytes: &[u8]) -> io::Result<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first().ok_or_else(|| refused("an empty command"))?;
+    rest.split_at_checked(usize::from(*length)).ok_or_else(|| refused("a broken command"))
+}

@@ -1,0 +1,192 @@
+//! The channel from the process that runs the cells to the relay: one socket for what is printed, for messages, and for their order.
+//!
+//! The standard output and error are pipes. What they hold is moved into the socket, framed, by a thread of its own, and before each message by
+//! the thread that sends it: a figure comes after what was printed before it. The relay holds the pipes' reading ends, too, and takes what is
+//! left in them when this process has died.
+
+use std::{
+    io::{self, Read, Write},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    process,
+    sync::{
+        Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::{Errno, ioctl_fionread},
+    net::{self, SendAncillaryBuffer, SendAncillaryMessage, SendFlags},
+    pipe, process as unix_process, stdio,
+};
+use serde_json::Value;
+
+use super::frame;
+
+static CHANNEL: OnceLock<Channel> = OnceLock::new();
+static STOP: AtomicBool = AtomicBool::new(false);
+
+struct Channel {
+    /// Locked while something is moved or sent, so that frames follow each other.
+    socket: Mutex<UnixStream>,
+    printed: [(u8, OwnedFd); 2],
+}
+
+/// Whether there is a relay.
+pub(crate) fn is_there() -> bool {
+    CHANNEL.get().is_some()
+}
+
+/// A message for it. A relay that is gone is no reason to panic: this process ends with it.
+pub(crate) fn tell(what: &Value) {
+    if let Some(channel) = CHANNEL.get() {
+        flush();
+        let text = what.to_string();
+        let mut socket = channel.lock();
+        let _ = channel.move_printed(&socket).and_then(|()| send(&mut socket, frame::MESSAGE, text.as_bytes()));
+    }
+}
+
+/// Whether the stop button has been pressed in this cell. Takes a nanosecond.
+pub(crate) fn wants_a_stop() -> bool {
+    STOP.load(Ordering::Relaxed)
+}
+
+/// What has been printed without a line's end leaves the program.
+pub(super) fn flush() {
+    let _ = io::stdout().flush();
+}
+
+/// Gives this process's standard output and error to the relay, by its ends of them sent through `to_relay`, and an input that is at its end.
+pub(super) fn open(to_relay: BorrowedFd<'_>) -> io::Result<()> {
+    let (socket, of_relay) = UnixStream::pair()?;
+    let (out, new_stdout) = printed_pipe()?;
+    let (err, new_stderr) = printed_pipe()?;
+    let ends = [of_relay.as_fd(), out.as_fd(), err.as_fd()];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut attached = SendAncillaryBuffer::new(&mut space);
+    attached.push(SendAncillaryMessage::ScmRights(&ends));
+    let process = process::id().to_le_bytes();
+    net::sendmsg(to_relay, &[io::IoSlice::new(&process)], &mut attached, SendFlags::empty())?;
+    let thread_end = socket.try_clone()?;
+    let channel = Channel { socket: Mutex::new(socket), printed: [(frame::STDOUT, out), (frame::STDERR, err)] };
+    CHANNEL.set(channel).map_err(|_| io::Error::other("there is a channel already"))?;
+    flush();
+    stdio::dup2_stdout(new_stdout)?;
+    stdio::dup2_stderr(new_stderr)?;
+    stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
+    thread::Builder::new().name("output".into()).spawn(|| go_on(thread_end))?;
+    Ok(())
+}
+
+/// Large, because its writers wait while it is full.
+fn printed_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (reader, writer) = std::io::pipe()?;
+    let (reader, writer) = (OwnedFd::from(reader), OwnedFd::from(writer));
+    #[cfg(target_os = "linux")]
+    let _ = pipe::fcntl_setpipe_size(&writer, 1 << 20);
+    Ok((reader, writer))
+}
+
+/// Moves what is printed and does what the relay asks, for ever. Without a relay nobody is left to run cells for.
+fn go_on(mut requests: UnixStream) {
+    let Some(channel) = CHANNEL.get() else { return };
+    let [out, err] = &channel.printed;
+    loop {
+        let ends = [out.1.as_fd(), err.1.as_fd(), requests.as_fd()];
+        let mut ready = ends.map(|end| PollFd::from_borrowed_fd(end, PollFlags::IN));
+        match poll(&mut ready, None) {
+            Err(Errno::INTR) => continue,
+            Err(_) => die(),
+            Ok(_) => {}
+        }
+        let is_asked = !ready[2].revents().is_empty();
+        let request = if is_asked { read_request(&mut requests) } else { None };
+        match request {
+            Some(frame::STOP) => STOP.store(true, Ordering::Relaxed),
+            Some(frame::GO_ON) => STOP.store(false, Ordering::Relaxed),
+            _ if is_asked && request.is_none() => die(),
+            _ => {}
+        }
+        let mut socket = channel.lock();
+        let mut done = channel.move_printed(&socket);
+        if request == Some(frame::SYNC) {
+            done = done.and_then(|()| send(&mut socket, frame::SYNCED, &[]));
+        }
+        if done.is_err() {
+            die();
+        }
+    }
+}
+
+fn read_request(requests: &mut UnixStream) -> Option<u8> {
+    let mut request = [0];
+    requests.read_exact(&mut request).ok().map(|()| request[0])
+}
+
+/// The kernel and all that the cells have started end with the relay.
+fn die() -> ! {
+    let _ = unix_process::kill_current_process_group(unix_process::Signal::KILL);
+    process::abort()
+}
+
+impl Channel {
+    fn lock(&self) -> MutexGuard<'_, UnixStream> {
+        self.socket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves what stands in the pipes at this moment: what comes meanwhile can wait, so that this ends however much others print.
+    fn move_printed(&self, socket: &UnixStream) -> io::Result<()> {
+        for (kind, pipe) in &self.printed {
+            let count = ioctl_fionread(pipe)?;
+            if count > 0 {
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
+                (&*socket).write_all(&header(*kind, count))?;
+                move_bytes(pipe.as_fd(), socket, count as usize)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// In the system, so that nothing is in between if this process is killed.
+#[cfg(target_os = "linux")]
+fn move_bytes(pipe: BorrowedFd<'_>, socket: &UnixStream, mut count: usize) -> io::Result<()> {
+    while count > 0 {
+        match pipe::splice(pipe, None, socket, None, count, pipe::SpliceFlags::empty()) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(moved) => count -= moved,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn move_bytes(pipe: BorrowedFd<'_>, mut socket: &UnixStream, mut count: usize) -> io::Result<()> {
+    let mut bytes = vec![0; count.min(1 << 16)];
+    while count > 0 {
+        let room = count.min(bytes.len());
+        let moved = rustix::io::read(pipe, &mut bytes[..room])?;
+        socket.write_all(&bytes[..moved])?;
+        count -= moved;
+    }
+    Ok(())
+}
+
+fn header(kind: u8, length: u32) -> [u8; 5] {
+    let [a, b, c, d] = length.to_le_bytes();
+    [kind, a, b, c, d]
+}
+
+fn send(socket: &mut UnixStream, kind: u8, content: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(content.len()).map_err(|_| io::Error::other("a message of more than 4 GB"))?;
+    socket.write_all(&header(kind, length))?;
+    socket.write_all(content)
+}
