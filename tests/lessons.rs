@@ -35,6 +35,7 @@ fn text(value: &Value) -> String {
 struct Cell {
     is_code: bool,
     source: String,
+    tags: Value,
     smoke: Value,
     outputs: Vec<Value>,
 }
@@ -45,6 +46,7 @@ fn cells(name: &str) -> Vec<Cell> {
     let cell = |cell: &Value| Cell {
         is_code: cell["cell_type"] == "code",
         source: text(&cell["source"]),
+        tags: cell["metadata"]["tags"].clone(),
         smoke: cell["metadata"]["latentlab"]["smoke"].clone(),
         outputs: cell["outputs"].as_array().cloned().unwrap_or_default(),
     };
@@ -89,7 +91,7 @@ fn lessons_are_short_steps_with_words_before_each() {
     }
 }
 
-/// What `cargo latentlab run --smoke` replaces is there.
+/// What `cargo latentlab run --smoke` replaces is there, and `--parameter` finds it.
 #[test]
 fn the_knobs_have_a_smoke_setting() {
     for notebook in notebooks() {
@@ -98,6 +100,7 @@ fn the_knobs_have_a_smoke_setting() {
         let is_lesson = notebook != INDEX && !notebook.ends_with("_solutions.ipynb");
         assert!(settings.len() <= 1 && (settings.len() == 1 || !is_lesson), "{notebook}: {} settings", settings.len());
         for cell in settings {
+            assert_eq!(cell.tags, serde_json::json!(["parameters"]), "{notebook}: its knobs have not the tag `parameters`");
             for (name, value) in cell.smoke.as_object().unwrap_or_else(|| panic!("{notebook}: {}", cell.smoke)) {
                 assert!(value.is_string(), "{notebook}: the smoke setting of {name} is no text");
                 let declared = |line: &str| {

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use folder::Folder;
 use refusal::assert_refused;
@@ -110,12 +111,162 @@ fn what_cannot_be_is_refused_in_a_sentence() {
     assert_refused(&run("s4", &done, &["--resume"]), &["a run of report S4, quick", "one of report S4, on"]);
     assert_eq!(results(&done), before);
     // A full run is not lost by beginning anew, a quick one may be.
+    std::fs::write(done.join("models/notes.txt"), "mine").unwrap();
     assert!(run("s4", &done, &["--quick"]).status.success());
-    let settings = std::fs::read_to_string(done.join("run.json")).unwrap().replace("true", "false");
-    std::fs::write(done.join("run.json"), settings).unwrap();
+    assert_eq!(std::fs::read_to_string(done.join("models/notes.txt")).unwrap(), "mine");
+    edit(&done.join("run.json"), |header| header["settings"]["quick"] = false.into());
+    let written = std::fs::read_to_string(done.join("results.json")).unwrap();
+    std::fs::write(done.join("results.json"), written.replace("\"quick\": true", "\"quick\": false")).unwrap();
     for options in [&[][..], &["--quick"]] {
         assert_refused(&run("s4", &done, options), &["with 5 finished tasks", "--resume", "--out", "delete"]);
     }
-    std::fs::write(done.join("tasks/ae1.json"), "{").unwrap();
-    assert_refused(&run("s4", &done, &["--resume"]), &["ae1.json", "not what `latentlab reproduce` wrote"]);
+}
+
+/// Changes a file of a run, as it might have been written.
+fn edit(path: &Path, change: impl Fn(&mut Value)) {
+    let mut sealed: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    change(&mut sealed["content"]);
+    let sum = Sha256::digest(sealed["content"].to_string());
+    sealed["sha256"] = sum.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+    std::fs::write(path, sealed.to_string()).unwrap();
+}
+
+#[test]
+fn damaged_files_and_those_of_another_run_are_refused() {
+    let folder = Folder::new("reproduce-damaged");
+    let resume = || reproduce("s4", &folder.0, &["--quick", "--resume"]).output().unwrap();
+    assert!(reproduce("s4", &folder.0, &["--quick"]).output().unwrap().status.success());
+    let whole = results(&folder.0);
+    let refused = |name: &str, content: &[u8], words: &[&str]| {
+        let path = folder.file(name);
+        let before = std::fs::read(&path).unwrap();
+        std::fs::write(&path, content).unwrap();
+        assert_refused(&resume(), words);
+        assert_eq!(std::fs::read(&path).unwrap(), content, "nothing is written over it");
+        std::fs::write(&path, before).unwrap();
+    };
+    let text = |name: &str| std::fs::read_to_string(folder.file(name)).unwrap();
+    for name in ["run.json", "tasks/ae1.json"] {
+        let wrong = [name.rsplit('/').next().unwrap(), "not what `latentlab reproduce` wrote"];
+        refused(name, b"{", &wrong);
+        refused(name, b"", &wrong);
+        refused(name, b"\xff", &wrong);
+        // One character, as a bad disk does it.
+        refused(name, text(name).replacen("\"S4\"", "\"S1\"", 1).as_bytes(), &[wrong[0], "checksum"]);
+    }
+    refused("tasks/ae1.json", text("tasks/ae2.json").as_bytes(), &["ae1.json", "of another task", "ae2.json"]);
+    for other in ["{", "[]", &text("results.json").replace("\"S4\"", "\"S0\"")] {
+        refused("results.json", other.as_bytes(), &["results.json", "not of the run in this folder", "report S4"]);
+    }
+    assert!(resume().status.success());
+    assert_eq!(without_times(results(&folder.0)), without_times(whole.clone()));
+
+    // One run at a time.
+    let lock = std::fs::File::options().write(true).open(folder.file("run.lock")).unwrap();
+    lock.lock().unwrap();
+    assert_refused(&resume(), &["another run is at work"]);
+    drop(lock);
+    // Killed while it was clearing away what an earlier run had left, it begins.
+    edit(&folder.file("run.json"), |header| header["begun"] = false.into());
+    let output = resume();
+    assert!(output.status.success() && !String::from_utf8_lossy(&output.stdout).contains("done before"));
+    assert_eq!(without_times(results(&folder.0)), without_times(whole));
+    // Killed before it had said whose folder this is, too.
+    let begun = Folder::new("reproduce-begun");
+    for name in ["run.lock", ".run.json.latentlab-0123456789abcdef.part"] {
+        std::fs::write(begun.file(name), "").unwrap();
+    }
+    assert!(reproduce("s4", &begun.0, &["--quick"]).output().unwrap().status.success());
+    // Folders of such names are anybody's.
+    let others = Folder::new("reproduce-others");
+    std::fs::create_dir(others.file("models")).unwrap();
+    assert_refused(&reproduce("s4", &others.0, &["--quick"]).output().unwrap(), &["holds other files"]);
+}
+
+/// Every file of a run is whole at any moment: JSON that can be read, and pages with their end.
+fn assert_whole(folder: &Path) {
+    for part in ["", "tasks"] {
+        for entry in std::fs::read_dir(folder.join(part)).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            let is_part = path.file_name().unwrap().to_string_lossy().starts_with('.');
+            if path.extension().is_some_and(|kind| kind == "json") && !is_part {
+                let _: Value = serde_json::from_slice(&std::fs::read(&path).unwrap())
+                    .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            }
+        }
+    }
+}
+
+/// The names and sizes of all files.
+fn listing(folder: &Path) -> Vec<(std::path::PathBuf, u64)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.metadata() {
+            Ok(found) if found.is_dir() => files.extend(listing(&entry.path())),
+            Ok(found) => files.push((entry.path(), found.len())),
+            Err(_) => {}
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn killed_again_and_again_it_ends_the_same() {
+    let whole = Folder::new("reproduce-once");
+    assert!(reproduce("s4", &whole.0, &["--quick"]).output().unwrap().status.success());
+    let killed = Folder::new("reproduce-often");
+    let mut kills = 0;
+    loop {
+        // As soon as something has changed, a little later each time.
+        let before = listing(&killed.0);
+        let begun = killed.file("run.json").exists();
+        let options: &[&str] = if begun { &["--quick", "--resume"] } else { &["--quick"] };
+        let mut child = reproduce("s4", &killed.0, options).stdout(Stdio::null()).spawn().unwrap();
+        let mut changes = 0;
+        let mut last = before;
+        let ended = loop {
+            let now = listing(&killed.0);
+            changes += usize::from(now != last);
+            last = now;
+            if let Some(status) = child.try_wait().unwrap() {
+                break Some(status);
+            }
+            if changes > kills {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                break None;
+            }
+            std::thread::sleep(Duration::from_micros(200));
+        };
+        assert_whole(&killed.0);
+        if let Some(status) = ended {
+            assert!(status.success());
+            break;
+        }
+        kills += 1;
+    }
+    println!("killed {kills} times");
+    assert!(kills >= 5, "{kills}");
+    assert_eq!(without_times(results(&killed.0)), without_times(results(&whole.0)));
+}
+
+/// A process that may write no file above some size meets what a full disk does: writing fails in the middle of a file.
+#[test]
+#[cfg(unix)]
+fn a_full_disk_is_said_and_loses_nothing() {
+    let whole = Folder::new("reproduce-room");
+    assert!(reproduce("s4", &whole.0, &["--quick"]).output().unwrap().status.success());
+    let full = Folder::new("reproduce-full");
+    for blocks in [0, 1, 64, 400] {
+        let begun = full.file("run.json").exists();
+        let inner = reproduce("s4", &full.0, if begun { &["--quick", "--resume"] } else { &["--quick"] });
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$@\""), "sh"]);
+        limited.arg(inner.get_program()).args(inner.get_args());
+        assert_refused(&limited.output().unwrap(), &["cannot write it (File too large"]);
+        assert_whole(&full.0);
+    }
+    assert!(reproduce("s4", &full.0, &["--quick", "--resume"]).output().unwrap().status.success());
+    assert_eq!(without_times(results(&full.0)), without_times(results(&whole.0)));
 }

@@ -19,14 +19,15 @@ impl Tool {
         Self { folder }
     }
 
-    /// Runs it with nothing on the PATH but what `program` has put there.
+    /// With nothing on the PATH but what `program` has put there.
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_latentlab"));
+        command.env("LATENTLAB_JUPYTER", self.folder.join("jupyter")).env("PATH", self.folder.join("bin"));
+        command
+    }
+
     fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_latentlab"))
-            .args(arguments)
-            .env("LATENTLAB_JUPYTER", self.folder.join("jupyter"))
-            .env("PATH", self.folder.join("bin"))
-            .output()
-            .unwrap()
+        self.command().args(arguments).output().unwrap()
     }
 
     /// Puts a shell script on the PATH.
@@ -54,10 +55,14 @@ fn wrong_arguments_are_explained() {
         &["run"],
         &["run", "--timeout", "0", "a.ipynb"],
         &["run", "--jobs", "0", "a.ipynb"],
+        &["run", "--timeout", "1000001", "a.ipynb"],
         &["run", "--timings", "--out", "x"],
+        &["run", "--parameter", "epochs", "a.ipynb"],
+        &["run", "-p", "=5", "a.ipynb"],
         &["lab", "--port", "x"],
         &["bench", "s9"],
         &["bench", "--seconds", "0"],
+        &["bench", "--seconds", "1e300"],
         &["no"],
     ] {
         let output = tool.run(arguments);
@@ -71,25 +76,125 @@ fn a_missing_notebook_or_data_folder_is_named() {
     let tool = Tool::new("notebook");
     assert_refused(&tool.run(&["run", "nowhere.ipynb"]), &["nowhere.ipynb", "no such notebook"]);
     assert_refused(&tool.run(&["run", "Cargo.toml", "--data", "nowhere"]), &["nowhere", "no such folder", "built-in"]);
+    assert_refused(&tool.run(&["run", "Cargo.toml"]), &["FAILED", "Cargo.toml", "not a notebook", "1 of 1 notebooks"]);
+}
+
+/// A notebook of one code cell.
+fn notebook(metadata: &str, source: &str) -> String {
+    let cell = format!(r#"{{ "cell_type": "code", "metadata": {metadata}, "source": ["{source}"] }}"#);
+    format!(r#"{{ "nbformat": 4, "nbformat_minor": 5, "metadata": {{}}, "cells": [{cell}] }}"#)
 }
 
 #[test]
-fn a_smoke_setting_of_a_knob_that_is_not_there_is_named() {
-    let tool = Tool::new("smoke");
-    let notebook = tool.folder.join("lesson.ipynb");
-    let setting = r#"{ "latentlab": { "smoke": { "epoch": "1" } } }"#;
-    let cell = format!(r#"{{ "cell_type": "code", "metadata": {setting}, "source": ["let epochs = 9;"] }}"#);
-    std::fs::write(&notebook, format!(r#"{{ "cells": [{cell}] }}"#)).unwrap();
-    let run = |arguments: &[&str]| tool.run(&[&["run", notebook.to_str().unwrap()], arguments].concat());
+fn knobs_that_are_not_there_are_named() {
+    let tool = Tool::new("knobs");
+    let path = tool.folder.join("lesson.ipynb");
+    std::fs::write(&path, notebook(r#"{ "latentlab": { "smoke": { "epoch": "1" } } }"#, "let epochs = 9;")).unwrap();
+    let run = |arguments: &[&str]| tool.run(&[&["run", path.to_str().unwrap()], arguments].concat());
     assert_refused(&run(&["--smoke"]), &["lesson.ipynb", "epoch", "let epoch = …;"]);
-    // Without it, the next thing that is missing.
-    assert_refused(&run(&[]), &["Python is missing"]);
+    assert_refused(&run(&["-p", "size=1"]), &["lesson.ipynb", "no knob size", "its knobs are epochs"]);
+    // Without these, the next thing that is missing.
+    assert_refused(&run(&["--parameter", "epochs=1"]), &["Python is missing"]);
+    std::fs::write(&path, notebook("{}", "let epochs = 9;")).unwrap();
+    assert_refused(&run(&["-p", "epochs=1"]), &["no knobs", "`parameters`"]);
+}
+
+#[test]
+fn nothing_that_run_has_not_written_is_replaced() {
+    let tool = Tool::new("replaced");
+    let write = |name: &str, content: &str| {
+        let path = tool.folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        path.into_os_string().into_string().unwrap()
+    };
+    let content = notebook("{}", "1");
+    let [dotted, plain, upper] = ["v1.0.ipynb", "v1.ipynb", "other/V1.ipynb"].map(|name| write(name, &content));
+    let folder = tool.folder.to_str().unwrap();
+    let out = tool.folder.join("out").into_os_string().into_string().unwrap();
+    // Not `v1.ipynb`.
+    assert_refused(&tool.run(&["run", &dotted, "--out", folder]), &["v1.0.ipynb", "would replace"]);
+    assert_refused(&tool.run(&["run", &dotted, "--out", &out]), &["Python is missing"]);
+    assert_refused(
+        &tool.run(&["run", &plain, &upper, "--out", &out]),
+        &["v1.ipynb", "V1.ipynb", "would both be executed into"],
+    );
+    write("out/v1.ipynb", "mine");
+    assert_refused(&tool.run(&["run", &plain, "--out", &out]), &["v1.ipynb", "has not written it", "--out"]);
+    write("executed/v1.html", "mine");
+    assert_refused(&tool.run(&["run", &plain]), &["executed", "v1.html", "has not written it"]);
+    for (name, expected) in [("v1.ipynb", content.as_str()), ("out/v1.ipynb", "mine"), ("executed/v1.html", "mine")] {
+        assert_eq!(std::fs::read_to_string(tool.folder.join(name)).unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_damaged_notebook_is_said_and_the_others_are_run() {
+    let tool = Tool::new("damaged");
+    let path = |name: &str, content: &str| {
+        std::fs::write(tool.folder.join(name), content).unwrap();
+        tool.folder.join(name).into_os_string().into_string().unwrap()
+    };
+    let good = path("good.ipynb", &notebook("{}", "1"));
+    let old = path("old.ipynb", &notebook("{}", "1").replace("\"nbformat\": 4", "\"nbformat\": 3"));
+    let page = path("page.ipynb", "<html>");
+    let output = tool.run(&["run", &good, &old, &page]);
+    assert_refused(
+        &output,
+        &[
+            "FAILED",
+            "old.ipynb: expected a notebook of nbformat 4, got 3",
+            "page.ipynb: not a notebook",
+            "Python is missing",
+        ],
+    );
+    assert_refused(&tool.run(&["run", &old, &page]), &["2 of 2 notebooks cannot be run"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn any_name_of_a_file_will_do() {
+    use std::os::unix::ffi::OsStrExt;
+    let tool = Tool::new("names");
+    for name in [&b"..ipynb"[..], b"a\xff.ipynb", b"\xe3\x81\x8a b.ipynb", b"a\nb.ipynb", b"-p.ipynb"] {
+        let path = tool.folder.join(std::ffi::OsStr::from_bytes(name));
+        std::fs::write(&path, notebook("{}", "1")).unwrap();
+        let output = tool.command().arg("run").arg(path).output().unwrap();
+        assert_refused(&output, &["Python is missing"]);
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn folders_of_secrets_are_private_whatever_they_were() {
+    use std::os::unix::fs::PermissionsExt;
+    let tool = Tool::new("private");
+    let runtime = tool.folder.join("jupyter/runtime");
+    std::fs::create_dir_all(&runtime).unwrap();
+    std::fs::set_permissions(&runtime, PermissionsExt::from_mode(0o777)).unwrap();
+    assert_refused(&tool.run(&["lab"]), &["Python is missing"]);
+    for name in ["runtime", "config", "data"] {
+        let mode = std::fs::metadata(tool.folder.join("jupyter").join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{name}");
+    }
+    std::fs::remove_dir(&runtime).unwrap();
+    std::fs::write(&runtime, "").unwrap();
+    assert_refused(&tool.run(&["lab"]), &["runtime", "expected a folder, got a file"]);
+}
+
+#[test]
+fn nobody_who_reads_is_no_panic() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output =
+        Tool::new("pipe").command().arg("data").env("LATENTLAB_DATA", "built-in").stdout(writer).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(1), vec![]));
 }
 
 #[test]
 fn missing_python_is_named() {
     let tool = Tool::new("python");
-    for command in [&["lab", "--no-open"][..], &["run", "Cargo.toml"], &["run", "--timings"]] {
+    for command in [&["lab", "--no-open"][..], &["run", "notebooks/00_start_here.ipynb"], &["run", "--timings"]] {
         assert_refused(&tool.run(command), &["Python is missing", "3.10", "apt install", "brew install", "winget"]);
     }
 }

@@ -27,8 +27,8 @@ pub struct Arguments {
 }
 
 fn positive(text: &str) -> std::result::Result<f64, String> {
-    let seconds = text.parse().ok().filter(|seconds: &f64| *seconds > 0.0 && seconds.is_finite());
-    seconds.ok_or_else(|| "expected a number above 0".into())
+    let seconds = text.parse().ok().filter(|seconds: &f64| *seconds > 0.0 && *seconds <= 86_400.0);
+    seconds.ok_or_else(|| "expected a number above 0, and at most 86400 (a day)".into())
 }
 
 struct Model {

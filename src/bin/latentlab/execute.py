@@ -1,28 +1,138 @@
 """Executes one notebook through Jupyter for `latentlab run`, cell by cell.
 
-Standard input: a line of JSON that says what to do, then a line after each cell: "go on", or anything else to stop.
-Standard output: a line of JSON before and after each cell. What a cell's outputs mean is decided on the other side of the pipe.
+Argument: the kernel's working directory.
+Standard input: a line of JSON that says what to do, then a line as an answer to each `result`: "go on", or anything else to stop.
+Standard output: a line of JSON for each event, the last with the executed notebook. What a cell's outputs mean, and where anything
+is written, is decided on the other side of the pipe.
 """
 
+import signal
+
+# Before the kernel is started, an end from outside needs no care. (A shell starts a background job with the first one ignored.)
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+for number in SIGNALS:
+    signal.signal(number, signal.SIG_DFL)
+
+import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 from queue import Empty, Queue
 
 import nbformat
+from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbconvert import HTMLExporter
+from nbformat.reader import reads
+from nbformat.validator import normalize
+
+# How long the kernel may take to end.
+PATIENCE = 15
 
 
-def say(**event):
-    print(json.dumps(event), flush=True)
+class Refused(Exception):
+    """What cannot be done, as the end of a sentence about the notebook."""
+
+
+class Connection:
+    """The other side of the pipe."""
+
+    def __init__(self):
+        # A pipe of its own: what Jupyter's packages print goes to the standard error.
+        self.events = os.fdopen(os.dup(1), "wb")
+        os.dup2(2, 1)
+        self.answers = Queue()
+
+    def say(self, **event):
+        # Text from a kernel may hold half a surrogate pair, which no encoding has.
+        self.events.write(json.dumps(event, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+        self.events.flush()
+
+    def may_go_on(self):
+        return self.answers.get() == "go on\n"
+
+    def listen(self):
+        """Answers come from here. When the other side is gone, its end of the pipe is closed: then this one ends as on Ctrl-C."""
+        for line in sys.stdin:
+            self.answers.put(line)
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        else:
+            signal.raise_signal(signal.SIGINT)
+
+
+def end_on_signals(manager):
+    """The first signal ends the work as Ctrl-C does; more of them must not disturb the kernel's shutdown."""
+
+    ends = []
+
+    def end(*_):
+        if not ends:
+            ends.append(True)
+            threading.Timer(PATIENCE, give_up, [manager]).start()
+            raise KeyboardInterrupt
+
+    for number in SIGNALS:
+        signal.signal(number, end)
+
+
+def give_up(manager):
+    """Ends the kernel by force, and this process."""
+    kill_group(group_of(manager))
+    os._exit(130)
+
+
+def group_of(manager):
+    """The kernel's processes are a group of their own."""
+    return manager.provisioner.pgid if manager.provisioner else None
+
+
+def kill_group(group):
+    if group and hasattr(os, "killpg") and group != os.getpgrp():
+        with contextlib.suppress(OSError):
+            os.killpg(group, signal.SIGKILL)
+
+
+def end_kernel(client, manager):
+    """Shuts the kernel down, and ends what it may have left."""
+    group = group_of(manager)
+    try:
+        if manager.has_kernel:
+            run_sync(manager.shutdown_kernel)()
+        if client.kc:
+            client.kc.stop_channels()
+    finally:
+        kill_group(group)
+
+
+def notebook_of(text):
+    """A notebook as Jupyter has it, checked."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _, notebook = normalize(reads(text))
+            nbformat.validate(notebook)
+    except RecursionError:
+        raise Refused("not a notebook: something in it is nested too deeply") from None
+    except nbformat.ValidationError as error:
+        place = "/".join(str(part) for part in error.absolute_path)
+        raise Refused(f"not a notebook: {shortened(error.message)} (at {place or 'the top'})") from None
+    except Exception as error:
+        raise Refused(f"not a notebook: {shortened(error)}") from None
+    return notebook
+
+
+def shortened(error):
+    """A message's first line, and no more of it than one reads."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= 200 else line[:200] + " …"
 
 
 def late_output(client, cell, index):
@@ -36,14 +146,14 @@ def late_output(client, cell, index):
             client.process_message(message, cell, index)
 
 
-def count(client):
+def count(manager):
     """The kernel's processes, and their threads; none where the system has no `ps`."""
     ps = lambda *options: subprocess.run(["ps", *options], capture_output=True, text=True).stdout.splitlines()
     try:
         parents = [[int(number) for number in line.split()] for line in ps("-A", "-o", "pid=,ppid=")]
     except OSError:
         return 0, 0
-    family = {client.km.provisioner.pid}
+    family = {manager.provisioner.pid}
     while more := {process for process, parent in parents if parent in family} - family:
         family |= more
     if Path("/proc/self/task").is_dir():
@@ -53,23 +163,28 @@ def count(client):
     return len(family), threads
 
 
-def listen(answers):
-    """The other side is gone when its end of the pipe is: then this one ends as on Ctrl-C, and the kernel with it."""
-    for line in sys.stdin:
-        answers.put(line)
-    if hasattr(signal, "pthread_kill"):
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-    else:
-        signal.raise_signal(signal.SIGINT)
+def telling(outputs):
+    """Of a cell's outputs, what says how it went: whatever else a cell shows stays on this side."""
+    kinds = ("text/plain", "application/vnd.latentlab.error+json")
+    return [
+        output | {"data": {kind: value for kind, value in output["data"].items() if kind in kinds}, "metadata": {}}
+        if "data" in output
+        else output
+        for output in outputs
+    ]
 
 
-def execute(client, notebook, answers, started_kernel, counts):
+def execute(client, manager, notebook, connection, started_kernel, counts):
     number = 0
     for index, cell in enumerate(notebook.cells):
         if cell.cell_type != "code" or not cell.source.strip():
             continue
         number += 1
-        say(event="cell", number=number, source=cell.source)
+        tags = cell.metadata.get("tags", [])
+        skipped = "skip-execution" in tags
+        connection.say(event="cell", number=number, source=cell.source, skipped=skipped)
+        if skipped:
+            continue
         started, reply = time.monotonic(), "ok"
         try:
             client.execute_cell(cell, index)
@@ -81,61 +196,79 @@ def execute(client, notebook, answers, started_kernel, counts):
         except DeadKernelError:
             reply = "the kernel died"
         now = time.monotonic()
-        processes, threads = count(client) if counts else (0, 0)
-        say(
+        processes, threads = count(manager) if counts else (0, 0)
+        connection.say(
             event="result",
             seconds=now - started,
             since_start=now - started_kernel,
             reply=reply,
-            outputs=cell.outputs,
+            may_fail="raises-exception" in tags,
+            outputs=telling(cell.outputs),
             processes=processes,
             threads=threads,
         )
-        if answers.get() != "go on\n":
+        if not connection.may_go_on():
             return
 
 
-def main():
-    task = json.loads(sys.stdin.readline())
+def executed(notebook, name, mark):
+    """The executed notebook as a file's text, and as a page; instead of one that cannot be made, the reason."""
+    # What the kernel calls its language is nothing that nbconvert can colour.
+    notebook.metadata.language_info = {"name": "rust", "file_extension": ".rs", "pygments_lexer": "rust"}
+    ours = notebook.metadata.get("latentlab")
+    notebook.metadata.latentlab = {**(ours if isinstance(ours, dict) else {}), **mark}
+    result = {}
     try:
-        notebook = nbformat.read(task["notebook"], as_version=4)
+        result["ipynb"] = nbformat.writes(notebook) + "\n"
+        result["html"], _ = HTMLExporter().from_notebook_node(notebook, {"metadata": {"name": name}})
     except Exception as error:
-        sys.exit(f"{task['notebook']}: not a notebook ({error})")
-    for index, source in task["changed_cells"]:
-        notebook.cells[index].source = source
+        result["reason"] = f"what its cells show cannot be saved ({type(error).__name__}: {shortened(error)})"
+    return result
+
+
+def work(connection, manager, folder):
+    line = sys.stdin.readline()
+    if not line:
+        return
+    task = json.loads(line)
+    threading.Thread(target=connection.listen, daemon=True).start()
+    notebook = notebook_of(task["notebook"])
     client = NotebookClient(
         notebook,
-        kernel_name="rust",
+        km=manager,
         timeout=task["timeout"],
         startup_timeout=3600,
         extra_arguments=task["kernel_arguments"],
-        resources={"metadata": {"path": task["folder"]}},
+        resources={"metadata": {"path": folder}},
     )
-    answers = Queue()
-    threading.Thread(target=listen, args=[answers], daemon=True).start()
     started_kernel = time.monotonic()
     try:
         with client.setup_kernel():
-            execute(client, notebook, answers, started_kernel, task["counts"])
-    except RuntimeError as error:
-        sys.exit(str(error))
+            execute(client, manager, notebook, connection, started_kernel, task["counts"])
     finally:
-        # Interrupted while the kernel started, nobody has ended it yet.
-        if client.km and client.km.has_kernel:
-            run_sync(client.km.shutdown_kernel)(now=True)
-    if task["ipynb"]:
-        # What the kernel calls its language is nothing that nbconvert can colour.
-        notebook.metadata.language_info = {"name": "rust", "file_extension": ".rs", "pygments_lexer": "rust"}
-        nbformat.write(notebook, task["ipynb"])
-        exporter = HTMLExporter()
-        html, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": Path(task["notebook"]).stem}})
-        Path(task["html"]).write_text(html, encoding="utf-8")
+        end_kernel(client, manager)
+    if task["mark"]:
+        connection.say(event="executed", **executed(notebook, task["name"], task["mark"]))
 
 
-# A shell starts a background job with this signal ignored.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-try:
+def main():
+    connection = Connection()
+    manager = AsyncKernelManager(kernel_name="rust")
+    end_on_signals(manager)
+    code = 0
+    try:
+        work(connection, manager, *sys.argv[1:])
+    except KeyboardInterrupt:
+        code = 130
+    except Exception as error:
+        refused = isinstance(error, Refused)
+        reason = str(error) if refused else f"Jupyter could not execute it ({type(error).__name__}: {shortened(error)})"
+        with contextlib.suppress(OSError):
+            connection.say(event="refused", reason=reason)
+    finally:
+        # The kernel has been shut down on the way here, and nothing else is worth waiting for.
+        os._exit(code)
+
+
+if __name__ == "__main__":
     main()
-except KeyboardInterrupt:
-    # The kernel has been shut down on the way here.
-    os._exit(130)

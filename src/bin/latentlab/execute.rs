@@ -1,10 +1,11 @@
 //! Executes a notebook through Jupyter: this side of `execute.py`.
 
-use crate::project::{Outcome, Project};
+use crate::notebook::{self, Outputs};
+use crate::project::{Outcome, Project, end_with_parent};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 const SCRIPT: &str = include_str!("execute.py");
@@ -16,8 +17,8 @@ pub struct Task<'a> {
     pub folder: &'a Path,
     /// LATENTLAB_DATA for the kernel; without it, the surrounding one.
     pub data: Option<&'a Path>,
-    /// The .ipynb and the .html file to write.
-    pub save: Option<(&'a Path, &'a Path)>,
+    /// The files to write.
+    pub save: Option<&'a Outputs>,
     /// Cells that are changed before: their place among all cells, and their new source.
     pub changed_cells: &'a [(usize, String)],
     /// The longest that a cell may take.
@@ -40,8 +41,8 @@ pub enum Kernel {
 
 /// What happens meanwhile.
 pub enum Event {
-    /// A cell starts: its number among the code cells, from 1, and its code.
-    Cell { number: u64, source: String },
+    /// A cell starts: its number among the code cells, from 1, and its code. A skipped one has no result.
+    Cell { number: u64, source: String, skipped: bool },
     /// It has ended.
     Result(CellResult),
 }
@@ -52,6 +53,8 @@ pub struct CellResult {
     pub since_start: f64,
     /// `ok`, `error`, or what kept the kernel from answering.
     pub reply: String,
+    /// Its author said that it may fail: the tag `raises-exception`.
+    pub may_fail: bool,
     /// Jupyter's.
     pub outputs: Value,
     /// How many processes the kernel has, and how many threads in all of them; 0 where they are not counted.
@@ -70,30 +73,27 @@ pub fn notebook_of(cells: &[&str]) -> String {
 }
 
 /// Executes a notebook, cell by cell, as long as `go_on` says so. What has been executed is saved in any case.
-pub fn execute(project: &Project, task: &Task, errors: Stdio, mut go_on: impl FnMut(Event) -> bool) -> Outcome<()> {
-    let broken = |error: std::io::Error| format!("The connection to Jupyter broke ({error}).");
+pub fn execute(project: &Project, task: &Task, errors: Stdio, go_on: impl FnMut(Event) -> bool) -> Outcome<()> {
+    let mut notebook = notebook::read(task.notebook)?;
+    for (index, source) in task.changed_cells {
+        let cell = notebook["cells"].get_mut(index).ok_or("it has been changed meanwhile")?;
+        cell["source"] = source.as_str().into();
+    }
     let mut python = project.python();
     if let Some(data) = task.data {
         python.env("LATENTLAB_DATA", data);
     }
-    let mut child = python
-        .args(["-c", SCRIPT])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(errors)
-        .spawn()
-        .map_err(|error| format!("Jupyter's Python could not be started ({error})."))?;
+    // As it is: JSON could not hold a path that is not Unicode.
+    python.args(["-c", SCRIPT]).arg(task.folder);
+    python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
+    end_with_parent(&mut python);
+    let mut child = python.spawn().map_err(|error| format!("Jupyter's Python could not be started ({error})."))?;
     // It holds the other end of `errors`.
     drop(python);
-    let (Some(mut answers), Some(events)) = (child.stdin.take(), child.stdout.take()) else {
-        unreachable!("both are pipes");
-    };
     let start = json!({
-        "notebook": task.notebook,
-        "folder": task.folder,
-        "ipynb": task.save.map(|(ipynb, _)| ipynb),
-        "html": task.save.map(|(_, html)| html),
-        "changed_cells": task.changed_cells,
+        "notebook": notebook.to_string(),
+        "name": task.notebook.file_stem().unwrap_or_default().to_string_lossy(),
+        "mark": task.save.map(|outputs| notebook::mark(&notebook, task.notebook, &outputs.ipynb)),
         "timeout": task.timeout.as_secs(),
         "counts": task.counts,
         "kernel_arguments": match task.kernel {
@@ -102,25 +102,55 @@ pub fn execute(project: &Project, task: &Task, errors: Stdio, mut go_on: impl Fn
             Kernel::Bare => vec!["--bare"],
         },
     });
+    let done = follow(&mut child, &start, task, go_on);
+    // The pipes are closed: if it is still at work, it ends.
+    match (done, child.wait()) {
+        (Ok(()), Ok(status)) if status.success() => Ok(()),
+        (Ok(()), _) => Err("Jupyter could not execute the notebook (its own message is above).".to_owned()),
+        (Err(message), _) => Err(message),
+    }
+}
+
+/// Passes on what happens until the other side ends.
+fn follow(child: &mut Child, start: &Value, task: &Task, mut go_on: impl FnMut(Event) -> bool) -> Outcome<()> {
+    let broken = |error: std::io::Error| format!("The connection to Jupyter broke ({error}).");
+    let (Some(mut answers), Some(events)) = (child.stdin.take(), child.stdout.take()) else {
+        unreachable!("both are pipes");
+    };
     writeln!(answers, "{start}").map_err(broken)?;
+    let mut done = Ok(());
     for line in BufReader::new(events).lines() {
         let mut event: Value = serde_json::from_str(&line.map_err(broken)?)
             .map_err(|error| format!("Jupyter sent something that is not JSON ({error})."))?;
-        if event["event"] == "cell" {
-            let source = event["source"].as_str().unwrap_or_default().to_owned();
-            go_on(Event::Cell { number: event["number"].as_u64().unwrap_or_default(), source });
-        } else {
-            let number = |name: &str| event[name].as_f64().unwrap_or_default();
-            let (processes, threads) = (number("processes") as u64, number("threads") as u64);
-            let (seconds, since_start) = (number("seconds"), number("since_start"));
-            let reply = event["reply"].as_str().unwrap_or_default().to_owned();
-            let outputs = event["outputs"].take();
-            let answer = go_on(Event::Result(CellResult { seconds, since_start, reply, outputs, processes, threads }));
-            writeln!(answers, "{}", if answer { "go on" } else { "stop" }).map_err(broken)?;
-        }
+        let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+        let number = |name: &str| event[name].as_f64().unwrap_or_default();
+        let is = |name: &str| event[name] == true;
+        let answer = match event["event"].as_str().unwrap_or_default() {
+            "cell" => {
+                let number = event["number"].as_u64().unwrap_or_default();
+                go_on(Event::Cell { number, source: text("source"), skipped: is("skipped") });
+                continue;
+            }
+            "result" => {
+                let mut result = CellResult {
+                    seconds: number("seconds"),
+                    since_start: number("since_start"),
+                    reply: text("reply"),
+                    may_fail: is("may_fail"),
+                    outputs: Value::Null,
+                    processes: number("processes") as u64,
+                    threads: number("threads") as u64,
+                };
+                result.outputs = event["outputs"].take();
+                go_on(Event::Result(result))
+            }
+            "executed" => {
+                done = task.save.map_or(Ok(()), |outputs| outputs.write(task.notebook, &event));
+                continue;
+            }
+            _ => return Err(text("reason")),
+        };
+        writeln!(answers, "{}", if answer { "go on" } else { "stop" }).map_err(broken)?;
     }
-    match child.wait() {
-        Ok(status) if status.success() => Ok(()),
-        _ => Err("Jupyter could not execute the notebook (its own message is above).".to_owned()),
-    }
+    done
 }

@@ -5,14 +5,15 @@ mod build;
 mod data;
 mod execute;
 mod kernel;
+mod knobs;
 mod lab;
 mod library;
+mod notebook;
 mod project;
 mod relay;
 mod reproduce;
 mod run;
 mod setup;
-mod smoke;
 mod timings;
 
 use crate::execute::Kernel;
@@ -55,7 +56,19 @@ enum Command {
     },
 }
 
+/// Where nobody reads on (`latentlab run … | head`), there is nothing more to say, and a panic is nothing to show.
+fn end_quietly_without_a_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if panic.payload().downcast_ref::<String>().is_some_and(|text| text.starts_with("failed printing to std")) {
+            std::process::exit(1);
+        }
+        usual(panic);
+    }));
+}
+
 fn main() -> ExitCode {
+    end_quietly_without_a_reader();
     let done = match Arguments::parse().command {
         Command::Lab(arguments) => lab::lab(&arguments),
         Command::Run(arguments) => run::run(&arguments),

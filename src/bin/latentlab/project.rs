@@ -1,6 +1,7 @@
 //! Where things stand: the project's folder, and in it the folder of all that Jupyter needs.
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -101,6 +102,28 @@ pub fn without_cargo_run(command: &mut Command) -> &mut Command {
     command
 }
 
+/// For a command that the tool waits for: it ends when the tool does, however that ends. Elsewhere than on Linux, only at Ctrl-C, or
+/// when it next reads or writes.
+pub fn end_with_parent(command: &mut Command) -> &mut Command {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt;
+        let parent = std::process::id();
+        let arrange = move || {
+            // SAFETY: both only ask the system, as is allowed between fork and exec.
+            let arranged = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) };
+            // The parent may have ended before.
+            if arranged == 0 && std::os::unix::process::parent_id() == parent {
+                return Ok(());
+            }
+            Err(std::io::Error::last_os_error())
+        };
+        // SAFETY: nothing of what it does allocates or locks.
+        unsafe { command.pre_exec(arrange) };
+    }
+    command
+}
+
 /// `path: cannot … it (…)`, for `map_err`.
 pub fn cannot(doing: &str, path: &Path) -> impl FnOnce(std::io::Error) -> String {
     move |error| format!("{}: cannot {doing} it ({error})", path.display())
@@ -110,13 +133,51 @@ pub fn make_folder(path: &Path) -> Outcome<()> {
     fs::create_dir_all(path).map_err(cannot("create", path))
 }
 
-/// Writes a file and the folders above it, unless it has that content already.
+/// A folder that only its owner may look into, whatever it was before: in it are keys and tokens.
+pub fn make_private_folder(path: &Path) -> Outcome<()> {
+    make_folder(path.parent().expect("a folder stands in a folder"))?;
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.create(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(cannot("create", path)(error)),
+        _ => {}
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let found = fs::metadata(path).map_err(cannot("read", path))?;
+        if !found.is_dir() {
+            return Err(format!("{}: expected a folder, got a file", path.display()));
+        }
+        if found.permissions().mode() & 0o777 != 0o700 {
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(cannot("make private", path))?;
+        }
+    }
+    Ok(())
+}
+
+/// No notebook and no run's file is larger.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// A whole file, if it is not too large. The error is the end of a sentence about it.
+pub fn read_bytes(path: &Path) -> Outcome<Vec<u8>> {
+    let failed = |error: std::io::Error| format!("cannot read it ({error})");
+    let mut bytes = Vec::new();
+    File::open(path).map_err(failed)?.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MOST_BYTES {
+        return Err(format!("expected a file of at most {} MiB, got a larger one", MOST_BYTES >> 20));
+    }
+    Ok(bytes)
+}
+
+/// Writes a file and the folders above it, unless it has that content already. It is there whole or not at all.
 pub fn write(path: &Path, content: &str) -> Outcome<()> {
     if fs::read_to_string(path).is_ok_and(|old| old == content) {
         return Ok(());
     }
     make_folder(path.parent().expect("a file stands in a folder"))?;
-    fs::write(path, content).map_err(cannot("write", path))
+    latentlab::file::write_whole(path, content.as_bytes()).map_err(|error| error.to_string())
 }
 
 /// Removes a folder and all that is in it; none there is fine.

@@ -1,9 +1,10 @@
 //! `latentlab run`: notebooks without a browser.
 
 use crate::execute::{self, CellResult, Event, Kernel, Task};
-use crate::project::{Outcome, Project, cannot, make_folder};
+use crate::knobs::{self, Parameter};
+use crate::notebook::{self, Outputs};
+use crate::project::{Outcome, Project, make_folder};
 use crate::setup::set_up;
-use crate::smoke;
 use crate::timings;
 use latentlab::jupyter::ERROR_MEDIA_TYPE;
 use serde_json::Value;
@@ -28,6 +29,10 @@ pub struct Arguments {
     /// Test quickly: with the values that each notebook's knobs have for this (its metadata `latentlab.smoke`)
     #[arg(long)]
     smoke: bool,
+    /// Run with another value of a knob, as Rust code: `--parameter epochs=5` instead of what stands in `let epochs = …;` in the cell
+    /// with the tag `parameters`; of every notebook, as often as wanted
+    #[arg(long = "parameter", short = 'p', value_name = "NAME=VALUE", value_parser = knobs::parameter)]
+    parameters: Vec<Parameter>,
     /// How many notebooks run at the same time, each in a kernel of its own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: u16,
@@ -37,35 +42,57 @@ pub struct Arguments {
     #[arg(long, conflicts_with_all = ["out", "jobs"])]
     timings: bool,
     /// The longest that one cell may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=LONGEST))]
     timeout: u64,
 }
 
+/// Of a cell, in seconds: eleven days. Python counts in smaller units, in which there are largest numbers.
+const LONGEST: u64 = 1_000_000;
+
 pub fn run(arguments: &Arguments) -> Outcome<()> {
     let project = Project::find()?;
-    let mut changed_cells = Vec::new();
-    for notebook in &arguments.notebooks {
-        if !notebook.is_file() {
-            return Err(format!("{}: there is no such notebook.", notebook.display()));
-        }
-        let changed = if arguments.smoke { smoke::changed_cells(notebook) } else { Ok(Vec::new()) };
-        changed_cells.push(changed.map_err(|error| format!("{}: {error}.", notebook.display()))?);
+    // What can be refused is refused here, before anything runs.
+    if let Some(missing) = arguments.notebooks.iter().find(|notebook| !notebook.is_file()) {
+        return Err(format!("{}: there is no such notebook.", missing.display()));
     }
     let data = arguments.data.as_deref().map(data_setting).transpose()?;
+    let planned = match arguments.timings {
+        true => Vec::new(),
+        false => notebook::outputs(&arguments.notebooks, arguments.out.as_deref())?,
+    };
+    let (mut sound, mut damaged) = (Vec::new(), 0);
+    for (index, path) in arguments.notebooks.iter().enumerate() {
+        match notebook::read(path) {
+            Ok(notebook) => {
+                let changed = knobs::changed_cells(&notebook, arguments.smoke, &arguments.parameters);
+                sound.push((index, changed.map_err(|error| format!("{}: {error}.", path.display()))?));
+            }
+            // The others run all the same.
+            Err(error) => {
+                report_failure(path, &error);
+                damaged += 1;
+            }
+        }
+    }
+    let count = arguments.notebooks.len();
+    if damaged > 0 && (sound.is_empty() || arguments.timings) {
+        return Err(format!("{damaged} of {count} notebooks cannot be run."));
+    }
     set_up(&project)?;
     if arguments.timings {
         let timeout = Duration::from_secs(arguments.timeout);
+        let changed_cells: Vec<_> = sound.into_iter().map(|(_, changed)| changed).collect();
         return timings::timings(&project, &arguments.notebooks, &changed_cells, data.as_deref(), timeout);
     }
-    let tasks = Mutex::new(arguments.notebooks.iter().zip(&changed_cells));
-    let failed = AtomicUsize::new(0);
+    let tasks = Mutex::new(sound.iter().map(|&(index, _)| (&arguments.notebooks[index], &planned[index])));
+    let failed = AtomicUsize::new(damaged);
     let next = || tasks.lock().ok()?.next();
     std::thread::scope(|scope| {
-        for _ in 0..arguments.jobs {
+        for _ in 0..usize::from(arguments.jobs).min(sound.len()) {
             scope.spawn(|| {
-                while let Some((notebook, changed_cells)) = next() {
-                    if let Err(message) = run_one(&project, notebook, changed_cells, arguments, data.as_deref()) {
-                        eprintln!("FAILED  {}: {message}", notebook.display());
+                while let Some((notebook, (path, outputs))) = next() {
+                    if let Err(message) = run_one(&project, notebook, path, outputs, arguments, data.as_deref()) {
+                        report_failure(notebook, &message);
                         failed.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -74,8 +101,12 @@ pub fn run(arguments: &Arguments) -> Outcome<()> {
     });
     match failed.into_inner() {
         0 => Ok(()),
-        failed => Err(format!("{failed} of {} notebooks failed.", arguments.notebooks.len())),
+        failed => Err(format!("{failed} of {count} notebooks failed.")),
     }
+}
+
+fn report_failure(notebook: &Path, message: &str) {
+    eprintln!("FAILED  {}: {message}", notebook.display());
 }
 
 /// The value of LATENTLAB_DATA: a folder's absolute path, for the kernel works elsewhere, or the word.
@@ -93,52 +124,68 @@ pub fn data_setting(data: &Path) -> Outcome<PathBuf> {
 fn run_one(
     project: &Project,
     notebook: &Path,
-    changed_cells: &[(usize, String)],
+    path: &Path,
+    outputs: &Outputs,
     arguments: &Arguments,
     data: Option<&Path>,
 ) -> Outcome<()> {
-    let path = notebook.canonicalize().map_err(cannot("find", notebook))?;
-    let (Some(folder), Some(name)) = (path.parent(), path.file_stem()) else { unreachable!("a file has both") };
-    let out = arguments.out.clone().unwrap_or_else(|| folder.join("executed"));
-    make_folder(&out)?;
-    let ipynb = out.join(name).with_extension("ipynb");
-    let html = out.join(name).with_extension("html");
-    if ipynb.canonicalize().is_ok_and(|ipynb| ipynb == path) {
-        return Err("the executed notebook would replace it; choose another folder by --out".to_owned());
-    }
+    let (Some(folder), Some(name), Some(out)) = (path.parent(), path.file_stem(), outputs.ipynb.parent()) else {
+        unreachable!("a file has both")
+    };
+    // As it is now: others may have run before it.
+    let changed_cells = knobs::changed_cells(&notebook::read(path)?, arguments.smoke, &arguments.parameters)?;
+    make_folder(out)?;
     println!("{}", notebook.display());
     // Of several notebooks at the same time, each line says to which it belongs.
     let owner = if arguments.jobs > 1 { format!("{}: ", name.display()) } else { String::new() };
     let task = Task {
-        notebook: &path,
+        notebook: path,
         folder,
         data,
-        save: Some((&ipynb, &html)),
-        changed_cells,
+        save: Some(outputs),
+        changed_cells: &changed_cells,
         timeout: Duration::from_secs(arguments.timeout),
         kernel: Kernel::Usual,
         counts: false,
     };
     let start = Instant::now();
     let (mut current, mut failure) = (String::new(), None);
-    execute::execute(project, &task, Stdio::inherit(), |event| match event {
-        Event::Cell { number, source } => {
+    let saved = execute::execute(project, &task, Stdio::inherit(), |event| match event {
+        Event::Cell { number, source, skipped } => {
             current = format!("{number:>4}  {}", first_line(&source));
-            // On a terminal, the cell that runs is seen.
-            if owner.is_empty() && std::io::stdout().is_terminal() {
+            if skipped {
+                println!("{owner}  skipped {current}");
+            } else if owner.is_empty() && std::io::stdout().is_terminal() {
+                // On a terminal, the cell that runs is seen.
                 print!("          {current}\r");
                 let _ = std::io::stdout().flush();
             }
             true
         }
-        Event::Result(CellResult { seconds, reply, outputs, .. }) => {
-            println!("{owner}{seconds:>7.1} s {current}");
-            failure = failure_in(&reply, &outputs).map(|error| format!("cell {}\n{error}", current.trim_start()));
+        Event::Result(result) => {
+            let error = failure_of(&result);
+            let fails = error.is_none() && failure_in(&result.reply, &result.outputs).is_some();
+            let expected = if fails { "   (fails, as its tag raises-exception allows)" } else { "" };
+            println!("{owner}{:>7.1} s {current}{expected}", result.seconds);
+            failure = error.map(|error| format!("cell {}\n{error}", current.trim_start()));
             failure.is_none()
         }
-    })?;
-    println!("{owner}{:>7.1} s  {}, {}", start.elapsed().as_secs_f64(), ipynb.display(), html.display());
-    failure.map_or(Ok(()), Err)
+    });
+    match (saved, failure) {
+        (Ok(()), failure) => {
+            let (ipynb, html) = (outputs.ipynb.display(), outputs.html.display());
+            println!("{owner}{:>7.1} s  {ipynb}, {html}", start.elapsed().as_secs_f64());
+            failure.map_or(Ok(()), Err)
+        }
+        (Err(error), Some(failure)) => Err(format!("{failure}\n{error}")),
+        (Err(error), None) => Err(error),
+    }
+}
+
+/// The error of a cell after which a notebook does not go on. One that may fail, by its tag, may not end the kernel.
+pub fn failure_of(result: &CellResult) -> Option<String> {
+    let answered = result.reply == "ok" || result.reply == "error";
+    if result.may_fail && answered { None } else { failure_in(&result.reply, &result.outputs) }
 }
 
 /// The first line of code, without the comments and blank lines above it.
@@ -149,7 +196,7 @@ fn first_line(source: &str) -> &str {
 
 /// The error of a cell that failed. Stock evcxr answers `ok` also after a panic and a `?`: the prelude of the notebooks'
 /// evcxr.toml marks these, and without it a panic still has its text.
-pub fn failure_in(reply: &str, outputs: &Value) -> Option<String> {
+fn failure_in(reply: &str, outputs: &Value) -> Option<String> {
     let outputs = outputs.as_array().map(Vec::as_slice).unwrap_or_default();
     let mark = outputs.iter().find_map(|output| output["data"][ERROR_MEDIA_TYPE].as_object());
     if let Some(mark) = mark {
@@ -216,6 +263,27 @@ mod tests {
         for (reply, output, expected) in table {
             assert_eq!(failure_in(reply, &json!([stream("stdout", "1"), output])).as_deref(), Some(expected));
         }
+    }
+
+    #[test]
+    fn a_cell_that_may_fail_fails_only_with_the_kernel() {
+        let result = |may_fail, reply: &str, outputs| CellResult {
+            seconds: 1.0,
+            since_start: 1.0,
+            reply: reply.to_owned(),
+            may_fail,
+            outputs,
+            processes: 0,
+            threads: 0,
+        };
+        let error = json!([{ "output_type": "error", "traceback": ["no"] }]);
+        let dead = "the kernel died";
+        for (may_fail, reply, expected) in
+            [(true, "ok", None), (true, "error", None), (true, dead, Some("no")), (false, "error", Some("no"))]
+        {
+            assert_eq!(failure_of(&result(may_fail, reply, error.clone())).as_deref(), expected);
+        }
+        assert_eq!(failure_of(&result(true, dead, json!([]))).as_deref(), Some(dead));
     }
 
     #[test]

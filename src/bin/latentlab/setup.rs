@@ -5,7 +5,9 @@
 //! step counts as not done.
 
 use crate::build;
-use crate::project::{Outcome, Project, cannot, numbers, open_lock, output_of, remove_folder, write};
+use crate::project::{
+    Outcome, Project, cannot, end_with_parent, make_private_folder, numbers, open_lock, output_of, remove_folder, write,
+};
 use std::fs;
 use std::io::{BufRead, BufReader, PipeReader};
 use std::process::{Command, Stdio};
@@ -27,15 +29,28 @@ pub fn set_up(project: &Project) -> Outcome<()> {
             project.jupyter.display()
         ));
     }
+    // Jupyter's settings are JSON, which holds Unicode only.
+    if project.jupyter.to_str().is_none() || std::env::current_exe().is_ok_and(|tool| tool.to_str().is_none()) {
+        return Err(format!(
+            "Jupyter cannot work in a folder whose path is not Unicode: {}. Move the project.",
+            project.jupyter.display()
+        ));
+    }
     let lock = open_lock(&project.jupyter.join("setup.lock"))?;
     if lock.try_lock().is_err() {
         println!("Waiting for another setup of this project to end …");
         lock.lock().map_err(|error| format!("The setup's lock cannot be taken ({error})."))?;
     }
+    set_up_folders(project)?;
     set_up_python(project)?;
     set_up_kernel(project)?;
     set_up_kernelspec(project)?;
     build::set_up(project)
+}
+
+/// Where Jupyter keeps what is secret: keys and addresses of kernels, the server's token, a password's hash, the key of signatures.
+fn set_up_folders(project: &Project) -> Outcome<()> {
+    ["runtime", "config", "data"].iter().try_for_each(|name| make_private_folder(&project.jupyter.join(name)))
 }
 
 /// JupyterLab in a virtual environment of its own.
@@ -144,7 +159,8 @@ fn set_up_kernelspec(project: &Project) -> Outcome<()> {
 fn narrate(mut command: Command) -> Result<(), String> {
     let run = |command: &mut Command| {
         let (reader, writer) = std::io::pipe()?;
-        let child = command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).spawn()?;
+        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+        let child = end_with_parent(command).spawn()?;
         Ok((reader, child))
     };
     let (reader, mut child) =

@@ -2,7 +2,7 @@
 
 use crate::execute::{self, CellResult, Event, Kernel, Task, notebook_of};
 use crate::project::{Outcome, Project, cannot, write};
-use crate::run::failure_in;
+use crate::run::failure_of;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -117,7 +117,7 @@ fn results_of(project: &Project, task: &Task) -> Outcome<Vec<CellResult>> {
         match event {
             Event::Cell { source, .. } => current = source,
             Event::Result(cell) => {
-                failure = failure_in(&cell.reply, &cell.outputs).map(|error| format!("{current}\n{error}"));
+                failure = failure_of(&cell).map(|error| format!("{current}\n{error}"));
                 results.push(cell);
             }
         }

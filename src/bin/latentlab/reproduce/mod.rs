@@ -130,13 +130,12 @@ fn work(protocol: &Protocol, store: &Store, run: &mut Run) -> Outcome<()> {
         }
         println!("{place}");
         let start = Instant::now();
-        work(run).map_err(|error| {
-            format!("{error}\nThe tasks before \"{title}\" are kept; `--resume` goes on from there.")
-        })?;
+        let kept =
+            |error: String| format!("{error}\nThe tasks before \"{title}\" are kept; `--resume` goes on from there.");
+        work(run).map_err(|error| kept(error.to_string()))?;
         let seconds = start.elapsed().as_secs_f64();
         let task = Finished { title: (*title).into(), seconds, findings: run.take_findings() };
-        store.finish(key, &task)?;
-        finished.push(task);
+        finished.push(store.finish(key, task).map_err(kept)?);
         page::write(protocol, store, &finished)?;
     }
     page::write(protocol, store, &finished)

@@ -1,0 +1,339 @@
+//! The knobs of a notebook, the values that a reader turns: set for one run, from outside.
+//!
+//! They stand in one cell, as lines `let NAME: TYPE = VALUE;`. That cell has the tag `parameters` (papermill's), and with
+//! `--parameter NAME=VALUE` a value takes the place of the one that stands there. It may also carry a smoke setting, values
+//! with which the notebook runs through in a minute, for tests: the metadata
+//! `{"latentlab": {"smoke": {"epochs": "1", "(rate, size)": "(0.1, 500)"}}}`.
+
+use crate::notebook::{cells, has_tag, source};
+use crate::project::Outcome;
+use serde_json::Value;
+
+/// A knob's name, and its value for this run as Rust code.
+pub type Parameter = (String, String);
+
+/// `NAME=VALUE`, as it stands on the command line.
+pub fn parameter(text: &str) -> Result<Parameter, String> {
+    match text.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE, such as epochs=5".to_owned()),
+    }
+}
+
+/// The cells of a notebook that are not run as they stand: their place among all cells, and the new source.
+pub fn changed_cells(notebook: &Value, smoke: bool, parameters: &[Parameter]) -> Outcome<Vec<(usize, String)>> {
+    let cells = cells(notebook);
+    let mut changed = Vec::new();
+    for (index, cell) in cells.iter().enumerate().filter(|_| smoke) {
+        if let Some(setting) = smoke_of(cell) {
+            changed.push((index, with_smoke(&source(cell), setting)?));
+        }
+    }
+    if parameters.is_empty() {
+        return Ok(changed);
+    }
+    let knobs = cells
+        .iter()
+        .position(|cell| cell["cell_type"] == "code" && has_tag(cell, "parameters"))
+        .or_else(|| cells.iter().position(|cell| cell["cell_type"] == "code" && smoke_of(cell).is_some()))
+        .ok_or("--parameter: it has no knobs, which are the code cell with the tag `parameters`")?;
+    let smoked = changed.iter().position(|(index, _)| *index == knobs).map(|place| changed.swap_remove(place).1);
+    let mut code = smoked.unwrap_or_else(|| source(&cells[knobs]));
+    for (name, value) in parameters {
+        code = with_value(&code, name, value).ok_or_else(|| {
+            let names: Vec<String> = declarations(&code).into_iter().map(|knob| knob.pattern).collect();
+            format!("--parameter: it has no knob {name}; its knobs are {}", names.join(", "))
+        })?;
+    }
+    changed.push((knobs, code));
+    Ok(changed)
+}
+
+fn smoke_of(cell: &Value) -> Option<&Value> {
+    cell["metadata"]["latentlab"].get("smoke")
+}
+
+/// The source with the values that the setting names.
+fn with_smoke(source: &str, setting: &Value) -> Outcome<String> {
+    let setting = setting.as_object().ok_or_else(|| format!("a smoke setting is an object of names, not {setting}"))?;
+    setting.iter().try_fold(source.to_owned(), |source, (name, value)| {
+        let value = value
+            .as_str()
+            .ok_or_else(|| format!("the smoke setting of {name} is Rust code in quotes, such as \"1\", not {value}"))?;
+        with_value(&source, name, value)
+            .ok_or_else(|| format!("the smoke setting names {name}, but its cell has no line `let {name} = …;`"))
+    })
+}
+
+/// The source with another value of a knob: of the last `let` with this pattern, or with this name in a pattern of several.
+fn with_value(source: &str, name: &str, value: &str) -> Option<String> {
+    let declarations = declarations(source);
+    let replaced = |Declaration { start, end, .. }: &Declaration, value: &str| {
+        format!("{}{value}{}", &source[..*start], &source[*end..])
+    };
+    if let Some(knob) = declarations.iter().rev().find(|knob| knob.pattern == name) {
+        return Some(replaced(knob, value));
+    }
+    declarations.iter().rev().find_map(|knob| {
+        let names: Vec<&str> = knob.pattern.strip_prefix('(')?.strip_suffix(')')?.split(',').map(str::trim).collect();
+        let is_name =
+            |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == ' ');
+        let is_named = |part: &&str| part.trim_start_matches("mut ") == name;
+        if !names.iter().all(|part| is_name(part)) || !names.iter().any(|part| is_named(part)) {
+            return None;
+        }
+        // The others keep their values, however these are computed.
+        let parts = names.iter().enumerate().map(|(index, part)| match is_named(part) {
+            true => value.to_owned(),
+            false => format!("knobs.{index}"),
+        });
+        let parts = parts.collect::<Vec<_>>().join(", ");
+        Some(replaced(knob, &format!("{{ let knobs = {}; ({parts}) }}", &source[knob.start..knob.end])))
+    })
+}
+
+/// A line `let PATTERN: TYPE = VALUE;`, and where its value begins and ends.
+struct Declaration {
+    pattern: String,
+    start: usize,
+    end: usize,
+}
+
+/// The declarations outside all braces. Each line begins with `let`; the value may go on over several.
+fn declarations(source: &str) -> Vec<Declaration> {
+    let code = without_text(source);
+    let (mut found, mut line_start, mut depth) = (Vec::new(), 0, 0);
+    for line in code.split_inclusive('\n') {
+        let indented = line.len() - line.trim_start().len();
+        let keyword = line_start + indented;
+        if let Some(rest) = code[keyword..].strip_prefix("let ").filter(|_| depth == 0) {
+            found.extend(declaration(source, &code, keyword + code[keyword..].len() - code_start(rest).len()));
+        }
+        depth += line.chars().map(bracket).sum::<i32>();
+        line_start += line.len();
+    }
+    found
+}
+
+/// What follows `let`, without a `mut`.
+fn code_start(rest: &str) -> &str {
+    let rest = rest.trim_start();
+    rest.strip_prefix("mut ").map_or(rest, str::trim_start)
+}
+
+fn declaration(source: &str, code: &str, start: usize) -> Option<Declaration> {
+    let end = start + at_depth_0(&code[start..], ';')?;
+    let statement = &code[start..end];
+    let equals = at_depth_0(statement, '=')?;
+    let pattern = at_depth_0(&statement[..equals], ':').unwrap_or(equals);
+    let value = &code[start + equals + 1..end];
+    // A text that begins the value is blank here, and not in the source.
+    let blank = source[start + equals + 1..end].trim_start().len();
+    (!value.is_empty() && blank > 0).then(|| Declaration {
+        pattern: source[start..start + pattern].trim().to_owned(),
+        start: end - blank,
+        end,
+    })
+}
+
+/// The first such character outside all brackets.
+fn at_depth_0(code: &str, wanted: char) -> Option<usize> {
+    let mut depth = 0;
+    code.char_indices().find_map(|(index, character)| {
+        depth += bracket(character);
+        (character == wanted && depth == 0).then_some(index)
+    })
+}
+
+fn bracket(character: char) -> i32 {
+    match character {
+        '(' | '[' | '{' => 1,
+        ')' | ']' | '}' => -1,
+        _ => 0,
+    }
+}
+
+/// Rust code with blanks in the place of comments and of what stands in quotes, byte for byte.
+fn without_text(source: &str) -> String {
+    let mut code = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(first) = rest.chars().next() {
+        let length = text_length(rest).unwrap_or(0).min(rest.len());
+        if length == 0 {
+            // The letters before an `r"` would make it a name's end.
+            let word = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            let length = word.max(first.len_utf8());
+            code += &rest[..length];
+            rest = &rest[length..];
+        } else {
+            code.extend(rest[..length].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }));
+            rest = &rest[length..];
+        }
+    }
+    code
+}
+
+/// How long the comment or the quotation is with which this begins; none where it begins with neither. One that has no end goes
+/// to the end.
+fn text_length(rest: &str) -> Option<usize> {
+    let after = |start: usize, end: &str| start + rest[start..].find(end).map_or(rest.len(), |at| at + end.len());
+    if rest.starts_with("//") {
+        return Some(rest.find('\n').unwrap_or(rest.len()));
+    }
+    if rest.starts_with("/*") {
+        let (mut depth, mut at) = (1, 2);
+        while depth > 0 && at < rest.len() {
+            let pair = rest.as_bytes().get(at..at + 2);
+            (depth, at) = match pair {
+                Some(b"/*") => (depth + 1, at + 2),
+                Some(b"*/") => (depth - 1, at + 2),
+                _ => (depth, at + 1),
+            };
+        }
+        while !rest.is_char_boundary(at.min(rest.len())) {
+            at += 1;
+        }
+        return Some(at);
+    }
+    let body = rest.strip_prefix("br").or_else(|| rest.strip_prefix("cr")).or_else(|| rest.strip_prefix('r'));
+    if let Some(body) = body {
+        let hashes = body.len() - body.trim_start_matches('#').len();
+        if body[hashes..].starts_with('"') {
+            let start = rest.len() - body.len() + hashes + 1;
+            return Some(after(start, &format!("\"{}", "#".repeat(hashes))));
+        }
+    }
+    let (quote, start) = match rest.as_bytes() {
+        [quote @ (b'"' | b'\''), ..] => (*quote, 1),
+        [b'b' | b'c', quote @ (b'"' | b'\''), ..] => (*quote, 2),
+        _ => return None,
+    };
+    // A lifetime is no character: `'a` has no quote after its first letter.
+    let mut characters = rest[start..].char_indices();
+    if quote == b'\'' {
+        let first = characters.next()?.1;
+        if first != '\\' {
+            return matches!(characters.next(), Some((_, '\''))).then(|| start + first.len_utf8() + 1);
+        }
+        characters = rest[start..].char_indices();
+    }
+    while let Some((at, character)) = characters.next() {
+        if character == '\\' {
+            characters.next();
+        } else if character as u32 == u32::from(quote) {
+            return Some(start + at + 1);
+        }
+    }
+    Some(rest.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const KNOBS: &str = "// let epochs = 7;\nlet epochs: usize = 20; // rounds\nlet epochs_of_all = [1; 3];\n\
+        let (rate, size): (f64, usize) = if full { (0.1, 2); (0.2, 1) } else {\n    (0.3, 4)\n};\nlet mut last=1;";
+
+    fn set(source: &str, name: &str, value: &str) -> String {
+        with_value(source, name, value).unwrap_or_else(|| panic!("no {name} in {source}"))
+    }
+
+    #[test]
+    fn values_are_replaced_and_nothing_else() {
+        let setting = json!({ "epochs": "1", "(rate, size)": "(0.5, 9)", "last": "2", "epochs_of_all": "[0; 3]" });
+        let expected = "// let epochs = 7;\nlet epochs: usize = 1; // rounds\nlet epochs_of_all = [0; 3];\n\
+            let (rate, size): (f64, usize) = (0.5, 9);\nlet mut last=2;";
+        assert_eq!(with_smoke(KNOBS, &setting).unwrap(), expected);
+    }
+
+    #[test]
+    fn one_of_several_gets_a_value_and_the_others_keep_theirs() {
+        let source = "let (a, mut b, c): (u8, u8, u8) = if full { (1, 2, 3) } else { (4, 5, 6) };";
+        assert_eq!(
+            set(source, "b", "9"),
+            "let (a, mut b, c): (u8, u8, u8) = { let knobs = if full { (1, 2, 3) } else { (4, 5, 6) }; (knobs.0, 9, knobs.2) };"
+        );
+        for (source, name) in [("let (a, (b, c)) = x;", "a"), ("let (a, ..) = x;", "a"), ("let [a, b] = x;", "a")] {
+            assert_eq!(with_value(source, name, "1"), None, "{source}");
+        }
+    }
+
+    #[test]
+    fn semicolons_brackets_and_declarations_in_texts_and_comments_do_not_count() {
+        for (source, expected) in [
+            ("let a = \"x; (\"; // }", "let a = 1; // }"),
+            ("let a = r#\"\"; {\"#; let b = 2;", "let a = 1; let b = 2;"),
+            ("let a = [';', '\\'', '\"', '('];", "let a = 1;"),
+            ("let a: &'static str = \"é;\\\";\";", "let a: &'static str = 1;"),
+            ("/* let a = 3; /* } */ */\nlet a = 2;", "/* let a = 3; /* } */ */\nlet a = 1;"),
+            ("let b = \"\nlet a = 2;\";\nlet a = 4;", "let b = \"\nlet a = 2;\";\nlet a = 1;"),
+            ("fn f() {\n    let a = 2;\n}\nlet a = 4;", "fn f() {\n    let a = 2;\n}\nlet a = 1;"),
+            ("let a = 2;\nlet a = a + 1;", "let a = 2;\nlet a = 1;"),
+            ("let mut a: [u8; 2]\n    = [2; 2];", "let mut a: [u8; 2]\n    = 1;"),
+            ("let a = br\"\\\"; let b = 1;", "let a = 1; let b = 1;"),
+        ] {
+            assert_eq!(set(source, "a", "1"), expected);
+        }
+        for source in
+            ["let a;", "let a = 1", "let", "let a", "// let a = 1;", "\"let a = 1;", "let ab = 1;", "'", "let a = r#\""]
+        {
+            assert_eq!(with_value(source, "a", "2"), None, "{source}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_is_named() {
+        for (setting, expected) in [
+            (json!({ "epoch": "1" }), "the smoke setting names epoch, but its cell has no line `let epoch = …;`"),
+            (json!({ "epochs": 1 }), "the smoke setting of epochs is Rust code in quotes, such as \"1\", not 1"),
+            (json!(["epochs"]), "a smoke setting is an object of names, not [\"epochs\"]"),
+        ] {
+            assert_eq!(with_smoke(KNOBS, &setting).unwrap_err(), expected);
+        }
+    }
+
+    fn cell(kind: &str, source: Value, metadata: Value) -> Value {
+        json!({ "cell_type": kind, "metadata": metadata, "source": source })
+    }
+
+    #[test]
+    fn only_cells_with_a_setting_change() {
+        let smoke = |setting: Value| json!({ "latentlab": { "smoke": setting } });
+        let notebook = json!({ "cells": [
+            cell("markdown", json!("let a = 1;"), json!({ "tags": ["parameters"] })),
+            cell("code", json!(["let a = 5;\n", "let b = 6;"]), smoke(json!({ "b": "0" }))),
+            cell("code", json!("let b = 1;"), json!({ "latentlab": {} })),
+        ] });
+        let parameters = |pairs: &[&str]| pairs.iter().map(|pair| parameter(pair).unwrap()).collect::<Vec<_>>();
+        let changed = |smoke, pairs: &[&str]| changed_cells(&notebook, smoke, &parameters(pairs));
+        assert_eq!(changed(true, &[]), Ok(vec![(1, "let a = 5;\nlet b = 0;".to_owned())]));
+        assert_eq!(changed(false, &[]), Ok(vec![]));
+        // A parameter counts more than the smoke setting, and the last one most.
+        let expected = Ok(vec![(1, "let a = 7;\nlet b = 8;".to_owned())]);
+        assert_eq!(changed(true, &["a = 1", "b=8", "a=7"]), expected);
+        assert_eq!(changed(false, &["c=1"]).unwrap_err(), "--parameter: it has no knob c; its knobs are a, b");
+    }
+
+    #[test]
+    fn the_cell_tagged_parameters_has_the_knobs() {
+        let tagged = |tag: &str| {
+            let smoked = cell("code", json!("let a = 1;"), json!({ "latentlab": { "smoke": {} } }));
+            json!({ "cells": [smoked, cell("code", json!("let a = 2;"), json!({ "tags": [tag] }))] })
+        };
+        let changed = |tag| changed_cells(&tagged(tag), false, &[("a".to_owned(), "9".to_owned())]).unwrap();
+        assert_eq!(changed("parameters"), [(1, "let a = 9;".to_owned())]);
+        assert_eq!(changed("other"), [(0, "let a = 9;".to_owned())]);
+        let none = json!({ "cells": [cell("code", json!("let a = 1;"), json!({}))] });
+        let error = changed_cells(&none, false, &[("a".to_owned(), "9".to_owned())]).unwrap_err();
+        assert!(error.contains("no knobs") && error.contains("`parameters`"), "{error}");
+    }
+
+    #[test]
+    fn parameters_are_names_with_values() {
+        assert_eq!(parameter("a=b == c"), Ok(("a".to_owned(), "b == c".to_owned())));
+        for wrong in ["a", "=1", "a=", "a = ", ""] {
+            assert!(parameter(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,545 @@
+//! Notebooks' files: what is read is checked, and what `latentlab run` writes carries a mark by which it is known again.
+
+use crate::project::{Outcome, cannot, read_bytes, write};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+
+/// A notebook of format 4 whose cells have a type, a source and metadata. The error is the end of a sentence about it.
+pub fn read(path: &Path) -> Outcome<Value> {
+    parse(&read_bytes(path)?)
+}
+
+pub fn parse(bytes: &[u8]) -> Outcome<Value> {
+    let text = std::str::from_utf8(bytes).map_err(|error| format!("not a notebook: not UTF-8 ({error})"))?;
+    // Some editors on Windows begin with a byte-order mark.
+    let mut notebook = serde_json::from_str(text.strip_prefix('\u{feff}').unwrap_or(text))
+        .map_err(|error| format!("not a notebook: it cannot be read as JSON ({error})"))?;
+    complete(&mut notebook)?;
+    Ok(notebook)
+}
+
+/// Checks the form of a notebook, and adds what may be left out of it: metadata, a code cell's outputs and count.
+fn complete(notebook: &mut Value) -> Outcome<()> {
+    let wrong =
+        |what: &str, expected: &str, got: &Value| Err(format!("{what}: expected {expected}, got {}", kind(got)));
+    let Some(notebook) = notebook.as_object_mut() else {
+        return wrong("not a notebook", "an object with nbformat and cells", notebook);
+    };
+    match notebook.get("nbformat").unwrap_or(&Value::Null) {
+        Value::Number(format) if format.as_u64() == Some(4) => {}
+        Value::Number(format) => {
+            return Err(format!(
+                "expected a notebook of nbformat 4, got {format}. Open it in JupyterLab and save it: that converts it"
+            ));
+        }
+        other => return wrong("not a notebook: nbformat", "the number 4", other),
+    }
+    let minor = notebook.entry("nbformat_minor").or_insert(json!(5));
+    if !minor.as_u64().is_some_and(|minor| minor < 1000) {
+        return wrong("nbformat_minor", "a small whole number", minor);
+    }
+    complete_metadata(notebook, "the notebook's metadata")?;
+    let cells = notebook.entry("cells").or_insert(Value::Null);
+    let Some(cells) = cells.as_array_mut() else { return wrong("not a notebook: cells", "a list", cells) };
+    for (index, cell) in cells.iter_mut().enumerate() {
+        let place = |what: &str| format!("cell {}{what}", index + 1);
+        let Some(cell) = cell.as_object_mut() else { return wrong(&place(""), "an object", cell) };
+        let kind = cell.get("cell_type").unwrap_or(&Value::Null);
+        let is_code = kind == "code";
+        if !is_code && kind != "markdown" && kind != "raw" {
+            let got = kind.as_str().map_or_else(|| self::kind(kind), |kind| format!("{kind:.40?}"));
+            return Err(format!("{}: expected code, markdown or raw, got {got}", place(", cell_type")));
+        }
+        let source = cell.get("source").unwrap_or(&Value::Null);
+        if !is_text(source) {
+            return wrong(&place(", source"), "text or a list of lines", source);
+        }
+        complete_metadata(cell, &place(", metadata"))?;
+        let tags = &cell["metadata"]["tags"];
+        if !tags.is_null() && !tags.as_array().is_some_and(|tags| tags.iter().all(Value::is_string)) {
+            return wrong(&place(", tags"), "a list of names", tags);
+        }
+        if is_code {
+            let outputs = cell.entry("outputs").or_insert_with(|| json!([]));
+            if !outputs.as_array().is_some_and(|outputs| outputs.iter().all(|output| output["output_type"].is_string()))
+            {
+                return wrong(&place(", outputs"), "a list of objects with an output_type", outputs);
+            }
+            let count = cell.entry("execution_count").or_insert(Value::Null);
+            if !count.is_null() && !count.is_u64() {
+                return wrong(&place(", execution_count"), "a count or null", count);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn complete_metadata(object: &mut Map<String, Value>, place: &str) -> Outcome<()> {
+    match object.entry("metadata").or_insert_with(|| json!({})) {
+        Value::Object(_) => Ok(()),
+        other => Err(format!("{place}: expected an object, got {}", kind(other))),
+    }
+}
+
+fn is_text(value: &Value) -> bool {
+    value.is_string() || value.as_array().is_some_and(|lines| lines.iter().all(Value::is_string))
+}
+
+/// What a value is, in JSON's words.
+fn kind(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::String(_) => "a text".to_owned(),
+        Value::Array(values) => format!("a list of {}", values.len()),
+        Value::Object(_) => "an object".to_owned(),
+    }
+}
+
+/// The cells of a notebook that has been read.
+pub fn cells(notebook: &Value) -> &[Value] {
+    notebook["cells"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// A cell's source, which may be stored in lines.
+pub fn source(cell: &Value) -> String {
+    match &cell["source"] {
+        Value::Array(lines) => lines.iter().filter_map(Value::as_str).collect(),
+        source => source.as_str().unwrap_or_default().to_owned(),
+    }
+}
+
+/// Whether Jupyter knows a cell under this tag.
+pub fn has_tag(cell: &Value, tag: &str) -> bool {
+    cell["metadata"]["tags"].as_array().is_some_and(|tags| tags.iter().any(|name| name == tag))
+}
+
+/// The two files that a notebook is executed into.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outputs {
+    pub ipynb: PathBuf,
+    pub html: PathBuf,
+}
+
+impl Outputs {
+    /// In this folder, under the notebook's own name up to its last point: `v1.0.ipynb` becomes `v1.0.ipynb` and `v1.0.html`.
+    pub fn of(notebook: &Path, folder: &Path) -> Self {
+        let with = |extension: &str| {
+            let mut name = notebook.file_stem().unwrap_or_default().to_owned();
+            name.push(extension);
+            folder.join(name)
+        };
+        Self { ipynb: with(".ipynb"), html: with(".html") }
+    }
+
+    pub fn both(&self) -> [&Path; 2] {
+        [&self.ipynb, &self.html]
+    }
+
+    /// Refuses to replace what `run` has not made of the same notebook, and what has been edited since.
+    pub fn may_be_written(&self, notebook: &Path) -> Outcome<()> {
+        self.both().into_iter().try_for_each(|output| {
+            may_replace(output, notebook).map_err(|reason| {
+                format!("{}: {reason}. Move or delete it, or choose another folder by --out", output.display())
+            })
+        })
+    }
+
+    /// Writes what `execute.py` has made of the notebook.
+    pub fn write(&self, notebook: &Path, executed: &Value) -> Outcome<()> {
+        // Once more: an hour may have passed since the first look.
+        self.may_be_written(notebook)?;
+        if let Some(text) = executed["ipynb"].as_str() {
+            write(&self.ipynb, text)?;
+        }
+        if let Some(page) = executed["html"].as_str() {
+            let page = format!("{}\n", page.trim_end());
+            let place = place(notebook, &self.html);
+            write(&self.html, &format!("{page}{HTML_MARK}{place} {} -->\n", hex(&Sha256::digest(&page))))?;
+        }
+        executed["reason"].as_str().map_or(Ok(()), |reason| Err(reason.to_owned()))
+    }
+}
+
+/// What an executed notebook says about itself, in its metadata under `latentlab`. The places of both files are hidden behind a
+/// digest: a notebook that is passed on tells nobody's folders.
+pub fn mark(executed: &Value, notebook: &Path, output: &Path) -> Value {
+    let name = notebook.file_name().unwrap_or_default().to_string_lossy();
+    json!({ "executed_from": name, "place": place(notebook, output), "cells": digest_of_cells(executed) })
+}
+
+/// Where the notebook is, seen from its output's folder: that stays the same when a project is moved.
+pub fn place(notebook: &Path, output: &Path) -> String {
+    let folder = output.parent().unwrap_or(Path::new(""));
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let shared = notebook.components().zip(folder.components()).take_while(|(a, b)| a == b).count();
+    let up = folder.components().skip(shared).map(|_| Component::ParentDir);
+    let mut sum = Sha256::new();
+    for part in up.chain(notebook.components().skip(shared)) {
+        sum.update(part.as_os_str().as_encoded_bytes());
+        sum.update("/");
+    }
+    short(sum)
+}
+
+/// Of what a person writes into a notebook: its cells' types and sources.
+fn digest_of_cells(notebook: &Value) -> String {
+    let mut sum = Sha256::new();
+    for cell in cells(notebook) {
+        let source = source(cell);
+        sum.update(format!("{} {}\n", cell["cell_type"], source.len()));
+        sum.update(source);
+    }
+    short(sum)
+}
+
+fn short(sum: Sha256) -> String {
+    hex(&sum.finalize()[..16])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What the last line of a page begins with; after it, where it was made from and the SHA-256 of all lines before.
+const HTML_MARK: &str = "<!-- latentlab run ";
+
+fn may_replace(output: &Path, notebook: &Path) -> Outcome<()> {
+    match fs::symlink_metadata(output) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(format!("cannot read it ({error})")),
+        Ok(found) if !found.is_file() => return Err("it is no file that `latentlab run` has written".to_owned()),
+        Ok(_) => {}
+    }
+    let bytes = read_bytes(output)?;
+    let foreign = || "`latentlab run` has not written it".to_owned();
+    let changed = || "it has been changed since `latentlab run` wrote it".to_owned();
+    let is_html = output.extension().is_some_and(|extension| extension == "html");
+    let (from, whole) = if is_html {
+        let text = std::str::from_utf8(&bytes).map_err(|_| foreign())?;
+        let start = text.rfind(HTML_MARK).ok_or_else(foreign)?;
+        let mut words = text[start + HTML_MARK.len()..].split_whitespace();
+        let (from, sum) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let found = hex(&Sha256::digest(&bytes[..start]));
+        (from.to_owned(), sum == found && words.next() == Some("-->") && words.next().is_none())
+    } else {
+        let executed = parse(&bytes).map_err(|_| foreign())?;
+        let mark = &executed["metadata"]["latentlab"];
+        let from = mark["executed_from"].as_str().and_then(|_| mark["place"].as_str()).ok_or_else(foreign)?;
+        (from.to_owned(), mark["cells"] == digest_of_cells(&executed))
+    };
+    if !whole {
+        return Err(changed());
+    }
+    if from != place(notebook, output) {
+        return Err("it is what `latentlab run` made of a notebook elsewhere".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether two paths lead to one file, by whatever links.
+pub fn is_same_file(a: &Path, b: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let identity = |path: &Path| fs::metadata(path).ok().map(|found| (found.dev(), found.ino()));
+        identity(a).is_some_and(|a| identity(b) == Some(a))
+    }
+    #[cfg(not(unix))]
+    {
+        a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
+    }
+}
+
+/// What `run` is going to make of each notebook, where nothing stands in the way: two results of one name, a result in a
+/// notebook's own place, a file that is not `run`'s to replace.
+pub fn outputs(notebooks: &[PathBuf], out: Option<&Path>) -> Outcome<Vec<(PathBuf, Outputs)>> {
+    let mut planned: Vec<(PathBuf, Outputs)> = Vec::new();
+    for notebook in notebooks {
+        let path = notebook.canonicalize().map_err(cannot("find", notebook))?;
+        let beside = path.parent().unwrap_or(Path::new("")).join("executed");
+        let folder = out.unwrap_or(&beside);
+        if folder.exists() && !folder.is_dir() {
+            return Err(format!("{}: it is a file; the executed notebooks go into a folder.", folder.display()));
+        }
+        let outputs = Outputs::of(&path, folder);
+        // A file system may take `A` and `a` for the same.
+        let name = |outputs: &Outputs| outputs.ipynb.to_string_lossy().to_lowercase();
+        if let Some((other, _)) = planned.iter().find(|(_, other)| name(other) == name(&outputs)) {
+            return Err(format!(
+                "{} and {} would both be executed into {}. Rename one, or run them apart, each with a folder of its own \
+                 by --out.",
+                other.display(),
+                path.display(),
+                outputs.ipynb.display()
+            ));
+        }
+        planned.push((path, outputs));
+    }
+    for (notebook, outputs) in &planned {
+        for output in outputs.both() {
+            if let Some((replaced, _)) = planned.iter().find(|(input, _)| is_same_file(output, input)) {
+                return Err(format!(
+                    "{}: the executed notebook would replace {}. Choose another folder by --out.",
+                    output.display(),
+                    replaced.display()
+                ));
+            }
+        }
+        outputs.may_be_written(notebook).map_err(|error| format!("{error}."))?;
+    }
+    Ok(planned)
+}
+
+#[cfg(test)]
+#[path = "../../../tests/mutate/mod.rs"]
+mod mutate;
+
+#[cfg(test)]
+mod tests {
+    use super::mutate::Mutator;
+    use super::*;
+    use crate::knobs::changed_cells;
+
+    /// A folder of this test's own, removed at the end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(test: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("latentlab-notebook-{}-{test}", std::process::id()));
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir_all(&path).unwrap();
+            Self(path.canonicalize().unwrap())
+        }
+
+        fn file(&self, name: &str, content: &str) -> PathBuf {
+            let path = self.0.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, content).unwrap();
+            path
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn notebook(source: &str) -> Value {
+        json!({ "nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [
+            { "cell_type": "code", "id": "a", "metadata": {}, "source": source, "outputs": [], "execution_count": null }
+        ] })
+    }
+
+    /// What `run` writes of a notebook, with a page of one line.
+    fn execute(path: &Path, outputs: &Outputs) -> Outcome<()> {
+        let mut executed = read(path)?;
+        executed["metadata"]["latentlab"] = mark(&executed, path, &outputs.ipynb);
+        executed["cells"][0]["outputs"] = json!([{ "output_type": "stream", "name": "stdout", "text": "1" }]);
+        outputs.write(path, &json!({ "ipynb": executed.to_string(), "html": "<p>1 <!-- latentlab run x --></p>\n" }))
+    }
+
+    #[test]
+    fn names_are_kept_to_their_last_point_and_stay_in_the_folder() {
+        for (name, stem) in [
+            ("v1.0.ipynb", "v1.0"),
+            ("v1.ipynb", "v1"),
+            ("..ipynb", "."),
+            ("a", "a"),
+            (".ipynb", ".ipynb"),
+            ("a.b.c", "a.b"),
+            ("...", ".."),
+        ] {
+            let outputs = Outputs::of(&Path::new("/x").join(name), Path::new("/out"));
+            assert_eq!(
+                outputs.both(),
+                [Path::new(&format!("/out/{stem}.ipynb")), Path::new(&format!("/out/{stem}.html"))]
+            );
+            assert_eq!(outputs.ipynb.parent(), Some(Path::new("/out")), "{name}");
+        }
+    }
+
+    #[test]
+    fn results_of_one_name_and_in_the_place_of_a_notebook_are_refused() {
+        let folder = Folder::new("plan");
+        let text = notebook("1").to_string();
+        let [a, big, other, dotted, below] =
+            ["a.ipynb", "b/A.ipynb", "c/a.json", "a.0.ipynb", "executed/a.ipynb"].map(|name| folder.file(name, &text));
+        let out = folder.0.join("out");
+        let refused = |notebooks: &[&PathBuf], out: Option<&Path>, words: &[&str]| {
+            let notebooks: Vec<PathBuf> = notebooks.iter().map(|&path| path.clone()).collect();
+            let error = outputs(&notebooks, out).unwrap_err();
+            words.iter().for_each(|word| assert!(error.contains(word), "no {word:?} in {error}"));
+        };
+        let same = ["would both be executed into", "--out"];
+        refused(&[&a, &big], Some(&out), &same);
+        refused(&[&a, &other], Some(&out), &same);
+        refused(&[&a, &a], None, &same);
+        assert!(!out.exists(), "nothing has been made");
+        refused(&[&a], Some(&folder.0), &["would replace", "a.ipynb"]);
+        refused(&[&a, &below], None, &["would replace", "executed/a.ipynb"]);
+        refused(&[&a], Some(&a), &["it is a file", "a.ipynb"]);
+        assert_eq!(outputs(&[a.clone(), dotted], Some(&out)).unwrap().len(), 2);
+        // Apart, each goes into a folder of its own.
+        assert_eq!(outputs(&[big.clone(), other], None).unwrap().len(), 2);
+        #[cfg(unix)]
+        for (name, link) in [("soft", std::os::unix::fs::symlink as fn(PathBuf, PathBuf) -> _), ("hard", fs::hard_link)]
+        {
+            let out = folder.0.join(name);
+            fs::create_dir(&out).unwrap();
+            link(big.clone(), out.join("A.html")).unwrap();
+            refused(&[&big], Some(&out), &["would replace", "A.html"]);
+        }
+    }
+
+    #[test]
+    fn only_what_run_has_made_of_the_same_notebook_is_replaced() {
+        let folder = Folder::new("own");
+        let (a, elsewhere) =
+            (folder.file("a.ipynb", &notebook("1").to_string()), folder.file("b/a.ipynb", &notebook("1").to_string()));
+        let result = Outputs::of(&a, &folder.0.join("out"));
+        execute(&a, &result).unwrap();
+        // Again, and after a change of the notebook.
+        fs::write(&a, notebook("2").to_string()).unwrap();
+        execute(&a, &result).unwrap();
+        let kept = |path: &Path, content: &str, word: &str| {
+            let whole = fs::read_to_string(path).unwrap();
+            fs::write(path, content).unwrap();
+            let error = execute(&a, &result).unwrap_err();
+            assert!(
+                error.contains(word) && error.contains(path.to_str().unwrap()) && error.contains("--out"),
+                "{error}"
+            );
+            assert_eq!(fs::read_to_string(path).unwrap(), content);
+            fs::write(path, whole).unwrap();
+        };
+        let (ipynb, html) = (fs::read_to_string(&result.ipynb).unwrap(), fs::read_to_string(&result.html).unwrap());
+        for content in ["mine", "", &notebook("1").to_string(), "{}"] {
+            kept(&result.ipynb, content, "has not written it");
+            kept(&result.html, content, "has not written it");
+        }
+        kept(&result.ipynb, &ipynb.replace("\"source\":\"2\"", "\"source\":\"2 // mine\""), "has been changed");
+        kept(&result.ipynb, &ipynb.replace("\"code\"", "\"raw\""), "has been changed");
+        kept(&result.html, &html.replace("<p>1", "<p>my 1"), "has been changed");
+        kept(&result.html, &format!("{html}mine"), "has been changed");
+        // Jupyter stores a source in lines: nothing has been changed by that.
+        fs::write(&result.ipynb, ipynb.replace("\"source\":\"2\"", "\"source\":[\"2\"]")).unwrap();
+        execute(&a, &result).unwrap();
+        let error = execute(&elsewhere, &result).unwrap_err();
+        assert!(error.contains("of a notebook elsewhere"), "{error}");
+        assert!(!ipynb.contains(folder.0.to_str().unwrap()), "it tells nobody's folders: {ipynb}");
+        fs::remove_file(&result.html).unwrap();
+        fs::create_dir(&result.html).unwrap();
+        assert!(execute(&a, &result).unwrap_err().contains("no file that"));
+    }
+
+    #[test]
+    fn a_moved_project_knows_its_results() {
+        let folder = Folder::new("moved");
+        let one = folder.file("one/a.ipynb", &notebook("1").to_string());
+        execute(&one, &Outputs::of(&one, &folder.0.join("one/executed"))).unwrap();
+        let two = folder.0.join("two");
+        fs::rename(folder.0.join("one"), &two).unwrap();
+        let moved = two.join("a.ipynb");
+        execute(&moved, &Outputs::of(&moved, &two.join("executed"))).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_notebook_is_said_in_a_sentence() {
+        let with = |change: &dyn Fn(&mut Value)| {
+            let mut changed = notebook("1");
+            change(&mut changed);
+            changed.to_string()
+        };
+        let deep = |depth: usize| format!("{{\"nbformat\": 4, \"cells\": {}{}}}", "[".repeat(depth), "]".repeat(depth));
+        for (text, expected) in [
+            (String::new(), "cannot be read as JSON"),
+            ("<!DOCTYPE html>".into(), "cannot be read as JSON"),
+            ("[]".into(), "expected an object with nbformat and cells, got a list of 0"),
+            ("{}".into(), "nbformat: expected the number 4, got nothing"),
+            (deep(5_000_000), "recursion limit"),
+            (with(&|n| n["nbformat"] = json!(3)), "expected a notebook of nbformat 4, got 3. Open it in JupyterLab"),
+            (with(&|n| n["nbformat"] = json!("4")), "nbformat: expected the number 4, got a text"),
+            (with(&|n| n["nbformat"] = json!(-4)), "nbformat 4, got -4"),
+            (with(&|n| n["nbformat_minor"] = json!(1e300)), "nbformat_minor"),
+            (with(&|n| n["metadata"] = json!([])), "the notebook's metadata: expected an object, got a list of 0"),
+            (with(&|n| n["cells"] = json!({})), "cells: expected a list, got an object"),
+            (with(&|n| n["cells"] = json!([1])), "cell 1: expected an object, got 1"),
+            (
+                with(&|n| n["cells"][0]["cell_type"] = json!("heading")),
+                "cell 1, cell_type: expected code, markdown or raw, got \"heading\"",
+            ),
+            (
+                with(&|n| n["cells"][0]["source"].take().as_null().unwrap_or(())),
+                "cell 1, source: expected text or a list of lines, got nothing",
+            ),
+            (with(&|n| n["cells"][0]["source"] = json!(["a", 1])), "cell 1, source"),
+            (with(&|n| n["cells"][0]["metadata"] = json!("x")), "cell 1, metadata"),
+            (with(&|n| n["cells"][0]["metadata"]["tags"] = json!("skip-execution")), "cell 1, tags"),
+            (with(&|n| n["cells"][0]["outputs"] = json!([{}])), "cell 1, outputs"),
+            (with(&|n| n["cells"][0]["execution_count"] = json!("1")), "cell 1, execution_count"),
+        ] {
+            let error = parse(text.as_bytes()).unwrap_err();
+            assert!(error.contains(expected) && error.len() < 200, "expected {expected}, got {error}");
+        }
+        assert!(parse(b"\xff\xfe{\0}\0").unwrap_err().contains("not UTF-8"));
+        assert_eq!(parse(format!("\u{feff}{}", notebook("1")).as_bytes()), Ok(notebook("1")));
+    }
+
+    #[test]
+    fn what_may_be_left_out_is_added() {
+        let short = json!({ "nbformat": 4, "cells": [{ "cell_type": "code", "source": [] }, { "cell_type": "raw", "source": "" }] });
+        let read = parse(short.to_string().as_bytes()).unwrap();
+        assert_eq!((&read["nbformat_minor"], &read["metadata"]), (&json!(5), &json!({})));
+        assert_eq!(
+            cells(&read)[0],
+            json!({ "cell_type": "code", "source": [], "metadata": {}, "outputs": [], "execution_count": null })
+        );
+        assert_eq!(cells(&read)[1], json!({ "cell_type": "raw", "source": "", "metadata": {} }));
+    }
+
+    #[test]
+    fn a_huge_file_is_not_read() {
+        let folder = Folder::new("huge");
+        let path = folder.file("a.ipynb", "");
+        fs::File::options().write(true).open(&path).unwrap().set_len(1 << 42).unwrap();
+        assert_eq!(read(&path).unwrap_err(), "expected a file of at most 256 MiB, got a larger one");
+    }
+
+    #[test]
+    fn damaged_notebooks_are_refused_or_read_and_never_more() {
+        let mut original =
+            notebook("let epochs: usize = 5; // \"é\nlet (a, b) = if x { (1, 2) } else { ('\\'', r#\"\"#) };");
+        original["cells"][0]["metadata"] =
+            json!({ "tags": ["parameters"], "latentlab": { "smoke": { "epochs": "1" } } });
+        original["cells"][0]["outputs"] = json!([{ "output_type": "stream", "name": "stdout", "text": ["1\n", "2"] }]);
+        let text = serde_json::to_vec_pretty(&original).unwrap();
+        let other = include_bytes!("../../../notebooks/00_start_here.ipynb");
+        let (mut mutator, mut counts) = (Mutator::new(13), [0; 3]);
+        let parameters = [("a".to_owned(), "7".to_owned())];
+        for _ in 0..10_000 {
+            let damaged = mutator.damage(&text, &other[..4_000]);
+            let outcome = parse(&damaged);
+            counts[match &outcome {
+                Err(_) => 0,
+                Ok(read) if *read == original => 1,
+                Ok(_) => 2,
+            }] += 1;
+            if let Ok(read) = outcome {
+                for (index, source) in
+                    [true, false].into_iter().flat_map(|smoke| changed_cells(&read, smoke, &parameters)).flatten()
+                {
+                    assert!(index < cells(&read).len() && !source.is_empty());
+                }
+                assert_eq!(parse(read.to_string().as_bytes()), Ok(read), "what was read can be read again");
+            }
+        }
+        let [refused, equal, changed] = counts;
+        println!("10000 mutations: {refused} refused, {equal} read as the same notebook, {changed} as another one");
+        assert!(refused > 4_000 && equal > 100, "{counts:?}");
+    }
+}

@@ -1,0 +1,216 @@
+"""`execute.py`, the part of `latentlab run` that speaks to Jupyter: what it refuses to read, tags, and that nothing is left of it.
+
+Run it with the Python of `.jupyter/python`. Each check prints a line; the first that fails ends the program with an error.
+"""
+
+import importlib.util
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+
+HERE = Path(__file__).resolve().parent
+SCRIPT = HERE.parents[1] / "src/bin/latentlab/execute.py"
+MUTATIONS = 300
+
+
+def cell(source, *tags, kind="code"):
+    rest = {"outputs": [], "execution_count": None} if kind == "code" else {}
+    return {"cell_type": kind, "id": f"c{abs(hash(source)) % 10**8}", "metadata": {"tags": list(tags)}, "source": source, **rest}
+
+
+def notebook(*cells):
+    return {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": list(cells)}
+
+
+def damaged(original, dice):
+    """Another notebook: its text with other bytes, or its values with others in their place."""
+    if dice.random() < 0.5:
+        text = json.dumps(original)
+        for _ in range(dice.choice([1, 1, 2, 3])):
+            at = dice.randrange(len(text))
+            end = at + dice.choice([0, 1, 1, 8, 100])
+            text = text[:at] + dice.choice(["", "9", '"', "{", "\ud800", "null", "\0", text[at:end] * 2]) + text[end:]
+        return text
+    strange = [None, True, -1, 2**70, 1e308, "", "x", "\ud800", [], ["a"], {}, {"a": 1}, [[[]]], "[" * 500]
+    changed = json.loads(json.dumps(original))
+    places = []
+
+    def collect(value):
+        for key in range(len(value)) if isinstance(value, list) else value:
+            places.append((value, key))
+            if isinstance(value[key], (dict, list)):
+                collect(value[key])
+
+    collect(changed)
+    for holder, key in dice.sample(places, dice.choice([1, 1, 2])):
+        if isinstance(holder, dict) and dice.random() < 0.3:
+            holder.pop(key, None)
+        elif isinstance(holder, dict) or key < len(holder):
+            holder[key] = dice.choice(strange)
+    return json.dumps(changed)
+
+
+def check_reading():
+    spec = importlib.util.spec_from_file_location("execute", SCRIPT)
+    execute = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(execute)
+    output = {"output_type": "display_data", "data": {"text/plain": "1", "image/png": "AAAA"}, "metadata": {}}
+    original = notebook(cell("# words", kind="markdown"), cell("let a = 1;", "parameters"), cell("raw", kind="raw"))
+    original["cells"][1]["outputs"] = [output, {"output_type": "stream", "name": "stdout", "text": ["1\n", "2"]}]
+    execute.notebook_of(json.dumps(original))
+    dice, refused = random.Random(13), 0
+    for _ in range(MUTATIONS):
+        text = damaged(original, dice)
+        try:
+            read = execute.notebook_of(text)
+        except execute.Refused as error:
+            assert str(error).startswith("not a notebook: ") and len(str(error)) < 500 and "\n" not in str(error), error
+            refused += 1
+        else:
+            nbformat.validate(read)
+            assert all(isinstance(cell.source, str) and isinstance(cell.metadata.get("tags", []), list) for cell in read.cells)
+    assert 100 < refused < MUTATIONS, refused
+    for depth in (500, 100_000):
+        text = json.dumps(original).replace('"AAAA"', "[" * depth + "]" * depth)
+        try:
+            execute.notebook_of(text)
+        except execute.Refused as error:
+            assert "\n" not in str(error)
+    print(f"{MUTATIONS} damaged notebooks: {refused} refused, the others are notebooks")
+
+
+def is_alive(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        return state != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def awaited(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "awaited in vain"
+        time.sleep(0.01)
+
+
+class Run:
+    """`execute.py` at work on a notebook, with the fake kernel."""
+
+    def __init__(self, folder, content, timeout=60):
+        self.pids = Path(folder) / f"pids-{time.monotonic_ns()}"
+        kernels = Path(folder) / "share/kernels/rust"
+        kernels.mkdir(parents=True, exist_ok=True)
+        spec = {"argv": [sys.executable, str(HERE / "fake_kernel.py"), "{connection_file}"], "display_name": "", "language": "rust"}
+        (kernels / "kernel.json").write_text(json.dumps(spec | {"interrupt_mode": "message"}))
+        self.runtime = Path(folder) / "runtime"
+        places = {"JUPYTER_PATH": f"{folder}/share", "JUPYTER_RUNTIME_DIR": str(self.runtime), "FAKE_KERNEL": str(self.pids)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT.read_text(), folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | places,
+            text=True,
+        )
+        text = content if isinstance(content, str) else json.dumps(content)
+        task = {"notebook": text, "name": "n", "mark": {"executed_from": "n"}, "timeout": timeout, "counts": False, "kernel_arguments": []}
+        self.answer(json.dumps(task))
+
+    def answer(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def events(self):
+        """All of them, each result answered."""
+        for line in self.process.stdout:
+            event = json.loads(line)
+            yield event
+            if event["event"] == "result":
+                self.answer("go on")
+
+    def kernels(self):
+        return [int(line) for line in self.pids.read_text().split()] if self.pids.exists() else []
+
+    def is_gone(self):
+        files = list(self.runtime.glob("kernel-*.json")) if self.runtime.exists() else []
+        return self.process.poll() is not None and not any(map(is_alive, self.kernels())) and not files
+
+
+def check_tags(folder):
+    run = Run(folder, notebook(
+        cell("fail expected", "raises-exception"),
+        cell("fail never", "skip-execution"),
+        cell("print 1"),
+        cell("surrogate"),
+        cell("die", "raises-exception"),
+    ))
+    events = list(run.events())
+    results = [(event["reply"], event["may_fail"]) for event in events if event["event"] == "result"]
+    assert results[:3] == [("ok", True), ("ok", False), ("ok", False)], results
+    assert results[3] == ("the kernel died", True), results
+    assert [event["skipped"] for event in events if event["event"] == "cell"] == [False, True, False, False, False]
+    executed = nbformat.reads(events[-1]["ipynb"], as_version=4)
+    assert executed.metadata.latentlab.executed_from == "n" and "Error: expected" in str(executed.cells[0].outputs)
+    assert executed.cells[1].outputs == [] and executed.cells[2].outputs[0].text == "1"
+    assert "<html" in events[-1]["html"]
+    awaited(run.is_gone)
+    print("tags: a cell that may fail, one that is skipped; a dead kernel ends it")
+
+
+def check_refused(folder):
+    for content in ("{", "[]", '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{}]}'):
+        run = Run(folder, content)
+        (event,) = run.events()
+        assert event["event"] == "refused" and event["reason"].startswith("not a notebook: "), event
+        assert run.process.wait() == 0 and run.kernels() == []
+    # What a cell shows may be anything: what can be saved is.
+    for depth in (300, 3_000):
+        events = list(Run(folder, notebook(cell(f"deep {depth}"), cell("print 1"))).events())
+        assert events[-1]["event"] in ("executed", "refused"), events[-1]
+        assert depth > 300 or "ipynb" in events[-1], events[-1]
+    print("no notebook, no kernel; outputs of any depth")
+
+
+def check_endings(folder):
+    """Whatever ends it, and whenever: no process and no connection file is left."""
+    endings = {
+        "SIGTERM": lambda run: run.process.send_signal(signal.SIGTERM),
+        "SIGINT twice": lambda run: [run.process.send_signal(signal.SIGINT), time.sleep(0.01), run.process.send_signal(signal.SIGINT)],
+        "SIGHUP": lambda run: run.process.send_signal(signal.SIGHUP),
+        "the tool's end": lambda run: run.process.stdin.close(),
+        "both": lambda run: [run.process.stdin.close(), run.process.send_signal(signal.SIGTERM)],
+    }
+    long = notebook(cell("child"), cell("sleep 1000"))
+    for name, end in endings.items():
+        run = Run(folder, long)
+        for event in run.events():
+            if event.get("number") == 2:
+                break
+        assert len(run.kernels()) == 2
+        end(run)
+        awaited(run.is_gone)
+    moments = 6
+    for moment in range(moments):
+        run = Run(folder, long)
+        time.sleep(moment * 0.3)
+        endings["both" if moment % 2 else "the tool's end"](run)
+        awaited(lambda: run.process.poll() is not None)
+        # A kernel that was being started notices by itself; this one has no such sense.
+        for pid in run.kernels():
+            awaited(lambda: not is_alive(pid))
+    print(f"{len(endings)} ways to end, {moments} moments: nothing is left")
+
+
+with tempfile.TemporaryDirectory() as folder:
+    check_reading()
+    check_tags(folder)
+    check_refused(folder)
+    check_endings(folder)
