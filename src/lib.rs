@@ -32,6 +32,7 @@ mod error;
 mod file;
 mod html;
 pub mod jupyter;
+mod limit;
 #[doc(hidden)]
 pub mod measure;
 mod model;

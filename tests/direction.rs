@@ -2,8 +2,8 @@
 
 use std::{fs, path::Path};
 
-const ORDER: [&str; 15] = [
-    "error", "file", "html", "random", "relay", "progress", "stop", "data", "nn", "model", "measure", "train",
+const ORDER: [&str; 16] = [
+    "error", "limit", "file", "html", "random", "relay", "progress", "stop", "data", "nn", "model", "measure", "train",
     "analyse", "show", "jupyter",
 ];
 
