@@ -40,7 +40,7 @@ fn layers(network: &Sequential) -> Vec<Count> {
     let mut counts = Vec::new();
     let mut before = [1, 1];
     for node in network.nodes() {
-        let enlarged = if node.layer.takes_up_sampling() { before } else { [1, 1] };
+        let enlarged = if node.layer.takes_up_sampling(&node.input, before) { before } else { [1, 1] };
         let products = node.layer.products(&node.input, enlarged);
         counts.push(Count { products, has_weights: !node.parameters.is_empty() });
         before = if let Layer::UpSample2d(layer) = &node.layer { layer.factor() } else { [1, 1] };

@@ -160,7 +160,8 @@ fn mistakes_are_explained() {
         (small(), quiet().batch_size(0), "GanConfig::batch_size: expected at least 1, got 0"),
     ];
     for (mut gan, config, expected) in table {
-        assert_eq!(train_gan(&mut gan, &digits(20), &config).unwrap_err().to_string(), expected);
+        let error = train_gan(&mut gan, &digits(20), &config).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "expected {expected}, got {error}");
     }
     assert_eq!(gan_step(&mut small(), &digits(20).take(0)).unwrap_err().kind(), ErrorKind::Data);
     assert_eq!(train_gan(&mut small(), &digits(20).take(0), &quiet()).unwrap_err().kind(), ErrorKind::Data);

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{check_images, image_shape};
+use super::{check_images, image_shape, outside};
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
@@ -183,20 +183,24 @@ impl Gan {
         ModelFile { kind: KIND, networks: self.named().into(), settings }
     }
 
-    /// Refuses images that the discriminator cannot take, and settings out of range.
+    /// Refuses images that the discriminator cannot take or the generator never make, and settings out of range.
     pub(crate) fn check(&self, images: &Dataset) -> Result<()> {
         check_images(images, self.image_shape, "the discriminator's input")?;
         for (name, descent) in NAMES.iter().zip(&self.descents) {
-            let rate = descent.learning_rate;
-            if !(rate > 0.0 && rate.is_finite()) {
-                let place = format!("Gan::{name}_optimizer, learning rate");
-                return Err(Error::expected(ErrorKind::Argument, place, "a number above 0", rate));
-            }
-            descent.optimizer.check()?;
+            let place = format!("Gan::{name}_optimizer, learning rate");
+            descent.optimizer.check_with(&place, descent.learning_rate)?;
         }
         if !(0.0..1.0).contains(&self.label_smoothing) {
             let (place, got) = ("Gan::label_smoothing", self.label_smoothing);
             return Err(Error::expected(ErrorKind::Argument, place, "a number in [0, 1)", got));
+        }
+        if let Some((layer, range)) = self.generator.range()
+            && let Some((place, value)) = outside(images, range)
+        {
+            let [lowest, highest] = range;
+            let expected = format!("a value in [{lowest}, {highest}], since the generator's {layer} makes no other");
+            let error = Error::expected(ErrorKind::Argument, format!("real images, {place}"), expected, value);
+            return Err(error.hint("Undo the images' normalisation, or end the generator in another layer"));
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ use ndarray::Array4;
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
+    limit,
     nn::Sequential,
 };
 
@@ -37,9 +38,23 @@ fn check_images(images: &Dataset, shape: [usize; 3], side: &str) -> Result<()> {
     Err(Error::expected(ErrorKind::Shape, "images", format!("{shape:?}, {side}"), got))
 }
 
+/// The first value outside of a range, and where it is: "image 3, channel 0, row 5, column 7". What rounding makes of a normalisation that
+/// was undone is not outside.
+pub(crate) fn outside(images: &Dataset, [lowest, highest]: [f32; 2]) -> Option<(String, f32)> {
+    const ROUNDING: f32 = 1e-5;
+    let inside = |value: &f32| (lowest - ROUNDING..=highest + ROUNDING).contains(value);
+    let at = images.values().iter().position(|value| !inside(value))?;
+    let [channels, height, width] = images.image_shape();
+    let (image, pixel) = (at / (channels * height * width), at % (height * width));
+    let channel = at / (height * width) % channels;
+    let place = format!("image {image}, channel {channel}, row {}, column {}", pixel / width, pixel % width);
+    Some((place, images.values()[at]))
+}
+
 /// The images that a network makes of so many codes: (n, channels, height, width).
 pub(crate) fn decoded(decoder: &Sequential, codes: &[f32], n: usize, shape: [usize; 3]) -> Result<Array4<f32>> {
     let [channels, height, width] = shape;
+    limit::check("decode", "images", &[n, channels, height, width])?;
     let images = Array4::from_shape_vec((n, channels, height, width), decoder.run(codes, n));
     images.map_err(|error| Error::new(ErrorKind::Shape, "decode", error.to_string()))
 }

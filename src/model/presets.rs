@@ -230,7 +230,7 @@ fn strided_decoder([first, second, third]: [usize; 3], hidden: usize, latent_dim
         .init(Init::KaimingUniform)
         .dense(hidden)
         .relu()
-        .dense(9 * third)
+        .dense(third.saturating_mul(9))
         .relu()
         .reshape([third, 3, 3])
         .conv_transpose2d(second, 3)

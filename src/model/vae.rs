@@ -50,6 +50,8 @@ impl Vae {
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if one of them was not built without mistakes, if the encoder's output or the decoder's
     /// input is not flat, or if the decoder does not make what the encoder takes.
     pub fn new(encoder: Sequential, decoder: Sequential) -> Result<Self> {
+        encoder.check().map_err(|error| error.within(NAMES[0]))?;
+        decoder.check().map_err(|error| error.within(NAMES[2]))?;
         let latent_dim: usize = decoder.input_shape().iter().product();
         let (init, seed) = encoder.initialisation();
         let heads =

@@ -9,11 +9,12 @@ use super::{
     descent::Descent,
     engine::{Start, add_parts},
     layers::add_products,
+    memory,
     parallel::for_shards,
     sequential::Sequential,
     tape::{Gradient, Pass, Recording, Variable},
 };
-use crate::random;
+use crate::{error::Result, limit, random};
 
 /// How a batch is cut: into *shards*, which the threads take through all layers side by side, and these into *parts*, which go one after the other
 /// so that all that a thread works on stays in its cache. Fixed by the batch and the networks alone, so that the same seed gives the same
@@ -45,6 +46,25 @@ impl Cut {
         let shard = rows.div_ceil(SHARDS).max(ROWS);
         let most = (VALUES / values.max(1)).max(1);
         Self { shard, part: shard.div_ceil(shard.div_ceil(most)) }
+    }
+
+    /// Refuses batches of so many rows that what these networks make of them in a step is too large; `place` is the setting to change.
+    pub fn check(place: &str, rows: usize, networks: &[&Sequential]) -> Result<()> {
+        let total = |count: fn(&Sequential) -> usize| networks.iter().map(|network| count(network)).sum::<usize>();
+        // A copy to go back to, the gradients and two moments; of parts that are summed by themselves, a gradient each.
+        limit::check(place, "weights, their copy, gradients and moments", &[5, total(Sequential::parameter_count)])?;
+        let cut = Self::new(rows, networks);
+        let shards = rows.div_ceil(cut.shard);
+        if shards > 1 {
+            limit::check(place, "gradients of the parts of a batch", &[shards, total(Sequential::summed_weights)])?;
+        }
+        // Not all parts are in work at once; but this does not depend on the machine.
+        let at_once = cut.part.min(rows).saturating_mul(shards);
+        let values = networks.iter().map(|network| network.input_shape().iter().product::<usize>() + network.values());
+        limit::check(place, "a batch in all layers", &[at_once, values.sum()])?;
+        let widest = networks.iter().map(|network| network.widest()).max().unwrap_or(1);
+        memory::count(place, "a batch in the widest layer", &[cut.part.min(rows), widest])?;
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     buffer::Buffer,
+    subnormals::tiny_to_zero,
     tape::{Tape, Variable, record},
 };
 
@@ -26,13 +27,13 @@ pub(crate) fn cross_entropy<T: Tape>(logits: Variable<T>, labels: &[usize], shar
         row.iter_mut().for_each(|x| *x = (*x - largest).exp());
         let sum: f64 = row.iter().map(|e| f64::from(*e)).sum();
         loss += sum.ln() - f64::from(of_label - largest);
-        row.iter_mut().for_each(|e| *e = (f64::from(*e) / sum * scale) as f32);
+        row.iter_mut().for_each(|e| *e = tiny_to_zero((f64::from(*e) / sum * scale) as f32));
         row[label] -= scale as f32;
     }
     let [loss, accuracy] = [loss * scale, right * scale];
     let value = Arc::new(vec![loss as f32].into());
-    let on_tape = record(tape, value, 1, needs_gradient, move |gradient, gradients| {
-        values.iter_mut().for_each(|d| *d *= gradient[0]);
+    let on_tape = record(tape, value, 1, needs_gradient, move |g, gradients| {
+        values.iter_mut().for_each(|d| *d *= g[0]);
         gradients.add_to(&logits, values);
     });
     ([loss, accuracy], on_tape)

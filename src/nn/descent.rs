@@ -9,6 +9,7 @@ use super::{
     engine::vectorized,
     layers::{BLOCK, Weights},
     optimizer::{Algorithm, Optimizer},
+    subnormals::subnormal_to_zero,
 };
 
 /// A training's optimizer at work. It is a plain value: one rebuilt from these fields goes on to the same bits.
@@ -106,6 +107,12 @@ fn rectification(beta2: f64, steps: i32) -> Option<f64> {
     (length > 5.0).then(|| squared.sqrt())
 }
 
+/// The smallest gradient whose square counts: that of a smaller one is no normal number, and its root nothing beside ε.
+#[inline(always)]
+fn least_to_square(epsilon: f32) -> f32 {
+    (1e-9 * epsilon).min(1e-17)
+}
+
 /// The numbers of one step of Adam, AdamW or RAdam.
 #[derive(Clone, Copy)]
 struct Adam {
@@ -123,11 +130,13 @@ struct Adam {
 vectorized! {
     fn adam(weights: &mut [f32], gradient: &[f32], m: &mut [f32], v: &mut [f32], step: Adam) {
         let [(keep1, new1), (keep2, new2)] = step.betas.map(|beta| (beta as f32, (1.0 - beta) as f32));
+        let least = least_to_square(step.epsilon);
         for (((w, g), m), v) in weights.iter_mut().zip(gradient).zip(m).zip(v) {
             let g = g + step.decay * *w;
-            *m = keep1 * *m + new1 * g;
-            *v = keep2 * *v + new2 * g * g;
-            *w = step.shrink * *w - step.rate * *m / (v.sqrt() * step.root + step.epsilon);
+            let large = if g.abs() < least { 0.0 } else { g };
+            *m = subnormal_to_zero(keep1 * *m + new1 * g);
+            *v = subnormal_to_zero(keep2 * *v + new2 * large * large);
+            *w = subnormal_to_zero(step.shrink * *w - step.rate * *m / (v.sqrt() * step.root + step.epsilon));
         }
     }
 
@@ -137,22 +146,24 @@ vectorized! {
         let [(keep1, new1), (keep2, _)] = betas.map(|beta| (beta as f32, (1.0 - beta) as f32));
         for (((w, g), m), u) in weights.iter_mut().zip(gradient).zip(m).zip(u) {
             let g = g + decay * *w;
-            *m = keep1 * *m + new1 * g;
+            *m = subnormal_to_zero(keep1 * *m + new1 * g);
             *u = (keep2 * *u).max(g.abs() + epsilon);
-            *w -= rate * *m / *u;
+            *w = subnormal_to_zero(*w - rate * *m / *u);
         }
     }
 
     fn adagrad(weights: &mut [f32], gradient: &[f32], s: &mut [f32], rate: f32, decay: f32, epsilon: f32) {
+        let least = least_to_square(epsilon);
         for ((w, g), s) in weights.iter_mut().zip(gradient).zip(s) {
             let g = g + decay * *w;
-            *s += g * g;
-            *w -= rate * g / (s.sqrt() + epsilon);
+            let large = if g.abs() < least { 0.0 } else { g };
+            *s += large * large;
+            *w = subnormal_to_zero(*w - rate * g / (s.sqrt() + epsilon));
         }
     }
 
     fn sgd(weights: &mut [f32], gradient: &[f32], rate: f32, decay: f32) {
-        weights.iter_mut().zip(gradient).for_each(|(w, g)| *w -= rate * (g + decay * *w));
+        weights.iter_mut().zip(gradient).for_each(|(w, g)| *w = subnormal_to_zero(*w - rate * (g + decay * *w)));
     }
 
     fn sgd_with_momentum(
@@ -160,8 +171,8 @@ vectorized! {
     ) {
         for ((w, g), b) in weights.iter_mut().zip(gradient).zip(b) {
             let g = g + decay * *w;
-            *b = momentum * *b + g;
-            *w -= rate * if nesterov { g + momentum * *b } else { *b };
+            *b = subnormal_to_zero(momentum * *b + g);
+            *w = subnormal_to_zero(*w - rate * if nesterov { g + momentum * *b } else { *b });
         }
     }
 }
@@ -216,6 +227,23 @@ mod tests {
             let mut resumed = Descent { steps, moments, ..Descent::new(descent.optimizer, 0.01) };
             go(&mut resumed, &mut weights, 9, 15);
             assert_eq!(weights, whole, "{}", descent.optimizer.name());
+        }
+    }
+
+    /// What dead units leave behind fades to 0, not to the numbers below all normal ones, which would be slow for ever.
+    #[test]
+    fn moments_fade_to_nothing() {
+        for optimizer in ALL {
+            let (mut weights, mut descent) = (start(), Descent::new(optimizer().weight_decay(0.0), 1e-4));
+            descent.update(weights.iter_mut(), &start().map(|values| values.to_vec().into()));
+            for step in 0..4000 {
+                let size = if step < 1000 { 1e-20 } else { 0.0 };
+                let gradients = start().map(|values| values.iter().map(|v| size * v).collect::<Vec<f32>>().into());
+                descent.update(weights.iter_mut(), &gradients);
+            }
+            let kept = descent.moments.iter().flatten().flatten().chain(weights.iter().flat_map(|w| w.iter()));
+            assert!(kept.clone().all(|value| !value.is_subnormal()), "{}", descent.optimizer.name());
+            assert!(kept.into_iter().all(|value| value.is_finite()));
         }
     }
 }

@@ -64,9 +64,14 @@ impl ParameterSpec {
         !matches!(self.role, Role::Statistic(_))
     }
 
-    /// How many numbers it holds; `None` if that does not fit.
-    pub fn len(&self) -> Option<usize> {
-        self.shape.iter().try_fold(1usize, |product, n| product.checked_mul(*n))
+    /// Its shape as products take it, at most: its rows and its columns in whole vectors.
+    pub fn packed_shape(&self) -> Vec<usize> {
+        const LANES: usize = 16;
+        let mut shape = self.shape.clone();
+        if let (Role::Weight, [.., rows, columns]) = (self.role, &mut shape[..]) {
+            [rows, columns].into_iter().for_each(|n| *n = n.div_ceil(LANES).saturating_mul(LANES));
+        }
+        shape
     }
 
     /// Draws the values; block by block from streams of their own, so that threads make no difference.

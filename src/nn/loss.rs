@@ -9,6 +9,7 @@ use super::{
     engine::vectorized,
     layers::{BLOCK, sigmoid},
     parallel::OnThreads,
+    subnormals::{TINY, tiny_to_zero},
     tape::{Tape, Variable, record},
 };
 
@@ -95,7 +96,7 @@ impl Loss {
             Self::MeanSquaredError => differences(y, target, 2.0 * scale, out),
             Self::BinaryCrossEntropy => fill(y, target, out, |p, t| {
                 let clipped = !(CLIP..=1.0 - CLIP).contains(&p);
-                if clipped { 0.0 } else { scale * (p - t) / (p * (1.0 - p)) }
+                if clipped { 0.0 } else { tiny_to_zero(scale * (p - t) / (p * (1.0 - p))) }
             }),
             Self::BinaryCrossEntropyWithLogits => sigmoid_differences(y, target, scale, out),
         }
@@ -134,10 +135,18 @@ vectorized! {
     }
 
     fn differences(y: &[f32], target: &[f32], scale: f32, out: &mut [f32]) {
-        out.iter_mut().zip(y.iter().zip(target)).for_each(|(out, (y, t))| *out = scale * (y - t));
+        let least = TINY / scale;
+        for (out, (y, t)) in out.iter_mut().zip(y.iter().zip(target)) {
+            let difference = y - t;
+            *out = if difference.abs() < least { 0.0 } else { scale * difference };
+        }
     }
 
     fn sigmoid_differences(x: &[f32], target: &[f32], scale: f32, out: &mut [f32]) {
-        out.iter_mut().zip(x.iter().zip(target)).for_each(|(out, (x, t))| *out = scale * (sigmoid(*x) - t));
+        let least = TINY / scale;
+        for (out, (x, t)) in out.iter_mut().zip(x.iter().zip(target)) {
+            let difference = sigmoid(*x) - t;
+            *out = if difference.abs() < least { 0.0 } else { scale * difference };
+        }
     }
 }

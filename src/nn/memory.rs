@@ -1,5 +1,23 @@
 //! Large results.
 
+use crate::{
+    error::{Error, ErrorKind, Result},
+    limit,
+};
+
+/// The product of `factors`, if [`limit::check`] allows so many values and offsets of 32 bits reach all of them: those of one picture, of
+/// a layer's weights, of a layer for a whole batch.
+pub(crate) fn count(place: &str, what: &str, factors: &[usize]) -> Result<usize> {
+    let count = limit::check(place, what, factors)?;
+    match u32::try_from(count) {
+        Ok(_) => Ok(count),
+        Err(_) => {
+            let expected = format!("at most {} values, whatever memory there is", u32::MAX);
+            Err(Error::expected(ErrorKind::Argument, place, expected, format!("{count} ({what})")))
+        }
+    }
+}
+
 /// `length` zeros. Where the system lets us, in large pages: a result of a hundred megabytes is else half of the time spent in page faults.
 pub(crate) fn zeros(length: usize) -> Vec<f32> {
     let values = vec![0.0; length];

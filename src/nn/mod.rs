@@ -36,6 +36,7 @@ pub(crate) use cross_entropy::cross_entropy;
 pub(crate) use descent::Descent;
 pub(crate) use engine::{Left, Panels, Start, offsets, product};
 pub(crate) use layers::{Layer, Operation, Weights, channels_first, channels_last};
+pub(crate) use memory::count as count_values;
 pub(crate) use parallel::{OnThreads, for_shards};
 pub(crate) use reparametrisation::reparametrise;
 pub(crate) use subnormals::flush_subnormals;

@@ -136,6 +136,28 @@ impl Optimizer {
         }
     }
 
+    /// Refuses settings out of range, those that the optimizer does not have, and a learning rate that moves nothing or cannot go with them;
+    /// `place` is the rate's.
+    pub(crate) fn check_with(&self, place: &str, learning_rate: f64) -> Result<()> {
+        let wrong = |expected: &str| {
+            let error = Error::expected(ErrorKind::Argument, place, expected, learning_rate);
+            Err(error.hint("0.001 suits Adam; what suits the others stands at Optimizer"))
+        };
+        if !(learning_rate > 0.0 && learning_rate.is_finite()) {
+            return wrong("a number above 0");
+        }
+        if !(f64::from(f32::MIN_POSITIVE)..=f64::from(f32::MAX)).contains(&learning_rate) {
+            return wrong("a number from 1.2e-38 to 3.4e38, as single precision holds them");
+        }
+        self.check()?;
+        if self.algorithm == Algorithm::AdamW && learning_rate * self.weight_decay >= 1.0 {
+            let expected =
+                format!("a number below 1 / the learning rate of {learning_rate}: 1 leaves nothing of a weight");
+            return Err(Error::expected(ErrorKind::Argument, "Optimizer::weight_decay", expected, self.weight_decay));
+        }
+        Ok(())
+    }
+
     /// Refuses settings out of range, and those that the optimizer does not have.
     pub(crate) fn check(&self) -> Result<()> {
         let wrong = |setting: &str, expected: &str, got: String| {
@@ -177,6 +199,9 @@ impl Optimizer {
         }
         if !(self.weight_decay >= 0.0 && self.weight_decay.is_finite()) {
             return wrong("weight_decay", "a number of at least 0", self.weight_decay.to_string());
+        }
+        if !(self.weight_decay as f32).is_finite() {
+            return wrong("weight_decay", "a number below 3.4e38", self.weight_decay.to_string());
         }
         Ok(())
     }

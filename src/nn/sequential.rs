@@ -13,14 +13,13 @@ use super::{
     layers::{Layer, Operation, Place, Weights, channels_first, channels_last, shape_text},
     memory,
     parallel::for_shards,
-    subnormals::flush_subnormals,
     summary::Summary,
     tape::{NotRecording, Pass, Tape, Variable},
     weights::{ModelFile, read_model},
 };
 use crate::{
     error::{Error, ErrorKind, Result},
-    random,
+    limit, random,
 };
 
 /// A network as a value: layers one after the other, each with its weights.
@@ -111,26 +110,22 @@ pub(crate) struct Parameter {
     pub trainable: bool,
 }
 
-/// Four gigabytes of weights in one parameter are a mistyped number, not a network for a laptop.
-const MOST_VALUES: usize = 1 << 30;
-
-/// Rows that a task of a prediction takes at once.
+/// Rows that a task of a prediction takes at once, at most.
 const PREDICTION_ROWS: usize = 128;
+
+/// Values of a layer that a task of a prediction makes at once, at most, if there is more than one row.
+const PREDICTION_VALUES: usize = 1 << 26;
 
 impl Sequential {
     /// Starts a network for inputs of that shape, without the batch: `[1, 28, 28]` for an image (channels, height, width),
     /// `[784]` for a row of values, `[2]` for a code.
     pub fn input(shape: impl AsRef<[usize]>) -> Self {
         let input = shape.as_ref().to_vec();
-        let size = input.iter().try_fold(1usize, |product, n| product.checked_mul(*n));
-        let mistake = match size {
-            Some(1..=MOST_VALUES) if !input.is_empty() => None,
-            _ => Some(Error::expected(
-                ErrorKind::Shape,
-                "input",
-                "a shape of positive sizes such as [1, 28, 28]",
-                shape_text(&input),
-            )),
+        let mistake = if input.is_empty() || input.contains(&0) {
+            let expected = "a shape of positive sizes such as [1, 28, 28]";
+            Some(Error::expected(ErrorKind::Shape, "input", expected, shape_text(&input)))
+        } else {
+            memory::count("input", "one sample", &input).err()
         };
         Self {
             input,
@@ -160,7 +155,9 @@ impl Sequential {
     /// The network, or the first mistake that was made in building it.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) naming the layer's number and kind, what it expected and what came.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) naming the layer's number and kind, what it expected and what came;
+    /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a layer whose weights, or whose values for one sample, are more than one result
+    /// may have (4 GiB, or what the environment variable `LATENTLAB_MAX_BYTES` says).
     pub fn build(self) -> Result<Self> {
         self.check()?;
         Ok(self)
@@ -196,13 +193,16 @@ impl Sequential {
             let output = layer
                 .output_shape(self.output_shape())
                 .map_err(|message| Error::new(ErrorKind::Shape, place.as_str(), message))?;
+            let values_of_one = memory::count(&place, "one sample", &output)?;
+            let all = self.values().saturating_add(values_of_one);
+            limit::check(place.as_str(), "one sample in all layers up to this one", &[all])?;
+            layer.check_sizes(&place, self.output_shape())?;
             let mut parameters = Vec::new();
+            let mut weights = self.parameter_count();
             for spec in layer.parameters(self.output_shape()) {
-                let limit = || {
-                    let got = format!("{} ({})", shape_text(&spec.shape), spec.name);
-                    Error::expected(ErrorKind::Shape, place.as_str(), format!("at most {MOST_VALUES} weights"), got)
-                };
-                spec.len().filter(|n| *n <= MOST_VALUES).ok_or_else(limit)?;
+                weights = weights.saturating_add(memory::count(&place, spec.name, &spec.shape)?);
+                limit::check(place.as_str(), "all weights up to this layer", &[weights])?;
+                limit::check(place.as_str(), "weights in whole vectors", &spec.packed_shape())?;
                 let values = Arc::new(values(number, layer.name(), &spec)?);
                 let trainable = spec.trainable();
                 parameters.push(Parameter { name: spec.name, shape: spec.shape, values, trainable });
@@ -308,7 +308,8 @@ impl Sequential {
     /// What the network makes of a batch of inputs: `(n, …input shape)` to `(n, …output shape)`. Dropout does nothing here.
     ///
     /// # Errors
-    /// If the network was not built without mistakes, or the input's shape is another one.
+    /// If the network was not built without mistakes, the input's shape is another one or a value of it is NaN or infinite, or there
+    /// are more outputs than one result may have.
     ///
     /// ```
     /// use latentlab::{Sequential, ndarray::ArrayD};
@@ -325,11 +326,18 @@ impl Sequential {
             let expected = format!("an input of shape (n, {})", text_without_brackets(&self.input));
             return Err(Error::expected(ErrorKind::Shape, "predict", expected, shape_text(input.shape())));
         }
+        if let Some(index) = input.iter().position(|value| !value.is_finite()) {
+            let width: usize = self.input.iter().product();
+            let place = format!("predict, row {}, value {}", index / width, index % width);
+            let got = input.iter().nth(index).copied().unwrap_or_default();
+            return Err(Error::expected(ErrorKind::Argument, place, "a finite value", got));
+        }
         let rows = input.shape()[0];
-        let contiguous = input.as_standard_layout();
-        let values = self.run(contiguous.as_slice().unwrap_or_default(), rows);
         let mut shape = vec![rows];
         shape.extend(self.output_shape());
+        limit::check("predict", "outputs", &shape)?;
+        let contiguous = input.as_standard_layout();
+        let values = self.run(contiguous.as_slice().unwrap_or_default(), rows);
         ArrayD::from_shape_vec(IxDyn(&shape), values)
             .map_err(|error| Error::new(ErrorKind::Shape, "predict", error.to_string()))
     }
@@ -338,10 +346,10 @@ impl Sequential {
     pub(crate) fn run(&self, values: &[f32], rows: usize) -> Vec<f32> {
         let width = self.input.iter().product::<usize>();
         let out_width = self.output_shape().iter().product::<usize>();
-        flush_subnormals();
         let mut output = memory::zeros(rows * out_width);
         let _reuse = Reuse::begin();
-        let blocks = output.par_chunks_mut(PREDICTION_ROWS * out_width).zip(values.par_chunks(PREDICTION_ROWS * width));
+        let block = Self::rows_at_once(&[self]);
+        let blocks = output.par_chunks_mut(block * out_width).zip(values.par_chunks(block * width));
         self.pack(false, false);
         for_shards(blocks, |(output, block)| {
             let mut x = Buffer::unset(block.len());
@@ -352,6 +360,12 @@ impl Sequential {
             output.copy_from_slice(&y.values);
         });
         output
+    }
+
+    /// How many rows a task of a prediction takes through these networks at once.
+    pub(crate) fn rows_at_once(networks: &[&Self]) -> usize {
+        let widest = networks.iter().map(|network| network.widest()).max().unwrap_or(1);
+        (PREDICTION_VALUES / widest).clamp(1, PREDICTION_ROWS)
     }
 
     /// Packs the weights of all layers for a step, on all threads; for the way back of those that have a gradient to give: all, if somebody wants
@@ -381,6 +395,26 @@ impl Sequential {
     /// How many values all layers have for one input.
     pub(crate) fn values(&self) -> usize {
         self.nodes.iter().map(|node| node.output.iter().product::<usize>()).sum()
+    }
+
+    /// How many weights have a gradient that each part of a batch sums by itself: see `Pass::postpones`.
+    pub(crate) fn summed_weights(&self) -> usize {
+        let nodes = self.nodes.iter().filter(|node| !matches!(node.layer, Layer::Dense(_)));
+        nodes.flat_map(|node| &node.parameters).map(|parameter| parameter.values.len()).sum()
+    }
+
+    /// How many values the largest layer has for one input, or the input itself.
+    pub(crate) fn widest(&self) -> usize {
+        let shapes = self.nodes.iter().map(|node| &node.output).chain([&self.input]);
+        shapes.map(|shape| shape.iter().product()).max().unwrap_or(1)
+    }
+
+    /// The first batch normalisation that sees a single value of each channel for one input, if there is one: of a batch of one row it
+    /// has nothing to take a variance of.
+    pub(crate) fn needs_two_rows(&self) -> Option<String> {
+        let single = |node: &Node| matches!(node.layer, Layer::BatchNorm(_)) && node.input[1..].iter().all(|n| *n == 1);
+        let index = self.nodes.iter().position(single)?;
+        Some(format!("layer {}, batch_norm", index + 1))
     }
 
     /// All layers, one after the other; pictures are channels last inside.
@@ -414,6 +448,16 @@ impl Sequential {
             }
             Arc::new(folded)
         })
+    }
+
+    /// The name of the last layer that changes values, and the range that it makes, if it makes one.
+    pub(crate) fn range(&self) -> Option<(&'static str, [f32; 2])> {
+        let changes = |node: &&Node| !matches!(node.layer, Layer::Flatten(_) | Layer::Reshape(_));
+        match self.nodes.iter().rev().find(changes)?.layer.name() {
+            name @ "sigmoid" => Some((name, [0.0, 1.0])),
+            name @ "tanh" => Some((name, [-1.0, 1.0])),
+            _ => None,
+        }
     }
 
     pub(crate) fn ends_in_sigmoid(&self) -> bool {
@@ -506,7 +550,9 @@ fn each<'a>(nodes: &'a [Node], mut visit: impl FnMut(&'a Node, Place<'_>)) {
         let next = |distance: usize| nodes.get(index + distance).map(|node| &node.layer);
         // A layer takes along the up-sampling before it, the rectified linear unit after it and the max-pooling after that where it can.
         let (node, enlarged, mut taken) = match (&node.layer, nodes.get(index + 1)) {
-            (Layer::UpSample2d(layer), Some(after)) if after.layer.takes_up_sampling() => (after, layer.factor(), 1),
+            (Layer::UpSample2d(layer), Some(after)) if after.layer.takes_up_sampling(&after.input, layer.factor()) => {
+                (after, layer.factor(), 1)
+            }
             _ => (node, [1, 1], 0),
         };
         let slope = next(taken + 1).and_then(Layer::slope).filter(|_| node.layer.takes_slope());

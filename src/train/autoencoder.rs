@@ -4,6 +4,7 @@ use ndarray::Array4;
 
 use super::{
     batch::{gather, means, with_noise},
+    check,
     config::TrainConfig,
     epochs::{Learner, train},
     history::History,
@@ -14,7 +15,7 @@ use crate::{
     model::{Autoencoder, decoded},
     nn::{
         Buffer, Descent, Loss, ModelFile, NotRecording, Pass, Sequential, Tape, Variable, channels_first,
-        channels_last, flush_subnormals, learn,
+        channels_last, learn,
     },
     random,
 };
@@ -27,6 +28,8 @@ use crate::{
 /// # Errors
 /// - [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a setting out of range,
 ///   [`ErrorKind::Shape`](crate::ErrorKind::Shape) for images of another shape than the encoder's input;
+/// - [`ErrorKind::Argument`](crate::ErrorKind::Argument) also for a target outside \[0, 1\] with a binary cross-entropy, for single rows in
+///   a batch normalisation that needs two (a last batch of 1 joins the one before it), and for a batch that takes too much memory;
 /// - [`ErrorKind::Diverged`](crate::ErrorKind::Diverged) if the loss or the weights become NaN or infinite: the error says at
 ///   which epoch and step and what to try, and the weights are those of the last good epoch;
 /// - [`ErrorKind::Io`](crate::ErrorKind::Io) and [`ErrorKind::Weights`](crate::ErrorKind::Weights) for a
@@ -48,6 +51,7 @@ pub fn train_ae(autoencoder: &mut Autoencoder, images: &Dataset, config: &TrainC
     for set in [Some(&training), validation.as_ref(), config.snapshot_images.as_ref()].into_iter().flatten() {
         autoencoder.check_images(set)?;
     }
+    config.check_targets(&training, validation.as_ref())?;
     let descent = Descent::new(config.optimizer, config.learning_rate);
     let mut learner = Reconstruction { autoencoder, config, descent };
     train(&mut learner, (&training, validation.as_ref()), config, History::new(config.loss.name()))
@@ -56,7 +60,7 @@ pub fn train_ae(autoencoder: &mut Autoencoder, images: &Dataset, config: &TrainC
 /// The mean loss of the reconstructions of all images, without noise or dropout: Keras' `model.evaluate`.
 ///
 /// # Errors
-/// If there are no images, or their shape is not that of the encoder's input.
+/// If there are no images, their shape is not that of the encoder's input, or a value is outside \[0, 1\] with a binary cross-entropy.
 ///
 /// ```
 /// use latentlab::{Autoencoder, Dataset, Loss, evaluate};
@@ -71,7 +75,7 @@ pub fn evaluate(autoencoder: &Autoencoder, images: &Dataset, loss: Loss) -> Resu
     if images.is_empty() {
         return Err(Error::expected(ErrorKind::Data, "evaluate", "at least 1 image", "none"));
     }
-    flush_subnormals();
+    check::targets(images, "images", loss)?;
     Ok(mean_loss(autoencoder, images, loss, 0.0, 0))
 }
 

@@ -18,10 +18,9 @@ pub(super) fn means<const N: usize>(
     networks: &[&Sequential],
     measure: impl Fn(u64, &[usize]) -> [f64; N] + Sync,
 ) -> [f64; N] {
-    const ROWS: usize = 128;
     Sequential::pack_all(networks, false);
     let all: Vec<usize> = (0..rows).collect();
-    let sums = for_shards(all.par_chunks(ROWS).enumerate(), |(block, chosen)| {
+    let sums = for_shards(all.par_chunks(Sequential::rows_at_once(networks)).enumerate(), |(block, chosen)| {
         measure(block as u64, chosen).map(|mean| mean * chosen.len() as f64)
     });
     std::array::from_fn(|index| sums.iter().map(|sums| sums[index]).sum::<f64>() / rows as f64)

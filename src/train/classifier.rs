@@ -11,6 +11,7 @@ use super::{
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
+    limit,
     model::Classifier,
     nn::{
         Buffer, Descent, ModelFile, NotRecording, Pass, Sequential, Tape, Variable, channels_last, cross_entropy, learn,
@@ -65,6 +66,7 @@ pub fn train_classifier(classifier: &mut Classifier, images: &Dataset, config: &
 /// The codes in place of the images, as columns of "pixels".
 fn encoded(classifier: &Classifier, images: &Dataset) -> Result<Dataset> {
     let encoder = classifier.encoder();
+    limit::check("codes of the frozen encoder", "codes", &[&[images.len()][..], encoder.output_shape()].concat())?;
     let shape = (images.len(), encoder.output_shape().iter().product(), 1, 1);
     let codes = Array4::from_shape_vec(shape, encoder.run(images.values(), images.len()));
     images.with_images(codes.map_err(|error| Error::new(ErrorKind::Shape, "codes", error.to_string()))?)

@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
+    check,
     schedule::Schedule,
     tuning::{Trial, TrialLink},
 };
@@ -104,7 +105,8 @@ impl TrainConfig {
         Self { epochs, ..self }
     }
 
-    /// How many images make one step; the last, smaller batch of an epoch is used too.
+    /// How many images make one step; the last, smaller batch of an epoch is used too. Where a batch normalisation needs two rows, as after a
+    /// dense layer, a last batch of one image joins the batch before it.
     pub fn batch_size(self, batch_size: usize) -> Self {
         Self { batch_size, ..self }
     }
@@ -178,7 +180,14 @@ impl TrainConfig {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn snapshots(self, images: &Dataset, epochs: impl IntoIterator<Item = usize>) -> Self {
-        Self { snapshot_images: Some(images.clone()), snapshot_epochs: epochs.into_iter().collect(), ..self }
+        Self { snapshot_images: Some(images.clone()), ..self.snapshots_after(epochs) }
+    }
+
+    /// More epochs are refused when training starts: `0..` has no end.
+    pub(super) const MOST_SNAPSHOTS: usize = 1 << 20;
+
+    pub(super) fn snapshots_after(self, epochs: impl IntoIterator<Item = usize>) -> Self {
+        Self { snapshot_epochs: epochs.into_iter().take(Self::MOST_SNAPSHOTS + 1).collect(), ..self }
     }
 
     /// Writes a file before the first epoch and anew after each, from which [`resume`](Self::resume) goes on. Its folder must exist. It
@@ -226,6 +235,12 @@ impl TrainConfig {
         Self { progress_every: epochs, ..self }
     }
 
+    /// Refuses images that the loss cannot take for targets.
+    pub(super) fn check_targets(&self, training: &Dataset, validation: Option<&Dataset>) -> Result<()> {
+        check::targets(training, "training images", self.loss)?;
+        validation.map_or(Ok(()), |validation| check::targets(validation, "validation images", self.loss))
+    }
+
     /// Refuses settings out of range, and gives the images to train on and those to validate on.
     pub(super) fn prepare(&self, images: &Dataset) -> Result<(Dataset, Option<Dataset>)> {
         let wrong = |setting: &str, expected: &str, got: String| {
@@ -237,10 +252,7 @@ impl TrainConfig {
         if self.batch_size == 0 {
             return wrong("batch_size", "at least 1", "0".into());
         }
-        if !(self.learning_rate > 0.0 && self.learning_rate.is_finite()) {
-            return wrong("learning_rate", "a number above 0", self.learning_rate.to_string());
-        }
-        self.optimizer.check()?;
+        self.optimizer.check_with("TrainConfig::learning_rate", self.learning_rate)?;
         self.schedule.check(self.learning_rate)?;
         if !(self.input_noise >= 0.0 && self.input_noise.is_finite()) {
             return wrong("input_noise", "a number of at least 0", self.input_noise.to_string());
@@ -253,6 +265,9 @@ impl TrainConfig {
         }
         if self.snapshot_images.as_ref().is_some_and(Dataset::is_empty) {
             return wrong("snapshots", "at least 1 image", "none".into());
+        }
+        if let Some(images) = &self.snapshot_images {
+            check::snapshots("TrainConfig::snapshots", self, &[&[images.len()][..], &images.image_shape()].concat())?;
         }
         if images.is_empty() {
             return Err(Error::expected(ErrorKind::Data, "training images", "at least 1", "none"));

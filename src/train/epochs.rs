@@ -1,11 +1,12 @@
 //! The loop that all trainings share.
 
-use std::{sync::Arc, time::Instant};
+use std::{ptr, sync::Arc, time::Instant};
 
 use ndarray::Array4;
 use rayon::prelude::*;
 
 use super::{
+    check,
     checkpoint::{self, Settings},
     config::TrainConfig,
     history::{History, Snapshot, StoppedBy},
@@ -15,7 +16,7 @@ use super::{
 use crate::{
     data::{Dataset, shuffled_indices},
     error::{Error, ErrorKind, Result},
-    nn::{Descent, ModelFile, Reuse, Sequential, Weights, flush_subnormals},
+    nn::{Cut, Descent, ModelFile, Reuse, Sequential, Weights},
     progress::Progress,
     random,
     relay::Listening,
@@ -25,6 +26,9 @@ use crate::{
 pub(super) trait Learner<const N: usize>: Send + Sync {
     /// Whether the history holds an accuracy.
     const ACCURACY: bool = false;
+
+    /// The name of its settings.
+    const SETTINGS: &'static str = "TrainConfig";
 
     /// The networks that change.
     fn networks(&self) -> Vec<&Sequential>;
@@ -67,9 +71,45 @@ pub(super) fn train<const N: usize>(
     config: &TrainConfig,
     history: History,
 ) -> Result<History> {
-    flush_subnormals();
+    check_batches(learner, training, config)?;
     // On a worker of the pool from beginning to end: a step has dozens of parallel loops, each costs less from there.
     rayon::scope(|_| run(learner, (training, validation), config, history))
+}
+
+/// Refuses batches that are too small for a batch normalisation, or too large for the memory.
+fn check_batches<const N: usize, L: Learner<N>>(learner: &L, training: &Dataset, config: &TrainConfig) -> Result<()> {
+    let place = format!("{}::batch_size", L::SETTINGS);
+    if let Some(layer) = layer_of_two_rows(learner) {
+        if training.len() < 2 {
+            return Err(check::one_row(ErrorKind::Data, "training images", &layer));
+        }
+        if config.batch_size < 2 {
+            return Err(check::one_row(ErrorKind::Argument, place, &layer));
+        }
+    }
+    // The last image may join the batch before it.
+    let rows = training.len().min(config.batch_size.saturating_add(1));
+    Cut::check(&place, rows, &learner.networks())
+}
+
+/// The first layer that is trained and needs batches of at least two rows, if there is one.
+fn layer_of_two_rows<const N: usize>(learner: &impl Learner<N>) -> Option<String> {
+    let (file, changing) = (learner.file(), learner.networks());
+    let mut networks = file.networks;
+    networks.retain(|(_, network)| changing.iter().any(|changing| ptr::eq(*changing, *network)));
+    check::needs_two_rows(&networks)
+}
+
+/// The rows of each batch; a last one alone joins the batch before it if there must be two.
+fn batches(order: &[usize], batch_size: usize, two_rows: bool) -> Vec<&[usize]> {
+    let mut batches: Vec<_> = order.chunks(batch_size).collect();
+    if let [.., _, [_]] = batches[..]
+        && two_rows
+    {
+        batches.truncate(batches.len() - 2);
+        batches.push(&order[batches.len() * batch_size..]);
+    }
+    batches
 }
 
 fn run<const N: usize, L: Learner<N>>(
@@ -156,7 +196,9 @@ fn epoch<const N: usize>(
     let order = shuffled_indices(training.len(), seed);
     let mut sums = [0.0; N];
     let mut steps = 0;
-    for rows in order.chunks(config.batch_size) {
+    let mut seen = 0;
+    let batches = batches(&order, config.batch_size, layer_of_two_rows(learner).is_some());
+    for rows in &batches {
         if config.stop.is_wanted() {
             return Ok(false);
         }
@@ -165,11 +207,11 @@ fn epoch<const N: usize>(
         if let Some(loss) = means.into_iter().find(|mean| !mean.is_finite()) {
             return diverged(steps, format!("the loss became {loss}"));
         }
+        seen += rows.len();
         sums.iter_mut().zip(means).for_each(|(sum, mean)| *sum += mean * rows.len() as f64);
         progress.within(|| {
-            let batches = [steps, training.len().div_ceil(config.batch_size)];
-            let seen = training.len().min(steps * config.batch_size) as f64;
-            within_epoch(history, config.epochs, batches, sums[0] / seen, start.elapsed().as_secs_f64())
+            let batches = [steps, batches.len()];
+            within_epoch(history, config.epochs, batches, sums[0] / seen as f64, start.elapsed().as_secs_f64())
         });
     }
     if !weights(learner).iter().all(|weights| weights.par_iter().all(|w| w.is_finite())) {
@@ -216,4 +258,27 @@ fn diverged(epoch: usize, step: usize, what: String, learning_rate: f64) -> Erro
          input values far outside [0, 1]",
         if learning_rate > 0.001 { 0.001 } else { learning_rate / 10.0 },
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_row_is_lost_or_alone() {
+        let order: Vec<usize> = (10..19).collect();
+        let sizes = |n: usize, batch_size, two_rows| -> Vec<usize> {
+            let batches = batches(&order[..n], batch_size, two_rows);
+            assert_eq!(batches.concat(), order[..n]);
+            batches.iter().map(|batch| batch.len()).collect()
+        };
+        assert_eq!(sizes(9, 4, false), [4, 4, 1]);
+        assert_eq!(sizes(9, 4, true), [4, 5]);
+        assert_eq!(sizes(9, 2, true), [2, 2, 2, 3]);
+        assert_eq!(sizes(8, 4, true), [4, 4]);
+        assert_eq!(sizes(7, 4, true), [4, 3]);
+        assert_eq!(sizes(9, 8, true), [9]);
+        assert_eq!(sizes(9, usize::MAX, true), [9]);
+        assert_eq!(sizes(1, 4, true), [1]);
+    }
 }

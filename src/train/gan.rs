@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::{
     batch::gather,
+    check,
     config::TrainConfig,
     epochs::{Learner, train},
     history::{History, Snapshot, StoppedBy, curves_html},
@@ -12,10 +13,11 @@ use super::{
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
+    limit,
     model::{Gan, decoded},
     nn::{
         Buffer, Cut, Descent, Learned, Loss, ModelFile, NotRecording, Pass, Recording, Sequential, Variable,
-        channels_first, channels_last, flush_subnormals, for_shards, learn,
+        channels_first, channels_last, count_values, for_shards, learn,
     },
     progress::duration_text,
     random,
@@ -68,9 +70,8 @@ impl GanConfig {
 
     /// Generates so many images after these epochs, 0 for before the first, of the same noise each time: those of [`generate`](crate::generate) with
     /// seed 0. [`GanHistory::plot_snapshots`] draws them. Epochs that do not come are left out.
-    pub fn snapshots(mut self, count: usize, epochs: impl IntoIterator<Item = usize>) -> Self {
-        self.common.snapshot_epochs = epochs.into_iter().collect();
-        Self { snapshot_count: count, ..self }
+    pub fn snapshots(self, count: usize, epochs: impl IntoIterator<Item = usize>) -> Self {
+        Self { snapshot_count: count, common: self.common.snapshots_after(epochs) }
     }
 
     /// Writes a file before the first epoch and anew after each, from which [`resume`](Self::resume) goes on, and [`Gan::load`] reads the
@@ -165,8 +166,15 @@ pub fn gan_step(gan: &mut Gan, batch: &Dataset) -> Result<GanLosses> {
     if batch.is_empty() {
         return Err(Error::expected(ErrorKind::Data, "gan_step", "at least 1 image", "none"));
     }
+    let networks = [("generator", gan.generator()), ("discriminator", gan.discriminator())];
+    if let Some(layer) = check::needs_two_rows(&networks)
+        && batch.len() == 1
+    {
+        return Err(check::one_row(ErrorKind::Data, "gan_step", &layer));
+    }
+    Cut::check("gan_step", batch.len(), &networks.map(|(_, network)| network))?;
+    check_fakes("gan_step", gan, batch.len())?;
     let rows: Vec<usize> = (0..batch.len()).collect();
-    flush_subnormals();
     let losses = rayon::scope(|_| step(gan, &gather(batch, &rows), batch.len()));
     if losses.generator.is_finite() && losses.discriminator.is_finite() {
         return Ok(losses);
@@ -203,8 +211,12 @@ pub fn train_gan(gan: &mut Gan, images: &Dataset, config: &GanConfig) -> Result<
     if config.snapshot_count == 0 && !config.common.snapshot_epochs.is_empty() {
         return Err(Error::expected(ErrorKind::Argument, "GanConfig::snapshots", "at least 1 image", "0"));
     }
+    let snapshot = [&[config.snapshot_count][..], &gan.image_shape()].concat();
+    check::snapshots("GanConfig::snapshots", &config.common, &snapshot)?;
+    limit::check("GanConfig::snapshots", "noise", &[config.snapshot_count, gan.latent_dim()])?;
     let common = config.common.clone().learning_rate(generator.max(discriminator));
     let (images, _) = common.prepare(images)?;
+    check_fakes("GanConfig::batch_size", gan, images.len().min(common.batch_size.saturating_add(1)))?;
     let mut learner = Adversaries { gan, snapshot_count: config.snapshot_count };
     match train(&mut learner, (&images, None), &common, History::new("adversarial")) {
         Ok(history) => Ok(GanHistory {
@@ -230,6 +242,8 @@ struct Adversaries<'a> {
 }
 
 impl Learner<2> for Adversaries<'_> {
+    const SETTINGS: &'static str = "GanConfig";
+
     fn networks(&self) -> Vec<&Sequential> {
         vec![self.gan.generator(), self.gan.discriminator()]
     }
@@ -296,6 +310,14 @@ fn step_with(gan: &mut Gan, real: &Buffer, noise: &[f32], seed: u64) -> GanLosse
     let (network, descent) = gan.generator_mut();
     learned.apply(&mut [network], descent);
     GanLosses { generator: learned.means[0], discriminator }
+}
+
+/// Refuses a step with so many generated images that they, or what they are made of, are too large.
+fn check_fakes(place: &str, gan: &Gan, rows: usize) -> Result<()> {
+    limit::check(place, "noise", &[rows, gan.latent_dim()])?;
+    let shard = Cut::new(rows, &[gan.generator()]).shard.min(rows);
+    count_values(place, "generated images in the widest layer", &[shard, gan.generator().widest()])?;
+    Ok(())
 }
 
 /// The images that the generator makes of noise in training.

@@ -2,6 +2,7 @@
 
 mod autoencoder;
 mod batch;
+mod check;
 mod checkpoint;
 mod classifier;
 mod config;

@@ -47,6 +47,7 @@ pub fn train_vae(vae: &mut Vae, images: &Dataset, config: &TrainConfig) -> Resul
     for set in [Some(&training), validation.as_ref(), config.snapshot_images.as_ref()].into_iter().flatten() {
         vae.check_images(set)?;
     }
+    config.check_targets(&training, validation.as_ref())?;
     let history = History::new(format!("{} + KL", config.loss.name()));
     let descent = Descent::new(config.optimizer, config.learning_rate);
     let mut learner = Variational { vae, config, descent };

@@ -7,6 +7,7 @@ use crate::nn::{
     buffer::Buffer,
     layers::{BLOCK, SHARDS},
     parallel::OnThreads,
+    subnormals::tiny_to_zero,
 };
 
 /// A matrix of few columns is worked on as one of this many times more columns and fewer rows, where its rows divide so.
@@ -75,7 +76,7 @@ vectorized! {
         // Block by block, so that the values are still in the first-level cache when they are summed.
         let block = sums.len() * 4 * (2048 / sums.len()).max(1);
         for (gradient, y) in gradient.chunks_mut(block).zip(y.chunks(block)) {
-            gradient.iter_mut().zip(y).for_each(|(g, y)| *g *= if *y > 0.0 { 1.0 } else { slope });
+            gradient.iter_mut().zip(y).for_each(|(g, y)| *g = tiny_to_zero(*g * if *y > 0.0 { 1.0 } else { slope }));
             add_rows(gradient, sums);
         }
     }

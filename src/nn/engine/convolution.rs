@@ -8,7 +8,11 @@ use super::{
     tile::Start,
     vector::vectorized,
 };
-use crate::nn::{buffer::Buffer, layers::SHARDS, parallel::OnThreads};
+use crate::{
+    error::Result,
+    limit,
+    nn::{buffer::Buffer, layers::SHARDS, memory, parallel::OnThreads},
+};
 
 /// A convolution relates two pictures: each place (qy, qx) of the *small* one sees a window of the *large* one that begins at
 /// (stride · q − before), where pixels outside of it count as 0.
@@ -40,6 +44,12 @@ const STEPS: usize = 96;
 /// Multiply-adds that are worth a sum of their own in a gradient of weights.
 const SHARD: usize = 8 << 20;
 
+/// Values that all these sums may have together.
+const SUMS: usize = 1 << 28;
+
+/// Values of windows side by side that a task may hold at once.
+const WINDOWS: usize = 1 << 26;
+
 /// The columns of a vector, for a comparison of costs that is the same on every machine.
 const LANES: usize = 16;
 
@@ -67,10 +77,29 @@ impl Convolution {
         inside(0) * inside(1) * self.large[2] * self.small[2]
     }
 
+    /// Refuses one of which a picture with its border, or the offsets into it, would be too large.
+    pub fn check(&self, place: &str) -> Result<()> {
+        let Self { large, small, kernel, stride, before } = *self;
+        let extent = |axis: usize| (small[axis] - 1).saturating_mul(stride[axis]).saturating_add(kernel[axis]);
+        memory::count(place, "one picture with its padding", &[extent(0), extent(1), large[2]])?;
+        let extent = |axis: usize| {
+            let last = (large[axis] - 1).saturating_add(before[axis]) / stride[axis];
+            small[axis].max(last.saturating_add(1)).saturating_add(kernel[axis].div_ceil(stride[axis]) - 1)
+        };
+        memory::count(place, "one picture with its border", &[extent(0), extent(1), small[2]])?;
+        // See `Prepared`: offsets for each place of both pictures, in and out; of each phase four lists.
+        let places = [large, small].map(|[height, width, _]| height.saturating_mul(width));
+        limit::check(place, "offsets of one picture's windows", &[2, places[0].saturating_add(places[1])])?;
+        let phases = [0, 1].map(|axis| stride[axis].min(kernel[axis]));
+        limit::check(place, "lists of offsets", &[64, phases[0], phases[1]])?;
+        Ok(())
+    }
+
     /// The large picture with the border that its windows reach into.
     fn frame_of_large(&self) -> Frame {
         let extent = |axis: usize| (self.small[axis] - 1) * self.stride[axis] + self.kernel[axis];
-        Frame { picture: self.large, before: self.before, height: extent(0), width: extent(1) }.or_picture_itself()
+        let frame = Frame { picture: self.large, before: self.before, height: extent(0), width: extent(1), most: 1 };
+        frame.beside(self.small).or_picture_itself()
     }
 
     /// The small picture with the border that the phases of the large one reach into.
@@ -78,8 +107,9 @@ impl Convolution {
         let before = |axis: usize| self.kernel[axis].div_ceil(self.stride[axis]) - 1;
         let last = |axis: usize| (self.large[axis] - 1 + self.before[axis]) / self.stride[axis];
         let extent = |axis: usize| before(axis) + self.small[axis].max(last(axis) + 1);
-        let frame = Frame { picture: self.small, before: [before(0), before(1)], height: extent(0), width: extent(1) };
-        frame.or_picture_itself()
+        let before = [before(0), before(1)];
+        let frame = Frame { picture: self.small, before, height: extent(0), width: extent(1), most: 1 };
+        frame.beside(self.large).or_picture_itself()
     }
 
     /// The offsets of a window's values in the framed large picture, in the order of the weights.
@@ -97,6 +127,40 @@ impl Convolution {
         places.map(|(y, x)| frame.place(y * stride[0], x * stride[1]) as u32).collect()
     }
 
+    /// The phases of the large picture, (y + before) % stride along each axis, that have places in it and see weights; and all places that
+    /// see none as one more.
+    fn phases(&self, frame: Frame, group: usize) -> Vec<Phase> {
+        let along = |axis: usize| {
+            let (stride, before) = (self.stride[axis], self.before[axis]);
+            let mut phases: Vec<_> = (0..self.large[axis].min(stride)).map(|y| (y + before) % stride).collect();
+            phases.sort_unstable();
+            phases.retain(|phase| *phase < self.kernel[axis]);
+            phases
+        };
+        let (rows, columns) = (along(0), along(1));
+        let phases = rows.iter().flat_map(|y| columns.iter().map(move |x| [*y, *x]));
+        let mut phases: Vec<Phase> = phases.map(|phase| self.phase(phase, frame, group)).collect();
+        let unseen = self.unseen(group);
+        if !unseen.out_rows.is_empty() {
+            phases.push(unseen);
+        }
+        phases
+    }
+
+    /// The places of the large picture that no window reaches.
+    fn unseen(&self, group: usize) -> Phase {
+        let [height, width, channels] = self.large;
+        let seen = |axis: usize, y: usize| (y + self.before[axis]) % self.stride[axis] < self.kernel[axis];
+        let mut out_rows = Vec::new();
+        for y in 0..height {
+            for x in (0..width).filter(|x| !(seen(0, y) && seen(1, *x))) {
+                out_rows.push(((y * width + x) * channels) as u32);
+            }
+        }
+        let out_rows = repeated(&out_rows, group, size(self.large));
+        Phase { taps: Vec::new(), weights: Vec::new(), rows: vec![0; out_rows.len()], out_rows }
+    }
+
     fn phase(&self, phase: [usize; 2], frame: Frame, group: usize) -> Phase {
         let [[height, width, channels], [_, _, filters]] = [self.large, self.small];
         // Along one axis: the weights t = phase + stride·m of this phase, each with the border's offset `reach − m`.
@@ -107,7 +171,9 @@ impl Convolution {
         // Along one axis: the places y with (y + before) = stride·q + phase, as (y, q).
         let places_along = |axis: usize, extent: usize| {
             let (stride, before) = (self.stride[axis], self.before[axis]);
-            (0..extent).filter(move |y| (y + before) % stride == phase[axis]).map(move |y| (y, (y + before) / stride))
+            let back = before % stride;
+            let first = phase[axis].checked_sub(back).unwrap_or_else(|| stride - (back - phase[axis]));
+            (first..extent).step_by(stride).map(move |y| (y, (y + before) / stride))
         };
         let (mut taps, mut weights) = (Vec::new(), Vec::new());
         for (y, ky) in taps_along(0) {
@@ -160,14 +226,16 @@ impl Prepared {
         let filters = convolution.small[2];
         let windows = convolution.windows(large);
         let places = repeated(&convolution.places(large), large.group(), large.size());
-        let phases = (0..convolution.stride[0]).flat_map(|y| (0..convolution.stride[1]).map(move |x| [y, x]));
-        let phases: Vec<Phase> = phases.map(|phase| convolution.phase(phase, small, small.group())).collect();
+        let phases = convolution.phases(small, small.group());
         // Multiply-adds, in whole vectors; a tenth more for adding up the windows.
         let lanes = |columns: usize| columns.next_multiple_of(LANES);
         let by_phases: usize = phases.iter().map(|phase| phase.rows.len() / small.group() * phase.taps.len()).sum();
-        let by_windows = convolution.small.iter().product::<usize>() * lanes(windows.len());
+        let by_windows = convolution.small.iter().product::<usize>().saturating_mul(lanes(windows.len()));
+        let fit = places.len().saturating_mul(windows.len()) <= WINDOWS;
+        let cheaper =
+            by_windows.saturating_add(by_windows / 10) < by_phases.saturating_mul(lanes(convolution.large[2]));
         Self {
-            by_windows: by_windows + by_windows / 10 < by_phases * lanes(convolution.large[2]),
+            by_windows: fit && cheaper,
             convolution,
             large,
             small,
@@ -327,8 +395,9 @@ impl Prepared {
         let (from, to) = (size(self.convolution.large), size(self.convolution.small));
         let weights = self.convolution.weights();
         let batch = large.len() / from;
-        let worth = (SHARD / (self.places_of_one() * weights)).max(1);
-        let shard = batch.div_ceil(SHARDS).max(worth);
+        let worth = (SHARD / self.places_of_one().saturating_mul(weights)).max(1);
+        let shards = (SUMS / weights).clamp(1, SHARDS);
+        let shard = batch.div_ceil(shards).max(worth);
         let shards = large.par_chunks(shard * from).zip(small.par_chunks(shard * to));
         if batch <= shard {
             return self.add_weight_gradient(large, small, start, sum);
@@ -366,6 +435,8 @@ struct Frame {
     before: [usize; 2],
     height: usize,
     width: usize,
+    /// How many pictures a task may work on at once.
+    most: usize,
 }
 
 /// Framed pictures: copies, or the pictures themselves where they need no frame.
@@ -384,6 +455,11 @@ impl Framed<'_> {
 }
 
 impl Frame {
+    /// With tasks so small that 32 bits reach all of their results, pictures of that shape.
+    fn beside(self, results: [usize; 3]) -> Self {
+        Self { most: (u32::MAX as usize / size(results)).max(1), ..self }
+    }
+
     /// Without a border, the picture needs no copy.
     fn or_picture_itself(self) -> Self {
         let [height, width, _] = self.picture;
@@ -408,7 +484,7 @@ impl Frame {
 
     /// How many pictures a task works on at once, at most.
     fn group(&self) -> usize {
-        (GROUP / self.size()).clamp(1, 16)
+        (GROUP / self.size()).clamp(1, 16).min(self.most)
     }
 
     fn put<'a>(&self, pictures: &'a [f32]) -> Framed<'a> {

@@ -23,7 +23,12 @@ pub(crate) struct Left<'a> {
 }
 
 /// `count` offsets, `stride` apart.
+///
+/// # Panics
+/// If 32 bits do not reach so far: sizes are [counted](crate::nn::memory::count) before there are values to reach.
 pub(crate) fn offsets(count: usize, stride: usize) -> Vec<u32> {
+    let reached = count.saturating_sub(1).checked_mul(stride).is_some_and(|last| u32::try_from(last).is_ok());
+    assert!(reached, "{count} offsets {stride} apart do not fit into 32 bits");
     (0..count).map(|i| (i * stride) as u32).collect()
 }
 

@@ -8,6 +8,7 @@ use crate::nn::{
     engine::vectorized,
     parallel::OnThreads,
     sequential::Sequential,
+    subnormals::tiny_to_zero,
     tape::{Pass, Tape, Variable, record},
 };
 
@@ -101,16 +102,16 @@ vectorized! {
     }
 
     fn rectify_gradient(y: &[f32], slope: f32, gradient: &mut [f32]) {
-        gradient.iter_mut().zip(y).for_each(|(g, y)| *g *= if *y > 0.0 { 1.0 } else { slope });
+        gradient.iter_mut().zip(y).for_each(|(g, y)| *g = tiny_to_zero(*g * if *y > 0.0 { 1.0 } else { slope }));
     }
 
     fn selu_gradient(y: &[f32], gradient: &mut [f32]) {
         let derivative = |y: f32| if y > 0.0 { SELU_SCALE } else { y + SELU_SCALE * SELU_ALPHA };
-        gradient.iter_mut().zip(y).for_each(|(g, y)| *g *= derivative(*y));
+        gradient.iter_mut().zip(y).for_each(|(g, y)| *g = tiny_to_zero(*g * derivative(*y)));
     }
 
     fn tanh_gradient(y: &[f32], gradient: &mut [f32]) {
-        gradient.iter_mut().zip(y).for_each(|(g, y)| *g *= 1.0 - y * y);
+        gradient.iter_mut().zip(y).for_each(|(g, y)| *g = tiny_to_zero(*g * (1.0 - y * y)));
     }
 
     fn sigmoids(values: &mut [f32]) {
@@ -118,7 +119,7 @@ vectorized! {
     }
 
     fn sigmoid_gradient(y: &[f32], gradient: &mut [f32]) {
-        gradient.iter_mut().zip(y).for_each(|(g, y)| *g *= y * (1.0 - y));
+        gradient.iter_mut().zip(y).for_each(|(g, y)| *g = tiny_to_zero(*g * (y * (1.0 - y))));
     }
 }
 

@@ -10,6 +10,7 @@ use crate::nn::{
     init::ParameterSpec,
     parallel::OnThreads,
     sequential::Sequential,
+    subnormals::tiny_to_zero,
     tape::{Pass, Tape, Variable, record},
 };
 
@@ -318,7 +319,7 @@ vectorized! {
             let line = scale.iter().zip(shift).zip(factor).zip(constant);
             for ((g, x), (((scale, shift), factor), constant)) in g.iter_mut().zip(x).zip(line) {
                 let rectified = scale * if x * scale + shift > 0.0 { 1.0 } else { slope };
-                *g = *g * rectified + x * factor + constant;
+                *g = tiny_to_zero(*g * rectified + x * factor + constant);
             }
         }
     }

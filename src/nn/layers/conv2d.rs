@@ -116,18 +116,21 @@ impl Conv2d {
         for (axis, size) in [height, width].into_iter().enumerate() {
             let padding = match self.padding {
                 Padding::Valid => 0,
-                Padding::Same => ((size.div_ceil(stride[axis]) - 1) * stride[axis] + kernel[axis]).saturating_sub(size),
+                Padding::Same => {
+                    let last = (size.div_ceil(stride[axis]) - 1) * stride[axis];
+                    last.saturating_add(kernel[axis]).saturating_sub(size)
+                }
                 Padding::Explicit(padding) => padding.0[axis].saturating_mul(2),
             };
             before[axis] = padding / 2;
-            let windows = size.saturating_add(padding).checked_sub(kernel[axis]).ok_or_else(|| {
-                let padded = size + padding;
+            let padded = size.saturating_add(padding);
+            let windows = padded.checked_sub(kernel[axis]).ok_or_else(|| {
                 format!(
                     "a kernel of {kernel:?} does not fit into {padded} pixels (input {:?})",
                     [channels, height, width]
                 )
             })?;
-            out[axis] = windows / stride[axis] + 1;
+            out[axis] = (windows / stride[axis]).saturating_add(1);
         }
         let [rows, columns] = out;
         Ok(Convolution {
@@ -166,11 +169,30 @@ impl Operation for Conv2d {
         true
     }
 
-    fn takes_up_sampling(&self) -> bool {
+    fn takes_up_sampling(&self, input: &[usize], factor: [usize; 2]) -> bool {
+        /// The two together have a kernel of factor + kernel − 1: beyond these it costs more memory than the enlarged picture.
+        const MOST_PHASES: usize = 1 << 10;
+        const MOST_WEIGHTS: usize = 1 << 26;
         // With more padding than this some outputs see no picture at all; a stride leaves most of the enlarged picture unseen.
         let reach = self.kernel.0.map(|kernel| kernel - 1);
         let fits = |padding: [usize; 2]| padding[0] <= reach[0] && padding[1] <= reach[1];
-        self.stride == 1.into() && !matches!(self.padding, Padding::Explicit(HeightWidth(padding)) if !fits(padding))
+        if self.stride != 1.into() || matches!(self.padding, Padding::Explicit(HeightWidth(padding)) if !fits(padding))
+        {
+            return false;
+        }
+        let Ok(convolution) = picture(input).and_then(|input| self.convolution(input)) else { return false };
+        let merged = enlarged(convolution, factor);
+        let ([rows, columns], weights) = (merged.kernel, merged.large[2].saturating_mul(merged.small[2]));
+        factor[0].saturating_mul(factor[1]) <= MOST_PHASES
+            && rows.saturating_mul(columns).saturating_mul(weights) <= MOST_WEIGHTS
+            && merged.check("").is_ok()
+    }
+
+    fn check_sizes(&self, place: &str, input: &[usize]) -> crate::error::Result<()> {
+        match picture(input).and_then(|input| self.convolution(input)) {
+            Ok(convolution) => convolution.check(place),
+            Err(_) => Ok(()), // output_shape has said so
+        }
     }
 
     fn products(&self, input: &[usize], factor: [usize; 2]) -> usize {

@@ -89,13 +89,15 @@ impl ConvTranspose2d {
             }
             let full = (size - 1).saturating_mul(stride[axis]).saturating_add(kernel[axis]);
             let too_much = || format!("a padding of {:?} leaves nothing of {full} pixels", self.padding);
+            let longest = full.saturating_add(more);
             (before[axis], out[axis]) = match self.padding {
-                Padding::Valid => (0, full + more),
-                Padding::Same => {
-                    (kernel[axis].saturating_sub(stride[axis]) / 2, size.saturating_mul(stride[axis]) + more)
-                }
+                Padding::Valid => (0, longest),
+                Padding::Same => (
+                    kernel[axis].saturating_sub(stride[axis]) / 2,
+                    size.saturating_mul(stride[axis]).saturating_add(more),
+                ),
                 Padding::Explicit(HeightWidth(padding)) => {
-                    let cropped = padding[axis].checked_mul(2).and_then(|crop| (full + more).checked_sub(crop));
+                    let cropped = padding[axis].checked_mul(2).and_then(|crop| longest.checked_sub(crop));
                     (padding[axis], cropped.filter(|out| *out > 0).ok_or_else(too_much)?)
                 }
             };
@@ -136,6 +138,13 @@ impl Operation for ConvTranspose2d {
 
     fn takes_slope(&self) -> bool {
         true
+    }
+
+    fn check_sizes(&self, place: &str, input: &[usize]) -> crate::error::Result<()> {
+        match picture(input).and_then(|input| self.convolution(input)) {
+            Ok(convolution) => convolution.check(place),
+            Err(_) => Ok(()), // output_shape has said so
+        }
     }
 
     fn products(&self, input: &[usize], _enlarged: [usize; 2]) -> usize {

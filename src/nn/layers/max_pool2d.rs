@@ -49,6 +49,11 @@ impl Operation for MaxPool2d {
         if size[0] > height || size[1] > width {
             return Err(format!("a window of {size:?} does not fit into {input:?}"));
         }
+        // The place of a maximum is kept as a number of f32.
+        const LARGEST: usize = 1 << 24;
+        if size[0].saturating_mul(size[1]) > LARGEST {
+            return Err(format!("expected a window of at most {LARGEST} pixels, got {size:?}"));
+        }
         Ok(vec![channels, (height - size[0]) / stride[0] + 1, (width - size[1]) / stride[1] + 1])
     }
 
@@ -57,7 +62,7 @@ impl Operation for MaxPool2d {
         let windows = self.windows(place.input);
         let (from, to) = windows.sizes();
         let mut y = Buffer::unset(x.rows * to);
-        // Which place of its window each maximum had; a number of f32 is exact far beyond any window.
+        // Which place of its window each maximum had.
         let mut places = Buffer::unset(if T::OWNS_TAPE { x.rows * to } else { 0 });
         if T::OWNS_TAPE {
             let outputs = y.par_chunks_mut(to).zip(places.par_chunks_mut(to));
@@ -155,13 +160,14 @@ impl Windows {
 vectorized! {
     fn larger(x: &[f32], y: &mut [f32]) {
         for (y, x) in y.iter_mut().zip(x) {
-            *y = if *y >= *x { *y } else { *x }; // a NaN wins, so that a diverged network shows
+            // A NaN wins, wherever in its window it is, so that a diverged network shows.
+            *y = if *x > *y || x.is_nan() { *x } else { *y };
         }
     }
 
     fn larger_and_place(x: &[f32], place: f32, y: &mut [f32], places: &mut [f32]) {
         for ((y, x), largest) in y.iter_mut().zip(x).zip(places) {
-            (*y, *largest) = if *y >= *x { (*y, *largest) } else { (*x, place) };
+            (*y, *largest) = if *x > *y || x.is_nan() { (*x, place) } else { (*y, *largest) };
         }
     }
 
@@ -175,5 +181,26 @@ vectorized! {
         for ((out, g), largest) in out.iter_mut().zip(g).zip(places) {
             *out += if *largest == place { *g } else { 0.0 };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nan_wins_wherever_it_is() {
+        let windows = MaxPool2d { size: 2.into(), stride: 2.into() }.windows(&[1, 2, 2]);
+        for place in 0..4 {
+            let mut picture = [1.0, 4.0, 3.0, 2.0];
+            picture[place] = f32::NAN;
+            let [mut y, mut with_place, mut places] = [[0.0]; 3];
+            windows.maxima(&picture, &mut y);
+            windows.maxima_and_places(&picture, &mut with_place, &mut places);
+            assert!(y[0].is_nan() && with_place[0].is_nan() && places[0] == place as f32, "{picture:?}");
+        }
+        let [mut y, mut places] = [[0.0]; 2];
+        windows.maxima_and_places(&[3.0, 1.0, 3.0, f32::NEG_INFINITY], &mut y, &mut places);
+        assert_eq!((y, places), ([3.0], [0.0]));
     }
 }

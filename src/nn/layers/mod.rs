@@ -58,9 +58,15 @@ pub(crate) trait Operation {
         false
     }
 
-    /// Whether it also does the work of the nearest up-sampling before it, for which [`Place::enlarged`] then stands.
-    fn takes_up_sampling(&self) -> bool {
+    /// Whether it also does the work of the nearest up-sampling by `factor` before it, for which [`Place::enlarged`] then stands;
+    /// `input` is the shape of its own input, the enlarged pictures.
+    fn takes_up_sampling(&self, _input: &[usize], _factor: [usize; 2]) -> bool {
         false
+    }
+
+    /// Refuses what it would need for one sample beside its weights and its output, if that is too large; the output has been checked.
+    fn check_sizes(&self, _place: &str, _input: &[usize]) -> crate::error::Result<()> {
+        Ok(())
     }
 
     /// Whether it needs to see all of a batch at once; else a batch may go through the network in parts.
@@ -175,8 +181,12 @@ macro_rules! layers {
                 match self { $(Self::$variant(layer) => layer.takes_pooling()),+ }
             }
 
-            fn takes_up_sampling(&self) -> bool {
-                match self { $(Self::$variant(layer) => layer.takes_up_sampling()),+ }
+            fn takes_up_sampling(&self, input: &[usize], factor: [usize; 2]) -> bool {
+                match self { $(Self::$variant(layer) => layer.takes_up_sampling(input, factor)),+ }
+            }
+
+            fn check_sizes(&self, place: &str, input: &[usize]) -> crate::error::Result<()> {
+                match self { $(Self::$variant(layer) => layer.check_sizes(place, input)),+ }
             }
 
             fn needs_whole_batch(&self) -> bool {

@@ -7,6 +7,7 @@ use super::{Layer, Operation, Place, shape_text};
 use crate::nn::{
     parallel::OnThreads,
     sequential::Sequential,
+    subnormals::tiny_to_zero,
     tape::{Pass, Tape, Variable, record},
 };
 
@@ -50,7 +51,7 @@ impl Operation for Softmax {
         record(tape, Arc::clone(&y), rows, needs_gradient, move |mut gradient, gradients| {
             gradient.par_chunks_mut(width).zip(y.par_chunks(width)).on_threads().for_each(|(g, y)| {
                 let dot: f32 = g.iter().zip(y).map(|(g, y)| g * y).sum();
-                g.iter_mut().zip(y).for_each(|(g, y)| *g = y * (*g - dot));
+                g.iter_mut().zip(y).for_each(|(g, y)| *g = tiny_to_zero(y * (*g - dot)));
             });
             gradients.add_to(&x, gradient);
         })

@@ -18,7 +18,8 @@ fn mistakes_name_the_layer() {
         (image().leaky_relu(-0.1), "layer 1, leaky_relu: expected a slope in (0, 1], got -0.1"),
         (
             image().flatten().dense(1 << 40),
-            "layer 2, dense: expected at most 1073741824 weights, got [784, 1099511627776] (weight)",
+            "layer 2, dense: expected at most 4 GiB for one result, got 4 TiB (one sample: 1099511627776 values). \
+             The environment variable LATENTLAB_MAX_BYTES allows more: a number of bytes, read once",
         ),
         (image().flatten().dense(0).seed(3), "layer 2, dense: expected at least 1 unit, got 0"),
     ];
