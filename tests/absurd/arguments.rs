@@ -1,21 +1,13 @@
 //! Arguments that nobody should give, what they are given to, and what must come of it.
 
-use std::{
-    env,
-    fmt::{Debug, Display},
-    fs,
-    path::PathBuf,
-    thread,
-    time::Duration,
-};
+use std::{env, fmt::Display, fs, path::PathBuf, thread, time::Duration};
 
 use latentlab::{
     Autoencoder, Classifier, Codes, Dataset, Error, Figure, Gan, Result, Sequential, StopHandle, TrainConfig, Vae,
     ndarray::{Array1, Array2, Array4},
 };
 
-pub const SIZES: [usize; 9] =
-    [0, 1, 2, 3, 100_000, 1 << 32, (1 << 32) + 1, usize::MAX / 2 + 1, usize::MAX];
+pub const SIZES: [usize; 9] = [0, 1, 2, 3, 100_000, 1 << 32, (1 << 32) + 1, usize::MAX / 2 + 1, usize::MAX];
 pub const SEEDS: [u64; 4] = [0, 1 << 32, u64::MAX - 1, u64::MAX];
 pub const FLOATS: [f32; 14] = [
     0.0,
@@ -74,8 +66,11 @@ pub fn texts() -> Vec<String> {
 /// Places where no file can be read or written.
 pub fn paths() -> Vec<PathBuf> {
     let missing = env::temp_dir().join("latentlab-no-such-folder").join("file.png");
-    let mut paths = vec![PathBuf::new(), missing, env::temp_dir(), PathBuf::from("a\0b.png"), PathBuf::from("/dev/full")];
-    paths.extend(["png", "svg", "html", "safetensors", "jsonl", "\0", ""].map(|end| PathBuf::from(format!("/proc/none.{end}"))));
+    let mut paths =
+        vec![PathBuf::new(), missing, env::temp_dir(), PathBuf::from("a\0b.png"), PathBuf::from("/dev/full")];
+    paths.extend(
+        ["png", "svg", "html", "safetensors", "jsonl", "\0", ""].map(|end| PathBuf::from(format!("/proc/none.{end}"))),
+    );
     paths.extend([PathBuf::from("x".repeat(5_000) + ".png"), PathBuf::from("/"), PathBuf::from(".")]);
     paths
 }
@@ -141,11 +136,10 @@ fn sound(error: &Error) {
     let _ = error.kind();
 }
 
-/// As a notebook shows it.
-pub fn shown(value: &(impl Display + Debug)) {
+/// As a notebook shows it: what it says is no line for the relay between Jupyter and the kernel.
+pub fn shown(value: &impl Display) {
     let text = value.to_string();
     assert!(!text.contains(['\u{1}', '\u{0}']), "control characters in {text:?}");
-    let _ = format!("{value:?}");
 }
 
 /// A figure, or an error, as a picture of both kinds.
@@ -175,11 +169,13 @@ pub fn digits(n: usize) -> Dataset {
 pub fn datasets() -> Vec<Dataset> {
     let of = |n: usize, shape: [usize; 3], value: f32| {
         let [channels, height, width] = shape;
-        let images = Array4::from_shape_fn((n, channels, height, width), |(i, _, y, x)| value * ((i + y + x) % 2) as f32);
+        let images =
+            Array4::from_shape_fn((n, channels, height, width), |(i, _, y, x)| value * ((i + y + x) % 2) as f32);
         Dataset::new(images, Array1::zeros(n), ["a", "b"]).unwrap()
     };
     let nameless = Dataset::new(Array4::zeros((0, 1, 28, 28)), Array1::zeros(0), [""; 0]).unwrap();
-    let odd = Dataset::new(Array4::zeros((texts().len(), 1, 28, 28)), Array1::from_iter(0..texts().len()), texts()).unwrap();
+    let odd =
+        Dataset::new(Array4::zeros((texts().len(), 1, 28, 28)), Array1::from_iter(0..texts().len()), texts()).unwrap();
     vec![
         digits(12).take(0),
         digits(1),
@@ -221,7 +217,7 @@ pub fn codes() -> Vec<Codes> {
         codes_of(Array2::ones((4, 3))),
         codes_of(Array2::zeros((30, 2))),
         codes_of(points(30, 2, f32::MAX)),
-        codes_of(points(30, 3, f32::MAX) * 2.0 - f32::MAX),
+        codes_of(points(30, 3, 1.0).mapv(|x| f32::MAX * (2.0 * x - 1.0))),
         codes_of(points(30, 2, 1e-44)),
         codes_of(points(3, 5_000, 1.0)),
         Codes::new(points(count, 2, 1.0), Array1::from_iter(0..count), texts()).unwrap(),

@@ -69,7 +69,9 @@ fn leaves(tree: &UseTree, module: &str, names: &mut BTreeMap<String, String>) {
         UseTree::Path(path) => leaves(&path.tree, module, names),
         UseTree::Group(group) => group.items.iter().for_each(|tree| leaves(tree, module, names)),
         UseTree::Name(name) => _ = names.insert(name.ident.to_string(), module.to_string()),
-        UseTree::Rename(_) | UseTree::Glob(_) => panic!("this test does not read renamed exports or those of all names"),
+        UseTree::Rename(_) | UseTree::Glob(_) => {
+            panic!("this test does not read renamed exports or those of all names")
+        }
     }
 }
 
@@ -136,7 +138,8 @@ fn is_test(attributes: &[Attribute]) -> bool {
 
 /// Whether there is `#[attribute(word)]`.
 fn has(attributes: &[Attribute], attribute: &str, word: &str) -> bool {
-    attributes.iter().filter(|a| a.path().is_ident(attribute)).any(|a| {
-        a.meta.require_list().is_ok_and(|list| words(&list.tokens.to_string()).any(|found| found == word))
-    })
+    attributes
+        .iter()
+        .filter(|a| a.path().is_ident(attribute))
+        .any(|a| a.meta.require_list().is_ok_and(|list| words(&list.tokens.to_string()).any(|found| found == word)))
 }

@@ -36,7 +36,10 @@ pub enum Row {
 pub type Table = Vec<(&'static str, Row)>;
 
 fn table() -> Table {
-    [analyse::rows(), data::rows(), models::rows(), networks::rows(), show::rows(), train::rows()].into_iter().flatten().collect()
+    [analyse::rows(), data::rows(), models::rows(), networks::rows(), show::rows(), train::rows()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 #[test]
@@ -49,7 +52,11 @@ fn a_row_for_every_function() {
     assert!(without.is_empty(), "no row in tests/absurd for {without:#?}");
     let gone = Vec::from_iter(named.difference(&functions));
     assert!(gone.is_empty(), "rows for what is not public (any more): {gone:#?}");
-    assert!(functions.len() > 250, "only {} functions found: this test no longer reads the code as it is written", functions.len());
+    assert!(
+        functions.len() > 250,
+        "only {} functions found: this test no longer reads the code as it is written",
+        functions.len()
+    );
     for (name, row) in table() {
         assert!(!matches!(row, Row::Nothing("")), "{name}: no reason");
     }

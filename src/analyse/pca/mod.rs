@@ -15,7 +15,7 @@ use super::Codes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit;
 use crate::nn::engine::vectorized;
-use crate::nn::{Left, Panels, Start, flush_subnormals, offsets, product};
+use crate::nn::{Left, Panels, Start, offsets, product};
 
 /// The principal components of codes: the directions in which they vary most, one after the other. Comes from [`pca`].
 ///
@@ -50,7 +50,6 @@ pub struct Pca {
 /// If there are fewer than 2 codes, `components` is out of its range, or the codes have so many values that one result cannot hold their covariances (4 GiB: about
 /// 7,000 values).
 pub fn pca(codes: &Codes, components: usize) -> Result<Pca> {
-    flush_subnormals();
     let (n, dim) = codes.points().dim();
     if n < 2 {
         return Err(Error::expected(ErrorKind::Argument, "pca, codes", "at least 2", n));
@@ -65,8 +64,9 @@ pub fn pca(codes: &Codes, components: usize) -> Result<Pca> {
     let mut points = codes.points().as_standard_layout();
     let (mut mean, mut greatest) = mean_and_greatest(points.as_slice().unwrap_or_default(), dim);
     let mut scale = 1.0;
-    if !(1e-30..1e30).contains(&greatest) {
-        scale = scale_of(codes.points());
+    if greatest > 0.0 && !(1e-30..1e30).contains(&greatest) {
+        // A power of two, so that the greatest becomes about 1.
+        scale = (-f64::from(greatest).log2().ceil()).exp2();
         points = scaled(codes.points(), scale).into();
         (mean, greatest) = mean_and_greatest(points.as_slice().unwrap_or_default(), dim);
     }
@@ -161,13 +161,6 @@ impl Pca {
             }
         }
     }
-}
-
-/// What points are to be multiplied by, a power of two, so that the greatest becomes about 1. The threads of the pool may take the smallest numbers
-/// for 0, which this one does not.
-fn scale_of(points: &Array2<f32>) -> f64 {
-    let greatest = points.iter().fold(0.0, |greatest: f32, value| greatest.max(value.abs()));
-    if greatest > 0.0 { (-f64::from(greatest).log2().ceil()).exp2() } else { 1.0 }
 }
 
 fn scaled(points: &Array2<f32>, scale: f64) -> Array2<f32> {

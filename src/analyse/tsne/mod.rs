@@ -23,7 +23,6 @@ use self::linfa::LINFA_ITERATIONS;
 use super::{Codes, blocks::Blocks, neighbours::Neighbours, pca::pca, scaled::Scaled};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit;
-use crate::nn::flush_subnormals;
 use crate::progress::{Progress, State, duration_text, times};
 use crate::random::{self, Random};
 use crate::relay::Listening;
@@ -166,7 +165,6 @@ impl Tsne {
 /// [`TsneMethod::Linfa`] also if the codes are all equal or have one value.
 pub fn tsne(codes: &Codes, settings: &Tsne) -> Result<TsneEmbedding> {
     let perplexity = settings.check(codes)?;
-    flush_subnormals();
     let clock = Instant::now();
     let scaled = Scaled::new(codes.points());
     let blocks = Blocks::new(scaled.points.view());
