@@ -57,3 +57,38 @@ fn the_files_are_sound_and_read_singly() {
         assert_eq!(error.kind(), ErrorKind::Data);
     }
 }
+
+/// The eight files of the real collections, linked into a new folder under other names and in other folders.
+#[cfg(unix)]
+fn relinked(name: &str, place: impl Fn(&str, &str) -> String) -> Option<std::path::PathBuf> {
+    let root = std::env::temp_dir().join(format!("latentlab-real-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&root);
+    for file in data_files() {
+        let target = root.join(place(&file.collection, &file.path.file_name()?.to_string_lossy()));
+        std::fs::create_dir_all(target.parent()?).ok()?;
+        std::os::unix::fs::symlink(std::path::absolute(&file.path).ok()?, target).ok()?;
+    }
+    Some(root)
+}
+
+/// This test alone in a process of its own, where `LATENTLAB_DATA` names `root`: whether it passes.
+#[cfg(unix)]
+fn passes_with(test: &str, root: &std::path::Path) -> bool {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let status = command.args(["--exact", test]).env("LATENTLAB_DATA", root).status().unwrap();
+    let _ = std::fs::remove_dir_all(root);
+    status.success()
+}
+
+#[cfg(unix)]
+#[test]
+fn dotted_names_and_the_folders_of_libraries_are_read() {
+    if real_data() {
+        let dotted = |name: &str| name.replace("-idx", ".idx");
+        let kaggle = relinked("dotted", |collection, name| format!("{collection}/{}", dotted(name))).unwrap();
+        assert!(passes_with("the_files_are_sound_and_read_singly", &kaggle));
+        let torchvision =
+            relinked("raw", |collection, name| format!("{}/raw/{name}", collection.replace('-', ""))).unwrap();
+        assert!(passes_with("the_files_are_sound_and_read_singly", &torchvision));
+    }
+}

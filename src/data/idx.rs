@@ -1,17 +1,20 @@
 //! The IDX format of the MNIST family: a magic number, the sizes, then one byte for each value; all numbers
 //! big-endian. Plain or gzip, told apart by content.
 //!
-//! A header is never believed: memory grows with the bytes that really come, so that terabytes promised cost nothing,
-//! and gzip is unpacked no further than the header said.
+//! A header is never believed: what it says is held against the file's length, the sizes of the file that is wanted and
+//! the limit of one result before anything is read; then memory grows with the bytes that really come, and gzip is
+//! unpacked no further than the header said.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use sha2::{Digest, Sha256};
 
+use super::content;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limit;
 
 /// What a file holds, which is also what its magic number says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +43,18 @@ impl Kind {
     fn header_length(self) -> usize {
         4 + 4 * self.size_names().len()
     }
+
+    /// The bytes that the values become in a data set: one `f32` or one `usize` for each.
+    fn unfolded(self) -> (&'static str, usize) {
+        match self {
+            Kind::Images => ("the images", 1),
+            Kind::Labels => ("the labels", 2),
+        }
+    }
 }
+
+/// The most bytes that a byte of deflate can stand for.
+const DEFLATE_AT_BEST: u64 = 1032;
 
 /// A whole file, unpacked and consistent with its header.
 #[derive(Debug)]
@@ -55,12 +69,27 @@ pub(super) struct Idx {
 impl Idx {
     /// Reads `path`, which must hold a `kind`.
     pub fn read(path: &Path, kind: Kind) -> Result<Self> {
+        Self::read_sized(path, kind, None)
+    }
+
+    /// The same; where the sizes are known, a file of others is refused at its header.
+    pub fn read_sized(path: &Path, kind: Kind, known: Option<&[usize]>) -> Result<Self> {
+        let no_file = |what: &str| Error::io(path, "read", io::Error::other(what));
+        // Before it is opened: opening a pipe waits for who writes into it.
+        let metadata = std::fs::metadata(path).map_err(|error| Error::io(path, "open", error))?;
+        if metadata.is_dir() {
+            return Err(no_file("it is a folder"));
+        }
+        if !metadata.is_file() {
+            return Err(no_file("it is a pipe or a device, not a file"));
+        }
         let file = File::open(path).map_err(|error| Error::io(path, "open", error))?;
         let mut file = BufReader::with_capacity(1 << 16, file);
-        let packed = file.fill_buf().map_err(|error| Error::io(path, "read", error))?.starts_with(&[0x1f, 0x8b]);
-        let stream: Box<dyn Read> = if packed { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let packed = file.fill_buf().map_err(|error| Error::io(path, "read", error))?.starts_with(&GZIP);
+        let stream: Box<dyn Read> = if packed { Box::new(Members::new(file)) } else { Box::new(file) };
         let mut input = Input { path, packed, stream, bytes: Vec::new() };
-        let (sizes, expected) = input.read_header(kind)?;
+        let (sizes, expected) = input.read_header(kind, known)?;
+        input.check_possible(kind, &sizes, expected, metadata.len())?;
         input.read_up_to(expected + 1)?;
         input.check_length(expected)?;
         Ok(Self { path: path.to_owned(), kind, sizes, bytes: input.bytes })
@@ -98,11 +127,20 @@ struct Input<'a> {
 
 impl Input<'_> {
     /// The sizes in the header, and the length that the whole file must then have.
-    fn read_header(&mut self, kind: Kind) -> Result<(Vec<usize>, usize)> {
+    fn read_header(&mut self, kind: Kind, known: Option<&[usize]>) -> Result<(Vec<usize>, usize)> {
         self.read_up_to(kind.header_length())?;
-        if let Some(magic) = self.number_at(0).filter(|&magic| magic != kind.magic()) {
-            let expected = format!("the magic number {:#x} ({kind:?})", kind.magic());
-            return Err(self.bad(0, expected, format!("{magic:#x}")));
+        let expected = format!("the magic number {:#x} ({kind:?})", kind.magic());
+        match self.number_at(0) {
+            Some(magic) if magic == kind.magic() => {}
+            found => {
+                // Only to say what it is: that it breaks off or is damaged later does not matter any more.
+                let _ = self.read_up_to(content::BEGINNING);
+                match (content::describe(&self.bytes), found) {
+                    (Some(what), _) => return Err(self.bad(0, expected, what)),
+                    (None, Some(magic)) => return Err(self.bad(0, expected, format!("{magic:#x}"))),
+                    (None, None) => {} // the end of the file, below
+                }
+            }
         }
         let mut sizes = Vec::new();
         for (i, name) in kind.size_names().iter().enumerate() {
@@ -116,11 +154,29 @@ impl Input<'_> {
                 }
             }
         }
+        if let Some(known) = known.filter(|known| *known != sizes) {
+            return Err(self.bad(4, format!("the sizes {known:?}"), format!("{sizes:?}")));
+        }
         let length = sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size));
         match length.and_then(|length| length.checked_add(kind.header_length() + 1)) {
             Some(end) => Ok((sizes, end - 1)),
             None => Err(self.bad(4, "sizes of a possible file", format!("{sizes:?}"))),
         }
+    }
+
+    /// Whether a file of `length` bytes on the disk can unpack to the `expected` ones, and these may be held.
+    fn check_possible(&self, kind: Kind, sizes: &[usize], expected: usize, length: u64) -> Result<()> {
+        if self.packed && (expected as u64) / DEFLATE_AT_BEST > length {
+            let whole = format!("{expected} bytes, as the header says");
+            return Err(self.bad(4, whole, format!("a gzip file of {length} bytes, which cannot hold so many")));
+        }
+        if !self.packed && expected as u64 > length {
+            let at = usize::try_from(length).unwrap_or(usize::MAX);
+            return Err(self.bad(at, format!("{expected} bytes, as the header says"), "the end of the file"));
+        }
+        let (what, each) = kind.unfolded();
+        let factors = [sizes, &[each]].concat();
+        limit::check(self.path.display().to_string(), what, &factors).map(drop)
     }
 
     fn check_length(&self, expected: usize) -> Result<()> {
@@ -134,10 +190,10 @@ impl Input<'_> {
 
     /// Reads until there are `length` bytes or the file ends.
     fn read_up_to(&mut self, length: usize) -> Result<()> {
-        let missing = (length - self.bytes.len()) as u64;
+        let missing = length.saturating_sub(self.bytes.len()) as u64;
         match self.stream.by_ref().take(missing).read_to_end(&mut self.bytes) {
             Ok(_) => Ok(()),
-            Err(error) if !self.packed => Err(Error::io(self.path, "read", error)),
+            Err(error) if !self.packed || error.raw_os_error().is_some() => Err(Error::io(self.path, "read", error)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(self.bad(self.bytes.len(), "more of the gzip stream", "its early end").source(error))
             }
@@ -152,6 +208,51 @@ impl Input<'_> {
     fn bad(&self, at: usize, expected: impl std::fmt::Display, got: impl std::fmt::Display) -> Error {
         let unpacked = if self.packed { " (unpacked)" } else { "" };
         Error::expected(ErrorKind::Data, format!("{}, byte {at}{unpacked}", self.path.display()), expected, got)
+    }
+}
+
+/// How a gzip member begins.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// The unpacked members of a gzip file one after the other. As with `gunzip` zeros may follow the last one, for what
+/// pads files to whole blocks; but nothing else.
+struct Members<R> {
+    /// `None` only while the next one begins.
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Members<R> {
+    fn new(input: R) -> Self {
+        Self { member: Some(GzDecoder::new(input)) }
+    }
+}
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let count = member.read(into)?;
+            if count > 0 || into.is_empty() {
+                return Ok(count);
+            }
+            let rest = member.get_mut();
+            let next = rest.fill_buf()?.first().copied();
+            if next == Some(GZIP[0]) {
+                self.member = self.member.take().map(|member| GzDecoder::new(member.into_inner()));
+                continue;
+            }
+            loop {
+                let padding = rest.fill_buf()?;
+                if padding.is_empty() {
+                    return Ok(0);
+                }
+                if padding.iter().any(|byte| *byte != 0) {
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, "other bytes after its end"));
+                }
+                let length = padding.len();
+                rest.consume(length);
+            }
+        }
+        Ok(0)
     }
 }
 
@@ -252,7 +353,7 @@ pub(super) mod tests {
         let terabytes = [0x803, 1 << 30, 64, 64];
         use Kind::{Images, Labels};
         let cases: &[(&str, Kind, Vec<u8>, &str)] = &[
-            ("empty", Images, vec![], "byte 0: expected a header of 16 bytes, got the end of the file"),
+            ("empty", Images, vec![], "byte 0: expected the magic number 0x803 (Images), got an empty file"),
             (
                 "header cut",
                 Images,
@@ -263,15 +364,20 @@ pub(super) mod tests {
                 "text",
                 Images,
                 b"<html>not found</html>".to_vec(),
-                "byte 0: expected the magic number 0x803 (Images), got 0x3c68746d",
+                "byte 0: expected the magic number 0x803 (Images), got an HTML page (what a server showed in place of the file)",
             ),
             (
                 "labels as images",
                 Images,
                 idx(&[0x801, 3], &[1, 2, 3]),
-                "byte 0: expected the magic number 0x803 (Images), got 0x801",
+                "byte 0: expected the magic number 0x803 (Images), got an IDX file of labels",
             ),
-            ("images as labels", Labels, good.clone(), "byte 0: expected the magic number 0x801 (Labels), got 0x803"),
+            (
+                "images as labels",
+                Labels,
+                good.clone(),
+                "byte 0: expected the magic number 0x801 (Labels), got an IDX file of images",
+            ),
             (
                 "no images",
                 Images,
@@ -325,7 +431,7 @@ pub(super) mod tests {
                 "terabytes, gzip",
                 Images,
                 gzip(&idx(&terabytes, &[0; 12])),
-                "byte 28 (unpacked): expected 4398046511120 bytes, as the header says, got the end of the file",
+                "byte 4 (unpacked): expected 4398046511120 bytes, as the header says, got a gzip file of 31 bytes, which cannot hold so many",
             ),
             (
                 "gzip cut in its header",
@@ -361,7 +467,7 @@ pub(super) mod tests {
                 "rubbish after gzip",
                 Images,
                 [&packed[..], b"rubbish for long"].concat(),
-                "byte 28 (unpacked): expected a sound gzip stream, got invalid gzip header",
+                "byte 28 (unpacked): expected a sound gzip stream, got other bytes after its end",
             ),
         ];
         let folder = Folder::new("idx-bad");
@@ -370,6 +476,57 @@ pub(super) mod tests {
             let error = Idx::read(&path, *kind).expect_err(name);
             assert_eq!(error.kind(), ErrorKind::Data, "{name}");
             assert_eq!(error.to_string(), format!("{}, {expected}", path.display()), "{name}");
+        }
+    }
+
+    #[test]
+    fn zeros_may_follow_a_gzip_stream_and_members_each_other() {
+        let folder = Folder::new("idx-members");
+        let labels = idx(&[0x801, 3], &[7, 0, 9]);
+        let empty = gzip(&[]);
+        let byte_by_byte: Vec<u8> = labels.iter().flat_map(|byte| [gzip(&[*byte]), empty.clone()].concat()).collect();
+        for bytes in
+            [byte_by_byte.clone(), [&gzip(&labels)[..], &[0; 70_000]].concat(), [empty, gzip(&labels)].concat()]
+        {
+            assert_eq!(Idx::read(&folder.write("labels", &bytes), Kind::Labels).unwrap().values(), [7, 0, 9]);
+        }
+        for (rest, got) in [
+            (&b"\0\0x"[..], "other bytes after its end"),
+            (b"x", "other bytes after its end"),
+            (b"\x1f", "its early end"),
+            (b"\x1f\x8c0123456789", "invalid gzip header"),
+        ] {
+            let path = folder.write("labels", &[&byte_by_byte[..], rest].concat());
+            let error = Idx::read(&path, Kind::Labels).unwrap_err().to_string();
+            assert!(error.contains("byte 11 (unpacked)") && error.ends_with(got), "{error}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_held_against_what_is_wanted_and_against_the_limit() {
+        let folder = Folder::new("idx-limit");
+        // Two gigabytes of nothing: real on the disk for every length, but not read.
+        let path = folder.write("images", &idx(&[0x803, 2_000_000, 1000, 1], &[]));
+        File::options().write(true).open(&path).unwrap().set_len(16 + 2_000_000_000).unwrap();
+        let error = Idx::read(&path, Kind::Images).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Argument);
+        let text = error.to_string();
+        assert!(text.contains("at most 4 GiB") && text.contains("LATENTLAB_MAX_BYTES"), "{text}");
+        let error = Idx::read_sized(&path, Kind::Images, Some(&[60_000, 28, 28])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data);
+        let text = error.to_string();
+        assert!(text.contains("byte 4: expected the sizes [60000, 28, 28], got [2000000, 1000, 1]"), "{text}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_refused_and_not_waited_for() {
+        let folder = Folder::new("idx-pipe");
+        let pipe = folder.0.join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [pipe, "/dev/zero".into()] {
+            let error = Idx::read(&path, Kind::Images).unwrap_err().to_string();
+            assert!(error.contains("a pipe or a device"), "{error}");
         }
     }
 

@@ -11,13 +11,18 @@
 //! | `collection` | MNIST and Fashion-MNIST: files, checksums, mirrors |
 //! | `download` | the way from a mirror to the disk |
 //! | `idx` | the file format |
+//! | `content` | what a file is that is none |
 //! | `glyphs` | the built-in digits and garments |
 
 mod collection;
+mod content;
 mod download;
 mod folds;
 mod glyphs;
 mod idx;
+#[cfg(test)]
+#[path = "../../tests/mutate/mod.rs"]
+mod mutate;
 mod noise;
 mod normalisation;
 mod search;
@@ -25,6 +30,7 @@ mod source;
 mod subset;
 
 use std::fmt;
+use std::io::Write;
 use std::sync::Arc;
 
 use ndarray::{Array1, Array4};
@@ -67,8 +73,8 @@ impl Dataset {
     /// for each class (label 0 has the first name).
     ///
     /// # Errors
-    /// When an image has no pixels, the numbers of images and labels differ, a label has no class name, or a value is
-    /// NaN or infinite.
+    /// When an image has no pixels, the numbers of images and labels differ, a label has no class name, there are more
+    /// than 1,000,000 class names, or a value is NaN or infinite.
     ///
     /// ```
     /// use latentlab::Dataset;
@@ -86,7 +92,7 @@ impl Dataset {
         labels: Array1<usize>,
         class_names: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Self> {
-        let class_names: Arc<[String]> = class_names.into_iter().map(Into::into).collect();
+        let class_names = collected_names(class_names)?;
         if let Some((index, label)) = labels.indexed_iter().find(|&(_, &label)| label >= class_names.len()) {
             let expected = format!("a number below {} (the number of class names)", class_names.len());
             return Err(Error::expected(ErrorKind::Argument, format!("data set, label {index}"), expected, label));
@@ -102,6 +108,29 @@ impl Dataset {
     /// When the number of images differs, an image has no pixels, or a value is NaN or infinite.
     pub fn with_images(&self, images: Array4<f32>) -> Result<Self> {
         Ok(Self { images: checked_images(images, self.len())?, ..self.clone() })
+    }
+
+    /// The same images and labels with other names of the classes, one for each.
+    ///
+    /// # Errors
+    /// When there are more or fewer names than classes.
+    ///
+    /// ```
+    /// use latentlab::Dataset;
+    ///
+    /// let digits = Dataset::built_in_digits(100, 0)?;
+    /// let named = digits.with_class_names("zero one two three four five six seven eight nine".split(' '))?;
+    /// assert_eq!(named.class_names()[3], "three");
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn with_class_names(&self, class_names: impl IntoIterator<Item = impl Into<String>>) -> Result<Self> {
+        let class_names = collected_names(class_names)?;
+        if class_names.len() != self.class_names.len() {
+            let expected = format!("{} names, one for each class", self.class_names.len());
+            let error = Error::expected(ErrorKind::Argument, "with_class_names", expected, class_names.len());
+            return Err(error.hint("of_classes leaves classes out, and numbers the others anew"));
+        }
+        Ok(Self { class_names, ..self.clone() })
     }
 
     /// The images, of shape (n, channels, height, width): grey values in \[0, 1\] as read from a file, anything finite
@@ -149,14 +178,19 @@ impl Dataset {
     /// What `Display` says as HTML, for a notebook: a table of the classes, and the first images.
     pub fn to_html(&self) -> String {
         const STRIP: usize = 20;
+        /// Of the pictures together: a page of megabytes helps nobody.
+        const MOST_PIXELS: usize = 1 << 20;
         let [channels, height, width] = self.image_shape();
-        let names = std::iter::once(String::new()).chain(self.class_names.iter().map(|name| escape_html(name)));
-        let counts = self.class_counts().into_iter().map(thousands);
+        let more = self.class_names.len().saturating_sub(CLASSES_SHOWN);
+        let more = if more > 0 { format!("<p>and {} more classes</p>", thousands(more)) } else { String::new() };
+        let names = self.class_names.iter().take(CLASSES_SHOWN).map(|name| escape_html(name));
+        let names = std::iter::once(String::new()).chain(names);
+        let counts = self.class_counts().into_iter().take(CLASSES_SHOWN).map(thousands);
         let counts = std::iter::once("images".to_string()).chain(counts).collect();
-        let few = self.take(STRIP);
+        let few = self.take(STRIP.min(MOST_PIXELS / (height * width)));
         let alternative = format!("the first {} images", few.len());
         format!(
-            "<p>{} images of shape {channels}×{height}×{width}<br>source: {}</p>{}{}",
+            "<p>{} images of shape {channels}×{height}×{width}<br>source: {}</p>{}{more}{}",
             thousands(self.len()),
             escape_html(&self.source),
             table(&Vec::from_iter(names), &[counts]),
@@ -172,6 +206,25 @@ impl Dataset {
         }
         counts
     }
+}
+
+/// How many classes a data set shows of itself.
+const CLASSES_SHOWN: usize = 64;
+
+/// The names of the classes, of which an iterator may give any number.
+fn collected_names(names: impl IntoIterator<Item = impl Into<String>>) -> Result<Arc<[String]>> {
+    const MOST: usize = 1_000_000;
+    let names: Arc<[String]> = names.into_iter().take(MOST + 1).map(Into::into).collect();
+    if names.len() > MOST {
+        let expected = format!("at most {} class names", thousands(MOST));
+        return Err(Error::expected(ErrorKind::Argument, "data set", expected, "more"));
+    }
+    Ok(names)
+}
+
+/// A line on standard output; a closed one is no reason to panic.
+fn say(line: impl fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// The images as a [`Dataset`] keeps them: as many as the labels, with pixels, all finite, in standard layout.
@@ -205,8 +258,12 @@ impl fmt::Display for Dataset {
         let [channels, height, width] = self.image_shape();
         writeln!(f, "{} images of shape {channels}×{height}×{width}", thousands(self.len()))?;
         let counts = self.class_names.iter().zip(self.class_counts());
-        let counts: Vec<String> = counts.map(|(name, count)| format!("{name} ({})", thousands(count))).collect();
-        writeln!(f, "{} classes: {}", counts.len(), counts.join(", "))?;
+        let counts = counts.take(CLASSES_SHOWN).map(|(name, count)| format!("{name} ({})", thousands(count)));
+        let mut counts: Vec<String> = counts.collect();
+        if let Some(more) = self.class_names.len().checked_sub(CLASSES_SHOWN + 1) {
+            counts.push(format!("and {} more", thousands(more + 1)));
+        }
+        writeln!(f, "{} classes: {}", thousands(self.class_names.len()), counts.join(", "))?;
         write!(f, "source: {}", self.source)
     }
 }
@@ -299,6 +356,41 @@ mod tests {
             ["0", "999", "1,000", "12,345,678"],
             [0, 999, 1000, 12_345_678].map(thousands).each_ref().map(|s| s.as_str())
         );
+    }
+
+    #[test]
+    fn any_number_of_classes_is_held_and_the_first_are_shown() {
+        let many = |count: usize| {
+            let names = (0..count).map(|class| format!("class {class}"));
+            Dataset::new(Array4::zeros((2, 1, 2000, 2000)), arr1(&[0, count - 1]), names)
+        };
+        let text = many(64).unwrap().to_string();
+        assert!(text.contains("64 classes: class 0 (1), ") && text.contains("class 63 (1)\n"), "{text}");
+        let text = many(1066).unwrap().to_string();
+        assert!(
+            text.contains("1,066 classes: class 0 (1), ") && text.contains("class 63 (0), and 1,002 more\n"),
+            "{text}"
+        );
+        let html = many(1066).unwrap().to_html();
+        assert!(html.contains("and 1,002 more classes") && !html.contains("<img") && html.len() < 20_000, "{html}");
+        let error = many(1_000_001).unwrap_err().to_string();
+        assert_eq!(error, "data set: expected at most 1,000,000 class names, got more");
+        let endless = Dataset::new(Array4::zeros((0, 1, 1, 1)), arr1(&[]), std::iter::repeat("a"));
+        assert!(endless.is_err());
+    }
+
+    #[test]
+    fn class_names_are_exchanged_one_for_one() {
+        let data = Dataset::new(Array4::zeros((2, 1, 2, 2)), arr1(&[0, 1]), ["0", "1"]).unwrap();
+        let named = data.with_class_names(["cat", "dog"]).unwrap();
+        assert_eq!((named.class_names(), named.labels()), (&["cat".to_string(), "dog".to_string()][..], data.labels()));
+        for names in [vec![], vec!["cat"], vec!["cat", "dog", "cow"]] {
+            let error = data.with_class_names(names.clone()).unwrap_err().to_string();
+            let expected =
+                format!("with_class_names: expected 2 names, one for each class, got {}. of_classes", names.len());
+            assert!(error.starts_with(&expected), "{error}");
+        }
+        assert!(data.with_class_names(std::iter::repeat("a")).is_err());
     }
 
     #[test]

@@ -16,7 +16,7 @@ impl Dataset {
     /// image's noise depends on its place, not on how many there are.
     ///
     /// # Errors
-    /// When the standard deviation is negative or not finite.
+    /// When the standard deviation is negative or not finite, or so large that a value becomes infinite.
     ///
     /// ```
     /// use latentlab::{Dataset, ImageGrid};
@@ -38,7 +38,7 @@ impl Dataset {
             let mut random = random::stream(seed, index as u64);
             image.iter_mut().for_each(|value| *value += standard_deviation * random.sample::<f32, _>(StandardNormal));
         });
-        self.with_images(images)
+        self.with_images(images).map_err(|error| error.within("with_noise"))
     }
 }
 
@@ -73,5 +73,14 @@ mod tests {
     fn no_noise_is_less_than_none() {
         let error = grey().with_noise(-0.1, 0).unwrap_err();
         assert_eq!(error.to_string(), "with_noise: expected a standard deviation of at least 0, got -0.1");
+        for impossible in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert!(grey().with_noise(impossible, 0).is_err());
+        }
+        let error = grey().with_noise(f32::MAX, u64::MAX).unwrap_err().to_string();
+        assert!(
+            error.starts_with("with_noise, data set, image 0, ") && error.contains("expected a finite value"),
+            "{error}"
+        );
+        assert!(grey().take(0).with_noise(1.0, 0).unwrap().is_empty());
     }
 }

@@ -60,19 +60,23 @@ impl Normalisation {
     /// The data set with `(value - mean) / std` for each value.
     ///
     /// # Errors
-    /// When `mean` is not finite or `std` not a positive number.
+    /// When `mean` is not finite or `std` not a positive number, or a value becomes infinite.
     pub fn apply(&self, data: &Dataset) -> Result<Dataset> {
         self.check()?;
-        data.with_images(data.images().mapv(|value| (value - self.mean) / self.std))
+        self.replaced(data, |value| (value - self.mean) / self.std)
     }
 
     /// The reverse of [`apply`](Self::apply): `value · std + mean`.
     ///
     /// # Errors
-    /// When `mean` is not finite or `std` not a positive number.
+    /// When `mean` is not finite or `std` not a positive number, or a value becomes infinite.
     pub fn undo(&self, data: &Dataset) -> Result<Dataset> {
         self.check()?;
-        data.with_images(data.images().mapv(|value| value * self.std + self.mean))
+        self.replaced(data, |value| value * self.std + self.mean)
+    }
+
+    fn replaced(&self, data: &Dataset, f: impl Fn(f32) -> f32) -> Result<Dataset> {
+        data.with_images(data.images().mapv(f)).map_err(|error| error.within("normalisation"))
     }
 
     fn check(&self) -> Result<()> {
@@ -115,5 +119,11 @@ mod tests {
         assert!(Normalisation::of(&data(|i| i as f32).take(0)).is_err());
         assert!(Normalisation { mean: 0.0, std: -1.0 }.apply(&data(|i| i as f32)).is_err());
         assert!(Normalisation { mean: f32::NAN, std: 1.0 }.undo(&data(|i| i as f32)).is_err());
+        let tiny = Normalisation { mean: 0.0, std: f32::from_bits(1) };
+        let error = tiny.apply(&data(|i| i as f32)).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "normalisation, data set, image 0, channel 0, row 0, column 1: expected a finite value, got inf"
+        );
     }
 }

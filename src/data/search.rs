@@ -29,7 +29,7 @@ impl Search {
     pub fn from_environment() -> Self {
         let offline = env::var_os("LATENTLAB_OFFLINE").is_some_and(|value| !value.is_empty() && value != "0");
         let place = match env::var_os("LATENTLAB_DATA").filter(|value| !value.is_empty()) {
-            Some(value) if value == "built-in" => Place::BuiltIn,
+            Some(value) if value.eq_ignore_ascii_case("built-in") => Place::BuiltIn,
             Some(folder) => Place::Asked(folder.into()),
             None => Place::Project(project_folder()),
         };
@@ -40,16 +40,11 @@ impl Search {
         matches!(self.place, Place::BuiltIn)
     }
 
-    /// The folder where the files of a collection should be, if there is to be one.
+    /// The folder where the files of a collection are, or else should be, if there is to be one.
     fn folder(&self, collection: &Collection) -> Option<PathBuf> {
         match &self.place {
             Place::BuiltIn => None,
-            Place::Project(root) => Some(root.join(collection.folder)),
-            Place::Asked(root) => {
-                let below = root.join(collection.folder);
-                let itself = !below.is_dir() && collection.files().iter().any(|file| file.find(root).is_some());
-                Some(if itself { root.clone() } else { below })
-            }
+            Place::Asked(root) | Place::Project(root) => Some(folder_in(root, collection)),
         }
     }
 
@@ -64,8 +59,14 @@ impl Search {
         match (missing, &self.place) {
             (None, _) => {}
             (Some(file), Place::Asked(root)) => return Err(not_as_asked(collection, file, root, &folder)),
-            (Some(_), _) if self.offline => {
-                return Err(absent(format!("not in {}, and LATENTLAB_OFFLINE forbids to fetch it", folder.display())));
+            (Some(file), _) if self.offline => {
+                let got = match contents(&folder) {
+                    Some(contents) => {
+                        format!("not whole in {} ({} is missing; there: {contents})", folder.display(), file.name)
+                    }
+                    None => format!("not in {}", folder.display()),
+                };
+                return Err(absent(format!("{got}, and LATENTLAB_OFFLINE forbids to fetch it")));
             }
             (Some(_), _) => download::fetch(collection, &folder)?,
         }
@@ -89,15 +90,85 @@ fn project_folder() -> PathBuf {
     if built_from.is_dir() { built_from } else { "data".into() }
 }
 
+/// Folders that stand between a collection's and its files: torchvision's `raw`, the `data` of a repository.
+const BETWEEN: [&str; 5] = ["raw", "data", "dataset", "datasets", "gzip"];
+
+/// How far below a data folder they are: `MNIST_data/MNIST/raw`.
+const DEPTH: usize = 3;
+
+/// The folder below `root`, or `root` itself, that holds a collection's files: all of them if there is such a one, else
+/// some; else the one where they are to be. A folder with the collection's name comes before one without.
+fn folder_in(root: &Path, collection: &Collection) -> PathBuf {
+    let own = root.join(collection.folder);
+    let (mut named, mut unnamed) = (vec![own.clone()], vec![root.to_owned()]);
+    let mut level = vec![(root.to_owned(), false)];
+    for _ in 0..DEPTH {
+        let below = level.iter().flat_map(|(folder, is_named)| {
+            subfolders(folder).into_iter().filter_map(|(name, path)| {
+                let between = BETWEEN.contains(&&*name.to_lowercase());
+                (between || collection.is_named(&name)).then_some((path, *is_named || !between))
+            })
+        });
+        level = below.collect();
+        for (path, is_named) in &level {
+            if *is_named { named.push(path.clone()) } else { unnamed.push(path.clone()) }
+        }
+    }
+    // The collections share their file names: where the folder does not say which one it is, the content does.
+    let may_be_ours = |folder: &PathBuf| Collection::of(folder).is_none_or(|found| found.name == collection.name);
+    let count = |folder: &Path| collection.files().iter().filter(|file| file.find(folder).is_some()).count();
+    let some =
+        |folders: Vec<PathBuf>| folders.into_iter().map(|path| (count(&path), path)).filter(|(count, _)| *count > 0);
+    let found: Vec<(usize, PathBuf)> = some(named).chain(some(unnamed).filter(|(_, path)| may_be_ours(path))).collect();
+    let whole = found.iter().find(|(count, _)| *count == collection.files().len());
+    whole.or(found.first()).map_or(own, |(_, path)| path.clone())
+}
+
+/// Name and path of each folder in `folder`, the shortest name first.
+fn subfolders(folder: &Path) -> Vec<(String, PathBuf)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let named = entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())));
+    let mut folders: Vec<_> = named.filter(|(_, path)| path.is_dir()).collect();
+    folders.sort_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
+    folders
+}
+
+/// The names of what is in a folder, the first ones of many; `None` if there is nothing.
+fn contents(folder: &Path) -> Option<String> {
+    const SHOWN: usize = 6;
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().escape_debug().to_string());
+    let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+    names.sort();
+    let more = names.len().saturating_sub(SHOWN);
+    names.truncate(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!names.is_empty()).then(|| format!("{}{more}", names.join(", ")))
+}
+
 fn not_as_asked(collection: &Collection, file: KnownFile, root: &Path, folder: &Path) -> Error {
     let expected = format!("a folder that holds {}, itself or in {}/", collection.name, collection.folder);
-    let got = if root.is_dir() {
-        format!("{}, where {} is missing", folder.display(), file.packed_name())
-    } else {
-        format!("{}, which is not a folder", root.display())
+    // From which folder a relative path leads is not seen in a notebook.
+    let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+    let other = Collection::of(root).filter(|other| other.name != collection.name);
+    let got = match fs::metadata(root) {
+        Err(error) => format!("{}, which is not a folder ({error})", whole(root)),
+        Ok(metadata) if !metadata.is_dir() => format!("{}, which is not a folder but a file", whole(root)),
+        Ok(_) => {
+            let there = match (other, contents(folder).or_else(|| contents(root))) {
+                (Some(other), _) => format!("there: the files of {}", other.name),
+                (None, Some(contents)) => format!("there: {contents}"),
+                (None, None) => "it is empty".to_string(),
+            };
+            let folder = if folder.is_dir() { folder } else { root };
+            format!("{}, where {} is missing ({there})", whole(folder), file.packed_name())
+        }
     };
-    Error::expected(ErrorKind::Data, "LATENTLAB_DATA", expected, got)
-        .hint("Without LATENTLAB_DATA it is looked for in the project's data folder, and fetched if need be")
+    let tilde = if root.starts_with("~") { "Only a shell makes a home folder of ~. " } else { "" };
+    Error::expected(ErrorKind::Data, "LATENTLAB_DATA", expected, got).hint(format!(
+        "{tilde}Without LATENTLAB_DATA it is looked for in the project's data folder, and fetched if need be; \
+         Dataset::from_idx reads any other pair of IDX files"
+    ))
 }
 
 /// A file of MNIST or Fashion-MNIST, as [`data_files`] found it.
@@ -206,15 +277,62 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn folders_are_found_as_libraries_nest_them() {
+        let tiny = tiny(&[]).0;
+        for below in ["TINY/raw/", "Tiny/", "tiny_data/Tiny/raw/", "data/", "raw/", "tiny-master/data/"] {
+            let folder = Folder::new("search-nested");
+            write_tiny(&folder, below);
+            for search in [Search::asked(&folder.0), Search::offline(&folder.0)] {
+                assert_eq!(search.complete_folder(tiny).unwrap(), folder.0.join(below), "{below}");
+            }
+        }
+        let folder = Folder::new("search-nested");
+        // The whole one counts before the one that comes first, the own name before another.
+        write_tiny(&folder, "Tiny/raw/");
+        folder.write("tiny/train-images-idx3-ubyte", b"");
+        assert_eq!(folder_in(&folder.0, tiny), folder.0.join("Tiny/raw"));
+        write_tiny(&folder, "tiny/");
+        assert_eq!(folder_in(&folder.0, tiny), folder.0.join("tiny"));
+        // Others' are left alone.
+        let folder = Folder::new("search-others");
+        write_tiny(&folder, "KTiny/raw/");
+        assert_eq!(folder_in(&folder.0, tiny), folder.0.join("tiny"));
+    }
+
+    #[test]
     fn an_asked_folder_without_the_files_is_an_error_that_is_not_passed_over() {
         let tiny = tiny(&[]).0;
         let folder = Folder::new("search-incomplete");
         write_tiny(&folder, "tiny/");
         fs::remove_file(folder.0.join("tiny/t10k-images-idx3-ubyte.gz")).unwrap();
         let nowhere = folder.0.join("nowhere");
+        let (file, empty, foreign) = (folder.0.join("a.zip"), folder.0.join("empty"), folder.0.join("foreign"));
+        fs::write(&file, b"PK").unwrap();
+        fs::create_dir(&empty).unwrap();
+        for name in ["a.npz", "b.npz", "c.npz", "d.npz", "emnist-letters-train-images-idx3-ubyte.gz", "f.npz", "g.npz"]
+        {
+            folder.write(&format!("foreign/{name}"), b"");
+        }
         let cases = [
-            (&folder.0, format!("{}, where t10k-images-idx3-ubyte.gz is missing", folder.0.join("tiny").display())),
-            (&nowhere, format!("{}, which is not a folder", nowhere.display())),
+            (
+                &folder.0,
+                format!(
+                    "{}, where t10k-images-idx3-ubyte.gz is missing (there: t10k-labels-idx1-ubyte, \
+                     train-images-idx3-ubyte, train-labels-idx1-ubyte.gz)",
+                    folder.0.join("tiny").display()
+                ),
+            ),
+            (&nowhere, format!("{}, which is not a folder (No such", nowhere.display())),
+            (&file, format!("{}, which is not a folder but a file", file.display())),
+            (&empty, format!("{}, where train-images-idx3-ubyte.gz is missing (it is empty)", empty.display())),
+            (
+                &foreign,
+                format!(
+                    "{}, where train-images-idx3-ubyte.gz is missing (there: a.npz, b.npz, c.npz, d.npz, \
+                     emnist-letters-train-images-idx3-ubyte.gz, f.npz and 1 more)",
+                    foreign.display()
+                ),
+            ),
         ];
         for (asked, got) in cases {
             let error = Search::asked(asked).complete_folder(tiny).unwrap_err();
@@ -222,6 +340,13 @@ pub(super) mod tests {
             let expected = format!("LATENTLAB_DATA: expected a folder that holds Tiny, itself or in tiny/, got {got}");
             assert!(error.to_string().starts_with(&expected), "{error}");
         }
+        let error = Search::asked(Path::new("~/data")).complete_folder(tiny).unwrap_err().to_string();
+        assert!(error.contains("Only a shell"), "{error}");
+        // Where nothing may be fetched, what is there is told.
+        let error = Search::offline(&folder.0).complete_folder(tiny).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Download);
+        let told = "tiny (t10k-images-idx3-ubyte is missing; there: t10k-labels-idx1-ubyte, train-images";
+        assert!(error.to_string().contains(told), "{error}");
     }
 
     #[test]

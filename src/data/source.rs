@@ -9,8 +9,9 @@ use rayon::prelude::*;
 use super::collection::{Collection, FASHION_MNIST, MNIST};
 use super::idx::{Idx, Kind};
 use super::search::Search;
-use super::{Dataset, glyphs, thousands};
+use super::{Dataset, glyphs, say, thousands};
 use crate::error::{Error, ErrorKind, Result};
+use crate::limit;
 
 /// Real and built-in data. All real data have 70,000 images of shape \[1, 28, 28\]: the 60,000 for training first, then
 /// the 10,000 for testing, in their original order.
@@ -75,7 +76,8 @@ impl Dataset {
     /// ```
     ///
     /// # Errors
-    /// When `n` is above 1,000,000, which is 3 GB.
+    /// When they would be larger than one result may be: 1.3 million images with the 4 GiB that hold unless the environment
+    /// variable `LATENTLAB_MAX_BYTES` says otherwise.
     pub fn built_in_digits(n: usize, seed: u64) -> Result<Self> {
         built_in(&MNIST, n, seed, glyphs::digits)
     }
@@ -84,17 +86,20 @@ impl Dataset {
     /// a larger `n` only adds some.
     ///
     /// # Errors
-    /// When `n` is above 1,000,000, which is 3 GB.
+    /// When they would be larger than one result may be: 1.3 million images with the 4 GiB that hold unless the environment
+    /// variable `LATENTLAB_MAX_BYTES` says otherwise.
     pub fn built_in_garments(n: usize, seed: u64) -> Result<Self> {
         built_in(&FASHION_MNIST, n, seed, glyphs::garments)
     }
 
     /// Any pair of IDX files, plain or gzip: images (n, height, width) and as many labels. Grey values become
-    /// \[0, 1\]; the classes are named by their numbers, from "0" to the highest label.
+    /// \[0, 1\]; the classes are named by their numbers, from "0" to the highest label, whether or not each of them has
+    /// an image. [`of_classes`](Self::of_classes) keeps some, [`with_class_names`](Self::with_class_names) names them.
     ///
     /// # Errors
     /// When a file is missing, damaged or of another kind, or their counts differ; the error names the file, the byte,
-    /// what was expected and what was found.
+    /// what was expected and what was found. When the images would be larger than one result may be (4 GiB, or what the
+    /// environment variable `LATENTLAB_MAX_BYTES` says).
     pub fn from_idx(images_path: impl AsRef<Path>, labels_path: impl AsRef<Path>) -> Result<Self> {
         let images = Idx::read(images_path.as_ref(), Kind::Images)?;
         let labels = Idx::read(labels_path.as_ref(), Kind::Labels)?;
@@ -119,6 +124,9 @@ impl Dataset {
 fn open(collection: &Collection, search: &Search) -> Result<Dataset> {
     let folder = search.complete_folder(collection)?;
     let [train_images, train_labels, test_images, test_labels] = collection.read(&folder)?;
+    let [n, height, width] =
+        [train_images.sizes[0] + test_images.sizes[0], train_images.sizes[1], train_images.sizes[2]];
+    limit::check(collection.name, "the images", &[n, height, width])?;
     let class_count = collection.class_names.len();
     let labels = [train_labels.labels(class_count)?, test_labels.labels(class_count)?].concat();
     // The project's own folder is where a reader expects it: only other places need their whole path.
@@ -143,7 +151,7 @@ fn open_or_built_in(
         Err(error) if error.kind() == ErrorKind::Download => {
             let reason = error.to_string();
             if !search.is_built_in() {
-                println!("{reason}\nThe built-in {} take its place.", collection.built_in);
+                say(format_args!("{reason}\nThe built-in {} take its place.", collection.built_in));
             }
             // As many as the collection has, so that a lesson's split works with both
             let data = built_in(70_000, 0)?;
@@ -160,11 +168,8 @@ fn built_in(
     seed: u64,
     draw: fn(usize, u64) -> (Array4<f32>, Array1<usize>),
 ) -> Result<Dataset> {
-    const MOST: usize = 1_000_000;
-    if n > MOST {
-        let (place, expected) = (format!("built-in {}", collection.built_in), format!("at most {MOST} images"));
-        return Err(Error::expected(ErrorKind::Argument, place, expected, n));
-    }
+    let [height, width] = glyphs::SIZE;
+    limit::check(format!("built-in {}", collection.built_in), "the images", &[n, height, width])?;
     let (images, labels) = draw(n, seed);
     Ok(Dataset {
         images: Arc::new(images),
@@ -233,8 +238,12 @@ mod tests {
 
     #[test]
     fn built_in_data_have_the_classes_of_the_real_ones() {
-        let error = Dataset::built_in_garments(usize::MAX, 3).unwrap_err().to_string();
-        assert_eq!(error, format!("built-in garments: expected at most 1000000 images, got {}", usize::MAX));
+        for n in [1_400_000, usize::MAX / 784, usize::MAX] {
+            let error = Dataset::built_in_garments(n, 3).unwrap_err().to_string();
+            assert!(error.starts_with("built-in garments: expected at most 4 GiB for one result, got "), "{error}");
+            assert!(error.contains(&format!("(the images: {n} × 28 × 28 values)")), "{error}");
+        }
+        assert!(Dataset::built_in_digits(0, u64::MAX).unwrap().is_empty());
         let garments = Dataset::built_in_garments(20, 3).unwrap();
         assert_eq!(garments.images().dim(), (20, 1, 28, 28));
         assert_eq!(garments.class_names()[9], "Ankle boot");

@@ -9,6 +9,7 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::Dataset;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limit;
 
 impl Dataset {
     /// The first `train` images, and the `test` images that follow them, both in order.
@@ -56,6 +57,7 @@ impl Dataset {
             let missing = || {
                 let expected = format!("an image of class {class} ({})", self.class_names()[class]);
                 Error::expected(ErrorKind::Argument, "one_of_each", expected, "none")
+                    .hint("of_classes keeps the classes that have images")
             };
             self.labels().iter().position(|label| *label == class).ok_or_else(missing)
         };
@@ -80,16 +82,63 @@ impl Dataset {
         Ok(self.with_label(label))
     }
 
+    /// The images of some classes, in the order of the images. The classes are numbered anew, in the order of `labels`:
+    /// what was `labels[0]` has the label 0 in the result, whose class names are those of the classes that are kept.
+    ///
+    /// # Errors
+    /// When there is no such class, or one comes twice.
+    ///
+    /// ```
+    /// use latentlab::Dataset;
+    ///
+    /// let digits = Dataset::built_in_digits(100, 0)?;
+    /// let some = digits.of_classes(&[7, 1])?;
+    /// assert_eq!(some.class_names(), ["7", "1"]);
+    /// assert_eq!(some.len(), 20);
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn of_classes(&self, labels: &[usize]) -> Result<Self> {
+        let mut anew = vec![None; self.class_names.len()];
+        for (new, &label) in labels.iter().enumerate() {
+            let place = format!("of_classes, label {new}");
+            match anew.get_mut(label) {
+                Some(number @ None) => *number = Some(new),
+                Some(Some(_)) => {
+                    return Err(Error::expected(
+                        ErrorKind::Argument,
+                        place,
+                        "each class once",
+                        format!("{label} again"),
+                    ));
+                }
+                None => {
+                    let expected = format!("a label below {}", self.class_names.len());
+                    return Err(Error::expected(ErrorKind::Argument, place, expected, label));
+                }
+            }
+        }
+        let kept: Vec<usize> = (0..self.len()).filter(|&i| anew[self.labels[i]].is_some()).collect();
+        let part = self.gather(&kept);
+        Ok(Self {
+            labels: Arc::new(part.labels.iter().filter_map(|&label| anew[label]).collect()),
+            class_names: labels.iter().map(|&label| self.class_names[label].clone()).collect(),
+            ..part
+        })
+    }
+
     /// The images at these places, in this order; a place may come more than once.
     ///
     /// # Errors
-    /// When a place is not below the number of images.
+    /// When a place is not below the number of images, or the result would be larger than one result may be (4 GiB, or
+    /// what the environment variable `LATENTLAB_MAX_BYTES` says).
     pub fn select(&self, indices: &[usize]) -> Result<Self> {
         if let Some(position) = indices.iter().position(|&index| index >= self.len()) {
             let expected = format!("a number below {} (the number of images)", self.len());
             let place = format!("select, index {position}");
             return Err(Error::expected(ErrorKind::Argument, place, expected, indices[position]));
         }
+        let [channels, height, width] = self.image_shape();
+        limit::check("select", "the images", &[indices.len(), channels, height, width])?;
         Ok(self.gather(indices))
     }
 
@@ -192,6 +241,83 @@ mod tests {
         assert_eq!(batches.iter().map(numbers).collect::<Vec<_>>(), [vec![0, 1, 2, 3], vec![4, 5, 6, 7], vec![8, 9]]);
         assert_eq!(numbered(10).batches(usize::MAX).unwrap().len(), 1);
         assert!(numbered(10).batches(0).is_err());
+    }
+
+    #[test]
+    fn some_classes_are_kept_and_numbered_anew() {
+        let data = numbered(7).shuffled(1);
+        let some = data.of_classes(&[2, 0]).unwrap();
+        assert_eq!(some.class_names(), ["c", "a"]);
+        let values =
+            |data: &Dataset| -> Vec<usize> { data.images().outer_iter().map(|i| i[[0, 0, 0]] as usize).collect() };
+        let expected: Vec<usize> = values(&data).into_iter().filter(|value| value % 3 != 1).collect();
+        assert_eq!(values(&some), expected);
+        let labels: Vec<usize> = expected.iter().map(|value| [1, 9, 0][value % 3]).collect();
+        assert_eq!(some.labels().to_vec(), labels);
+        assert_eq!(some.one_of_each().unwrap().len(), 2);
+
+        let none = data.of_classes(&[3]).unwrap(); // a class without an image
+        assert_eq!((none.len(), none.class_names().len()), (0, 1));
+        assert_eq!(data.of_classes(&[]).unwrap().class_names().len(), 0);
+        for (labels, expected) in [
+            (&[0, 4][..], "of_classes, label 1: expected a label below 4, got 4"),
+            (&[usize::MAX], "of_classes, label 0: expected a label below 4, got 18446744073709551615"),
+            (&[1, 0, 1], "of_classes, label 2: expected each class once, got 1 again"),
+        ] {
+            assert_eq!(data.of_classes(labels).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn sizes_are_counted_before_images_are_copied() {
+        // One image of 4 MB, a thousand and a hundred times: 4.4 GB.
+        let image = Dataset::new(Array4::zeros((1, 1, 1000, 1000)), Array1::zeros(1), ["a"]).unwrap();
+        let error = image.select(&[0; 1100]).unwrap_err().to_string();
+        assert!(
+            error
+                .starts_with("select: expected at most 4 GiB for one result, got 4.1 GiB (the images: 1100 × 1 × 1000"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn no_count_is_too_large_or_too_small() {
+        for n in [0, 1, 7] {
+            let data = numbered(n);
+            for count in [0, 1, 2, n, n + 1, usize::MAX / 2, usize::MAX] {
+                assert_eq!(data.take(count).len(), count.min(n));
+                assert_eq!(data.split(count, 0).is_ok(), count <= n);
+                assert_eq!(data.split(0, count).is_ok(), count <= n);
+                assert!(data.split(count, usize::MAX).is_err());
+                assert_eq!(
+                    data.batches(count).map(|batches| batches.len()).ok(),
+                    n.checked_div(count).map(|_| n.div_ceil(count))
+                );
+                assert_eq!(data.folds(count, u64::MAX).is_ok(), (2..=n).contains(&count));
+                assert_eq!(data.of_class(count).is_ok(), count < 4);
+                assert_eq!(data.select(&[count]).is_ok(), count < n);
+                assert_eq!(data.shuffled(count as u64).len(), n);
+                assert_eq!(data.progress_of_folds(count), (2..=n).contains(&count));
+            }
+            assert_eq!(data.by_class().len(), 4);
+            assert_eq!(data.mean().is_nan(), n == 0);
+            assert_eq!(data.std().is_nan(), n == 0);
+            assert!(data.to_html().contains(" images of shape 1×2×2"));
+        }
+        let nothing = Dataset::new(Array4::zeros((0, 1, 1, 1)), Array1::zeros(0), [""; 0]).unwrap();
+        assert!(
+            nothing.one_of_each().unwrap().is_empty()
+                && nothing.by_class().is_empty()
+                && nothing.batches(1).unwrap().is_empty()
+        );
+        assert!(nothing.to_string().starts_with("0 images of shape 1×1×1\n0 classes: \n"), "{nothing}");
+    }
+
+    impl Dataset {
+        /// Whether there are folds; all of them are made, in silence except for every so many.
+        fn progress_of_folds(&self, count: usize) -> bool {
+            self.folds(count, 0).is_ok_and(|folds| folds.progress_every(usize::MAX).count() == count)
+        }
     }
 
     #[test]

@@ -221,7 +221,8 @@ impl Classifier {
             "images",
             format!("{classes} classes, as many as the head tells apart"),
             got,
-        ))
+        )
+        .hint("Dataset::of_classes keeps some classes and numbers them anew"))
     }
 
     /// The networks that training changes; the head is the last.

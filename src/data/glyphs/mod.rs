@@ -19,6 +19,9 @@ use ndarray::{Array1, Array4};
 use raster::{PIXELS, SIDE};
 use rayon::prelude::*;
 
+/// The shape of a drawing: height and width.
+pub(crate) const SIZE: [usize; 2] = [SIDE; 2];
+
 /// `n` handwritten digits (n, 1, 28, 28) in [0, 1] and their labels (n), 0..=9 in random order and equally often.
 pub(crate) fn digits(n: usize, seed: u64) -> (Array4<f32>, Array1<usize>) {
     generate(n, Dice::new(seed).key(), digits::draw)
