@@ -29,7 +29,8 @@
 mod analyse;
 mod data;
 mod error;
-mod file;
+#[doc(hidden)]
+pub mod file;
 mod html;
 pub mod jupyter;
 mod limit;

@@ -363,6 +363,10 @@ fn the_table_has_the_best_first() {
 fn each_mistake_is_named() {
     for (space, expected) in [
         (Space::new(), "space: expected at least 1 parameter, got none"),
+        (
+            Space::new().log().float("a", 0.1, 1.0),
+            "space: expected log() after a float or an integer, got before the first parameter",
+        ),
         (Space::new().float("a", 0.0, 1.0).integer("a", 1, 2), "space: expected each parameter once, got \"a\" twice"),
         (Space::new().float("a", 1.0, 1.0), "space, \"a\": expected a range from low to high, got 1 to 1"),
         (Space::new().float("a", f64::NAN, 1.0), "space, \"a\": expected a range from low to high, got NaN to 1"),
@@ -451,4 +455,224 @@ fn figures_show_the_trials_and_what_mattered() {
 fn a_study_can_go_anywhere() {
     fn anywhere<T: Send + Sync + 'static>() {}
     anywhere::<(Study, Trial, Space)>();
+}
+
+#[test]
+fn blank_lines_and_a_lost_line_end_are_read() {
+    let path = journal("blank");
+    let open = || Study::minimize(space()).unwrap().seed(7).trials(6).journal(&path).unwrap();
+    run(&open()).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let expected = outcome(&open());
+    for edited in [
+        format!("{text}\n"),
+        format!("{text}\n  \n\r\n"),
+        text.replace('\n', "\r\n"),
+        text.replacen('\n', "\n\n", 3),
+        text.trim_end().to_string(),
+    ] {
+        std::fs::write(&path, edited).unwrap();
+        assert_eq!(outcome(&open()), expected);
+        let longer = open().trials(7);
+        assert_eq!(run(&longer).unwrap(), [7]);
+        assert_eq!(outcome(&open()), outcome(&longer), "and written to");
+    }
+    remove(path);
+}
+
+#[test]
+fn a_value_outside_its_space_is_refused_with_its_line() {
+    let path = journal("outside");
+    let space = || Space::new().float("x", 0.0, 1.0).integer("n", 2, 4).choice("c", ["a", "b"]);
+    let study = Study::minimize(space()).unwrap().journal(&path).unwrap();
+    drop((study.ask().unwrap(), study));
+    let text = std::fs::read_to_string(&path).unwrap();
+    // Journals of the first version have no checks: their values are looked at.
+    let body = |line: &str| format!("{}}}", line.split(",\"check\"").next().unwrap());
+    let lines: Vec<String> = text.lines().map(body).collect();
+    let settings = |x: &str, n: &str, c: &str| {
+        format!(r#"{{"ask":{{"trial":1,"worker":0,"settings":{{"x":{x},"n":{n},"c":{c}}}}}}}"#)
+    };
+    let ask = settings("0.5", "3", r#""a""#);
+    let tell = r#"{"tell":{"trial":1,"value":0.5,"pruned":false,"seconds":1.0}}"#;
+    for (line, third) in [
+        (settings("1.5", "3", r#""a""#), tell),
+        (settings("1e308", "3", r#""a""#), tell),
+        (settings("-0.1", "3", r#""a""#), tell),
+        (settings("1", "3", r#""a""#), tell),
+        (settings("0.5", "5", r#""a""#), tell),
+        (settings("0.5", "3", r#""z""#), tell),
+        (settings("0.5", "3", "0"), tell),
+        (settings("0.5", "3", r#""a","d":1"#), tell),
+        (settings("0.5", "3.0", r#""a""#), tell),
+        (ask.replace("\"trial\":1", "\"trial\":2"), tell),
+        (ask.replace("\"trial\":1", "\"trial\":0"), tell),
+        (ask.clone(), r#"{"tell":{"trial":1,"value":0.5,"pruned":false,"seconds":-1.0}}"#),
+        (ask.clone(), r#"{"tell":{"trial":1,"valve":0.5,"pruned":false,"seconds":1.0}}"#),
+        (ask.clone(), r#"{"tell":{"trial":1,"value":1e999,"pruned":false,"seconds":1.0}}"#),
+        (ask.clone(), r#"{"tell":{"trial":18446744073709551615,"value":0.5,"pruned":false,"seconds":1.0}}"#),
+        (ask.clone(), r#"{"report":{"trial":1,"epoch":0,"value":0.5}}"#),
+        (ask.clone(), lines[0].as_str()),
+    ] {
+        let wrong = if line == ask { 3 } else { 2 };
+        let text = format!("{}\n{line}\n{third}\n", lines[0]);
+        std::fs::write(&path, &text).unwrap();
+        let error = Study::minimize(space()).unwrap().journal(&path).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Data, "{error}");
+        assert!(error.to_string().contains(&format!("study.jsonl, line {wrong}")), "{line}: {error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+    std::fs::write(&path, format!("{}\n{ask}\n{tell}\n", lines[0])).unwrap();
+    assert_eq!(Study::minimize(space()).unwrap().journal(&path).unwrap().best().unwrap().number, 1);
+    // Of a journal with checks no line is changed, lost, doubled or moved.
+    let text: Vec<&str> = text.lines().collect();
+    for lines in [[text[0], text[1], text[1]], [text[0], lines[1].as_str(), ""], [text[0], text[1], tell]] {
+        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+        let error = Study::minimize(space()).unwrap().journal(&path).err().unwrap().to_string();
+        assert!(error.contains("one that does not fit its check or the line before it"), "{error}");
+    }
+    remove(path);
+}
+
+#[test]
+fn a_file_that_is_no_journal_is_left_alone() {
+    let path = journal("no-journal");
+    for text in
+        ["{\"study\": 3}", "{\"study\":{\"maximize\":false}}", "{\"stud", "{\"study\"", "\u{feff}{\"study\"", "[]", "7"]
+    {
+        std::fs::write(&path, text).unwrap();
+        let result = Study::minimize(space()).unwrap().journal(&path).map(|_| ());
+        if let Err(error) = result {
+            assert_eq!(error.kind(), ErrorKind::Data, "{error}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+        assert!(std::fs::read_to_string(&path).unwrap().starts_with(text), "nothing of it is gone");
+    }
+    let folder = path.parent().unwrap();
+    let error = Study::minimize(space()).unwrap().journal(folder).err().unwrap().to_string();
+    assert!(error.contains("expected a study's journal or no file, got a folder or a device"), "{error}");
+    remove(path);
+}
+
+#[test]
+fn a_journal_that_was_replaced_or_cut_is_noticed() {
+    let path = journal("replaced");
+    let study = Study::minimize(space()).unwrap().journal(&path).unwrap();
+    let trial = study.ask().unwrap().unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(50).unwrap();
+    let error = study.ask().err().unwrap().to_string();
+    assert!(error.contains("expected the lines that were there, got a shorter file"), "{error}");
+    let copy = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, copy).unwrap();
+    let error = study.tell(trial, 1.0).unwrap_err().to_string();
+    assert!(error.contains("expected the journal that was opened, got another file or none"), "{error}");
+    assert_eq!(study.records()[0].state, TrialState::Running);
+    drop(study);
+    remove(path);
+}
+
+#[cfg(unix)]
+#[test]
+fn two_links_to_a_journal_are_one_study() {
+    let path = journal("links");
+    let link = path.with_file_name("link.jsonl");
+    std::os::unix::fs::symlink("study.jsonl", &link).unwrap();
+    let [first, second] = [&link, &path].map(|path| Study::minimize(space()).unwrap().journal(path).unwrap());
+    let trials = [first.ask().unwrap().unwrap(), second.ask().unwrap().unwrap()];
+    assert_eq!([trials[0].number(), trials[1].number()], [1, 2]);
+    drop((trials, first, second));
+    remove(path);
+}
+
+#[test]
+fn extreme_numbers_neither_hang_nor_overflow() {
+    let next = |x: f64| f64::from_bits(x.to_bits() + 1);
+    for space in [
+        Space::new().float("x", 0.1, 0.1 + 1e-15),
+        Space::new().float("x", 0.1, next(0.1)),
+        Space::new().float("x", 1e308, 1.7e308),
+        Space::new().float("x", 1e308, 1.7e308).log(),
+        Space::new().float("x", 5e-324, 1e-323),
+        Space::new().float("x", 5e-324, f64::MAX).log(),
+        Space::new().float("x", -8e307, 8e307),
+        Space::new().integer("x", (1 << 53) - 2, 1 << 53).log(),
+    ] {
+        for values in [[1e308, -1e308, 1.7e308, 0.0], [5e-324, 1e-323, 0.0, -0.0], [1.0, 2.0, 3.0, 4.0]] {
+            let study = Study::minimize(space.clone()).unwrap().trials(30).progress_every(0);
+            while let Some(trial) = study.ask().unwrap() {
+                let value = values[trial.number() % 4];
+                trial.report(1, value).unwrap();
+                study.tell(trial, value).unwrap();
+            }
+            let importance = study.importance().unwrap();
+            assert!(importance[0].1 == 0.0 || (importance[0].1 - 1.0).abs() < 1e-9, "{importance:?}");
+            assert!(!study.to_string().contains("inf") && !study.to_html().contains("NaN"), "{study}");
+        }
+    }
+}
+
+#[test]
+fn a_deep_forest_of_many_trials_is_no_overflow() {
+    let study = Study::minimize(Space::new().integer("x", 1, 20_000).grid()).unwrap().progress_every(0);
+    // Each split takes away most where it cuts off one end: the deepest trees.
+    let run = || {
+        for number in 1..=3000 {
+            let trial = study.ask().unwrap().unwrap();
+            study.tell(trial, 2f64.powi(number / 3)).unwrap();
+        }
+        assert_eq!(study.importance().unwrap(), [("x".to_string(), 1.0)]);
+    };
+    // On as little stack as a thread of the pool may have.
+    std::thread::scope(|scope| {
+        std::thread::Builder::new().stack_size(256 << 10).spawn_scoped(scope, run).unwrap().join().unwrap();
+    });
+}
+
+#[test]
+fn grids_are_counted_and_never_built() {
+    for (space, got) in [
+        (Space::new().integer("seed", 0, 1 << 50).grid(), "1125899906842625"),
+        (Space::new().integer("a", 1, 100_000_000).grid(), "100000000"),
+        (Space::new().integer("a", 0, 1 << 53).integer("b", 0, 1 << 53).grid(), "more than can be counted"),
+        (Space::new().choice("a", 0..1_000_001usize).grid(), "1000001"),
+    ] {
+        let error = Study::minimize(space).err().unwrap().to_string();
+        let expected = format!("space, grid: expected at most 1000000 combinations, got {got}. Leave grid() away");
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    let study = Study::minimize(Space::new().integer("a", 5, 1_000_004).grid()).unwrap();
+    assert_eq!(study.ask().unwrap().unwrap().integer("a").unwrap(), 5);
+    let many = Space::new().choice("a", 0..1_000_000usize);
+    let study = Study::minimize(many).unwrap().trials(usize::MAX).progress_every(0);
+    for value in 0..12 {
+        let trial = study.ask().unwrap().unwrap();
+        study.tell(trial, f64::from(value)).unwrap();
+    }
+    assert!(study.ask().unwrap().is_some());
+    assert!(Study::minimize(space()).unwrap().trials(0).ask().unwrap().is_none());
+}
+
+#[test]
+fn names_stay_on_their_line_and_in_their_column() {
+    for (name, expected) in [
+        ("", "a name of 1 to 200 letters, got 0"),
+        (&"x".repeat(65_536), "a name of 1 to 200 letters, got 65536"),
+        ("a\u{1}latentlab", "a name without control characters, got \"a\\u{1}latentlab\""),
+        ("a\nb", "a name without control characters, got \"a\\nb\""),
+    ] {
+        let error = Study::minimize(Space::new().float(name, 0.0, 1.0)).err().unwrap().to_string();
+        assert!(error.ends_with(expected) && error.len() < 200 && !error.contains('\n'), "{error}");
+    }
+    let texts = ["x".repeat(70_000), "two\nlines\u{1}".into(), "é".repeat(41), "short".into()];
+    let study = Study::minimize(Space::new().choice(&*"n".repeat(200), texts).grid()).unwrap().progress_every(0);
+    while let Some(trial) = study.ask().unwrap() {
+        study.tell(trial, 1.0).unwrap();
+    }
+    let text = study.to_string();
+    assert_eq!(text.lines().count(), 6);
+    assert!(text.contains("two\\nlines\\u{1}") && text.contains(&format!("{}…", "é".repeat(40))), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() < 100), "{text}");
+    let (html, best) = (study.to_html(), study.best().unwrap().to_string());
+    assert!(!html.contains('\u{1}') && html.len() < 3000 && best.len() < 400, "{html} {best}");
 }

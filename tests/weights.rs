@@ -1,6 +1,8 @@
 //! Files of weights: what comes back, and what is refused.
 
 mod folder;
+#[allow(dead_code)]
+mod signed;
 
 use std::{fs, path::Path, process::Command};
 
@@ -168,13 +170,21 @@ fn damaged_and_foreign_files_are_errors() {
     let good = folder.file("good.safetensors");
     network().save(&good).unwrap();
     let bytes = fs::read(&good).unwrap();
+    // Damage that the hash does not show: by another program, or by a later version of this one.
     let text = |from: &str, to: &str| {
-        // Replaces text in the header and corrects the header's length.
-        let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-        let header = String::from_utf8(bytes[8..8 + length].to_vec()).unwrap();
+        let header = signed::header(&bytes);
         assert!(header.contains(from), "{header}");
-        let header = header.replace(from, to);
-        [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &bytes[8 + length..]].concat()
+        signed::with_header(&bytes, &header.replace(from, to))
+    };
+    let outer = |from: &str, to: &str| {
+        let outer = signed::outer(&bytes).to_string();
+        assert!(outer.contains(from), "{outer}");
+        let moved = signed::with_outer(&bytes, &outer.replace(from, to));
+        if moved[8..].starts_with(b"{\"__metadata__\":{\"latentlab") {
+            signed::with_header(&moved, &signed::header(&moved))
+        } else {
+            moved
+        }
     };
     let foreign = "expected a file of weights that latentlab has saved";
     let flipped = {
@@ -188,18 +198,27 @@ fn damaged_and_foreign_files_are_errors() {
         ("short", bytes[..bytes.len() - 5].to_vec(), foreign),
         ("header cut", bytes[..40].to_vec(), foreign),
         ("absurd header length", [&u64::MAX.to_le_bytes()[..], &bytes[8..]].concat(), foreign),
-        ("one bit", flipped, "its weights are damaged"),
-        ("another program's", text("latentlab", "something"), "got safetensors of another program"),
-        ("later version", text(r#"\"version\":1"#, r#"\"version\":9"#), "expected format version 1, got 9"),
-        ("unknown layer", text(r#"\"layer\":\"softmax\""#, r#"\"layer\":\"softer\""#), "its architecture is damaged"),
-        ("other units", text(r#"\"units\":9"#, r#"\"units\":8"#), "layer 2, dense: expected weights [16, 8] of F32"),
+        ("one bit", flipped, "it is damaged (its SHA-256 is not the one noted when it was saved)"),
+        ("more", [&bytes[..], b"more"].concat(), foreign),
+        ("another program's", outer("latentlab", "something"), "got safetensors of another program"),
+        ("later version", text(r#""version":2"#, r#""version":9"#), "expected format version 2, got 9"),
+        ("no version", text(r#""version":2,"#, ""), "expected format version 2, got none"),
+        ("version before", text(r#""version":2"#, r#""version":1"#), "its weights are damaged"),
+        ("unknown layer", text(r#""layer":"softmax""#, r#""layer":"softer""#), "its architecture is damaged"),
+        ("unknown word", text(r#""units":9"#, r#""units":9,"groups":3"#), "its architecture is damaged, or of a later"),
         (
-            "terabytes",
-            text(r#"\"units\":9"#, r#"\"units\":9000000000000"#),
-            "layer 2, dense: expected at most 1073741824 weights",
+            "another network",
+            text(
+                r#""networks":["#,
+                r#""networks":[{"name":"a","input":[1],"init":"glorot_uniform","seed":0,"layers":[]},"#,
+            ),
+            "holds more",
         ),
-        ("bad shape", text(r#"\"shape\":[2,3]"#, r#"\"shape\":[2,4]"#), "layer 7, reshape: 6 values cannot become"),
-        ("missing tensor", text("network.2.bias", "network.2.buas"), "expected weights network.2.bias, got none"),
+        ("other units", text(r#""units":9"#, r#""units":8"#), "layer 2, dense: expected weights [16, 8] of F32"),
+        ("terabytes", text(r#""units":9"#, r#""units":9000000000000"#), "layer 2, dense: expected at most "),
+        ("slope", text(r#""slope":0.2"#, r#""slope":-1e30"#), "layer 6, leaky_relu: expected a slope"),
+        ("bad shape", text(r#""shape":[2,3]"#, r#""shape":[2,4]"#), "layer 7, reshape: 6 values cannot become"),
+        ("missing tensor", outer("network.2.bias", "network.2.buas"), "expected weights network.2.bias, got none"),
     ];
     for (name, bytes, expected) in table {
         let path = folder.file("bad.safetensors");
@@ -212,6 +231,34 @@ fn damaged_and_foreign_files_are_errors() {
     let error = Autoencoder::load(&good).unwrap_err().to_string();
     assert!(error.contains("expected the weights of a model of kind autoencoder, got sequential"), "{error}");
     assert_eq!(Sequential::load(folder.file("none")).unwrap_err().kind(), ErrorKind::Io);
+}
+
+#[test]
+fn what_is_no_file_of_its_size_is_not_read() {
+    let folder = Folder::new("weights-size");
+    let path = folder.file("sparse.safetensors");
+    network().save(&path).unwrap();
+    // A terabyte that costs nothing on the disk.
+    fs::File::options().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+    let error = Sequential::load(&path).unwrap_err().to_string();
+    assert!(error.contains("got 1099511627776 bytes of a file whose header tells of "), "{error}");
+    for (path, got) in [(folder.0.as_path(), "a folder"), (Path::new("/dev/zero"), "no file")] {
+        let error = Sequential::load(path).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("that latentlab has saved, got {got}")), "{error}");
+    }
+}
+
+#[test]
+fn files_of_the_first_version_are_read() {
+    let folder = Folder::new("weights-version");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reference/version1/network.safetensors");
+    assert_eq!(prediction_bits(&Sequential::load(&path).unwrap()), prediction_bits(&network()));
+    // And the other tests make such files as it did.
+    let new = folder.file("new.safetensors");
+    network().save(&new).unwrap();
+    let (old, made) = (fs::read(path).unwrap(), signed::as_version_1(&fs::read(new).unwrap()));
+    assert_eq!(signed::outer(&made), signed::outer(&old));
+    assert_eq!(signed::tensors(&made), signed::tensors(&old));
 }
 
 #[test]

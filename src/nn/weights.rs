@@ -2,6 +2,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    fs::File,
+    io::{self, Read},
     path::Path,
 };
 
@@ -11,11 +13,22 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{init::Init, layers::Layer, sequential::Sequential};
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    limit,
+};
 
 /// The one metadata key: one, because their order in the file is not fixed and the same network should be the same bytes.
 const KEY: &str = "latentlab";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Its hash covers only the tensors. Such files are still read.
+const FIRST_VERSION: u32 = 1;
+
+/// What stands before the hash in a file: the header's JSON within safetensors' JSON. No text of a user looks like it there.
+const BEFORE_HASH: &[u8] = br#"\"sha256\":\""#;
+const HASH_DIGITS: usize = 64;
+/// safetensors reads no longer header.
+const MOST_HEADER: u64 = 100_000_000;
 
 /// A model on its way into a file.
 pub(crate) struct ModelFile<'a> {
@@ -36,13 +49,14 @@ pub(crate) struct Checkpoint {
 #[derive(Serialize, Deserialize)]
 struct Header {
     version: u32,
+    /// Of the whole file, with zeros in the place of this hash. In version 1 of all weights in the order of the networks, layers and
+    /// parameters, as little-endian bytes.
+    sha256: String,
     /// The kind of model.
     model: String,
     networks: Vec<Network>,
     #[serde(default, skip_serializing_if = "Value::is_null")]
     settings: Value,
-    /// Of all weights in the order of the networks, layers and parameters, as little-endian bytes.
-    sha256: String,
     /// Of a checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     training: Option<Training>,
@@ -53,8 +67,9 @@ struct Training {
     state: Value,
     /// The tensors that are not weights.
     tensors: Vec<String>,
-    /// Of these, in this order.
-    sha256: String,
+    /// Of these, in this order; in version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha256: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -83,15 +98,12 @@ impl ModelFile<'_> {
             let layers = network.nodes().iter().map(|node| node.layer.clone()).collect();
             networks.push(Network { name: (*name).into(), input: network.input_shape().into(), init, seed, layers });
         }
-        let sha256 = hash(tensors.iter().map(|(_, _, bytes)| &**bytes));
         let training = checkpoint.map(|Checkpoint { state, tensors: others }| {
-            let weights = tensors.len();
             tensors.extend(others.iter().map(|(name, values)| (name.clone(), vec![values.len()], bytes(values))));
-            let sha256 = hash(tensors[weights..].iter().map(|(_, _, bytes)| &**bytes));
-            Training { state: state.clone(), tensors: others.keys().cloned().collect(), sha256 }
+            Training { state: state.clone(), tensors: others.keys().cloned().collect(), sha256: None }
         });
-        let settings = self.settings.clone();
-        let header = Header { version: VERSION, model: self.kind.into(), networks, settings, sha256, training };
+        let (settings, sha256) = (self.settings.clone(), "0".repeat(HASH_DIGITS));
+        let header = Header { version: VERSION, sha256, model: self.kind.into(), networks, settings, training };
 
         let header = serde_json::to_string(&header).map_err(|error| failed(error.to_string()))?;
         let views = tensors
@@ -99,8 +111,11 @@ impl ModelFile<'_> {
             .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
             .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
             .map_err(|error| failed(error.to_string()))?;
-        let bytes = safetensors::serialize(views, Some(HashMap::from([(KEY.to_string(), header)])))
+        let mut bytes = safetensors::serialize(views, Some(HashMap::from([(KEY.to_string(), header)])))
             .map_err(|error| failed(error.to_string()))?;
+        let place = hash_place(&bytes).ok_or_else(|| failed("its hash has no place".into()))?;
+        let hash = hex(Sha256::new_with_prefix(&bytes));
+        bytes[place..place + HASH_DIGITS].copy_from_slice(hash.as_bytes());
         crate::file::write_whole(path, &bytes)
     }
 }
@@ -138,24 +153,71 @@ pub(crate) fn read_checkpoint(path: &Path, model: &ModelFile) -> Result<(Vec<Seq
 }
 
 fn reading<T>(path: &Path, read: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<T> {
-    let bytes = std::fs::read(path).map_err(|error| Error::io(path, "read", error))?;
-    read(&bytes).map_err(|message| Error::new(ErrorKind::Weights, path.display().to_string(), message))
+    let wrong = |message| Error::new(ErrorKind::Weights, path.display().to_string(), message);
+    let io = |error| Error::io(path, "read", error);
+    let mut file = File::open(path).map_err(io)?;
+    let metadata = file.metadata().map_err(io)?;
+    if !metadata.is_file() {
+        return Err(wrong(foreign(if metadata.is_dir() { "a folder" } else { "no file" })));
+    }
+    let mut bytes = read_header(&mut file, metadata.len()).map_err(io)?;
+    if let Some(whole) = claimed_length(&bytes) {
+        // Before anything so long is read.
+        if whole != u128::from(metadata.len()) {
+            let got = format!("{} bytes of a file whose header tells of {whole}", metadata.len());
+            return Err(wrong(foreign(got)));
+        }
+        limit::check(path.display().to_string(), "the file", &[metadata.len().div_ceil(4) as usize])?;
+        file.read_to_end(&mut bytes).map_err(io)?;
+    }
+    read(&bytes).map_err(wrong)
+}
+
+/// safetensors' header with its length before it, as far as it is there.
+fn read_header(file: &mut File, length: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.by_ref().take(8).read_to_end(&mut bytes)?;
+    let claimed = bytes.first_chunk().map_or(0, |claimed| u64::from_le_bytes(*claimed));
+    if claimed < length.min(MOST_HEADER) {
+        file.by_ref().take(claimed).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// How long a file is that begins with this header.
+fn claimed_length(header: &[u8]) -> Option<u128> {
+    let json: BTreeMap<String, Value> = serde_json::from_slice(header.get(8..)?).ok()?;
+    let ends = json.values().filter_map(|tensor| tensor["data_offsets"][1].as_u64());
+    Some(header.len() as u128 + u128::from(ends.max().unwrap_or(0)))
+}
+
+fn foreign(got: impl std::fmt::Display) -> String {
+    format!("expected a file of weights that latentlab has saved, got {got}")
 }
 
 fn parse(bytes: &[u8], model: &str, names: &[&str]) -> Result<(Vec<Sequential>, Value, Option<Checkpoint>), String> {
-    let foreign = |got: String| format!("expected a file of weights that latentlab has saved, got {got}");
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| foreign(error.to_string()))?;
-    let tensors = SafeTensors::deserialize(bytes).map_err(|error| foreign(error.to_string()))?;
+    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(foreign)?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(foreign)?;
     let header = metadata.metadata().as_ref().and_then(|map| map.get(KEY));
-    let header = header.ok_or_else(|| foreign("safetensors of another program".into()))?;
+    let text = header.ok_or_else(|| foreign("safetensors of another program"))?;
     // The version first: a later one may describe layers that this one cannot parse.
-    let version = serde_json::from_str::<Value>(header).ok().and_then(|h| h["version"].as_u64());
-    if version != Some(VERSION.into()) {
+    let json: Value = serde_json::from_str(text).unwrap_or_default();
+    let version = json["version"].as_u64();
+    if ![VERSION, FIRST_VERSION].map(|version| Some(u64::from(version))).contains(&version) {
         let got = version.map_or("none".into(), |version| version.to_string());
         return Err(format!("expected format version {VERSION}, got {got}"));
     }
+    let first = version == Some(FIRST_VERSION.into());
+    if !first && !is_as_saved(bytes) {
+        return Err("it is damaged (its SHA-256 is not the one noted when it was saved)".into());
+    }
     let header: Header =
-        serde_json::from_str(header).map_err(|error| format!("its architecture is damaged ({error})"))?;
+        serde_json::from_str(text).map_err(|error| format!("its architecture is damaged ({error})"))?;
+    // A word that was not read is a damaged one, or one that a later version knows: without it this is another network.
+    let understood = serde_json::to_string(&header).ok().and_then(|text| serde_json::from_str(&text).ok());
+    if !understood.is_some_and(|understood| holds(&understood, &json)) {
+        return Err("its architecture is damaged, or of a later version of latentlab (it has unknown settings)".into());
+    }
     if header.model != model {
         return Err(format!("expected the weights of a model of kind {model}, got {}", header.model));
     }
@@ -167,23 +229,59 @@ fn parse(bytes: &[u8], model: &str, names: &[&str]) -> Result<(Vec<Sequential>, 
         let network = network.ok_or_else(|| format!("expected a network named {name}, got none"))?;
         networks.push(network.restore(&tensors, &mut hash)?);
     }
-    if hex(hash) != header.sha256 {
+    if first && hex(hash) != header.sha256 {
         return Err("its weights are damaged (their SHA-256 is not the one noted when they were saved)".into());
     }
-    let checkpoint = header.training.map(|training| training.restore(&tensors)).transpose()?;
+    let parameters = networks.iter().map(|network| network.parameters().count()).sum::<usize>();
+    let others = header.training.as_ref().map_or(0, |training| training.tensors.len());
+    if header.networks.len() != names.len() || tensors.len() != parameters + others {
+        return Err("its architecture is damaged (it holds more than it tells of)".into());
+    }
+    let checkpoint = header.training.map(|training| training.restore(&tensors, first)).transpose()?;
     Ok((networks, header.settings, checkpoint))
 }
 
+/// Where the hash's digits begin.
+fn hash_place(bytes: &[u8]) -> Option<usize> {
+    let start = bytes.windows(BEFORE_HASH.len()).position(|window| window == BEFORE_HASH)? + BEFORE_HASH.len();
+    bytes.get(start..start + HASH_DIGITS).map(|_| start)
+}
+
+fn is_as_saved(bytes: &[u8]) -> bool {
+    hash_place(bytes).is_some_and(|place| {
+        let (before, rest) = bytes.split_at(place);
+        let (noted, after) = rest.split_at(HASH_DIGITS);
+        let hash = Sha256::new_with_prefix(before).chain_update([b'0'; HASH_DIGITS]).chain_update(after);
+        hex(hash).as_bytes() == noted
+    })
+}
+
+/// Whether all that is in the second is in the first, too.
+fn holds(all: &Value, part: &Value) -> bool {
+    match (all, part) {
+        (Value::Object(all), Value::Object(part)) => {
+            part.iter().all(|(name, value)| all.get(name).map_or(value.is_null(), |known| holds(known, value)))
+        }
+        (Value::Array(all), Value::Array(part)) => {
+            all.len() == part.len() && all.iter().zip(part).all(|(all, part)| holds(all, part))
+        }
+        _ => all == part,
+    }
+}
+
 impl Training {
-    fn restore(self, tensors: &SafeTensors<'_>) -> Result<Checkpoint, String> {
+    fn restore(self, tensors: &SafeTensors<'_>, first: bool) -> Result<Checkpoint, String> {
         let mut sha256 = Sha256::new();
         let mut read = BTreeMap::new();
         for name in self.tensors {
             let tensor = tensors.tensor(&name).map_err(|_| format!("expected a tensor {name}, got none"))?;
+            if tensor.dtype() != Dtype::F32 {
+                return Err(format!("expected a tensor {name} of F32, got {:?}", tensor.dtype()));
+            }
             sha256.update(tensor.data());
             read.insert(name, floats(tensor.data()));
         }
-        if hex(sha256) != self.sha256 {
+        if first && self.sha256 != Some(hex(sha256)) {
             return Err("the state of its training is damaged (its SHA-256 is not the one noted)".into());
         }
         Ok(Checkpoint { state: self.state, tensors: read })
@@ -221,10 +319,6 @@ fn bytes(values: &[f32]) -> Vec<u8> {
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
-}
-
-fn hash<'a>(parts: impl Iterator<Item = &'a [u8]>) -> String {
-    hex(parts.fold(Sha256::new(), Sha256::chain_update))
 }
 
 fn hex(hash: Sha256) -> String {

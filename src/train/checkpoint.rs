@@ -137,13 +137,22 @@ pub(super) fn read<const N: usize>(
         let (place, expected) = ("TrainConfig::epochs", format!("at least the {} of the checkpoint", history.epochs()));
         return Err(Error::expected(ErrorKind::Argument, place, expected, epochs));
     }
+    if let Err(message) = check_history(&history) {
+        return Err(damaged(path, message));
+    }
     let mut take = |name: String| tensors.remove(&name).ok_or_else(|| damaged(path, format!("{name} is missing")));
     for (epoch, [n, channels, height, width]) in snapshots {
+        if epoch > history.epochs() {
+            return Err(damaged(path, format!("a snapshot of epoch {epoch} of {}", history.epochs())));
+        }
         let images = Array4::from_shape_vec((n, channels, height, width), take(snapshot_name(epoch))?);
         history.snapshots.push(Snapshot { epoch, images: images.map_err(|error| damaged(path, error))? });
     }
 
     let best: Vec<Weights> = (0..).map_while(|parameter| tensors.remove(&best_name(parameter)).map(Arc::new)).collect();
+    if !best.is_empty() && !best.iter().map(|best| best.len()).eq(weights.iter().map(|weights| weights.len())) {
+        return Err(damaged(path, "the best weights have other shapes"));
+    }
     // Statistics have no moments, and before the first step nothing has.
     let mut moments = Vec::new();
     for which in 0..steps.len() {
@@ -153,11 +162,68 @@ pub(super) fn read<const N: usize>(
         };
         moments.push((0..).map_while(both).collect::<Vec<_>>());
     }
+    let sizes = trainable_sizes(learner);
+    let fits = |(steps, moments, sizes): (&i32, &Vec<[Vec<f32>; 2]>, &Vec<usize>)| {
+        let kept = |moment: &Vec<f32>, size: &usize| moment.is_empty() || moment.len() == *size;
+        let begun = *steps > 0 && moments.len() == sizes.len();
+        (begun || (*steps == 0 && moments.is_empty()))
+            && moments.iter().zip(sizes).all(|(both, size)| both.iter().all(|moment| kept(moment, size)))
+    };
+    if steps.len() != sizes.len() || !steps.iter().zip(&moments).zip(&sizes).map(|((a, b), c)| (a, b, c)).all(fits) {
+        return Err(damaged(path, "the state of the optimizer is that of another model"));
+    }
+    if let Some(name) = tensors.keys().next() {
+        return Err(damaged(path, format!("{name} belongs to nothing")));
+    }
     restore(learner, &weights);
     for (descent, (steps, moments)) in learner.descents().into_iter().zip(steps.into_iter().zip(moments)) {
         (descent.steps, descent.moments) = (steps, moments);
     }
     Ok((history, best))
+}
+
+/// Whether the history could be one: others rely on its lengths.
+fn check_history(history: &History) -> Result<(), String> {
+    let epochs = history.epochs();
+    for (name, series) in [("seconds", &history.seconds), ("learning rates", &history.learning_rate)] {
+        if series.len() != epochs {
+            return Err(format!("{} {name} for {epochs} epochs", series.len()));
+        }
+    }
+    for series in [
+        &history.validation_loss,
+        &history.accuracy,
+        &history.validation_accuracy,
+        &history.reconstruction,
+        &history.kl,
+        &history.validation_reconstruction,
+        &history.validation_kl,
+        &history.discriminator_loss,
+    ] {
+        if !series.is_empty() && series.len() != epochs {
+            return Err(format!("a curve of {} values for {epochs} epochs", series.len()));
+        }
+    }
+    // The first epoch is the best so far: a loss is finite.
+    if history.best_epoch > epochs || (history.best_epoch == 0) != (epochs == 0) {
+        return Err(format!("best epoch {} of {epochs}", history.best_epoch));
+    }
+    if !history.seconds.iter().all(|seconds| *seconds >= 0.0) {
+        return Err("an epoch of negative time".into());
+    }
+    Ok(())
+}
+
+/// How many values each parameter has that training learns, by optimizer.
+fn trainable_sizes<const N: usize>(learner: &mut impl Learner<N>) -> Vec<Vec<usize>> {
+    let optimizers = learner.descents().len();
+    let networks = learner.networks().into_iter().map(|network| {
+        let parameters = network.nodes().iter().flat_map(|node| &node.parameters);
+        parameters.filter(|parameter| parameter.trainable).map(|parameter| parameter.values.len()).collect()
+    });
+    let sizes: Vec<Vec<usize>> = networks.collect();
+    // One for all networks, or one for each.
+    if optimizers == 1 { vec![sizes.concat()] } else { sizes }
 }
 
 fn moment_name(which: usize, parameter: usize, moment: usize) -> String {

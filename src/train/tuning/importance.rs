@@ -10,12 +10,17 @@ use crate::random::{Random, stream};
 const TREES: u64 = 64;
 /// A leaf of one trial would explain that trial's noise.
 const SMALLEST_LEAF: usize = 2;
+/// A tree of more trials says no more.
+const MOST_ROWS: usize = 1000;
+
+/// The places of a trial's settings, and its value.
+type Row = (Vec<f64>, f64);
 
 /// A share for each parameter, in the space's order; all 0 if the values do not differ. Of complete trials only: what a pruned one
 /// reached is of an earlier epoch.
 pub(super) fn importance(space: &Space, trials: &[TrialRecord]) -> Vec<f64> {
     let complete = trials.iter().filter(|trial| trial.state == TrialState::Complete);
-    let rows: Vec<(Vec<f64>, f64)> = complete
+    let mut rows: Vec<Row> = complete
         .filter_map(|trial| {
             let places = space.parameters.iter().map(|parameter| parameter.place(&trial.settings[&parameter.name]));
             Some((places.collect(), trial.value?))
@@ -25,41 +30,57 @@ pub(super) fn importance(space: &Space, trials: &[TrialRecord]) -> Vec<f64> {
     if rows.is_empty() {
         return gains;
     }
+    scale(&mut rows);
     for tree in 0..TREES {
         let mut random: Random = stream(tree, 0);
-        let sample = (0..rows.len()).map(|_| &rows[random.gen_range(0..rows.len())]).collect();
+        let sample = (0..rows.len().min(MOST_ROWS)).map(|_| &rows[random.gen_range(0..rows.len())]).collect();
         grow(sample, &mut gains);
     }
     let total: f64 = gains.iter().sum();
     gains.iter().map(|gain| if total > 0.0 { gain / total } else { 0.0 }).collect()
 }
 
+/// Brings the values to about 1 by a power of two, which changes no digit: squares of the largest numbers are no numbers.
+fn scale(rows: &mut [Row]) {
+    let largest = rows.iter().fold(0.0f64, |largest, row| largest.max(row.1.abs()));
+    if largest > 0.0 {
+        let exponent = -largest.log2().floor() as i32;
+        // In two steps: 2^1074 alone is no number either.
+        let factors = [exponent / 2, exponent - exponent / 2].map(|exponent| 2f64.powi(exponent));
+        rows.iter_mut().for_each(|row| row.1 = row.1 * factors[0] * factors[1]);
+    }
+}
+
 /// Splits the rows where it takes away most variance, and then both parts, adding what each split takes away to its parameter.
-fn grow(mut rows: Vec<&(Vec<f64>, f64)>, gains: &mut [f64]) {
-    let mut best = (0.0, 0, 0.0);
-    for parameter in 0..gains.len() {
-        rows.sort_by(|a, b| a.0[parameter].total_cmp(&b.0[parameter]));
-        let total: f64 = rows.iter().map(|row| row.1).sum();
-        let count = rows.len() as f64;
-        let mut left = 0.0;
-        for split in 1..rows.len() {
-            left += rows[split - 1].1;
-            let (below, above) = (rows[split - 1].0[parameter], rows[split].0[parameter]);
-            if below == above || split < SMALLEST_LEAF || rows.len() - split < SMALLEST_LEAF {
-                continue;
-            }
-            let (n, right) = (split as f64, total - left);
-            let gain = left * left / n + right * right / (count - n) - total * total / count;
-            if gain > best.0 {
-                best = (gain, parameter, (below + above) / 2.0);
+fn grow(rows: Vec<&Row>, gains: &mut [f64]) {
+    // Not by calling itself: trees of many trials can be deep.
+    let mut parts = vec![rows];
+    while let Some(mut rows) = parts.pop() {
+        let mut best = (0.0, 0, 0.0);
+        for parameter in 0..gains.len() {
+            rows.sort_by(|a, b| a.0[parameter].total_cmp(&b.0[parameter]));
+            let total: f64 = rows.iter().map(|row| row.1).sum();
+            let count = rows.len() as f64;
+            let mut left = 0.0;
+            for split in 1..rows.len() {
+                left += rows[split - 1].1;
+                let (below, above) = (rows[split - 1].0[parameter], rows[split].0[parameter]);
+                if below == above || split < SMALLEST_LEAF || rows.len() - split < SMALLEST_LEAF {
+                    continue;
+                }
+                let (n, right) = (split as f64, total - left);
+                let gain = left * left / n + right * right / (count - n) - total * total / count;
+                if gain > best.0 {
+                    best = (gain, parameter, above);
+                }
             }
         }
-    }
-    let (gain, parameter, threshold) = best;
-    if gain > 0.0 {
-        gains[parameter] += gain;
-        let (left, right) = rows.into_iter().partition(|row| row.0[parameter] < threshold);
-        grow(left, gains);
-        grow(right, gains);
+        let (gain, parameter, above) = best;
+        if gain > 0.0 {
+            gains[parameter] += gain;
+            // At a place that is there: between two neighbouring numbers is none.
+            let (left, right) = rows.into_iter().partition(|row| row.0[parameter] < above);
+            parts.extend([right, left]);
+        }
     }
 }

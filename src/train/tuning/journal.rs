@@ -2,18 +2,24 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
-    io::{Read, Seek, SeekFrom, Write},
+    fs::{self, File, TryLockError},
+    io::{self, ErrorKind as Io, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::space::{Setting, Space};
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    file::beside,
+};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub(super) enum Event {
     /// The first line.
     Study {
@@ -42,89 +48,216 @@ pub(super) enum Event {
 /// How every journal begins.
 const BEGINNING: &[u8] = br#"{"study""#;
 
+/// Before the check at a line's end: the beginning of the SHA-256 of the check before it and of the line without its own. So a line that was
+/// changed, lost, doubled or moved is found. Journals of the first version have none, and get none.
+const BEFORE_CHECK: &str = r#","check":""#;
+const CHECK_DIGITS: usize = 16;
+
+/// Others hold the lock for moments. One that is stopped with it in its hand must not stop everybody.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// More processes than anybody has for one study.
+const MOST_WORKERS: usize = 10_000;
+
 pub(super) struct Journal {
     path: PathBuf,
     file: File,
-    /// How far it has been read: bytes and lines.
-    read: (u64, usize),
+    /// How far it has been read.
+    read: Position,
     /// This worker's number: the smallest that no living process has.
     pub(super) worker: usize,
     /// Locked as long as this worker lives: the system unlocks it however the process ends.
     _alive: File,
 }
 
+/// Behind a line.
+#[derive(Clone, Default)]
+pub(super) struct Position {
+    bytes: u64,
+    lines: usize,
+    /// The last line's check; `None` in a journal without, and before the first line.
+    check: Option<String>,
+    /// Whether the last line has lost its end: an editor took it away.
+    open: bool,
+}
+
+/// An event with its place in the file.
+pub(super) struct Line {
+    pub place: String,
+    pub event: Event,
+    pub after: Position,
+}
+
+/// The journal's lock, until it is dropped.
+pub(super) struct Locked(File);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
 impl Journal {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let io = |error| Error::io(path, "open", error);
-        let path = std::path::absolute(path).map_err(io)?;
+        if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+            return Err(foreign(path, "a folder or a device"));
+        }
         let open = |path: &Path| File::options().read(true).write(true).create(true).truncate(false).open(path);
-        let file = open(&path).map_err(io)?;
-        file.lock().map_err(io)?;
+        let file = open(path).map_err(io)?;
+        // By its own name: two that come through different links must see each other.
+        let path = fs::canonicalize(path).map_err(io)?;
+        let locked = lock(&file, &path)?;
         let mut worker = 0;
         let alive = loop {
-            let candidate = open(&worker_file(&path, worker)).map_err(io)?;
-            match candidate.try_lock() {
-                Ok(()) => break candidate,
-                Err(fs::TryLockError::WouldBlock) => worker += 1,
-                Err(fs::TryLockError::Error(error)) => return Err(io(error)),
+            let candidate = open(&worker_file(&path, worker)).and_then(|file| match file.try_lock() {
+                Ok(()) => Ok(Some(file)),
+                Err(TryLockError::WouldBlock) => Ok(None),
+                Err(TryLockError::Error(error)) => Err(error),
+            });
+            match candidate {
+                Ok(Some(file)) => break file,
+                // Another user's, perhaps.
+                Err(error) if error.kind() != Io::PermissionDenied || worker >= MOST_WORKERS => {
+                    return Err(Error::io(&path, "open", error));
+                }
+                _ => worker += 1,
             }
         };
-        file.unlock().map_err(io)?;
-        Ok(Self { path, file, read: (0, 0), worker, _alive: alive })
+        // What killed ones left behind it: the file of one that has ended says no more than none.
+        for dead in worker + 1.. {
+            match File::open(worker_file(&path, dead)) {
+                Ok(file) if file.try_lock().is_ok() => drop(fs::remove_file(worker_file(&path, dead))),
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        drop(locked);
+        Ok(Self { path, file, read: Position::default(), worker, _alive: alive })
     }
 
     /// Whether the process that had this number of a worker (not ours) has ended.
     pub(super) fn has_ended(&self, worker: usize) -> bool {
-        // Without the file it has ended in good order.
-        File::open(worker_file(&self.path, worker)).map_or(true, |file| file.try_lock().is_ok())
+        match File::open(worker_file(&self.path, worker)) {
+            Ok(file) => file.try_lock().is_ok(),
+            // Without the file it has ended in good order.
+            Err(error) => error.kind() == Io::NotFound,
+        }
     }
 
     /// Whether nothing has been written yet.
     pub(super) fn is_new(&self) -> bool {
-        self.read.1 == 0
+        self.read.lines == 0
     }
 
-    pub(super) fn lock(&self) -> Result<()> {
-        self.file.lock().map_err(|error| Error::io(&self.path, "lock", error))
-    }
-
-    pub(super) fn unlock(&self) -> Result<()> {
-        self.file.unlock().map_err(|error| Error::io(&self.path, "unlock", error))
-    }
-
-    /// What others have written since, each with its place in the file.
-    pub(super) fn new_events(&mut self) -> Result<Vec<(String, Event)>> {
-        let mut bytes = Vec::new();
-        (self.file.seek(SeekFrom::Start(self.read.0)))
-            .and_then(|_| self.file.read_to_end(&mut bytes))
-            .map_err(|error| Error::io(&self.path, "read", error))?;
-        let mut events = Vec::new();
-        // What follows the last line end is of a process that was stopped while writing; `append` writes over it.
-        for line in bytes.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
-            let place = format!("{}, line {}", self.path.display(), self.read.1 + 1);
-            let event = serde_json::from_slice(line).map_err(|error| {
-                let expected = "a line of a study's journal";
-                Error::expected(ErrorKind::Data, place.clone(), expected, format!("{error}")).source(error)
-            })?;
-            events.push((place, event));
-            self.read = (self.read.0 + line.len() as u64, self.read.1 + 1);
-        }
-        // Nor is a file of something else written over.
-        if self.is_new() && !bytes.starts_with(BEGINNING) && !BEGINNING.starts_with(&bytes) {
+    pub(super) fn lock(&self) -> Result<Locked> {
+        let locked = lock(&self.file, &self.path)?;
+        if !is_at(&self.file, &self.path) {
             let place = self.path.display().to_string();
-            return Err(Error::expected(ErrorKind::Data, place, "a study's journal or no file", "another file"));
+            let error = Error::expected(ErrorKind::Io, place, "the journal that was opened", "another file or none");
+            return Err(error.hint("It was moved, replaced or deleted: make the study anew with Study::journal"));
         }
-        Ok(events)
+        Ok(locked)
     }
 
-    /// Adds a line; `new_events` must have been called under the same lock.
+    /// What others have written since, up to the first line that is wrong. `first` is how a new journal of this study would begin.
+    pub(super) fn new_lines(&mut self, first: Option<&Event>) -> Result<Vec<Result<Line>>> {
+        let bytes = self.unread()?;
+        let mut lines: Vec<Result<Line>> = Vec::new();
+        let mut at = self.read.clone();
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let whole = piece.ends_with(b"\n");
+            let mut after = Position { bytes: at.bytes + piece.len() as u64, open: !whole, ..at.clone() };
+            let text = piece.trim_ascii();
+            if text.is_empty() {
+                // Of a line end that an editor has added.
+                if whole {
+                    after.lines += usize::from(at.lines > 0 && !at.open);
+                    at = after;
+                    if let Some(Ok(line)) = lines.last_mut() {
+                        line.after = at.clone();
+                    }
+                }
+                continue;
+            }
+            let place = format!("{}, line {}", self.path.display(), at.lines + 1);
+            match parse(text, &at) {
+                Ok((event, check)) => {
+                    (after.lines, after.check) = (at.lines + 1, check);
+                    at = after.clone();
+                    lines.push(Ok(Line { place, event, after }));
+                }
+                // Of a process that was stopped while writing: `append` writes over it.
+                Err(_) if !whole => break,
+                Err(got) => {
+                    let error =
+                        Error::expected(ErrorKind::Data, place, "a line of a study's journal, as it was written", got);
+                    lines.push(Err(error.hint("Delete this line and those after it to go on from there")));
+                    break;
+                }
+            }
+        }
+        // Nothing but the beginning of this very journal is written over.
+        if let Some(first) = first
+            && lines.is_empty()
+            && !bytes.trim_ascii().is_empty()
+            && !checked(first, "")?.0.as_bytes().starts_with(&bytes)
+        {
+            return Err(foreign(&self.path, "another file"));
+        }
+        Ok(lines)
+    }
+
+    /// The bytes that have not been read; of a file that is no journal, only its beginning.
+    fn unread(&mut self) -> Result<Vec<u8>> {
+        let io = |error| Error::io(&self.path, "read", error);
+        if self.file.metadata().map_err(io)?.len() < self.read.bytes {
+            let place = format!("{}, line {}", self.path.display(), self.read.lines);
+            let error = Error::expected(ErrorKind::Data, place, "the lines that were there", "a shorter file");
+            return Err(error.hint("Make the study anew with Study::journal"));
+        }
+        let mut bytes = Vec::new();
+        (self.file.seek(SeekFrom::Start(self.read.bytes))).map_err(io)?;
+        if self.is_new() {
+            (&self.file).take(BEGINNING.len() as u64).read_to_end(&mut bytes).map_err(io)?;
+            if bytes != BEGINNING && !BEGINNING.starts_with(&bytes) && !bytes.trim_ascii().is_empty() {
+                return Err(foreign(&self.path, "another file"));
+            }
+        }
+        self.file.read_to_end(&mut bytes).map_err(io)?;
+        Ok(bytes)
+    }
+
+    /// Notes that a line has been taken in.
+    pub(super) fn advance(&mut self, after: Position) {
+        self.read = after;
+    }
+
+    /// Adds a line; `new_lines` must have been called, and all of them taken in, under the same lock. Where that fails nothing is added.
     pub(super) fn append(&mut self, event: &Event) -> Result<()> {
-        let io = |error| Error::io(&self.path, "write", error);
-        let line = serde_json::to_string(event).map_err(|error| io(error.into()))? + "\n";
-        self.file.set_len(self.read.0).map_err(io)?;
-        self.file.seek(SeekFrom::Start(self.read.0)).map_err(io)?;
-        self.file.write_all(line.as_bytes()).map_err(io)?;
-        self.read = (self.read.0 + line.len() as u64, self.read.1 + 1);
+        let start = self.read.bytes;
+        let (body, check) = match &self.read {
+            Position { check: None, lines: 1.., .. } => (event_text(event)?, None),
+            Position { check, .. } => checked(event, check.as_deref().unwrap_or_default())?,
+        };
+        let line = format!("{}{body}\n", if self.read.open { "\n" } else { "" });
+        let written = (self.file.set_len(start))
+            .and_then(|()| self.file.seek(SeekFrom::Start(start)))
+            .and_then(|_| self.file.write_all(line.as_bytes()))
+            .and_then(|()| match event {
+                // Some disks tell only now that they are full.
+                Event::Tell { .. } => self.file.sync_data().or_else(|error| match error.kind() {
+                    Io::Unsupported | Io::InvalidInput => Ok(()),
+                    _ => Err(error),
+                }),
+                _ => Ok(()),
+            });
+        if let Err(error) = written {
+            let _ = self.file.set_len(start);
+            return Err(Error::io(&self.path, "write", error));
+        }
+        let (bytes, lines) = (start + line.len() as u64, self.read.lines + 1);
+        self.read = Position { bytes, lines, check, open: false };
         Ok(())
     }
 }
@@ -132,14 +265,100 @@ impl Journal {
 impl Drop for Journal {
     /// Removes the worker's file, under the journal's lock: nobody else takes its number meanwhile.
     fn drop(&mut self) {
-        if self.lock().is_ok() {
+        if let Ok(_locked) = lock(&self.file, &self.path) {
             let _ = fs::remove_file(worker_file(&self.path, self.worker));
-            let _ = self.unlock();
         }
     }
 }
 
+fn lock(file: &File, path: &Path) -> Result<Locked> {
+    let failed = |error| Error::io(path, "lock", error);
+    let (start, mut pause) = (Instant::now(), Duration::from_micros(100));
+    // One handle more, so that the lock ends with its owner and not with the journal.
+    let handle = file.try_clone().map_err(failed)?;
+    loop {
+        match handle.try_lock() {
+            Ok(()) => return Ok(Locked(handle)),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+            Err(TryLockError::WouldBlock) if start.elapsed() > LONGEST_WAIT => {
+                let error = failed(io::Error::from(Io::TimedOut));
+                return Err(error.hint("Another process has held it for a minute: end that one, or let it go on"));
+            }
+            Err(TryLockError::WouldBlock) => {
+                thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(5));
+            }
+        }
+    }
+}
+
+/// Whether this is still the file at the path.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let id = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    file.metadata().ok().map(id) == fs::metadata(path).ok().map(id)
+}
+
+#[cfg(not(unix))]
+fn is_at(_file: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+/// The event of a line and its check, or what came instead.
+fn parse(text: &[u8], at: &Position) -> Result<(Event, Option<String>), String> {
+    let text = std::str::from_utf8(text).map_err(|error| error.to_string())?;
+    let (body, noted) = split_check(text);
+    // Whether there are checks, the first line says.
+    let check = match (at.lines, &at.check, noted) {
+        (1.., None, _) | (0, _, None) => None,
+        (_, before, noted) => {
+            let check = check_of(before.as_deref().unwrap_or_default(), &body);
+            if noted != Some(check.as_str()) {
+                return Err("one that does not fit its check or the line before it".into());
+            }
+            Some(check)
+        }
+    };
+    let event = serde_json::from_str(if check.is_some() { &body } else { text }).map_err(|error| error.to_string())?;
+    if (at.lines == 0) != matches!(event, Event::Study { .. }) {
+        return Err(if at.lines == 0 { "a trial before the study" } else { "a second study" }.into());
+    }
+    Ok((event, check))
+}
+
+/// A line without its check, and the check.
+fn split_check(text: &str) -> (String, Option<&str>) {
+    let split = || {
+        let rest = text.strip_suffix("\"}")?;
+        let (body, check) = rest.split_at_checked(rest.len().checked_sub(CHECK_DIGITS)?)?;
+        Some((format!("{}}}", body.strip_suffix(BEFORE_CHECK)?), check))
+    };
+    split().map_or((text.into(), None), |(body, check)| (body, Some(check)))
+}
+
+/// A line with its check.
+fn checked(event: &Event, before: &str) -> Result<(String, Option<String>)> {
+    let body = event_text(event)?;
+    let check = check_of(before, &body);
+    let open = body.strip_suffix('}').unwrap_or(&body);
+    Ok((format!("{open}{BEFORE_CHECK}{check}\"}}"), Some(check)))
+}
+
+fn check_of(before: &str, body: &str) -> String {
+    let hash = Sha256::new_with_prefix(before).chain_update(body).finalize();
+    hash.iter().take(CHECK_DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn event_text(event: &Event) -> Result<String> {
+    serde_json::to_string(event).map_err(|error| Error::new(ErrorKind::Data, "study", error.to_string()))
+}
+
+fn foreign(path: &Path, got: &str) -> Error {
+    let error = Error::expected(ErrorKind::Data, path.display().to_string(), "a study's journal or no file", got);
+    error.hint("Name another file")
+}
+
 fn worker_file(path: &Path, worker: usize) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.worker{worker}"))
+    beside(path, &format!(".worker{worker}"))
 }

@@ -21,6 +21,6 @@ pub(super) fn should_prune(trial: &TrialRecord, all: &[TrialRecord], cost: impl 
     others.sort_unstable_by(f64::total_cmp);
     match others.len() {
         0 => false,
-        count => best > (others[(count - 1) / 2] + others[count / 2]) / 2.0,
+        count => best > others[(count - 1) / 2].midpoint(others[count / 2]),
     }
 }

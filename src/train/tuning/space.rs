@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +30,9 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Space {
     pub(super) parameters: Vec<Parameter>,
     pub(super) grid: bool,
+    /// Whether `log()` came before any parameter.
+    #[serde(skip)]
+    log_of_nothing: bool,
 }
 
 /// The value of one hyper-parameter in one trial.
@@ -40,6 +46,12 @@ pub enum Setting {
     /// A name.
     Text(String),
 }
+
+/// More runs than anybody waits for.
+const MOST_COMBINATIONS: usize = 1_000_000;
+
+/// A name stands in tables and figures.
+const LONGEST_NAME: usize = 200;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Parameter {
@@ -80,8 +92,9 @@ impl Space {
     /// Draws the parameter before it by its logarithm, as suits a learning rate: as often between 0.0001 and 0.001 as between
     /// 0.001 and 0.01. Its range must begin above 0.
     pub fn log(mut self) -> Self {
-        if let Some(last) = self.parameters.last_mut() {
-            last.log = true;
+        match self.parameters.last_mut() {
+            Some(last) => last.log = true,
+            None => self.log_of_nothing = true,
         }
         self
     }
@@ -102,22 +115,29 @@ impl Space {
         if self.parameters.is_empty() {
             return Err(wrong("space", "at least 1 parameter", "none"));
         }
-        for (index, parameter) in self.parameters.iter().enumerate() {
-            if self.parameters[..index].iter().any(|before| before.name == parameter.name) {
+        if self.log_of_nothing {
+            return Err(wrong("space", "log() after a float or an integer", "before the first parameter"));
+        }
+        let mut names = HashSet::new();
+        for parameter in &self.parameters {
+            parameter.check(self.grid)?;
+            if !names.insert(&parameter.name) {
                 return Err(wrong("space", "each parameter once", format!("{:?} twice", parameter.name)));
             }
-            parameter.check(self.grid)?;
         }
-        let most = 1_000_000;
         match self.combinations() {
-            Some(count) if count > most => Err(wrong("space, grid", format!("at most {most} combinations"), count)),
+            Some(count) if count > MOST_COMBINATIONS => {
+                let got = if count == usize::MAX { "more than can be counted".into() } else { count.to_string() };
+                Err(wrong("space, grid", format!("at most {MOST_COMBINATIONS} combinations"), got)
+                    .hint("Leave grid() away: then settings are sampled"))
+            }
             _ => Ok(()),
         }
     }
 
-    /// How many combinations a grid has; `None` for a space that is sampled.
+    /// How many combinations a grid has, or `usize::MAX` if there are more; `None` for a space that is sampled.
     pub(super) fn combinations(&self) -> Option<usize> {
-        let counts = self.parameters.iter().map(|parameter| parameter.settings().map_or(1, |settings| settings.len()));
+        let counts = self.parameters.iter().filter_map(Parameter::count);
         self.grid.then(|| counts.fold(1, usize::saturating_mul))
     }
 
@@ -125,18 +145,36 @@ impl Space {
     pub(super) fn combination(&self, index: usize) -> BTreeMap<String, Setting> {
         let mut rest = index;
         let digits = self.parameters.iter().rev().filter_map(|parameter| {
-            let settings = parameter.settings()?;
-            let setting = settings[rest % settings.len()].clone();
-            rest /= settings.len();
+            let count = parameter.count()?;
+            let setting = match &parameter.range {
+                Range::Integer(low, _) => Setting::Integer(low + rest % count),
+                Range::Choice(settings) => settings[rest % count].clone(),
+                Range::Float(..) => return None,
+            };
+            rest /= count;
             Some((parameter.name.clone(), setting))
         });
         digits.collect()
+    }
+
+    /// Whether these are settings of all parameters and of nothing else, each in its range.
+    pub(super) fn holds(&self, settings: &BTreeMap<String, Setting>) -> bool {
+        let fits =
+            |parameter: &Parameter| settings.get(&parameter.name).is_some_and(|setting| parameter.holds(setting));
+        settings.len() == self.parameters.len() && self.parameters.iter().all(fits)
     }
 }
 
 impl Parameter {
     fn check(&self, grid: bool) -> Result<()> {
-        let place = format!("space, {:?}", self.name);
+        let place = format!("space, {:?}", shown(&self.name));
+        let letters = self.name.chars().count();
+        if letters == 0 || letters > LONGEST_NAME {
+            return Err(wrong(place, format!("a name of 1 to {LONGEST_NAME} letters"), letters));
+        }
+        if self.name.chars().any(char::is_control) {
+            return Err(wrong(place, "a name without control characters", format!("{:?}", self.name)));
+        }
         match &self.range {
             Range::Float(low, high) if !(low < high && (high - low).is_finite()) => {
                 return Err(wrong(place, "a range from low to high", format!("{low} to {high}")));
@@ -170,12 +208,21 @@ impl Parameter {
         }
     }
 
-    /// All that it can be; `None` for floats.
-    pub(super) fn settings(&self) -> Option<Vec<Setting>> {
+    /// How many settings it has; `None` for floats.
+    fn count(&self) -> Option<usize> {
         match &self.range {
             Range::Float(..) => None,
-            Range::Integer(low, high) => Some((*low..=*high).map(Setting::Integer).collect()),
-            Range::Choice(settings) => Some(settings.clone()),
+            Range::Integer(low, high) => Some((high - low).saturating_add(1)),
+            Range::Choice(settings) => Some(settings.len()),
+        }
+    }
+
+    fn holds(&self, setting: &Setting) -> bool {
+        match (&self.range, setting) {
+            (Range::Float(low, high), Setting::Float(number)) => (low..=high).contains(&number),
+            (Range::Integer(low, high), Setting::Integer(number)) => (low..=high).contains(&number),
+            (Range::Choice(settings), setting) => settings.contains(setting),
+            _ => false,
         }
     }
 
@@ -232,7 +279,8 @@ impl fmt::Display for Setting {
 
 /// A number in at most four digits, without zeros at its end.
 pub(super) fn short(number: f64) -> String {
-    let rounded = format!("{number:.3e}").parse().unwrap_or(number);
+    // The largest number rounds to infinity.
+    let rounded = format!("{number:.3e}").parse().ok().filter(|rounded: &f64| rounded.is_finite()).unwrap_or(number);
     if (1e-5..1e7).contains(&rounded.abs()) || rounded == 0.0 { rounded.to_string() } else { format!("{rounded:e}") }
 }
 
@@ -258,6 +306,16 @@ impl From<String> for Setting {
     fn from(text: String) -> Self {
         Self::Text(text)
     }
+}
+
+/// A text as it stands in a line or a table: on one line, and not longer than anybody reads.
+pub(super) fn shown(text: &str) -> String {
+    let escaped = |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.into() };
+    let mut shown: String = text.chars().take(40).map(escaped).collect();
+    if text.chars().nth(40).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 pub(super) fn wrong(place: impl Into<String>, expected: impl fmt::Display, got: impl fmt::Display) -> Error {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::importance::importance;
-use super::journal::{Event, Journal};
+use super::journal::{Event, Journal, Line};
 use super::pruning::should_prune;
 use super::space::{Space, short, wrong};
 use super::tree_parzen::suggest;
@@ -115,8 +115,12 @@ impl Study {
     /// that was running when its process ended is handed out again with the same settings. Several processes (or several
     /// studies in the threads of one) may have the same file at the same time and share the trials.
     ///
+    /// Each line ends with a check of itself and of the line before it: one that was changed, lost or moved is refused, and so is a value outside
+    /// its range. What a process was writing when it was killed is cut off.
+    ///
     /// # Errors
-    /// When the file cannot be opened or locked, is not a journal, or is that of another space or direction.
+    /// When the file cannot be opened or locked, is not a journal (it is left as it is then), is damaged (the line is named), or is that of
+    /// another space or direction.
     pub fn journal(self, path: impl AsRef<Path>) -> Result<Self> {
         let journal = Journal::open(path.as_ref())?;
         {
@@ -163,7 +167,7 @@ impl Study {
             progress.get_or_insert_with(|| (Progress::begin(self.progress_every), Instant::now(), done));
         let state = || {
             // Of a journal with more trials than are wanted now, a lost one is handed out all the same: nothing, or less, is left.
-            let share = (done - *before) as f64 / (self.trials as f64 - *before as f64);
+            let share = done.saturating_sub(*before) as f64 / (self.trials as f64 - *before as f64);
             let times = times(start.elapsed().as_secs_f64(), share);
             shared.progress([done, self.trials], told, &times)
         };
@@ -177,7 +181,7 @@ impl Study {
     /// and the study keeps away from its settings.
     ///
     /// # Errors
-    /// When the trial is of another study, or the journal cannot be read or written.
+    /// When the trial is of another study, or the journal cannot be read or written: then nothing is told, and the trial is handed out again.
     pub fn tell(&self, trial: Trial, value: f64) -> Result<()> {
         if !Arc::ptr_eq(&self.shared, &trial.shared) {
             return Err(wrong("study", "a trial of its own", format!("trial {} of another study", trial.number)));
@@ -256,7 +260,7 @@ impl Shared {
         };
         let first = self.cost(f64::INFINITY);
         let best: Vec<f64> = values.iter().scan(first, better).collect();
-        let mut text = match told.map(|trial| &self.records[trial - 1]) {
+        let mut text = match told.and_then(|trial| self.records.get(trial.checked_sub(1)?)) {
             Some(record) => {
                 let value = record.value.map_or(String::new(), |value| format!(", {}", short(value)));
                 format!("trial {} ({}{value}), {done}/{trials} done", record.number, record.state)
@@ -269,7 +273,7 @@ impl Shared {
         text += &format!("  {times}");
         let curves = vec![("each".into(), values), ("best so far".into(), best)];
         State {
-            share: done as f64 / trials as f64,
+            share: done as f64 / trials.max(1) as f64,
             text,
             axes: ["complete trial".into(), "value".into()],
             curves,
@@ -279,86 +283,121 @@ impl Shared {
 
     /// Does something while no other process reads or writes the journal, knowing all that is in it.
     fn together<T>(&mut self, action: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        if let Some(journal) = &self.journal {
-            journal.lock()?;
-        }
-        let result = self.catch_up().and_then(|()| action(self));
-        if let Some(journal) = &self.journal {
-            journal.unlock()?;
-        }
-        result
+        let _locked = self.journal.as_ref().map(Journal::lock).transpose()?;
+        self.catch_up()?;
+        action(self)
     }
 
     fn catch_up(&mut self) -> Result<()> {
+        let first = self.journal.as_ref().filter(|journal| journal.is_new()).map(|_| self.beginning());
         let Some(journal) = &mut self.journal else { return Ok(()) };
-        for (place, event) in journal.new_events()? {
-            self.apply(event).map_err(|error| error.within(&place))?;
-        }
-        match &mut self.journal {
-            Some(journal) if journal.is_new() => {
-                journal.append(&Event::Study { maximize: self.maximize, space: self.space.clone() })
+        for line in journal.new_lines(first.as_ref())? {
+            let Line { place, event, after } = line?;
+            self.check(&event).map_err(|error| error.within(&place))?;
+            self.apply(event);
+            if let Some(journal) = &mut self.journal {
+                journal.advance(after);
             }
+        }
+        match (&mut self.journal, first) {
+            (Some(journal), Some(first)) if journal.is_new() => journal.append(&first),
             _ => Ok(()),
         }
     }
 
-    /// Applies an event and writes it down: one that cannot be applied would spoil the journal.
-    fn note(&mut self, event: Event) -> Result<()> {
-        self.apply(event.clone())?;
-        match &mut self.journal {
-            Some(journal) => journal.append(&event),
-            None => Ok(()),
-        }
+    /// How the journal of this study begins.
+    fn beginning(&self) -> Event {
+        Event::Study { maximize: self.maximize, space: self.space.clone() }
     }
 
-    fn apply(&mut self, event: Event) -> Result<()> {
+    /// Writes an event down and applies it: what could not be written has not happened, and what cannot be applied is not written.
+    fn note(&mut self, event: Event) -> Result<()> {
+        self.check(&event)?;
+        if let Some(journal) = &mut self.journal {
+            journal.append(&event)?;
+        }
+        self.apply(event);
+        Ok(())
+    }
+
+    /// Whether an event can follow those before it.
+    fn check(&self, event: &Event) -> Result<()> {
+        let wrong = |expected: &str, got: String| Err(Error::expected(ErrorKind::Data, "study", expected, got));
         match event {
             Event::Study { maximize, space } => {
-                if (maximize, &space) != (self.maximize, &self.space) {
+                if (*maximize, space) != (self.maximize, &self.space) {
                     let error =
                         Error::new(ErrorKind::Data, "study", "its space or direction is not that of the journal");
                     return Err(error.hint("Name another file, or delete this one to start anew"));
                 }
             }
-            Event::Ask { trial, worker, settings } => {
-                if !self.space.parameters.iter().all(|parameter| settings.contains_key(&parameter.name)) {
-                    let got = format!("trial {trial} without one");
-                    return Err(Error::expected(ErrorKind::Data, "study", "a setting of each parameter", got));
+            Event::Ask { trial, settings, .. } => {
+                let next = *trial == self.records.len() + 1;
+                if !next && self.running(*trial)?.settings != *settings {
+                    return wrong("the settings that the trial had before", format!("others of trial {trial}"));
                 }
-                let record = TrialRecord {
-                    number: trial,
-                    settings,
-                    state: TrialState::Running,
-                    value: None,
-                    reports: Vec::new(),
-                    seconds: 0.0,
-                    worker,
-                };
-                if trial == self.records.len() + 1 {
-                    self.records.push(record);
-                } else {
-                    *self.running(trial)? = record;
+                if next && !self.space.holds(settings) {
+                    return wrong("a setting of each parameter, in its range", format!("another in trial {trial}"));
+                }
+                if self.space.grid && self.space.combination(trial - 1) != *settings {
+                    return wrong("the grid's combinations in their order", format!("another in trial {trial}"));
                 }
             }
-            Event::Report { trial, epoch, value } => self.running(trial)?.reports.push((epoch, value)),
-            Event::Tell { trial, value, pruned, seconds } => {
-                self.held.remove(&trial);
-                let record = self.running(trial)?;
-                (record.value, record.seconds) = (value, seconds);
-                record.state = match (value, pruned) {
-                    (None, _) => TrialState::Failed,
-                    (Some(_), true) => TrialState::Pruned,
-                    (Some(_), false) => TrialState::Complete,
-                };
+            Event::Report { trial, epoch, value } => {
+                let last = self.running(*trial)?.reports.last().map_or(0, |report| report.0);
+                if *epoch <= last || value.is_some_and(|value| !value.is_finite()) {
+                    return wrong(&format!("a report of an epoch above {last}"), format!("of epoch {epoch}"));
+                }
+            }
+            Event::Tell { trial, value, seconds, .. } => {
+                self.running(*trial)?;
+                if value.is_some_and(|value| !value.is_finite()) || !(*seconds >= 0.0 && seconds.is_finite()) {
+                    return wrong("finite numbers", format!("others for trial {trial}"));
+                }
             }
         }
         Ok(())
     }
 
-    fn running(&mut self, trial: usize) -> Result<&mut TrialRecord> {
-        let running =
-            self.records.iter_mut().find(|record| record.number == trial && record.state == TrialState::Running);
-        running.ok_or_else(|| {
+    /// Applies an event that has been checked.
+    fn apply(&mut self, event: Event) {
+        match event {
+            Event::Study { .. } => {}
+            Event::Ask { trial: number, worker, settings } => {
+                let (state, reports) = (TrialState::Running, Vec::new());
+                let record = TrialRecord { number, settings, state, value: None, reports, seconds: 0.0, worker };
+                match self.record(number) {
+                    Some(before) => *before = record,
+                    None => self.records.push(record),
+                }
+            }
+            Event::Report { trial, epoch, value } => {
+                if let Some(record) = self.record(trial) {
+                    record.reports.push((epoch, value));
+                }
+            }
+            Event::Tell { trial, value, pruned, seconds } => {
+                self.held.remove(&trial);
+                if let Some(record) = self.record(trial) {
+                    (record.value, record.seconds) = (value, seconds);
+                    record.state = match (value, pruned) {
+                        (None, _) => TrialState::Failed,
+                        (Some(_), true) => TrialState::Pruned,
+                        (Some(_), false) => TrialState::Complete,
+                    };
+                }
+            }
+        }
+    }
+
+    /// Trials are numbered from 1, without gaps.
+    fn record(&mut self, trial: usize) -> Option<&mut TrialRecord> {
+        self.records.get_mut(trial.checked_sub(1)?)
+    }
+
+    fn running(&self, trial: usize) -> Result<&TrialRecord> {
+        let record = trial.checked_sub(1).and_then(|index| self.records.get(index));
+        record.filter(|record| record.state == TrialState::Running).ok_or_else(|| {
             Error::expected(ErrorKind::Data, "study", "a trial that is running", format!("trial {trial}"))
         })
     }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::space::short;
+use super::space::{short, shown};
 use super::study::Study;
 use super::trial::TrialState;
 use crate::html::{escape_html, table};
@@ -50,10 +50,14 @@ impl Study {
         });
         let names = self.parameter_names();
         let mut rows = vec![["trial", "value"].map(String::from).to_vec()];
-        rows[0].extend(names.iter().cloned().chain(["state", "seconds"].map(String::from)));
+        rows[0].extend(names.iter().map(|name| shown(name)).chain(["state", "seconds"].map(String::from)));
         for record in records.iter().take(ROWS) {
             let mut row = vec![record.number.to_string(), record.value.map_or("-".into(), short)];
-            row.extend(names.iter().map(|name| record.settings[name].to_string()));
+            row.extend(
+                names
+                    .iter()
+                    .map(|name| record.settings.get(name).map_or("-".into(), |setting| shown(&setting.to_string()))),
+            );
             row.extend([record.state.to_string(), format!("{:.1}", record.seconds)]);
             rows.push(row);
         }

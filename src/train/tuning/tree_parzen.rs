@@ -34,9 +34,10 @@ pub(super) fn suggest(
                 trials.iter().map(|trial| parameter.place(&trial.settings[&parameter.name])).collect()
             };
             let (good, bad) = (Density::of(parameter, &places(&good)), Density::of(parameter, &places(&bad)));
-            let candidates = (0..CANDIDATES).map(|_| good.sample(&mut random));
-            let rated = candidates.map(|place| (good.log(parameter, place) - bad.log(parameter, place), place));
-            rated.fold((f64::NEG_INFINITY, 0.0), |best, next| if next.0 > best.0 { next } else { best }).1
+            let candidates = [0.0; CANDIDATES].map(|_| good.sample(&mut random));
+            let rated = candidates.iter().map(|&place| (good.log(parameter, place) - bad.log(parameter, place), place));
+            // The first where none can be compared: on a line too short for densities.
+            rated.fold((f64::NEG_INFINITY, candidates[0]), |best, next| if next.0 > best.0 { next } else { best }).1
         };
         (parameter.name.clone(), parameter.at(place))
     };
@@ -104,7 +105,7 @@ impl Density {
             return Self::Shares(shares);
         }
         let (low, high) = parameter.line();
-        let (middle, width) = ((low + high) / 2.0, high - low);
+        let (middle, width) = (low.midpoint(high), high - low);
         let mut kernels: Vec<Kernel> = (places.iter().zip(&weights))
             .map(|(&mean, &weight)| Kernel { weight, mean, deviation: 0.0 })
             .chain([Kernel { weight: 1.0, mean: middle, deviation: width }])
@@ -126,14 +127,15 @@ impl Density {
             Self::Shares(shares) => pick(shares.iter().copied(), random) as f64,
             Self::Mixture { kernels, line: (low, high) } => {
                 let kernel = &kernels[pick(kernels.iter().map(|kernel| kernel.weight), random)];
-                // At least a third of each kernel lies on the line.
-                loop {
+                // At least a third of each kernel lies on the line, unless that is as short as rounding.
+                for _ in 0..1000 {
                     let normal: f64 = StandardNormal.sample(random);
                     let place = kernel.mean + kernel.deviation * normal;
                     if (*low..=*high).contains(&place) {
                         return place;
                     }
                 }
+                kernel.mean.max(*low).min(*high)
             }
         }
     }

@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use super::space::{Setting, short, wrong};
+use super::space::{Setting, short, shown, wrong};
 use super::study::Shared;
 use crate::{error::Result, relay::Listening};
 
@@ -118,7 +118,7 @@ impl<'a> Named<'a> {
     }
 
     fn unlike(&self, name: &str, expected: &str, got: &Setting) -> crate::error::Error {
-        wrong(format!("trial {}, {name:?}", self.number), expected, got)
+        wrong(format!("trial {}, {name:?}", self.number), expected, shown(&got.to_string()))
     }
 }
 
@@ -231,7 +231,8 @@ impl fmt::Display for TrialRecord {
         if let Some(value) = self.value {
             write!(f, ", {}", short(value))?;
         }
-        let settings: Vec<String> = self.settings.iter().map(|(name, setting)| format!("{name} {setting}")).collect();
+        let settings: Vec<String> =
+            self.settings.iter().map(|(name, setting)| format!("{name} {}", shown(&setting.to_string()))).collect();
         write!(f, "): {}", settings.join(", "))
     }
 }
