@@ -9,8 +9,8 @@ use super::agreement::{
     adjusted_rand_index, contingency, majority_accuracy, majority_class, normalised_mutual_information,
     one_to_one_accuracy,
 };
-use super::{cell, codes::Codes};
-use crate::html::{escape_html, table};
+use super::codes::Codes;
+use crate::html::{cell, escape_html, table};
 
 /// Clusters of codes, compared with the codes' classes. Comes from [`kmeans_accuracy`](crate::kmeans_accuracy) or
 /// [`KMeans::fit`](crate::KMeans::fit).

@@ -5,9 +5,8 @@ use std::fmt;
 use ndarray::{Array1, Array2};
 
 use super::agreement::contingency;
-use super::cell;
 use crate::error::{Error, ErrorKind, Result};
-use crate::html::{escape_html, table};
+use crate::html::{cell, escape_html, table};
 use crate::limit;
 
 /// Above so many classes the tables tell the commonest mistakes instead of every count.

@@ -23,15 +23,3 @@ pub use kmeans::{KMeans, kmeans_accuracy};
 pub use pca::{Pca, pca};
 pub use predictions::{Predictions, classify};
 pub use tsne::{Tsne, TsneEmbedding, TsneMethod, tsne};
-
-/// A name as it stands in a table of text: in one line, and not longer than can be read.
-fn cell(name: &str) -> String {
-    const LONGEST: usize = 40;
-    let mut letters = name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
-    let mut cell: String = letters.by_ref().take(LONGEST).collect();
-    if letters.next().is_some() {
-        cell.pop();
-        cell.push('…');
-    }
-    cell
-}

@@ -3,12 +3,15 @@
 use std::fmt::Write;
 
 use super::State;
-use crate::html::{COLORS, Sheet, escape_html, polyline};
+use crate::html::{COLORS, Sheet, cell, escape_html, polyline, shortened};
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 160.0;
-/// Room for the axes' texts.
+/// Room for the axes' texts at least.
 const LEFT: f64 = 64.0;
+/// The width of a character at most, but for those of China, Japan and Korea, which count twice, and of a long name.
+const CHARACTER: f64 = 8.0;
+const LONG: usize = 40;
 const BELOW: f64 = 34.0;
 const MARGIN: f64 = 8.0;
 
@@ -34,23 +37,29 @@ fn chart(state: &State) -> Option<String> {
     let finite = || state.curves.iter().flat_map(|(_, values)| values).copied().filter(|value| value.is_finite());
     let length = state.curves.iter().map(|(_, values)| values.len()).max().filter(|length| *length > 1)?;
     let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
-    let (high, right, bottom) = (if high > low { high } else { low + 1.0 }, LEFT + WIDTH, MARGIN + HEIGHT);
+    if low > high {
+        return None;
+    }
+    let (least, most, last) = (short(low), short(high), length.to_string());
+    let left = LEFT.max(6.0 + room(&least).max(room(&most)));
+    let (high, right, bottom) = (if high > low { high } else { low + 1.0 }, left + WIDTH, MARGIN + HEIGHT);
     let mut svg = format!(
         "<svg width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" font-family=\"sans-serif\" font-size=\"12\" \
-         fill=\"currentColor\" style=\"display: block\"><path d=\"M{LEFT} {MARGIN}V{bottom}H{right}\" fill=\"none\" \
+         fill=\"currentColor\" style=\"display: block\"><path d=\"M{left} {MARGIN}V{bottom}H{right}\" fill=\"none\" \
          stroke=\"currentColor\" opacity=\"0.4\"/>",
-        right + MARGIN,
+        right + MARGIN.max(room(&last) / 2.0),
         bottom + BELOW,
     );
     let mut text = |x: f64, y: f64, anchor: &str, text: &str| {
+        let text = escape_html(&shortened(&cell(text), LONG / if is_wide(text) { 2 } else { 1 }));
         let _ = write!(svg, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{text}</text>");
     };
     let [across, up] = &state.axes;
-    text(LEFT - 4.0, bottom, "end", &short(low));
-    text(LEFT - 4.0, MARGIN + 10.0, "end", &short(high));
-    text(LEFT, bottom + 14.0, "middle", "1");
-    text(right, bottom + 14.0, "middle", &length.to_string());
-    text(LEFT + WIDTH / 2.0, bottom + 28.0, "middle", across);
+    text(left - 4.0, bottom, "end", &least);
+    text(left - 4.0, MARGIN + 10.0, "end", &most);
+    text(left, bottom + 14.0, "middle", "1");
+    text(right, bottom + 14.0, "middle", &last);
+    text(left + WIDTH / 2.0, bottom + 28.0, "middle", across);
     text(right, MARGIN + 10.0, "end", up);
     let line_of = |index: usize| MARGIN + 26.0 + 15.0 * index as f64;
     let named = state.curves.len() > 1;
@@ -59,12 +68,22 @@ fn chart(state: &State) -> Option<String> {
     }
     for (index, (_, values)) in state.curves.iter().enumerate() {
         let color = COLORS[index % COLORS.len()];
-        svg += &polyline(values, [low, high], length, [LEFT, MARGIN, WIDTH, HEIGHT], color);
+        svg += &polyline(values, [low, high], length, [left, MARGIN, WIDTH, HEIGHT], color);
         if named {
             svg += &polyline(&[0.0; 2], [0.0; 2], 2, [right - 20.0, line_of(index) - 4.0, 20.0, 0.0], color);
         }
     }
     Some(svg + "</svg>")
+}
+
+/// The width that a text has at most.
+fn room(text: &str) -> f64 {
+    CHARACTER * text.chars().count() as f64
+}
+
+/// Whether a text has characters that are about as wide as high.
+fn is_wide(text: &str) -> bool {
+    text.chars().any(|c| c >= '\u{1100}')
 }
 
 /// Four figures that count.
