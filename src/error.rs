@@ -53,7 +53,10 @@ pub enum ErrorKind {
 impl Error {
     /// `place`: where it happened ("layer 7, reshape", "train-images-idx3-ubyte, byte 16"); `message`: what.
     pub(crate) fn new(kind: ErrorKind, place: impl Into<String>, message: impl Into<String>) -> Self {
-        let (place, message) = (visible(&place.into()).into_owned(), visible_lines(&message.into()));
+        let place: String = place.into();
+        // Nothing but a path can be.
+        let place = if place.is_empty() { "an empty path".into() } else { visible(&place).into_owned() };
+        let message = visible_lines(&message.into());
         Self(Arc::new(Parts { kind, place, message, hint: None, source: None }))
     }
 

@@ -4,7 +4,10 @@ use std::fmt;
 
 use ndarray::{Array1, Array2, Axis};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::{
+    error::{Error, ErrorKind, Result},
+    limit,
+};
 
 /// Codes: points of a latent space, shape `(n, latent_dim)`, with their labels and the names of the classes.
 ///
@@ -97,9 +100,10 @@ impl Codes {
     /// The mean code of every class, shape `(classes, latent_dim)`; summed in double precision.
     ///
     /// # Errors
-    /// If a class has no points: its mean does not exist.
+    /// If a class has no points (its mean does not exist), or one result cannot hold the means (4 GiB).
     pub fn class_means(&self) -> Result<Array2<f32>> {
         let classes = self.class_names.len();
+        limit::check("class_means", "means", &[classes, self.latent_dim(), size_of::<f64>() / size_of::<f32>()])?;
         let mut sums = Array2::<f64>::zeros((classes, self.latent_dim()));
         let mut counts = vec![0_usize; classes];
         for (point, &label) in self.points.rows().into_iter().zip(&self.labels) {
@@ -124,12 +128,13 @@ impl Codes {
     /// The codes at `indices`, in that order.
     ///
     /// # Errors
-    /// If an index is not below the number of codes.
+    /// If an index is not below the number of codes, or one result cannot hold so many codes (4 GiB).
     pub fn select(&self, indices: &[usize]) -> Result<Self> {
         if let Some(index) = indices.iter().find(|&&index| index >= self.len()) {
             let expected = format!("indices below {} (the number of codes)", self.len());
             return Err(Error::expected(ErrorKind::Argument, "Codes::select, indices", expected, index));
         }
+        limit::check("Codes::select", "codes", &[indices.len(), self.latent_dim()])?;
         Ok(self.rows(indices))
     }
 

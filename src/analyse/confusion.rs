@@ -7,10 +7,17 @@ use ndarray::{Array1, Array2};
 use super::agreement::contingency;
 use crate::error::{Error, ErrorKind, Result};
 use crate::html::{cell, escape_html, table};
+use crate::limit;
+
+/// Above so many classes the tables tell the commonest mistakes instead of every count.
+const MOST_CLASSES: usize = 100;
+
+/// How many of them.
+const MISTAKES: usize = 20;
 
 /// How often each class was predicted as each: rows are the true classes, columns the predicted ones.
 ///
-/// `Display` prints the counts as a table, with the share of each class that was recognised.
+/// `Display` prints the counts as a table, with the share of each class that was recognised; of more than 100 classes the 20 commonest mistakes.
 ///
 /// ```
 /// use latentlab::Confusion;
@@ -32,7 +39,8 @@ impl Confusion {
     /// Compares the true `labels` with the `predictions`, both of shape `(n)`; an index into `class_names` each.
     ///
     /// # Errors
-    /// If there are none, their numbers differ, or one of them is not below the number of classes.
+    /// If there are none, their numbers differ, one of them is not below the number of classes, or one result cannot hold the counts of
+    /// (classes · classes) pairs (4 GiB: 23,170 classes).
     pub fn new(labels: &Array1<usize>, predictions: &Array1<usize>, class_names: Vec<String>) -> Result<Self> {
         if labels.is_empty() {
             return Err(Error::expected(ErrorKind::Argument, "Confusion, labels", "at least 1", 0));
@@ -48,6 +56,7 @@ impl Confusion {
                 return Err(Error::expected(ErrorKind::Argument, format!("Confusion, {what} {i}"), expected, class));
             }
         }
+        limit::check("Confusion", "counts of two values each", &[classes, classes, 2])?;
         Ok(Self { counts: contingency(labels, predictions, (classes, classes)), class_names })
     }
 
@@ -90,6 +99,9 @@ impl Confusion {
 
     /// The table with its head: the true class, the counts, the share recognised.
     fn cells(&self) -> Vec<Vec<String>> {
+        if self.class_names.len() > MOST_CLASSES {
+            return self.mistakes();
+        }
         let names = self.class_names.iter().map(|name| cell(name));
         let head = [vec!["true \\ predicted".to_string()], names.collect(), vec!["recognised".to_string()]].concat();
         let rows = self.counts.rows().into_iter().zip(&self.class_names).zip(self.class_accuracies());
@@ -97,6 +109,24 @@ impl Confusion {
             let counts = row.iter().map(usize::to_string).collect();
             [vec![cell(name)], counts, vec![accuracy.map_or("–".into(), percent)]].concat()
         });
+        std::iter::once(head).chain(rows).collect()
+    }
+
+    /// The commonest mistakes with their head: the true class, the predicted one, how often, the share of the true class.
+    fn mistakes(&self) -> Vec<Vec<String>> {
+        let wrong =
+            self.counts.indexed_iter().filter(|&((truth, prediction), &count)| truth != prediction && count > 0);
+        let mut wrong: Vec<((usize, usize), usize)> = wrong.map(|(place, &count)| (place, count)).collect();
+        wrong.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        let rows = wrong.into_iter().take(MISTAKES).map(|((truth, prediction), count)| {
+            let share = count as f64 / self.counts.row(truth).sum() as f64;
+            [truth, prediction]
+                .map(|class| cell(&self.class_names[class]))
+                .into_iter()
+                .chain([count.to_string(), percent(share)])
+                .collect()
+        });
+        let head = ["true", "predicted", "images", "of the class"].map(String::from).to_vec();
         std::iter::once(head).chain(rows).collect()
     }
 }
@@ -159,6 +189,36 @@ Coat                0      0     0           –";
         assert_eq!(confusion().to_string(), expected);
         let html = confusion().to_html();
         assert!(html.contains(">A&lt;B&amp;C</td><td style=\"text-align: right; padding: 2px 8px\">1</td>"), "{html}");
+    }
+
+    #[test]
+    fn of_many_classes_the_commonest_mistakes_are_told() {
+        let names = Vec::from_iter((0..200).map(|class| format!("class {class}")));
+        let confusion = Confusion::new(&array![7, 7, 7, 9, 9, 3], &array![7, 8, 8, 9, 4, 3], names).unwrap();
+        let expected = "\
+accuracy 50.00 %
+
+true     predicted  images  of the class
+class 7    class 8       2       66.67 %
+class 9    class 4       1       50.00 %";
+        assert_eq!(confusion.to_string(), expected);
+        assert_eq!(confusion.to_html().matches("<tr>").count(), 3);
+    }
+
+    #[test]
+    fn counts_are_counted_before_they_are_made() {
+        let names = Vec::from_iter((0..100_000).map(|class| class.to_string()));
+        let error = Confusion::new(&array![0], &array![0], names).unwrap_err().to_string();
+        let expected = "Confusion: expected at most 4 GiB for one result, got 74.5 GiB (counts of two values each: 100000 × 100000 × 2 values)";
+        assert!(error.starts_with(expected), "{error}");
+    }
+
+    #[test]
+    fn any_name_fits_into_the_table() {
+        let names = vec!["x".repeat(70_000), "a\nb\u{1}latentlab {}".to_string()];
+        let text = Confusion::new(&array![0, 1], &array![0, 1], names).unwrap().to_string();
+        assert!(text.lines().all(|line| line.chars().count() < 200) && text.lines().count() == 5, "{text}");
+        assert!(!text.contains('\u{1}'), "{text}");
     }
 
     #[test]

@@ -6,13 +6,14 @@ use super::Codes;
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
+    limit,
     model::{Autoencoder, decoded},
 };
 
 /// The codes of all images: (n, channels, height, width) to (n, latent_dim), with the images' labels.
 ///
 /// # Errors
-/// If the images' shape is not that of the encoder's input, or a code is not finite.
+/// If the images' shape is not that of the encoder's input, a code is not finite, or one result cannot hold the codes (4 GiB).
 ///
 /// ```
 /// use latentlab::{Autoencoder, Dataset, embed};
@@ -25,6 +26,7 @@ use crate::{
 /// ```
 pub fn embed(autoencoder: &Autoencoder, images: &Dataset) -> Result<Codes> {
     autoencoder.check_images(images)?;
+    limit::check("embed", "codes", &[images.len(), autoencoder.latent_dim()])?;
     let codes = autoencoder.encoder().run(images.values(), images.len());
     let points = array(Array2::from_shape_vec((images.len(), autoencoder.latent_dim()), codes), "embed")?;
     Codes::new(points, images.labels().clone(), images.class_names().to_vec())
@@ -35,7 +37,7 @@ pub fn embed(autoencoder: &Autoencoder, images: &Dataset) -> Result<Codes> {
 /// Grey values are as the network gives them: without a sigmoid at its end some may lie outside \[0, 1\].
 ///
 /// # Errors
-/// If the codes have another number of values than [`latent_dim`](Autoencoder::latent_dim).
+/// If the codes have another number of values than [`latent_dim`](Autoencoder::latent_dim), a value is not finite, or one result cannot hold the images (4 GiB).
 ///
 /// ```
 /// use latentlab::{Autoencoder, decode, ndarray::array};
@@ -50,6 +52,12 @@ pub fn decode(autoencoder: &Autoencoder, codes: &Array2<f32>) -> Result<Array4<f
         let expected = format!("codes of {latent_dim} values, the decoder's input");
         return Err(Error::expected(ErrorKind::Shape, "decode", expected, codes.ncols()));
     }
+    if let Some(((i, j), value)) = codes.indexed_iter().find(|(_, value)| !value.is_finite()) {
+        let place = format!("decode, code {i}, value {j}");
+        return Err(Error::expected(ErrorKind::Argument, place, "a finite number", value));
+    }
+    let [channels, height, width] = autoencoder.image_shape();
+    limit::check("decode", "images", &[codes.nrows(), channels, height, width])?;
     let codes = codes.as_standard_layout();
     decoded(autoencoder.decoder(), codes.as_slice().unwrap_or_default(), codes.nrows(), autoencoder.image_shape())
 }

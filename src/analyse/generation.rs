@@ -4,14 +4,16 @@ use ndarray::{Array2, Array4, ArrayView1};
 
 use crate::{
     error::{Error, ErrorKind, Result},
+    limit,
     model::{Gan, Vae, decoded},
+    nn::Sequential,
     random,
 };
 
 /// `n` codes drawn from N(0, I), (n, latent_dim), for [`decode`](crate::decode). The seed decides; they are the codes that [`sample`] decodes.
 ///
 /// # Errors
-/// If `latent_dim` is 0.
+/// If `latent_dim` is 0, or there would be more codes than one result may hold (4 GiB).
 ///
 /// ```
 /// use latentlab::{Autoencoder, decode, random_codes};
@@ -21,17 +23,18 @@ use crate::{
 /// # Ok::<(), latentlab::Error>(())
 /// ```
 pub fn random_codes(n: usize, latent_dim: usize, seed: u64) -> Result<Array2<f32>> {
-    let codes = random::normal(n * latent_dim, seed);
-    match Array2::from_shape_vec((n, latent_dim), codes) {
-        Ok(codes) if latent_dim > 0 => Ok(codes),
-        _ => Err(Error::expected(ErrorKind::Argument, "random_codes, latent_dim", "at least 1", latent_dim)),
+    if latent_dim == 0 {
+        return Err(Error::expected(ErrorKind::Argument, "random_codes, latent_dim", "at least 1", latent_dim));
     }
+    let values = limit::check("random_codes", "codes", &[n, latent_dim])?;
+    Array2::from_shape_vec((n, latent_dim), random::normal(values, seed))
+        .map_err(|error| Error::new(ErrorKind::Shape, "random_codes", error.to_string()))
 }
 
 /// `n` images from a variational autoencoder, (n, channels, height, width): decoded from codes drawn from N(0, I). The seed decides.
 ///
 /// # Errors
-/// None that building the model has not found already.
+/// If there would be more images than one result may hold (4 GiB).
 ///
 /// ```
 /// use latentlab::{ImageGrid, Vae, sample};
@@ -41,13 +44,13 @@ pub fn random_codes(n: usize, latent_dim: usize, seed: u64) -> Result<Array2<f32
 /// # Ok::<(), latentlab::Error>(())
 /// ```
 pub fn sample(vae: &Vae, n: usize, seed: u64) -> Result<Array4<f32>> {
-    decoded(vae.decoder(), &random::normal(n * vae.latent_dim(), seed), n, vae.image_shape())
+    from_noise("sample", vae.decoder(), n, seed, vae.image_shape())
 }
 
 /// `n` images from a generative adversarial network, (n, channels, height, width), made of noise from N(0, I). The seed decides.
 ///
 /// # Errors
-/// None that building the model has not found already.
+/// If there would be more images than one result may hold (4 GiB).
 ///
 /// ```
 /// use latentlab::{Gan, ImageGrid, generate};
@@ -57,13 +60,20 @@ pub fn sample(vae: &Vae, n: usize, seed: u64) -> Result<Array4<f32>> {
 /// # Ok::<(), latentlab::Error>(())
 /// ```
 pub fn generate(gan: &Gan, n: usize, seed: u64) -> Result<Array4<f32>> {
-    decoded(gan.generator(), &random::normal(n * gan.latent_dim(), seed), n, gan.image_shape())
+    from_noise("generate", gan.generator(), n, seed, gan.image_shape())
+}
+
+fn from_noise(place: &str, network: &Sequential, n: usize, seed: u64, shape: [usize; 3]) -> Result<Array4<f32>> {
+    let [channels, height, width] = shape;
+    limit::check(place, "images", &[n, channels, height, width])?;
+    let values = limit::check(place, "codes", &[n, network.input_shape().iter().product()])?;
+    decoded(network, &random::normal(values, seed), n, shape)
 }
 
 /// The codes on the straight line from one code to another, both included: (steps, latent_dim), for [`decode`](crate::decode).
 ///
 /// # Errors
-/// If the codes have different lengths or none, or there are fewer than 2 steps.
+/// If the codes have different lengths or none or a value that is not finite, or there are fewer than 2 steps or more than one result may hold (4 GiB).
 ///
 /// ```
 /// use latentlab::{interpolate, ndarray::array};
@@ -80,6 +90,13 @@ pub fn interpolate(from: &[f32], to: &[f32], steps: usize) -> Result<Array2<f32>
     if steps < 2 {
         return Err(Error::expected(ErrorKind::Argument, "interpolate, steps", "at least 2", steps));
     }
+    for (name, code) in [("from", from), ("to", to)] {
+        if let Some(i) = code.iter().position(|value| !value.is_finite()) {
+            let place = format!("interpolate, {name}, value {i}");
+            return Err(Error::expected(ErrorKind::Argument, place, "a finite number", code[i]));
+        }
+    }
+    limit::check("interpolate", "codes", &[steps, from.len()])?;
     let (from, to) = (ArrayView1::from(from), ArrayView1::from(to));
     Ok(Array2::from_shape_fn((steps, from.len()), |(step, i)| between(from[i], to[i], step, steps)))
 }
@@ -88,7 +105,7 @@ pub fn interpolate(from: &[f32], to: &[f32], steps: usize) -> Result<Array2<f32>
 /// columns shows their images: the first number goes from left to right, the second from bottom to top, both from `lowest` to `highest`.
 ///
 /// # Errors
-/// If `size` is below 2, or a limit is not finite or not above the other.
+/// If `size` is below 2 or so large that one result cannot hold the codes (4 GiB), or a limit is not finite or not above the other.
 ///
 /// ```
 /// use latentlab::{Autoencoder, ImageGrid, code_grid, decode};
@@ -107,6 +124,7 @@ pub fn code_grid(lowest: [f32; 2], highest: [f32; 2], size: usize) -> Result<Arr
         let got = format!("{lowest:?} and {highest:?}");
         return Err(Error::expected(ErrorKind::Argument, "code_grid", "lowest values below the highest", got));
     }
+    limit::check("code_grid", "codes", &[size, size, 2])?;
     Ok(Array2::from_shape_fn((size * size, 2), |(place, axis)| match axis {
         0 => between(lowest[0], highest[0], place % size, size),
         _ => between(lowest[1], highest[1], size - 1 - place / size, size),
@@ -137,6 +155,35 @@ mod tests {
         let codes = random_codes(6, 3, 5).unwrap();
         let images = crate::analyse::decode(&vae.autoencoder().unwrap(), &codes).unwrap();
         assert_eq!(images, sample(&vae, 6, 5).unwrap());
+    }
+
+    #[test]
+    fn sizes_are_counted_before_anything_is_made() {
+        let (vae, gan) = (Vae::strided([2, 3, 4], 8, 3).unwrap(), Gan::convolutional(10).unwrap());
+        for n in [usize::MAX, 1 << 40] {
+            let errors = [
+                sample(&vae, n, 0).map(drop),
+                generate(&gan, n, 0).map(drop),
+                random_codes(n, 2, 0).map(drop),
+                random_codes(2, n, 0).map(drop),
+                interpolate(&[0.0, 1.0], &[1.0, 0.0], n).map(drop),
+                code_grid([0.0; 2], [1.0; 2], n).map(drop),
+            ];
+            for (number, error) in errors.into_iter().enumerate() {
+                let error = error.unwrap_err().to_string();
+                assert!(error.contains("expected at most 4 GiB for one result, got"), "{number}: {error}");
+            }
+        }
+        assert_eq!(sample(&vae, 0, 0).unwrap().dim(), (0, 1, 28, 28));
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        let autoencoder = crate::Autoencoder::tiny(2).unwrap();
+        let error = crate::decode(&autoencoder, &ndarray::array![[0.0, 1.0], [0.0, f32::NAN]]).unwrap_err().to_string();
+        assert_eq!(error, "decode, code 1, value 1: expected a finite number, got NaN");
+        let error = interpolate(&[0.0, 1.0], &[f32::INFINITY, 1.0], 3).unwrap_err().to_string();
+        assert_eq!(error, "interpolate, to, value 0: expected a finite number, got inf");
     }
 
     #[test]

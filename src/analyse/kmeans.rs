@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::blocks::{Blocks, Lane, WIDTH, nearest, squared_distances};
 use super::{Clustering, Codes, scaled::Scaled};
 use crate::error::{Error, ErrorKind, Result};
-use crate::nn::flush_subnormals;
+use crate::limit;
 use crate::random::{self, Random};
 use crate::relay::Listening;
 use crate::stop::StopHandle;
@@ -93,17 +93,19 @@ impl KMeans {
     /// Clusters the codes and compares the clusters with the labels.
     ///
     /// # Errors
-    /// If a setting is out of its range.
+    /// If a setting is out of its range, or so many clusters need more memory than one result may have (4 GiB).
     pub fn fit(&self, codes: &Codes) -> Result<Clustering> {
         self.check(codes)?;
-        flush_subnormals();
         let scaled = Scaled::new(codes.points());
         let _listening = Listening::begin();
         let search = Search::new(&scaled.points, self);
-        let runs: Vec<Run> =
-            (0..self.runs as u64).into_par_iter().map(|run| search.run(random::stream(self.seed, run))).collect();
-        let best = runs.into_iter().min_by(|a, b| a.inertia.total_cmp(&b.inertia));
-        let best = best.ok_or_else(|| Error::expected(ErrorKind::Argument, "KMeans, runs", "at least 1", 0))?;
+        // Only the best one is kept, of equally good ones the first. Once stopped, no further run begins.
+        let runs = (1..self.runs as u64).into_par_iter().take_any_while(|_| !self.stop.is_wanted());
+        let better = |a: &(u64, Run), b: &(u64, Run)| a.1.inertia.total_cmp(&b.1.inertia).then(a.0.cmp(&b.0));
+        let numbered = |run: u64| (run, search.run(random::stream(self.seed, run)));
+        let (first, others) = rayon::join(|| numbered(0), || runs.map(numbered).min_by(better));
+        let best =
+            others.into_iter().fold(first, |first, other| if better(&other, &first).is_lt() { other } else { first }).1;
         let centroids = scaled.back(&best.centroids);
         let assignments = Array1::from_iter(best.assignments[..codes.len()].iter().map(|&cluster| cluster as usize));
         Ok(Clustering::new(codes, assignments, centroids, best.inertia * scaled.unit * scaled.unit))
@@ -126,6 +128,13 @@ impl KMeans {
         if self.max_iterations == 0 {
             return expected("max_iterations", "at least 1", 0);
         }
+        let doubles = |count: usize| count.saturating_mul(2);
+        let counts = [self.clusters, doubles(codes.class_names().len())];
+        limit::check("KMeans, clusters", "counts of two values each", &counts)?;
+        let at_once = self.runs.min(rayon::current_num_threads());
+        let shards = codes.len().div_ceil(SHARD * WIDTH);
+        let sums = [at_once, shards, self.clusters, doubles(codes.latent_dim() + 1)];
+        limit::check("KMeans, clusters", "sums of two values each", &sums)?;
         Ok(())
     }
 }
@@ -198,6 +207,10 @@ impl<'a> Search<'a> {
         let mut chosen = vec![random.gen_range(0..n)];
         let mut state = self.with_center(&vec![f32::INFINITY; self.blocks.all().len() * WIDTH], chosen[0]);
         while chosen.len() < self.clusters {
+            if self.stop.is_wanted() {
+                chosen.push(random.gen_range(0..n)); // any point will do: nothing follows
+                continue;
+            }
             let draws: Vec<usize> = (0..trials).map(|_| state.draw(random.r#gen(), n)).collect();
             let tried = draws.into_par_iter().map(|point| (point, self.with_center(&state.distances, point)));
             let tried: Vec<(usize, Start)> = tried.collect();
@@ -397,6 +410,31 @@ mod tests {
         let inertia = |runs, seed| KMeans::new(10).runs(runs).seed(seed).fit(&codes).unwrap().inertia();
         let ratios = Vec::from_iter((0..20).map(|seed| inertia(10, seed) / inertia(1, seed)));
         assert!(ratios.iter().all(|ratio| *ratio <= 1.0) && ratios.iter().any(|ratio| *ratio < 0.99), "{ratios:?}");
+    }
+
+    #[test]
+    fn any_number_of_runs_can_be_stopped() {
+        let (codes, stop) = (blobs(4, 40, 2.0), StopHandle::new());
+        let handle = stop.clone();
+        let timer = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            handle.stop();
+        });
+        let clustering =
+            KMeans::new(4).runs(usize::MAX).max_iterations(usize::MAX).stop_handle(&stop).fit(&codes).unwrap();
+        timer.join().unwrap();
+        assert_eq!(clustering.centroids().dim(), (4, 2));
+    }
+
+    #[test]
+    fn sums_are_counted_before_they_are_made() {
+        let names = (0..100_000).map(|class| class.to_string()).collect();
+        let codes = Codes::new(Array2::zeros((20_000, 1)), Array1::zeros(20_000), names).unwrap();
+        let error = kmeans_accuracy(&codes, 20_000).unwrap_err().to_string();
+        assert!(error.starts_with("KMeans, clusters: expected at most 4 GiB for one result, got 14.9 GiB"), "{error}");
+        let wide = Codes::new(Array2::zeros((40_000, 2_000)), Array1::zeros(40_000), vec!["a".into()]).unwrap();
+        let error = KMeans::new(40_000).runs(1).fit(&wide).unwrap_err().to_string();
+        assert!(error.contains("sums of two values each"), "{error}");
     }
 
     #[test]

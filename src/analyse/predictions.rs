@@ -9,6 +9,7 @@ use super::Confusion;
 use crate::{
     data::{Dataset, thousands},
     error::{Error, ErrorKind, Result},
+    limit,
     model::Classifier,
 };
 
@@ -42,7 +43,7 @@ pub fn classify(classifier: &Classifier, images: &Dataset) -> Result<Predictions
     classifier.check_images(images)?;
     let classes = classifier.classes();
     let width: usize = images.image_shape().iter().product();
-    let mut values = Vec::with_capacity(images.len() * classes);
+    let mut values = Vec::with_capacity(limit::check("classify", "probabilities", &[images.len(), classes])?);
     for block in images.values().chunks(ROWS * width) {
         let rows = block.len() / width;
         values.extend(classifier.head().run(&classifier.encoder().run(block, rows), rows));

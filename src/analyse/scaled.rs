@@ -2,6 +2,10 @@
 
 use ndarray::{Array1, Array2, Axis, Zip};
 
+/// How far from the mean a point may lie, in units. One that lies farther is moved in on the straight line to the mean: the squares of its distances
+/// stay numbers, and which points are nearest to it can still be told.
+const FARTHEST: f64 = 4096.0;
+
 /// `points · unit + mean` are the original points.
 #[derive(Clone)]
 pub(super) struct Scaled {
@@ -32,18 +36,22 @@ impl Scaled {
     /// Other points on the same scale.
     pub fn apply(&self, points: &Array2<f32>) -> Array2<f32> {
         let mut scaled = Array2::zeros(points.dim());
-        for (scaled, point) in scaled.rows_mut().into_iter().zip(points.rows()) {
-            let scale =
-                |scaled: &mut f32, &value: &f32, &mean: &f64| *scaled = ((f64::from(value) - mean) / self.unit) as f32;
-            Zip::from(scaled).and(point).and(&self.mean).for_each(scale);
+        for (mut scaled, point) in scaled.rows_mut().into_iter().zip(points.rows()) {
+            let way = |value: f32, mean: f64| (f64::from(value) - mean) / self.unit;
+            let farthest = point.iter().zip(&self.mean).map(|(&x, &mean)| way(x, mean).abs()).fold(0.0, f64::max);
+            let nearer = if farthest > FARTHEST { FARTHEST / farthest } else { 1.0 };
+            Zip::from(&mut scaled)
+                .and(point)
+                .and(&self.mean)
+                .for_each(|scaled, &value, &mean| *scaled = (way(value, mean) * nearer) as f32);
         }
         scaled
     }
 
-    /// Scaled points as they would have been.
+    /// Scaled points as they would have been. Rounding takes none beyond the greatest number of single precision.
     pub fn back(&self, scaled: &Array2<f32>) -> Array2<f32> {
         let mut points = scaled.mapv(f64::from) * self.unit;
         points += &self.mean;
-        points.mapv(|value| value as f32)
+        points.mapv(|value| (value as f32).clamp(f32::MIN, f32::MAX))
     }
 }

@@ -13,8 +13,9 @@ use rayon::prelude::*;
 
 use super::Codes;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limit;
 use crate::nn::engine::vectorized;
-use crate::nn::{Left, Panels, Start, flush_subnormals, offsets, product};
+use crate::nn::{Left, Panels, Start, offsets, product};
 
 /// The principal components of codes: the directions in which they vary most, one after the other. Comes from [`pca`].
 ///
@@ -30,7 +31,7 @@ pub struct Pca {
 /// The first `components` principal components of codes, from 1 to the number of their values (and of the codes).
 ///
 /// Pixels are codes too: [`Codes::of_pixels`]. The covariance is computed in single precision with double-precision sums over parts, its
-/// eigenvectors in double precision. The same bits with any number of threads.
+/// eigenvectors in double precision. The same bits with any number of threads. Codes of any finite size will do.
 ///
 /// ```
 /// use latentlab::{Codes, Dataset, pca};
@@ -46,9 +47,9 @@ pub struct Pca {
 /// ```
 ///
 /// # Errors
-/// If there are fewer than 2 codes, or `components` is out of its range.
+/// If there are fewer than 2 codes, `components` is out of its range, or the codes have so many values that one result cannot hold their covariances (4 GiB: about
+/// 7,000 values).
 pub fn pca(codes: &Codes, components: usize) -> Result<Pca> {
-    flush_subnormals();
     let (n, dim) = codes.points().dim();
     if n < 2 {
         return Err(Error::expected(ErrorKind::Argument, "pca, codes", "at least 2", n));
@@ -57,10 +58,23 @@ pub fn pca(codes: &Codes, components: usize) -> Result<Pca> {
         let range = format!("a number from 1 to {} ({n} codes of {dim} values)", n.min(dim));
         return Err(Error::expected(ErrorKind::Argument, "pca, components", range, components));
     }
-    let points = codes.points().as_standard_layout();
-    let values = points.as_slice().unwrap_or_default();
-    let (mean, unit) = mean_and_unit(values, dim);
-    let covariance = covariance(values, &mean, unit);
+    // A sum for each part; in double precision the covariance and the strips of the eigenvectors, and the mirrors, which are half of one.
+    let matrices = PARTS.min(n) + 5;
+    limit::check("pca, codes", "covariances and eigenvectors", &[matrices, dim, dim])?;
+    let mut points = codes.points().as_standard_layout();
+    let (mut mean, mut greatest) = mean_and_greatest(points.as_slice().unwrap_or_default(), dim);
+    let mut scale = 1.0;
+    if greatest > 0.0 && !(1e-30..1e30).contains(&greatest) {
+        // A power of two, so that the greatest becomes about 1.
+        scale = (-f64::from(greatest).log2().ceil()).exp2();
+        points = scaled(codes.points(), scale).into();
+        (mean, greatest) = mean_and_greatest(points.as_slice().unwrap_or_default(), dim);
+    }
+    // A power of two: what is divided by it can be squared.
+    let unit = if greatest > 0.0 { greatest.log2().ceil().exp2() } else { 1.0 };
+    let covariance = covariance(points.as_slice().unwrap_or_default(), &mean, unit);
+    let mean = mean.into_iter().map(|mean| (f64::from(mean) / scale) as f32).collect::<Array1<f32>>();
+    let unit = unit / scale;
     let total: f64 = covariance.iter().step_by(dim + 1).sum();
     let pairs = eigen::greatest(covariance, dim, components);
     // Rounding may leave a variance of nothing a little below zero.
@@ -71,7 +85,7 @@ pub fn pca(codes: &Codes, components: usize) -> Result<Pca> {
         vector.iter().map(move |value| (value * longest.signum()) as f32)
     });
     Ok(Pca {
-        mean: Array1::from(mean),
+        mean,
         components: Array1::from_iter(vectors)
             .into_shape_with_order((components, dim))
             .map_err(|error| Error::new(ErrorKind::Shape, "pca", error.to_string()))?,
@@ -107,8 +121,9 @@ impl Pca {
     /// If the codes have another number of values than those the components come from, or a result is not finite.
     pub fn transform(&self, codes: &Codes) -> Result<Codes> {
         check_width("Pca::transform", codes, self.components.ncols())?;
-        let coordinates = (codes.points() - &self.mean).dot(&self.components.t());
-        codes.moved(coordinates, "component")
+        limit::check("Pca::transform", "coordinates", &[codes.len(), self.components.nrows()])?;
+        let along = |points: &Array2<f32>, mean: &Array1<f32>| (points - mean).dot(&self.components.t());
+        codes.moved(self.finite("Pca::transform", codes, along)?, "component")
     }
 
     /// Back from the coordinates: (n, components) to (n, latent_dim), as near as these components come.
@@ -117,9 +132,39 @@ impl Pca {
     /// If the codes have another number of values than there are components, or a result is not finite.
     pub fn inverse_transform(&self, codes: &Codes) -> Result<Codes> {
         check_width("Pca::inverse_transform", codes, self.components.nrows())?;
-        let points = codes.points().dot(&self.components) + &self.mean;
-        codes.moved(points, "latent")
+        limit::check("Pca::inverse_transform", "codes", &[codes.len(), self.components.ncols()])?;
+        let back = |points: &Array2<f32>, mean: &Array1<f32>| points.dot(&self.components) + mean;
+        codes.moved(self.finite("Pca::inverse_transform", codes, back)?, "latent")
     }
+
+    /// A linear function of codes and the mean; on a smaller scale where single precision does not reach on the way.
+    fn finite(
+        &self,
+        place: &str,
+        codes: &Codes,
+        function: impl Fn(&Array2<f32>, &Array1<f32>) -> Array2<f32>,
+    ) -> Result<Array2<f32>> {
+        let points = function(codes.points(), &self.mean);
+        if points.iter().all(|value| value.is_finite()) {
+            return Ok(points);
+        }
+        // The greatest number of single precision becomes 1.
+        let (down, up) = ((-128_f64).exp2(), 128_f64.exp2());
+        let mean = self.mean.mapv(|mean| (f64::from(mean) * down) as f32);
+        let points = scaled(&function(&scaled(codes.points(), down), &mean), up);
+        match points.indexed_iter().find(|(_, value)| !value.is_finite()) {
+            None => Ok(points),
+            Some(((i, j), _)) => {
+                let (expected, got) = (format!("a value of at most {:e}", f32::MAX), "a greater one");
+                Err(Error::expected(ErrorKind::Argument, format!("{place}, code {i}, value {j}"), expected, got)
+                    .hint("Divide the codes by a number first"))
+            }
+        }
+    }
+}
+
+fn scaled(points: &Array2<f32>, scale: f64) -> Array2<f32> {
+    points.mapv(|value| (f64::from(value) * scale) as f32)
 }
 
 fn check_width(place: &str, codes: &Codes, width: usize) -> Result<()> {
@@ -159,8 +204,8 @@ fn part(rows: usize, dim: usize) -> usize {
     rows.div_ceil(PARTS) * dim
 }
 
-/// The mean, and a power of two about as large as the greatest value: what is divided by it can be squared.
-fn mean_and_unit(values: &[f32], dim: usize) -> (Vec<f32>, f64) {
+/// The mean, and the greatest absolute value.
+fn mean_and_greatest(values: &[f32], dim: usize) -> (Vec<f32>, f64) {
     let rows = values.len() / dim;
     let parts = values.par_chunks(part(rows, dim)).map(|values| {
         let (mut sums, mut greatest) = (vec![0.0; dim], vec![0.0; dim]);
@@ -170,7 +215,7 @@ fn mean_and_unit(values: &[f32], dim: usize) -> (Vec<f32>, f64) {
     let parts: Vec<(Vec<f64>, Vec<f32>)> = parts.collect();
     let mean = (0..dim).map(|i| (parts.iter().map(|(sums, _)| sums[i]).sum::<f64>() / rows as f64) as f32).collect();
     let greatest = f64::from(parts.iter().flat_map(|(_, greatest)| greatest).copied().fold(0.0, f32::max));
-    (mean, if greatest > 0.0 { greatest.log2().ceil().exp2() } else { 1.0 })
+    (mean, greatest)
 }
 
 /// The covariance of values / unit, (dim, dim).
@@ -288,6 +333,36 @@ mod tests {
         }
         let wrong = pca(&few, 1).unwrap().inverse_transform(&few).unwrap_err();
         assert_eq!(wrong.to_string(), "Pca::inverse_transform: expected codes of 1 values, got 3");
+    }
+
+    #[test]
+    fn the_greatest_and_the_smallest_numbers_are_as_good_as_others() {
+        let square = array![[1.0_f32, 1.0], [-1.0, -1.0], [0.5, -0.5], [-0.5, 0.5]];
+        let of = |points: Array2<f32>| Codes::new(points, Array1::zeros(4), vec!["a".into()]).unwrap();
+        for scale in [3e38_f32, 1e-44] {
+            let codes = of(&square * scale);
+            let components = pca(&codes, 2).unwrap();
+            let ratios = components.explained_variance_ratio();
+            assert!((ratios[0] - 0.8).abs() < 0.05 && (ratios[1] - 0.2).abs() < 0.05, "{scale}: {ratios:?}");
+            let variance = components.explained_variance()[0] / f64::from(scale).powi(2);
+            assert!((variance - 4.0 / 3.0).abs() < 0.1, "{scale}: {variance}");
+        }
+        // 3e38 · √2 is no number of single precision any more; what can be told is.
+        let codes = of(&square * 3e38);
+        let error = pca(&codes, 2).unwrap().transform(&codes).unwrap_err().to_string();
+        let expected = "Pca::transform, code 0, value 0: expected a value of at most 3.4028235e38, got a greater one. Divide the codes by a number first";
+        assert_eq!(error, expected);
+        let half = of(&square * 2e38);
+        let components = pca(&half, 2).unwrap();
+        let back = components.inverse_transform(&components.transform(&half).unwrap()).unwrap();
+        assert!((back.points() / 2e38 - &square).iter().all(|x| x.abs() < 1e-5), "{}", back.points());
+    }
+
+    #[test]
+    fn covariances_are_counted_before_they_are_computed() {
+        let wide = Codes::new(Array2::ones((2, 60_000)), array![0, 0], vec!["a".into()]).unwrap();
+        let error = pca(&wide, 1).unwrap_err().to_string();
+        assert!(error.starts_with("pca, codes: expected at most 4 GiB for one result, got 93.9 GiB"), "{error}");
     }
 
     #[test]

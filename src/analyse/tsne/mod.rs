@@ -6,22 +6,23 @@
 mod affinities;
 mod descent;
 mod fourier;
+mod linfa;
 mod place;
 mod repulsion;
 
 use std::fmt;
 use std::time::Instant;
 
-use linfa::traits::Transformer;
 use ndarray::Array2;
 use rand::Rng;
 use rand_distr::StandardNormal;
 
 use self::affinities::Affinities;
-use self::descent::{Descent, EXAGGERATED, divergence};
+use self::descent::{Descent, divergence};
+use self::linfa::LINFA_ITERATIONS;
 use super::{Codes, blocks::Blocks, neighbours::Neighbours, pca::pca, scaled::Scaled};
 use crate::error::{Error, ErrorKind, Result};
-use crate::nn::flush_subnormals;
+use crate::limit;
 use crate::progress::{Progress, State, duration_text, times};
 use crate::random::{self, Random};
 use crate::relay::Listening;
@@ -32,7 +33,7 @@ use crate::stop::StopHandle;
 /// | setting | default | range |
 /// |---|---|---|
 /// | [`perplexity`](Self::perplexity) | 30, or a third of the other points if that is less | 1 to a third of the other points |
-/// | [`iterations`](Self::iterations) | 1000 | at least 1 |
+/// | [`iterations`](Self::iterations) | 1000 | at least 1; with [`TsneMethod::Linfa`] at most 10,000 |
 /// | [`seed`](Self::seed) | 0 | |
 /// | [`random_start`](Self::random_start) | no: from the first two principal components | |
 /// | [`method`](Self::method) | [`TsneMethod::Grid`] | |
@@ -60,7 +61,7 @@ pub enum TsneMethod {
     #[default]
     Grid,
     /// The crate linfa-tsne (Barnes-Hut, θ = 0.5, learning rate 200): one thread, always a random start, no progress, and another result
-    /// each time, whatever the seed. Codes need at least 2 values.
+    /// each time, whatever the seed. Codes need at least 2 values and must not all be equal; nothing can stop it before its end.
     Linfa,
 }
 
@@ -128,9 +129,17 @@ impl Tsne {
         let most = (n - 1) as f64 / 3.0;
         let perplexity = self.perplexity.unwrap_or(most.min(30.0));
         if !(1.0..=most).contains(&perplexity) {
-            let range = format!("a number from 1 to {most:.1} (a third of the other {} points)", n - 1);
+            // Rounded down: what the error offers is taken.
+            let (most, others) = ((100.0 * most).floor() / 100.0, n - 1);
+            let range = format!("a number from 1 to {most} (a third of the other {others} points)");
             return wrong("perplexity", range, perplexity.to_string());
         }
+        if self.method == TsneMethod::Linfa && self.iterations > LINFA_ITERATIONS {
+            let range = format!("at most {LINFA_ITERATIONS} with TsneMethod::Linfa, which cannot be stopped");
+            return wrong("iterations", range, self.iterations.to_string());
+        }
+        // Neighbours with their distances and affinities, these once more in both directions.
+        limit::check("tsne, perplexity", "affinities of 13 values each", &[n, (3.0 * perplexity) as usize, 13])?;
         Ok(perplexity)
     }
 }
@@ -152,18 +161,18 @@ impl Tsne {
 /// ```
 ///
 /// # Errors
-/// If there are fewer than 4 codes or a setting is out of its range.
+/// If there are fewer than 4 codes, a setting is out of its range, or one result cannot hold the affinities of so many neighbours (4 GiB). With
+/// [`TsneMethod::Linfa`] also if the codes are all equal or have one value.
 pub fn tsne(codes: &Codes, settings: &Tsne) -> Result<TsneEmbedding> {
     let perplexity = settings.check(codes)?;
-    flush_subnormals();
     let clock = Instant::now();
     let scaled = Scaled::new(codes.points());
     let blocks = Blocks::new(scaled.points.view());
     let neighbours = Neighbours::find(&scaled.points, &blocks, codes.len(), (3.0 * perplexity) as usize, true);
     let affinities = Affinities::new(&neighbours, perplexity);
     let (points, iterations) = match settings.method {
-        TsneMethod::Grid => descend(&affinities, start(codes, settings)?, settings, clock),
-        TsneMethod::Linfa => (linfa(&scaled.points, perplexity, settings)?, settings.iterations),
+        TsneMethod::Grid => descend(&affinities, start(codes, &scaled, settings)?, settings, clock),
+        TsneMethod::Linfa => (linfa::embed(&scaled.points, perplexity, settings)?, settings.iterations),
     };
     Ok(TsneEmbedding {
         divergence: divergence(&affinities, &points),
@@ -177,15 +186,19 @@ pub fn tsne(codes: &Codes, settings: &Tsne) -> Result<TsneEmbedding> {
 }
 
 /// Where the points begin: within about 10⁻⁴ of zero, as far from a finished embedding as can be.
-fn start(codes: &Codes, settings: &Tsne) -> Result<Vec<[f32; 2]>> {
+fn start(codes: &Codes, scaled: &Scaled, settings: &Tsne) -> Result<Vec<[f32; 2]>> {
     const SIZE: f32 = 1e-4;
     let mut random: Random = random::stream(settings.seed, 0);
     let mut noise = |size: f32| [0, 1].map(|_| size * random.sample::<f32, _>(StandardNormal));
     if settings.random_start {
         return Ok((0..codes.len()).map(|_| noise(SIZE)).collect());
     }
-    let components = pca(codes, codes.latent_dim().min(2))?;
-    let coordinates = components.transform(codes)?;
+    // Where single precision may not hold coordinates along other axes, the scaled points have them too.
+    let moderate = (1e-30..1e30).contains(&scaled.unit);
+    let codes = if moderate { codes.clone() } else { codes.moved(scaled.points.clone(), "latent")? };
+    let remedy = "Tsne::random_start needs no principal components";
+    let components = pca(&codes, codes.latent_dim().min(2)).map_err(|error| error.within("tsne").hint(remedy))?;
+    let coordinates = components.transform(&codes)?;
     let spread = components.explained_variance()[0].sqrt() as f32;
     let scale = if spread > 0.0 { SIZE / spread } else { 0.0 };
     // The jitter parts equal points, and leaves the line on which codes of one value begin.
@@ -228,17 +241,6 @@ fn state(iteration: usize, iterations: usize, divergence: Option<f64>, clock: In
     let share = iteration as f64 / iterations as f64;
     text += &format!("  {}", times(seconds, share));
     State { share, text, ..State::default() }
-}
-
-fn linfa(points: &Array2<f32>, perplexity: f64, settings: &Tsne) -> Result<Vec<[f32; 2]>> {
-    let embedded = linfa_tsne::TSneParams::embedding_size_with_rng(2, random::stream(settings.seed, 0))
-        .perplexity(perplexity)
-        .approx_threshold(0.5)
-        .max_iter(settings.iterations)
-        .preliminary_iter(EXAGGERATED.min(settings.iterations))
-        .transform(points.mapv(f64::from))
-        .map_err(|error| Error::new(ErrorKind::Argument, "tsne, linfa", error.to_string()).source(error))?;
-    Ok(embedded.rows().into_iter().map(|row| [row[0] as f32, row[1] as f32]).collect())
 }
 
 /// Points of the plane as codes with the labels of others.
@@ -297,7 +299,7 @@ impl TsneEmbedding {
     /// them all the same.
     ///
     /// # Errors
-    /// If the new codes have another number of values than those of the embedding.
+    /// If the new codes have another number of values than those of the embedding, or one result cannot hold the affinities of so many (4 GiB).
     pub fn place(&self, codes: &Codes) -> Result<Codes> {
         let dim = self.scaled.mean.len();
         if codes.latent_dim() != dim {
@@ -306,6 +308,7 @@ impl TsneEmbedding {
         }
         let perplexity = self.perplexity.min(PLACING_PERPLEXITY);
         let count = (3.0 * perplexity) as usize;
+        limit::check("TsneEmbedding::place", "affinities of 3 values each", &[codes.len(), count, 3])?;
         let scaled = self.scaled.apply(codes.points());
         let neighbours = Neighbours::find(&scaled, &self.blocks, self.codes.len(), count, false);
         let points: Vec<[f32; 2]> = self.codes.points().rows().into_iter().map(|row| [row[0], row[1]]).collect();

@@ -116,17 +116,110 @@ fn settings_out_of_range_are_refused() {
         (
             40,
             quiet().perplexity(30.0),
-            "tsne, perplexity: expected a number from 1 to 13.0 (a third of the other 39 points), got 30",
+            "tsne, perplexity: expected a number from 1 to 13 (a third of the other 39 points), got 30",
         ),
         (
             40,
             quiet().perplexity(f64::NAN),
-            "tsne, perplexity: expected a number from 1 to 13.0 (a third of the other 39 points), got NaN",
+            "tsne, perplexity: expected a number from 1 to 13 (a third of the other 39 points), got NaN",
         ),
     ];
     for (n, settings, message) in table {
         assert_eq!(tsne(&clouds(n, 2, 3, 1), &settings).unwrap_err().to_string(), message);
     }
-    let one_value = tsne(&clouds(40, 2, 1, 1), &quiet().method(TsneMethod::Linfa)).unwrap_err();
-    assert!(one_value.to_string().starts_with("tsne, linfa: "), "{one_value}");
+    let linfa = || quiet().method(TsneMethod::Linfa);
+    let equal = Codes::new(Array2::ones((4, 3)), Array1::zeros(4), vec!["a".into()]).unwrap();
+    for (codes, settings, message) in [
+        (
+            clouds(40, 2, 1, 1),
+            linfa(),
+            "tsne, linfa, codes: expected at least 2 values a code, got 1. TsneMethod::Grid takes any codes",
+        ),
+        (
+            equal,
+            linfa(),
+            "tsne, linfa, codes: expected codes that differ, got equal ones. TsneMethod::Grid takes any codes",
+        ),
+        (
+            clouds(40, 2, 3, 1),
+            linfa().iterations(usize::MAX),
+            "tsne, iterations: expected at most 10000 with TsneMethod::Linfa, which cannot be stopped, got 18446744073709551615",
+        ),
+    ] {
+        assert_eq!(tsne(&codes, &settings).unwrap_err().to_string(), message);
+    }
+}
+
+#[test]
+fn the_greatest_perplexity_that_an_error_offers_is_taken() {
+    for n in 4..80 {
+        let codes = clouds(n, 2, 3, 1);
+        let most = (n - 1) as f64 / 3.0;
+        let error = tsne(&codes, &quiet().perplexity(most + 0.004)).unwrap_err().to_string();
+        let offered = error.split(" to ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+        let offered: f64 = offered.parse().unwrap();
+        assert!(offered <= most && most - offered < 0.01, "{error}");
+        assert!(quiet().perplexity(offered).check(&codes).is_ok());
+    }
+}
+
+/// Whatever the codes: in linfa's tree a NaN would overflow the stack, which ends the process.
+#[test]
+fn linfa_embeds_any_codes_that_differ() {
+    let mut random = random::stream(4, 0);
+    let mut uniform = |n, dim| Array2::from_shape_fn((n, dim), |_| random.gen_range(-1.0_f32..1.0));
+    let wide = uniform(40, 784);
+    let mut outlier = uniform(60, 5);
+    outlier.row_mut(7).fill(1e6);
+    let (square, doubled) = (array![[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], uniform(30, 3));
+    let doubled = ndarray::concatenate(ndarray::Axis(0), &[doubled.view(), doubled.view()]).unwrap();
+    let mut nearly_equal = Array2::ones((50, 4));
+    nearly_equal[[3, 2]] = 1.0 + f32::EPSILON;
+    let axes = Array2::eye(90) * 30.0;
+    for (name, points) in [
+        ("as pictures", wide.clone()),
+        ("huge", &wide * 3e38),
+        ("tiny", &wide * 1e-38),
+        ("an outlier", outlier),
+        ("a square", square),
+        ("doubled", doubled),
+        ("nearly equal", nearly_equal),
+        ("all equally far", axes),
+    ] {
+        let n = points.nrows();
+        let codes = Codes::new(points, Array1::zeros(n), vec!["a".into()]).unwrap();
+        for settings in [quiet(), quiet().perplexity(1.0)] {
+            let settings = settings.method(TsneMethod::Linfa).iterations(300);
+            let embedding = tsne(&codes, &settings).unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert!(embedding.divergence().is_finite(), "{name}: {embedding}");
+        }
+    }
+}
+
+#[test]
+fn codes_far_from_all_find_a_place_in_their_direction() {
+    let known = clouds(300, 4, 3, 1);
+    let embedding = tsne(&known, &quiet().iterations(400)).unwrap();
+    let far = |scale: f32| {
+        let points = known.points().slice(ndarray::s![..8, ..]).mapv(|x| x / 10.0) * scale;
+        embedding.place(&Codes::new(points, Array1::zeros(8), vec!["a".into()]).unwrap()).unwrap().points().clone()
+    };
+    let away = far(1e6);
+    for scale in [1e20, 1e30, 3e38] {
+        let moved = (far(scale) - &away).mapv(f32::abs);
+        assert!(moved.iter().all(|x| *x < 1.0), "{scale}: {moved}");
+    }
+}
+
+#[test]
+fn codes_of_any_size_are_embedded() {
+    let codes = clouds(60, 3, 4, 1);
+    for scale in [2.0_f32.powi(124), 2.0_f32.powi(-145)] {
+        let scaled = Codes::new(codes.points() * scale, codes.labels().clone(), codes.class_names().to_vec()).unwrap();
+        let embedding = tsne(&scaled, &quiet()).unwrap();
+        assert!(nearest_agrees(embedding.codes(), embedding.codes()) > 0.9, "{scale}: {embedding}");
+    }
+    let poles =
+        Codes::new(array![[3e38, 3e38], [-3e38, -3e38], [3e38, -3e38], [1.0, 1.0]], Array1::zeros(4), vec!["a".into()]);
+    assert!(tsne(&poles.unwrap(), &quiet()).unwrap().divergence().is_finite());
 }

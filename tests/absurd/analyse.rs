@@ -1,0 +1,459 @@
+//! Codes and what is made of them.
+
+use latentlab::{
+    Codes, Confusion, KMeans, Predictions, Tsne, TsneMethod, classify, code_grid, decode, embed, generate, interpolate,
+    kmeans_accuracy,
+    ndarray::{Array1, Array2, array},
+    pca, random_codes, reconstruct, sample, tsne,
+};
+
+use crate::{
+    Row::{Call, Nothing},
+    Table,
+    arguments::*,
+};
+
+fn quiet() -> Tsne {
+    Tsne::new().iterations(20).progress_every(0)
+}
+
+fn some() -> Codes {
+    codes_of(points(40, 3, 1.0))
+}
+
+fn embedded(settings: Tsne) {
+    if let Some(embedding) = either(tsne(&some(), &settings)) {
+        shown(&embedding);
+    }
+}
+
+/// Of all data sets, those that the classifier takes.
+fn predictions() -> Vec<Predictions> {
+    datasets().iter().chain([&digits(30)]).filter_map(|images| either(classify(&classifier(), images))).collect()
+}
+
+fn clusterings(check: impl Fn(&latentlab::Clustering)) {
+    let odd = codes();
+    for codes in odd.iter().filter(|codes| codes.points().ncols() < 100) {
+        for clusters in [1, 2, codes.len()] {
+            if let Some(clustering) = either(KMeans::new(clusters).runs(2).fit(codes)) {
+                check(&clustering);
+            }
+        }
+    }
+}
+
+fn confusions() -> Vec<Confusion> {
+    let texts = texts();
+    let all = Array1::from_iter(0..texts.len());
+    let pairs = [
+        (array![0], array![0], names(1)),
+        (array![0, 1], array![1, 0], names(2)),
+        (array![1_999], array![1], names(2_000)),
+        (all.clone(), all.mapv(|label| (label + 1) % texts.len()), texts.clone()),
+    ];
+    pairs.into_iter().map(|(labels, predicted, names)| Confusion::new(&labels, &predicted, names).unwrap()).collect()
+}
+
+fn components(check: impl Fn(&latentlab::Pca, &Codes)) {
+    for codes in codes() {
+        for count in [1, 2] {
+            if let Some(components) = either(pca(&codes, count)) {
+                check(&components, &codes);
+            }
+        }
+    }
+}
+
+pub fn rows() -> Table {
+    vec![
+        (
+            "Codes::new",
+            Call(|| {
+                for (n, dim, labels, classes) in [(0, 0, 0, 0), (3, 0, 3, 1), (3, 2, 2, 1), (3, 2, 3, 0), (0, 2, 3, 1)]
+                {
+                    refused(Codes::new(Array2::zeros((n, dim)), Array1::zeros(labels), names(classes)));
+                }
+                for label in [2, usize::MAX, 1 << 32] {
+                    refused(Codes::new(Array2::zeros((1, 2)), array![label], names(2)));
+                }
+                for value in FLOATS {
+                    let codes = Codes::new(Array2::from_elem((2, 2), value), array![0, 1], names(2));
+                    assert_eq!(codes.is_ok(), value.is_finite(), "{value}");
+                }
+                codes().iter().for_each(shown);
+            }),
+        ),
+        ("Codes::of_pixels", Call(|| datasets().iter().for_each(|images| drop(either(Codes::of_pixels(images)))))),
+        ("Codes::points", Nothing("the codes alone, which are sound")),
+        ("Codes::labels", Nothing("the codes alone, which are sound")),
+        ("Codes::class_names", Nothing("the codes alone, which are sound")),
+        ("Codes::len", Nothing("the codes alone, which are sound")),
+        ("Codes::is_empty", Nothing("the codes alone, which are sound")),
+        ("Codes::latent_dim", Nothing("the codes alone, which are sound")),
+        (
+            "Codes::class_means",
+            Call(|| {
+                codes().iter().for_each(|codes| drop(either(codes.class_means())));
+                let wide = Codes::new(Array2::zeros((1, 5_000)), array![0], names(100_000)).unwrap();
+                refused(wide.class_means());
+            }),
+        ),
+        (
+            "Codes::take",
+            Call(|| {
+                for n in SIZES {
+                    codes().iter().for_each(|codes| shown(&codes.take(n)));
+                }
+            }),
+        ),
+        (
+            "Codes::select",
+            Call(|| {
+                for index in SIZES {
+                    codes().iter().for_each(|codes| drop(either(codes.select(&[index, 0]))));
+                }
+                refused(codes_of(points(3, 5_000, 1.0)).select(&vec![0; 100_000]));
+            }),
+        ),
+        (
+            "Codes::per_class",
+            Call(|| {
+                for n in SIZES {
+                    codes().iter().for_each(|codes| shown(&codes.per_class(n)));
+                }
+            }),
+        ),
+        (
+            "Codes::indices_per_class",
+            Call(|| {
+                for n in SIZES {
+                    codes().iter().for_each(|codes| drop(codes.indices_per_class(n)));
+                }
+            }),
+        ),
+        ("Codes::scatter", Call(|| codes().iter().for_each(|codes| drawn(codes.scatter())))),
+        ("Codes::evcxr_display", Call(|| codes().iter().for_each(Codes::evcxr_display))),
+        ("embed", Call(|| datasets().iter().for_each(|images| drop(either(embed(&autoencoder(), images)))))),
+        (
+            "decode",
+            Call(|| {
+                for value in FLOATS {
+                    let images = decode(&autoencoder(), &Array2::from_elem((2, 2), value));
+                    assert_eq!(images.is_ok(), value.is_finite(), "{value}");
+                }
+                for shape in [(0, 0), (0, 2), (2, 0), (1, 1), (3, 100_000)] {
+                    either(decode(&autoencoder(), &Array2::zeros(shape)));
+                }
+                refused(decode(&autoencoder(), &Array2::zeros((100_000, 2))));
+                either(decode(&autoencoder(), &points(2, 6, 1.0).t().to_owned()));
+            }),
+        ),
+        (
+            "reconstruct",
+            Call(|| datasets().iter().for_each(|images| drop(either(reconstruct(&autoencoder(), images))))),
+        ),
+        (
+            "classify",
+            Call(|| {
+                for predictions in predictions() {
+                    shown(&predictions);
+                }
+            }),
+        ),
+        ("Predictions::labels", Nothing("what classify made")),
+        ("Predictions::true_labels", Nothing("what classify made")),
+        ("Predictions::probabilities", Nothing("what classify made")),
+        ("Predictions::class_names", Nothing("what classify made")),
+        ("Predictions::confidences", Call(|| predictions().iter().for_each(|p| drop(p.confidences())))),
+        ("Predictions::accuracy", Call(|| predictions().iter().for_each(|p| _ = p.accuracy()))),
+        ("Predictions::confusion", Call(|| predictions().iter().for_each(|p| drop(either(p.confusion()))))),
+        ("Predictions::evcxr_display", Call(|| predictions().iter().for_each(Predictions::evcxr_display))),
+        (
+            "random_codes",
+            Call(|| {
+                for n in SIZES {
+                    for dim in SIZES {
+                        SEEDS.iter().for_each(|seed| drop(either(random_codes(n.min(dim), n.max(dim), *seed))));
+                    }
+                }
+                refused(random_codes(usize::MAX, usize::MAX, 0));
+            }),
+        ),
+        (
+            "sample",
+            Call(|| {
+                for n in SIZES {
+                    either(sample(&vae(), n, u64::MAX));
+                }
+            }),
+        ),
+        (
+            "generate",
+            Call(|| {
+                for n in SIZES {
+                    either(generate(&gan(), n, u64::MAX));
+                }
+            }),
+        ),
+        (
+            "interpolate",
+            Call(|| {
+                for steps in SIZES {
+                    either(interpolate(&[0.0, 1.0], &[1.0, 0.0], steps));
+                    refused(interpolate(&[], &[], steps));
+                    refused(interpolate(&[1.0], &[1.0, 2.0], steps));
+                }
+                for value in FLOATS {
+                    let codes = interpolate(&[value, 0.0], &[0.0, -value], 5);
+                    assert_eq!(
+                        codes.is_ok_and(|codes| codes.iter().all(|x| x.is_finite())),
+                        value.is_finite(),
+                        "{value}"
+                    );
+                }
+            }),
+        ),
+        (
+            "code_grid",
+            Call(|| {
+                for size in SIZES {
+                    either(code_grid([0.0; 2], [1.0; 2], size));
+                }
+                for low in FLOATS {
+                    for high in FLOATS {
+                        if let Some(codes) = either(code_grid([low, 0.0], [high, 1.0], 3)) {
+                            assert!(codes.iter().all(|value| value.is_finite()), "{low} to {high}");
+                        }
+                    }
+                }
+            }),
+        ),
+        (
+            "kmeans_accuracy",
+            Call(|| {
+                for codes in codes() {
+                    for clusters in SIZES.into_iter().filter(|clusters| *clusters < 100 || *clusters > codes.len()) {
+                        either(kmeans_accuracy(&codes, clusters));
+                    }
+                }
+            }),
+        ),
+        (
+            "KMeans::new",
+            Call(|| {
+                for clusters in SIZES {
+                    either(KMeans::new(clusters).fit(&some()));
+                }
+            }),
+        ),
+        (
+            "KMeans::runs",
+            Call(|| {
+                for runs in SIZES {
+                    either(KMeans::new(3).runs(runs).stop_handle(&soon()).fit(&some()));
+                }
+            }),
+        ),
+        (
+            "KMeans::seed",
+            Call(|| {
+                for seed in SEEDS {
+                    either(KMeans::new(3).seed(seed).fit(&some()));
+                }
+            }),
+        ),
+        (
+            "KMeans::max_iterations",
+            Call(|| {
+                for iterations in SIZES {
+                    either(KMeans::new(3).max_iterations(iterations).stop_handle(&soon()).fit(&some()));
+                }
+            }),
+        ),
+        (
+            "KMeans::stop_handle",
+            Call(|| {
+                let stopped = latentlab::StopHandle::new();
+                stopped.stop();
+                for codes in codes() {
+                    either(KMeans::new(codes.len()).runs(usize::MAX).stop_handle(&stopped).fit(&codes));
+                }
+            }),
+        ),
+        (
+            "KMeans::fit",
+            Call(|| {
+                clusterings(|clustering| {
+                    assert!(clustering.centroids().iter().all(|value| value.is_finite()));
+                    assert!(clustering.inertia().is_finite());
+                });
+            }),
+        ),
+        ("Clustering::accuracy", Call(|| clusterings(|c| assert!((0.0..=1.0).contains(&c.accuracy()))))),
+        (
+            "Clustering::one_to_one_accuracy",
+            Call(|| {
+                clusterings(|c| assert!((0.0..=1.0).contains(&c.one_to_one_accuracy())));
+            }),
+        ),
+        ("Clustering::nmi", Call(|| clusterings(|c| assert!((0.0..=1.0).contains(&c.nmi()))))),
+        ("Clustering::ari", Call(|| clusterings(|c| assert!(c.ari() <= 1.0)))),
+        ("Clustering::chance", Call(|| clusterings(|c| assert!((0.0..=1.0).contains(&c.chance()))))),
+        ("Clustering::assignments", Nothing("what KMeans::fit made")),
+        ("Clustering::centroids", Nothing("what KMeans::fit made")),
+        ("Clustering::inertia", Nothing("what KMeans::fit made")),
+        ("Clustering::contingency", Nothing("what KMeans::fit made")),
+        ("Clustering::cluster_sizes", Call(|| clusterings(|c| drop(c.cluster_sizes())))),
+        ("Clustering::cluster_labels", Nothing("what KMeans::fit made")),
+        ("Clustering::recognised", Nothing("what KMeans::fit made")),
+        (
+            "Clustering::to_html",
+            Call(|| {
+                clusterings(|c| assert!(!c.to_html().contains("<script")));
+                clusterings(shown);
+            }),
+        ),
+        ("Clustering::evcxr_display", Call(|| clusterings(|c| c.evcxr_display()))),
+        (
+            "Confusion::new",
+            Call(|| {
+                refused(Confusion::new(&array![], &array![], names(0)));
+                refused(Confusion::new(&array![0], &array![], names(1)));
+                for class in SIZES {
+                    either(Confusion::new(&array![class], &array![0], names(2)));
+                    either(Confusion::new(&array![0], &array![class], names(2)));
+                }
+                refused(Confusion::new(&array![0], &array![0], names(100_000)));
+                confusions().iter().for_each(shown);
+            }),
+        ),
+        ("Confusion::counts", Nothing("what Confusion::new counted")),
+        ("Confusion::class_names", Nothing("what Confusion::new was given")),
+        (
+            "Confusion::accuracy",
+            Call(|| confusions().iter().for_each(|c| assert!((0.0..=1.0).contains(&c.accuracy())))),
+        ),
+        ("Confusion::class_accuracies", Call(|| confusions().iter().for_each(|c| drop(c.class_accuracies())))),
+        (
+            "Confusion::normalised",
+            Call(|| {
+                confusions()
+                    .iter()
+                    .for_each(|c| assert!(c.normalised().iter().all(|share| (0.0..=1.0).contains(share))));
+            }),
+        ),
+        ("Confusion::to_html", Call(|| confusions().iter().for_each(|c| assert!(!c.to_html().contains("<script"))))),
+        ("Confusion::plot", Call(|| confusions().iter().for_each(|c| drawn(c.plot())))),
+        ("Confusion::evcxr_display", Call(|| confusions().iter().for_each(Confusion::evcxr_display))),
+        (
+            "pca",
+            Call(|| {
+                for codes in codes() {
+                    for count in SIZES {
+                        either(pca(&codes, count));
+                    }
+                }
+                refused(pca(&codes_of(points(3, 40_000, 1.0)), 1));
+            }),
+        ),
+        ("Pca::mean", Nothing("what pca found")),
+        ("Pca::components", Nothing("what pca found")),
+        (
+            "Pca::explained_variance",
+            Call(|| {
+                components(|pca, _| {
+                    assert!(pca.explained_variance().iter().all(|value| value.is_finite()));
+                    shown(pca);
+                });
+            }),
+        ),
+        (
+            "Pca::explained_variance_ratio",
+            Call(|| {
+                components(|pca, _| {
+                    assert!(pca.explained_variance_ratio().iter().all(|share| (0.0..=1.001).contains(share)))
+                });
+            }),
+        ),
+        (
+            "Pca::transform",
+            Call(|| {
+                components(|pca, _| codes().iter().for_each(|codes| drop(either(pca.transform(codes)))));
+            }),
+        ),
+        (
+            "Pca::inverse_transform",
+            Call(|| {
+                components(|pca, _| codes().iter().for_each(|codes| drop(either(pca.inverse_transform(codes)))));
+            }),
+        ),
+        ("Pca::evcxr_display", Call(|| components(|pca, _| pca.evcxr_display()))),
+        (
+            "tsne",
+            Call(|| {
+                for codes in codes() {
+                    either(tsne(&codes, &quiet()));
+                    either(tsne(&codes, &quiet().method(TsneMethod::Linfa)));
+                }
+            }),
+        ),
+        ("Tsne::new", Nothing("nothing")),
+        (
+            "Tsne::perplexity",
+            Call(|| {
+                for perplexity in NUMBERS {
+                    embedded(quiet().perplexity(perplexity));
+                    embedded(quiet().perplexity(perplexity).method(TsneMethod::Linfa));
+                }
+            }),
+        ),
+        (
+            "Tsne::iterations",
+            Call(|| {
+                for iterations in SIZES {
+                    embedded(quiet().iterations(iterations).stop_handle(&soon()));
+                }
+                for iterations in [0, 10_001, usize::MAX] {
+                    refused(tsne(&some(), &quiet().iterations(iterations).method(TsneMethod::Linfa)));
+                }
+            }),
+        ),
+        ("Tsne::seed", Call(|| SEEDS.iter().for_each(|seed| embedded(quiet().seed(*seed).random_start())))),
+        (
+            "Tsne::random_start",
+            Call(|| {
+                codes().iter().for_each(|codes| drop(either(tsne(codes, &quiet().random_start()))));
+            }),
+        ),
+        ("Tsne::method", Call(|| embedded(quiet().method(TsneMethod::Linfa)))),
+        (
+            "Tsne::stop_handle",
+            Call(|| {
+                let stopped = latentlab::StopHandle::new();
+                stopped.stop();
+                codes()
+                    .iter()
+                    .for_each(|codes| drop(either(tsne(codes, &quiet().iterations(usize::MAX).stop_handle(&stopped)))));
+            }),
+        ),
+        ("Tsne::progress_every", Call(|| SIZES.iter().for_each(|every| embedded(quiet().progress_every(*every))))),
+        ("TsneEmbedding::codes", Nothing("what tsne made")),
+        ("TsneEmbedding::divergence", Nothing("what tsne made")),
+        ("TsneEmbedding::perplexity", Nothing("what tsne made")),
+        ("TsneEmbedding::iterations", Nothing("what tsne made")),
+        ("TsneEmbedding::seconds", Nothing("what tsne made")),
+        (
+            "TsneEmbedding::place",
+            Call(|| {
+                let odd = codes();
+                for known in odd.iter().filter(|codes| codes.len() >= 4) {
+                    let embedding = tsne(known, &quiet()).unwrap();
+                    odd.iter().for_each(|codes| drop(either(embedding.place(codes))));
+                }
+            }),
+        ),
+        ("TsneEmbedding::scatter", Call(|| drawn(tsne(&some(), &quiet()).unwrap().scatter()))),
+        ("TsneEmbedding::evcxr_display", Call(|| tsne(&some(), &quiet()).unwrap().evcxr_display())),
+    ]
+}

@@ -1,0 +1,185 @@
+//! Absurd arguments for every public constructor and function: none may panic, abort, overflow, run for ever or allocate what it was not asked for.
+//!
+//! What is public is read from the source (`interface.rs`), so that a new function without a row fails here. The rows run in processes of their own with
+//! a limit on memory: what aborts is named and takes nothing else with it.
+
+mod analyse;
+mod arguments;
+mod data;
+mod interface;
+mod models;
+mod networks;
+mod show;
+mod train;
+
+use std::{
+    collections::BTreeSet,
+    env,
+    fs::{self, File},
+    io::{BufRead, BufReader, Write},
+    panic::{self, AssertUnwindSafe},
+    process::{Command, Stdio},
+    sync::Mutex,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// What is done with a function.
+pub enum Row {
+    /// Calls it with absurd arguments; panics if it gave what it must not.
+    Call(fn()),
+    /// It takes no argument that could be absurd: what it takes.
+    Nothing(&'static str),
+}
+
+/// `Type::function` or `function`, and what is done with it.
+pub type Table = Vec<(&'static str, Row)>;
+
+fn table() -> Table {
+    [analyse::rows(), data::rows(), models::rows(), networks::rows(), show::rows(), train::rows()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+#[test]
+fn a_row_for_every_function() {
+    let functions = interface::functions();
+    let rows: Vec<String> = table().iter().map(|(name, _)| name.to_string()).collect();
+    let named = BTreeSet::from_iter(rows.iter().cloned());
+    assert_eq!(named.len(), rows.len(), "a function has two rows");
+    let without = Vec::from_iter(functions.difference(&named));
+    assert!(without.is_empty(), "no row in tests/absurd for {without:#?}");
+    let gone = Vec::from_iter(named.difference(&functions));
+    assert!(gone.is_empty(), "rows for what is not public (any more): {gone:#?}");
+    assert!(
+        functions.len() > 250,
+        "only {} functions found: this test no longer reads the code as it is written",
+        functions.len()
+    );
+    for (name, row) in table() {
+        assert!(!matches!(row, Row::Nothing("")), "{name}: no reason");
+    }
+}
+
+/// Processes at a time.
+const WORKERS: usize = 2;
+/// A row that takes longer runs for ever.
+const LONGEST: Duration = Duration::from_secs(60);
+/// The address space of a process, and what one result may have in it.
+#[cfg(target_os = "linux")]
+const MEMORY: u64 = 6 << 30;
+const RESULT: &str = "268435456";
+/// How the lines begin by which a process says where it is.
+const MARK: &str = "absurd row: ";
+/// Which rows a process is to run: those of a worker, from a number on.
+const ROWS: &str = "LATENTLAB_ABSURD_ROWS";
+
+#[test]
+fn absurd_arguments_give_values_or_errors() {
+    if let Ok(rows) = env::var(ROWS) {
+        return run_rows(&rows);
+    }
+    let workers = Vec::from_iter((0..WORKERS).map(|worker| thread::spawn(move || watch(worker))));
+    let failures: Vec<String> = workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect();
+    assert!(failures.is_empty(), "{} rows failed:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Runs the rows of a worker in a process; after one that ended it, the others in another.
+fn watch(worker: usize) -> Vec<String> {
+    let rows = table().len().div_ceil(WORKERS);
+    let (mut from, mut failures) = (0, Vec::new());
+    let errors = env::temp_dir().join(format!("latentlab-absurd-{}-{worker}", std::process::id()));
+    while from < rows {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["absurd_arguments_give_values_or_errors", "--exact", "--nocapture", "--test-threads=1"])
+            .env(ROWS, format!("{worker} {from}"))
+            .env("LATENTLAB_OFFLINE", "1")
+            .env("LATENTLAB_MAX_BYTES", RESULT)
+            .env("RAYON_NUM_THREADS", "2")
+            .env_remove("LATENTLAB_DATA")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&errors).unwrap())
+            .spawn()
+            .unwrap();
+        let mut begun = None;
+        for line in BufReader::new(child.stdout.take().unwrap()).split(b'\n') {
+            let line = String::from_utf8_lossy(&line.unwrap()).into_owned();
+            let Some((event, rest)) = line.strip_prefix(MARK).and_then(|line| line.split_once(' ')) else { continue };
+            match event {
+                "begins" => {
+                    begun = Some(rest.to_string());
+                    from += 1;
+                }
+                "failed" => {
+                    failures.push(rest.to_string());
+                    begun = None;
+                }
+                _ => begun = None,
+            }
+        }
+        let status = child.wait().unwrap();
+        if let Some(name) = begun {
+            let text = fs::read_to_string(&errors).unwrap_or_default();
+            let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().to_string();
+            failures.push(format!("{name}: ended the process ({status}): {last}"));
+        } else if from < rows && status.success() {
+            break; // the last worker may have a row less
+        }
+    }
+    fs::remove_file(errors).ok();
+    failures
+}
+
+fn say(what: &str) {
+    println!("\n{MARK}{what}");
+    std::io::stdout().flush().ok();
+}
+
+/// What has panicked in a row, on whatever thread.
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// The row that runs.
+static RUNNING: Mutex<Option<(&str, Instant)>> = Mutex::new(None);
+
+fn run_rows(rows: &str) {
+    let (worker, from) = rows.split_once(' ').unwrap();
+    let (worker, from): (usize, usize) = (worker.parse().unwrap(), from.parse().unwrap());
+    limit_memory();
+    panic::set_hook(Box::new(|info| PANICS.lock().unwrap().push(info.to_string().replace('\n', " "))));
+    thread::spawn(|| {
+        loop {
+            thread::sleep(Duration::from_millis(200));
+            if let Some((name, start)) = *RUNNING.lock().unwrap()
+                && start.elapsed() > LONGEST
+            {
+                say(&format!("failed {name}: has not ended within {LONGEST:?}"));
+                std::process::exit(1);
+            }
+        }
+    });
+    for (name, row) in table().into_iter().skip(worker).step_by(WORKERS).skip(from) {
+        say(&format!("begins {name}"));
+        let start = Instant::now();
+        *RUNNING.lock().unwrap() = Some((name, start));
+        if let Row::Call(call) = row {
+            let _ = panic::catch_unwind(AssertUnwindSafe(call));
+        }
+        *RUNNING.lock().unwrap() = None;
+        let panics = std::mem::take(&mut *PANICS.lock().unwrap());
+        match panics.first() {
+            Some(panic) => say(&format!("failed {name}: {panic}")),
+            None => say(&format!("held {name} {:.2} s", start.elapsed().as_secs_f64())),
+        }
+    }
+}
+
+/// More is no memory that ran out, but an allocation that nobody asked for: it aborts.
+fn limit_memory() {
+    #[cfg(target_os = "linux")]
+    {
+        let limit = libc::rlimit { rlim_cur: MEMORY, rlim_max: MEMORY };
+        // SAFETY: the limit is a value of its own, which the call only reads.
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+    }
+}

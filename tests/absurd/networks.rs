@@ -1,0 +1,351 @@
+//! Networks, layer by layer, and what optimizes them.
+
+use latentlab::{
+    HeightWidth, Loss, Optimizer, Sequential, Summary, TrainConfig,
+    ndarray::{ArrayD, IxDyn},
+    train_ae,
+};
+
+use crate::{
+    Row::{Call, Nothing},
+    Table,
+    arguments::*,
+};
+
+/// A network as far as it goes: built, shown, and run on one row.
+fn run(network: Sequential) {
+    let _ = (network.output_shape().to_vec(), network.parameter_count());
+    shown(&network.summary());
+    let Some(network) = either(network.build()) else { return };
+    let shape = [&[1], network.input_shape()].concat();
+    for value in [0.5, f32::NAN, f32::MAX] {
+        either(network.predict(&ArrayD::from_elem(IxDyn(&shape), value)));
+    }
+}
+
+fn picture() -> Sequential {
+    Sequential::input([2, 6, 6])
+}
+
+fn pairs() -> Vec<HeightWidth> {
+    let mut pairs: Vec<HeightWidth> = SIZES.iter().map(|size| HeightWidth::from(*size)).collect();
+    pairs.extend(SIZES.iter().flat_map(|size| [HeightWidth::from([*size, 1]), HeightWidth::from([1, *size])]));
+    pairs.extend([6, 7, 11, 12, 65_536].map(HeightWidth::from));
+    pairs
+}
+
+fn trained(optimizer: Optimizer) {
+    let config =
+        |rate| TrainConfig::new().epochs(1).batch_size(8).progress_every(0).optimizer(optimizer).learning_rate(rate);
+    for rate in [0.001, 1e300] {
+        either(train_ae(&mut autoencoder(), &digits(12), &config(rate)));
+    }
+}
+
+fn optimizers() -> [Optimizer; 6] {
+    [
+        Optimizer::adam(),
+        Optimizer::adamw(),
+        Optimizer::adamax(),
+        Optimizer::adagrad(),
+        Optimizer::radam(),
+        Optimizer::sgd(),
+    ]
+}
+
+fn summaries(check: impl Fn(&Summary)) {
+    check(&Sequential::input([0]).summary());
+    check(&Sequential::input([2]).dense(0).summary());
+    check(&encoder().summary());
+    check(&gan().summary());
+}
+
+pub fn rows() -> Table {
+    vec![
+        (
+            "Sequential::input",
+            Call(|| {
+                run(Sequential::input([]));
+                run(Sequential::input(vec![1; 1_000]));
+                for size in SIZES {
+                    run(Sequential::input([size]));
+                    run(Sequential::input([size]).dense(1));
+                    run(Sequential::input([size, size, size]).flatten().dense(1));
+                    run(Sequential::input([1, size, 1]).conv2d(1, 1));
+                }
+            }),
+        ),
+        ("Sequential::seed", Call(|| SEEDS.iter().for_each(|seed| run(picture().conv2d(2, 3).seed(*seed))))),
+        (
+            "Sequential::init",
+            Call(|| {
+                for init in [latentlab::Init::GlorotUniform, latentlab::Init::KaimingUniform] {
+                    run(Sequential::input([0]).init(init).dense(1));
+                    run(picture().init(init).conv2d(1, 1));
+                }
+            }),
+        ),
+        (
+            "Sequential::build",
+            Call(|| {
+                run(picture());
+                run(picture().dense(1).relu().flatten());
+            }),
+        ),
+        ("Sequential::input_shape", Nothing("the network alone")),
+        ("Sequential::output_shape", Nothing("the network alone; see the rows of the layers")),
+        (
+            "Sequential::take",
+            Call(|| {
+                for layers in SIZES {
+                    run(encoder().take(layers));
+                    run(picture().dense(1).take(layers));
+                }
+            }),
+        ),
+        ("Sequential::parameter_count", Nothing("the network alone; see the rows of the layers")),
+        ("Sequential::summary", Nothing("the network alone; see the rows of the layers")),
+        (
+            "Sequential::predict",
+            Call(|| {
+                for shape in
+                    [&[][..], &[0], &[2], &[0, 1, 28, 28], &[2, 1, 28, 28], &[2, 784], &[1, 1, 1, 1, 1], &[0, 0, 0, 0]]
+                {
+                    for value in FLOATS {
+                        either(encoder().predict(&ArrayD::from_elem(IxDyn(shape), value)));
+                        either(picture().dense(1).predict(&ArrayD::from_elem(IxDyn(shape), value)));
+                    }
+                }
+                let many = ArrayD::zeros(IxDyn(&[100_000, 1]));
+                refused(Sequential::input([1]).dense(10_000).predict(&many));
+            }),
+        ),
+        (
+            "Sequential::save",
+            Call(|| {
+                paths().iter().for_each(|path| refused(encoder().save(path)));
+                refused(picture().dense(1).save(Garbage::new("weights").file("a.safetensors")));
+            }),
+        ),
+        (
+            "Sequential::load",
+            Call(|| {
+                let garbage = Garbage::new("network");
+                [paths(), garbage.files("safetensors")]
+                    .concat()
+                    .iter()
+                    .for_each(|path| refused(Sequential::load(path)));
+            }),
+        ),
+        (
+            "Sequential::evcxr_display",
+            Call(|| {
+                encoder().evcxr_display();
+                Sequential::input([0]).dense(0).evcxr_display();
+            }),
+        ),
+        (
+            "Sequential::relu",
+            Call(|| {
+                run(Sequential::input([0]).relu());
+                run(picture().relu().relu().relu());
+            }),
+        ),
+        ("Sequential::leaky_relu", Call(|| FLOATS.iter().for_each(|slope| run(picture().leaky_relu(*slope))))),
+        ("Sequential::selu", Call(|| run(Sequential::input([0]).selu()))),
+        ("Sequential::tanh", Call(|| run(picture().tanh()))),
+        ("Sequential::sigmoid", Call(|| run(picture().sigmoid()))),
+        (
+            "Sequential::softmax",
+            Call(|| {
+                run(Sequential::input([3]).softmax());
+                run(Sequential::input([0]).softmax());
+                run(picture().softmax());
+            }),
+        ),
+        (
+            "Sequential::batch_norm",
+            Call(|| {
+                run(Sequential::input([0]).batch_norm());
+                run(picture().batch_norm().batch_norm());
+                run(Sequential::input([3]).batch_norm());
+            }),
+        ),
+        (
+            "Sequential::momentum",
+            Call(|| {
+                FLOATS.iter().for_each(|momentum| run(picture().batch_norm().momentum(*momentum)));
+                run(picture().momentum(0.5));
+                run(Sequential::input([3]).dense(1).momentum(0.5));
+            }),
+        ),
+        (
+            "Sequential::epsilon",
+            Call(|| {
+                FLOATS.iter().for_each(|epsilon| run(picture().batch_norm().epsilon(*epsilon)));
+                run(picture().epsilon(0.5));
+            }),
+        ),
+        (
+            "Sequential::conv2d",
+            Call(|| {
+                for size in SIZES {
+                    run(picture().conv2d(size, 1));
+                    run(picture().conv2d(size, size));
+                    run(picture().conv2d(size, 3).same());
+                }
+                pairs().iter().for_each(|kernel| run(picture().conv2d(1, *kernel)));
+                pairs().iter().for_each(|kernel| run(picture().conv2d(1, *kernel).same()));
+                run(Sequential::input([3]).conv2d(1, 1));
+            }),
+        ),
+        (
+            "Sequential::stride",
+            Call(|| {
+                for stride in pairs() {
+                    run(picture().conv2d(1, 3).stride(stride));
+                    run(picture().conv2d(1, 3).stride(stride).same());
+                    run(picture().conv_transpose2d(1, 3).stride(stride));
+                    run(picture().conv_transpose2d(1, 3).stride(stride).same());
+                    run(picture().max_pool2d(2).stride(stride));
+                    run(picture().relu().stride(stride));
+                }
+            }),
+        ),
+        (
+            "Sequential::same",
+            Call(|| {
+                run(picture().same());
+                run(picture().relu().same());
+                run(Sequential::input([1, 1, 1]).conv2d(1, 100_000).same());
+            }),
+        ),
+        (
+            "Sequential::padding",
+            Call(|| {
+                for padding in pairs() {
+                    run(picture().conv2d(1, 3).padding(padding));
+                    run(picture().conv_transpose2d(1, 3).padding(padding));
+                    run(picture().max_pool2d(2).padding(padding));
+                    run(picture().padding(padding));
+                }
+            }),
+        ),
+        (
+            "Sequential::conv_transpose2d",
+            Call(|| {
+                for size in SIZES {
+                    run(picture().conv_transpose2d(size, 1));
+                    run(picture().conv_transpose2d(size, size));
+                }
+                pairs().iter().for_each(|kernel| run(picture().conv_transpose2d(1, *kernel)));
+                pairs().iter().for_each(|kernel| run(picture().conv_transpose2d(1, *kernel).same()));
+            }),
+        ),
+        (
+            "Sequential::output_padding",
+            Call(|| {
+                for padding in pairs() {
+                    run(picture().conv_transpose2d(1, 3).stride(2).output_padding(padding));
+                    run(picture().conv2d(1, 3).output_padding(padding));
+                    run(picture().output_padding(padding));
+                }
+            }),
+        ),
+        (
+            "Sequential::dense",
+            Call(|| {
+                for units in SIZES {
+                    run(Sequential::input([2]).dense(units));
+                    run(Sequential::input([2]).dense(units).dense(units));
+                    run(Sequential::input([1]).dense(units).reshape([1, units, 1]));
+                }
+                run(picture().dense(1));
+            }),
+        ),
+        ("Sequential::dropout", Call(|| FLOATS.iter().for_each(|rate| run(picture().dropout(*rate))))),
+        (
+            "Sequential::flatten",
+            Call(|| {
+                run(Sequential::input([]).flatten());
+                run(Sequential::input([0, 5]).flatten());
+                run(picture().flatten().flatten());
+                run(picture().up_sample2d(1 << 32).flatten());
+            }),
+        ),
+        ("Sequential::max_pool2d", Call(|| pairs().iter().for_each(|size| run(picture().max_pool2d(*size))))),
+        (
+            "Sequential::reshape",
+            Call(|| {
+                for size in SIZES {
+                    run(Sequential::input([6]).reshape([size]));
+                    run(Sequential::input([6]).reshape([size, size, size]));
+                    run(Sequential::input([6]).reshape(vec![1; 1_000]));
+                    run(Sequential::input([1 << 32]).reshape([1 << 32, size]));
+                }
+                run(Sequential::input([6]).reshape([]));
+            }),
+        ),
+        (
+            "Sequential::up_sample2d",
+            Call(|| {
+                for factor in pairs() {
+                    run(picture().up_sample2d(factor));
+                    run(picture().up_sample2d(factor).conv2d(1, 3));
+                    run(picture().up_sample2d(factor).up_sample2d(factor).flatten().dense(1));
+                }
+                run(Sequential::input([2]).up_sample2d(2));
+            }),
+        ),
+        ("Summary::name", Nothing("what Sequential::summary made")),
+        ("Summary::rows", Nothing("what Sequential::summary made")),
+        ("Summary::trainable", Call(|| summaries(|summary| _ = summary.trainable()))),
+        ("Summary::non_trainable", Call(|| summaries(|summary| _ = summary.non_trainable()))),
+        ("Summary::total", Call(|| summaries(|summary| _ = summary.total()))),
+        ("Summary::to_html", Call(|| summaries(|summary| drop(summary.to_html())))),
+        ("Summary::evcxr_display", Call(|| summaries(Summary::evcxr_display))),
+        (
+            "Loss::name",
+            Call(|| {
+                for loss in [Loss::MeanSquaredError, Loss::BinaryCrossEntropy, Loss::BinaryCrossEntropyWithLogits] {
+                    assert!(!loss.name().is_empty());
+                }
+            }),
+        ),
+        ("Optimizer::adam", Nothing("nothing")),
+        ("Optimizer::adamw", Nothing("nothing")),
+        ("Optimizer::adamax", Nothing("nothing")),
+        ("Optimizer::adagrad", Nothing("nothing")),
+        ("Optimizer::radam", Nothing("nothing")),
+        ("Optimizer::sgd", Nothing("nothing")),
+        (
+            "Optimizer::betas",
+            Call(|| {
+                for optimizer in optimizers() {
+                    NUMBERS.iter().for_each(|beta| trained(optimizer.betas(*beta, 0.9)));
+                    NUMBERS.iter().for_each(|beta| trained(optimizer.betas(0.9, *beta)));
+                }
+            }),
+        ),
+        (
+            "Optimizer::epsilon",
+            Call(|| {
+                optimizers().iter().for_each(|o| NUMBERS.iter().for_each(|epsilon| trained(o.epsilon(*epsilon))));
+            }),
+        ),
+        (
+            "Optimizer::momentum",
+            Call(|| {
+                optimizers().iter().for_each(|o| NUMBERS.iter().for_each(|momentum| trained(o.momentum(*momentum))));
+            }),
+        ),
+        ("Optimizer::nesterov", Call(|| optimizers().iter().for_each(|o| trained(o.nesterov())))),
+        (
+            "Optimizer::weight_decay",
+            Call(|| {
+                optimizers().iter().for_each(|o| NUMBERS.iter().for_each(|decay| trained(o.weight_decay(*decay))));
+            }),
+        ),
+        ("Optimizer::name", Call(|| optimizers().iter().for_each(|o| assert!(!o.name().is_empty())))),
+    ]
+}

@@ -1,0 +1,439 @@
+//! Figures, and how values show themselves.
+
+use latentlab::{
+    BarChart, Explore, Figure, Heatmap, ImageGrid, LineChart, Result, Scatter, Scatter3d, Tsne, explore, grid, jupyter,
+    ndarray::{Array1, Array2, Array4, array},
+    reconstructions, row,
+};
+
+use crate::{
+    Row::{Call, Nothing},
+    Table,
+    arguments::*,
+};
+
+fn lines() -> LineChart {
+    LineChart::new("x", "y").line("a", &[1.0, 3.0, 2.0])
+}
+
+/// One number among others, and any two.
+fn series() -> Vec<Vec<f64>> {
+    let mut series = vec![vec![], vec![f64::NAN; 5], vec![1.0; 2_000]];
+    series.extend(NUMBERS.map(|number| vec![number]));
+    series.extend(NUMBERS.map(|number| vec![1.0, number, 2.0]));
+    series.extend(NUMBERS.iter().flat_map(|a| NUMBERS.iter().map(move |b| vec![*a, *b])));
+    series
+}
+
+fn plain() -> Scatter {
+    Scatter::new(&points(6, 2, 1.0), &array![0, 1, 0, 1, 0, 1])
+}
+
+fn solid() -> Scatter3d {
+    Scatter3d::new(&points(6, 3, 1.0), &array![0, 1, 0, 1, 0, 1])
+}
+
+fn images(n: usize) -> Array4<f32> {
+    digits(n).images().clone()
+}
+
+fn figure() -> Figure {
+    lines().figure().unwrap()
+}
+
+fn quickly(figure: Result<Figure>) {
+    if let Some(figure) = either(figure) {
+        either(figure.to_svg());
+    }
+}
+
+pub fn rows() -> Table {
+    vec![
+        (
+            "BarChart::new",
+            Call(|| {
+                drawn(BarChart::new("").figure());
+                texts().iter().for_each(|text| drawn(BarChart::new(text.as_str()).bar("a", 1.0).figure()));
+            }),
+        ),
+        (
+            "BarChart::bar",
+            Call(|| {
+                texts()
+                    .iter()
+                    .for_each(|text| drawn(BarChart::new("x").bar(text.as_str(), 1.0).bar("b", 2.0).figure()));
+                for a in NUMBERS {
+                    NUMBERS.iter().for_each(|b| quickly(BarChart::new("x").bar("a", a).bar("b", *b).figure()));
+                }
+            }),
+        ),
+        (
+            "BarChart::figure",
+            Call(|| {
+                for bars in [50, 51, 100_000] {
+                    drawn(
+                        (0..bars)
+                            .fold(BarChart::new("x"), |chart, bar| chart.bar(bar.to_string(), bar as f64))
+                            .figure(),
+                    );
+                }
+            }),
+        ),
+        (
+            "LineChart::new",
+            Call(|| {
+                drawn(LineChart::new("", "").figure());
+                texts()
+                    .iter()
+                    .for_each(|t| drawn(LineChart::new(t.as_str(), t.as_str()).line("a", &[1.0, 2.0]).figure()));
+            }),
+        ),
+        (
+            "LineChart::line",
+            Call(|| {
+                series().iter().for_each(|values| quickly(LineChart::new("x", "y").line("a", values).figure()));
+                texts().iter().for_each(|text| drawn(lines().line(text.as_str(), &[1.0]).figure()));
+                drawn((0..1_000).fold(lines(), |chart, line| chart.line(line.to_string(), &[1.0, 2.0])).figure());
+                drawn(lines().line("long", &vec![0.5; 1_000_000]).figure());
+            }),
+        ),
+        (
+            "LineChart::dots",
+            Call(|| {
+                series().iter().for_each(|values| quickly(lines().dots("a", values).figure()));
+                texts().iter().for_each(|text| drawn(lines().dots(text.as_str(), &[1.0]).figure()));
+            }),
+        ),
+        (
+            "LineChart::crosses",
+            Call(|| {
+                series().iter().for_each(|values| quickly(lines().crosses("a", values).figure()));
+                texts().iter().for_each(|text| drawn(lines().crosses(text.as_str(), &[1.0]).figure()));
+            }),
+        ),
+        (
+            "LineChart::x_values",
+            Call(|| {
+                series().iter().for_each(|values| quickly(lines().x_values(values).figure()));
+                for a in NUMBERS {
+                    NUMBERS.iter().for_each(|b| quickly(lines().x_values(&[a, 1.0, *b]).figure()));
+                }
+            }),
+        ),
+        (
+            "LineChart::mark",
+            Call(|| {
+                NUMBERS.iter().for_each(|x| quickly(lines().mark(*x, "here").figure()));
+                texts().iter().for_each(|text| drawn(lines().mark(2.0, text.as_str()).figure()));
+                drawn((0..1_000).fold(lines(), |chart, mark| chart.mark(mark as f64, "m")).figure());
+            }),
+        ),
+        (
+            "LineChart::logarithmic",
+            Call(|| {
+                series().iter().for_each(|v| quickly(LineChart::new("x", "y").line("a", v).logarithmic().figure()));
+            }),
+        ),
+        (
+            "LineChart::logarithmic_x",
+            Call(|| {
+                quickly(lines().logarithmic_x().figure());
+                series().iter().for_each(|values| quickly(lines().x_values(values).logarithmic_x().figure()));
+            }),
+        ),
+        ("LineChart::figure", Nothing("the chart alone; see the rows of what it is made of")),
+        (
+            "Scatter::new",
+            Call(|| {
+                for (n, dim, labels) in [(0, 0, 0), (0, 2, 0), (3, 1, 3), (3, 3, 3), (3, 2, 2), (3, 2, 0), (0, 2, 3)] {
+                    drawn(Scatter::new(&Array2::zeros((n, dim)), &Array1::zeros(labels)).figure());
+                }
+                for label in SIZES {
+                    drawn(Scatter::new(&Array2::zeros((1, 2)), &array![label]).figure());
+                }
+                for a in FLOATS {
+                    FLOATS
+                        .iter()
+                        .for_each(|b| quickly(Scatter::new(&array![[a, *b], [0.0, 1.0]], &array![0, 0]).figure()));
+                }
+                drawn(Scatter::new(&points(1_000, 2, 1.0), &Array1::from_iter(0..1_000)).figure());
+            }),
+        ),
+        (
+            "Scatter::of",
+            Call(|| {
+                codes().iter().for_each(|codes| {
+                    drawn(either(Scatter::of(codes)).map_or_else(|| plain().figure(), |s| s.figure()))
+                });
+            }),
+        ),
+        (
+            "Scatter::names",
+            Call(|| {
+                drawn(plain().names([""; 0]).figure());
+                drawn(plain().names(texts()).figure());
+                drawn(plain().names(names(100_000)).figure());
+            }),
+        ),
+        (
+            "Scatter::axis_names",
+            Call(|| {
+                texts().iter().for_each(|text| drawn(plain().axis_names(text.as_str(), text.as_str()).figure()));
+            }),
+        ),
+        (
+            "Scatter::crosses",
+            Call(|| {
+                for n in [0, 1, 6, 7, 10_000] {
+                    drawn(plain().crosses(&vec![true; n], "a", "b").figure());
+                }
+                texts()
+                    .iter()
+                    .for_each(|text| drawn(plain().crosses(&[true; 6], text.as_str(), text.as_str()).figure()));
+            }),
+        ),
+        (
+            "Scatter::class_means",
+            Call(|| {
+                drawn(Scatter::new(&Array2::zeros((0, 2)), &array![]).class_means().figure());
+                drawn(Scatter::new(&Array2::from_elem((2, 2), f32::MAX), &array![0, 9]).class_means().figure());
+                drawn(Scatter::new(&Array2::zeros((1, 2)), &array![usize::MAX]).class_means().figure());
+            }),
+        ),
+        (
+            "Scatter::annotate",
+            Call(|| {
+                for a in FLOATS {
+                    FLOATS.iter().for_each(|b| quickly(plain().annotate([a, *b], "here").figure()));
+                }
+                texts().iter().for_each(|text| drawn(plain().annotate([0.5, 0.5], text.as_str()).figure()));
+            }),
+        ),
+        ("Scatter::figure", Nothing("the chart alone; see the rows of what it is made of")),
+        (
+            "Scatter3d::new",
+            Call(|| {
+                for (n, dim, labels) in [(0, 0, 0), (0, 3, 0), (3, 2, 3), (3, 4, 3), (3, 3, 2), (0, 3, 3)] {
+                    drawn(Scatter3d::new(&Array2::zeros((n, dim)), &Array1::zeros(labels)).figure());
+                }
+                for label in SIZES {
+                    drawn(Scatter3d::new(&Array2::zeros((1, 3)), &array![label]).figure());
+                }
+                for a in FLOATS {
+                    FLOATS.iter().for_each(|b| {
+                        quickly(Scatter3d::new(&array![[a, *b, 1.0], [0.0, 1.0, 0.0]], &array![0, 0]).figure());
+                    });
+                }
+            }),
+        ),
+        (
+            "Scatter3d::names",
+            Call(|| {
+                drawn(solid().names([""; 0]).figure());
+                drawn(solid().names(texts()).figure());
+            }),
+        ),
+        (
+            "Scatter3d::axis_names",
+            Call(|| {
+                texts().iter().for_each(|t| drawn(solid().axis_names(t.as_str(), t.as_str(), t.as_str()).figure()));
+            }),
+        ),
+        (
+            "Scatter3d::view",
+            Call(|| {
+                for azimuth in NUMBERS {
+                    NUMBERS.iter().for_each(|elevation| quickly(solid().view(azimuth, *elevation).figure()));
+                }
+            }),
+        ),
+        ("Scatter3d::figure", Nothing("the chart alone; see the rows of what it is made of")),
+        (
+            "Heatmap::new",
+            Call(|| {
+                for shape in [(0, 0), (0, 5), (5, 0), (1, 1), (1, 2_000), (300, 300)] {
+                    drawn(Heatmap::new(&Array2::zeros(shape)).figure());
+                    drawn(Heatmap::new(&Array2::from_elem(shape, usize::MAX)).figure());
+                }
+                drawn(Heatmap::new(&array![[0, usize::MAX], [1, 2]]).figure());
+            }),
+        ),
+        (
+            "Heatmap::names",
+            Call(|| {
+                drawn(Heatmap::new(&Array2::zeros((2, 2))).names([""; 0]).figure());
+                drawn(Heatmap::new(&Array2::eye(texts().len())).names(texts()).figure());
+            }),
+        ),
+        (
+            "Heatmap::column_names",
+            Call(|| {
+                drawn(Heatmap::new(&Array2::zeros((2, 2))).column_names(names(100_000)).figure());
+                drawn(Heatmap::new(&Array2::zeros((1, texts().len()))).column_names(texts()).figure());
+            }),
+        ),
+        (
+            "Heatmap::axis_names",
+            Call(|| {
+                texts()
+                    .iter()
+                    .for_each(|t| drawn(Heatmap::new(&Array2::eye(2)).axis_names(t.as_str(), t.as_str()).figure()));
+            }),
+        ),
+        ("Heatmap::figure", Nothing("the chart alone; see the rows of what it is made of")),
+        (
+            "ImageGrid::new",
+            Call(|| {
+                for columns in SIZES {
+                    drawn(ImageGrid::new(&images(3), columns).figure());
+                }
+                for shape in [
+                    (0, 1, 28, 28),
+                    (2, 0, 5, 5),
+                    (2, 1, 0, 5),
+                    (2, 1, 5, 0),
+                    (2, 3, 5, 5),
+                    (1, 1, 1, 20_000),
+                    (1, 1, 2_000, 2_000),
+                ] {
+                    either(ImageGrid::new(&Array4::zeros(shape), 3).figure()).map(|figure| either(figure.to_png()));
+                }
+                FLOATS
+                    .iter()
+                    .for_each(|value| drawn(ImageGrid::new(&Array4::from_elem((1, 1, 2, 2), *value), 1).figure()));
+                either(ImageGrid::new(&Array4::zeros((60_000, 1, 4, 4)), 1).figure())
+                    .map(|figure| either(figure.to_png()));
+            }),
+        ),
+        (
+            "ImageGrid::rows",
+            Call(|| {
+                drawn(ImageGrid::rows([("", &images(0)); 0]).figure());
+                let (few, none, small) = (images(3), images(0), Array4::zeros((3, 1, 2, 2)));
+                drawn(ImageGrid::rows([("a", &few), ("b", &none)]).figure());
+                drawn(ImageGrid::rows([("a", &few), ("b", &small)]).figure());
+                drawn(ImageGrid::rows(texts().into_iter().map(|text| (text, &few))).figure());
+            }),
+        ),
+        (
+            "ImageGrid::captions",
+            Call(|| {
+                drawn(ImageGrid::new(&images(3), 2).captions([""; 0]).figure());
+                drawn(ImageGrid::new(&images(3), 2).captions(names(100_000)).figure());
+                drawn(ImageGrid::new(&images(texts().len()), 4).captions(texts()).figure());
+            }),
+        ),
+        (
+            "ImageGrid::column_labels",
+            Call(|| {
+                drawn(ImageGrid::new(&images(3), 2).column_labels([""; 0]).figure());
+                drawn(ImageGrid::new(&images(texts().len()), texts().len()).column_labels(texts()).figure());
+            }),
+        ),
+        ("ImageGrid::figure", Nothing("the grid alone; see the rows of what it is made of")),
+        (
+            "row",
+            Call(|| {
+                drawn(Ok(row([])));
+                drawn(Ok(row(vec![figure(); 100])));
+                either((0..40).fold(figure(), |inner, _| row([inner])).to_svg());
+            }),
+        ),
+        (
+            "grid",
+            Call(|| {
+                for columns in SIZES {
+                    either(grid(columns, []).to_svg());
+                    either(grid(columns, [figure(), figure(), figure()]).to_svg());
+                }
+                    either((0..8).fold(figure(), |inner, _| grid(2, [inner.clone(), inner])).to_svg());
+            }),
+        ),
+        ("Figure::title", Call(|| texts().iter().for_each(|text| drawn(Ok(figure().title(text.as_str())))))),
+        ("Figure::save", Call(|| paths().iter().for_each(|path| refused(figure().save(path))))),
+        ("Figure::to_svg", Nothing("the figure alone; see the rows of the charts")),
+        ("Figure::to_png", Nothing("the figure alone; see the rows of the charts")),
+        ("Figure::show", Call(|| _ = either(figure().title("\u{1}latentlab {}\n").show()))),
+        ("Figure::evcxr_display", Call(|| figure().title("\u{1}latentlab {}\n").evcxr_display())),
+        (
+            "reconstructions",
+            Call(|| {
+                datasets().iter().for_each(|images| drawn(reconstructions(&autoencoder(), images)));
+            }),
+        ),
+        (
+            "explore",
+            Call(|| {
+                for images in datasets() {
+                    if let Some(explorer) = either(explore(&autoencoder(), &images)) {
+                        shown(&explorer);
+                        assert!(!explorer.to_html().contains("<script>alert"));
+                    }
+                }
+            }),
+        ),
+        ("Explore::new", Nothing("nothing")),
+        (
+            "Explore::points",
+            Call(|| {
+                SIZES.iter().for_each(|n| drop(either(Explore::new().points(*n).of(&autoencoder(), &digits(12)))));
+            }),
+        ),
+        (
+            "Explore::pca",
+            Call(|| {
+                datasets().iter().for_each(|images| drop(either(Explore::new().pca().of(&autoencoder(), images))));
+            }),
+        ),
+        (
+            "Explore::tsne",
+            Call(|| {
+                for perplexity in NUMBERS {
+                    let tsne = Tsne::new().iterations(5).perplexity(perplexity).progress_every(0);
+                    either(Explore::new().tsne(&tsne).of(&autoencoder(), &digits(12)));
+                }
+            }),
+        ),
+        (
+            "Explore::grid",
+            Call(|| {
+                SIZES.iter().for_each(|n| drop(either(Explore::new().grid(*n).of(&autoencoder(), &digits(12)))));
+            }),
+        ),
+        (
+            "Explore::of",
+            Call(|| {
+                datasets().iter().for_each(|images| drop(either(Explore::new().grid(2).of(&autoencoder(), images))));
+            }),
+        ),
+        ("Explorer::to_html", Nothing("what explore made")),
+        (
+            "Explorer::save",
+            Call(|| {
+                let explorer = explore(&autoencoder(), &digits(4)).unwrap();
+                paths().iter().for_each(|path| refused(explorer.save(path)));
+            }),
+        ),
+        ("Explorer::show", Call(|| _ = either(explore(&autoencoder(), &digits(4)).unwrap().show()))),
+        ("Explorer::evcxr_display", Call(|| explore(&autoencoder(), &digits(4)).unwrap().evcxr_display())),
+        (
+            "jupyter::display",
+            Call(|| {
+                jupyter::display(&[]);
+                for text in texts() {
+                    jupyter::display(&[(text.as_str(), text.as_str()), ("text/plain", "")]);
+                    jupyter::display(&[("application/json", text.as_str())]);
+                }
+            }),
+        ),
+        ("jupyter::display_html", Call(|| texts().iter().for_each(|text| jupyter::display_html(text, text)))),
+        (
+            "jupyter::escape_html",
+            Call(|| {
+                texts().iter().for_each(|text| assert!(!jupyter::escape_html(text).contains(['<', '>', '"', '\''])));
+            }),
+        ),
+        ("jupyter::install_error_display", Nothing("nothing")),
+        ("jupyter::show_failure", Call(|| texts().iter().for_each(|text| jupyter::show_failure(text, text)))),
+    ]
+}

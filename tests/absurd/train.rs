@@ -1,0 +1,497 @@
+//! Trainings, their settings and histories, and studies.
+
+use std::fs;
+
+use latentlab::{
+    GanConfig, GanHistory, History, Loss, Optimizer, Schedule, Setting, Space, StopHandle, Study, TrainConfig, Trial,
+    evaluate, gan_step, train_ae, train_classifier, train_gan, train_vae,
+};
+
+use crate::{
+    Row::{Call, Nothing},
+    Table,
+    arguments::*,
+};
+
+fn trained(config: TrainConfig) {
+    if let Some(history) = either(train_ae(&mut autoencoder(), &digits(12), &config)) {
+        shown(&history);
+    }
+}
+
+fn trained_gan(config: GanConfig) {
+    if let Some(history) = either(train_gan(&mut gan(), &digits(12), &config)) {
+        shown(&history);
+    }
+}
+
+fn gan_config() -> GanConfig {
+    GanConfig::new().epochs(1).batch_size(8).progress_every(0)
+}
+
+/// Histories of trainings that came to nothing, and of one that came to something.
+fn histories(check: impl Fn(&History)) {
+    let stopped = StopHandle::new();
+    stopped.stop();
+    for config in
+        [config().stop_handle(&stopped).epochs(usize::MAX), config(), config().validation(&digits(3)).epochs(3)]
+    {
+        if let Some(history) = either(train_ae(&mut autoencoder(), &digits(12), &config)) {
+            check(&history);
+            let mut odd = history.clone();
+            odd.objective = texts().concat();
+            odd.loss = NUMBERS.to_vec();
+            odd.validation_loss = vec![f64::NAN; 2];
+            odd.best_epoch = usize::MAX;
+            odd.seconds = vec![f64::INFINITY, f64::NAN, -1.0];
+            check(&odd);
+        }
+    }
+}
+
+fn gan_histories(check: impl Fn(&GanHistory)) {
+    let stopped = StopHandle::new();
+    stopped.stop();
+    for config in [gan_config().stop_handle(&stopped), gan_config().snapshots(3, [0, 1])] {
+        if let Some(history) = either(train_gan(&mut gan(), &digits(12), &config)) {
+            check(&history);
+            let mut odd = history.clone();
+            odd.generator_loss = NUMBERS.to_vec();
+            odd.seconds = vec![f64::NAN];
+            check(&odd);
+        }
+    }
+}
+
+fn schedules() -> [Schedule; 3] {
+    [Schedule::constant(), Schedule::cosine(), Schedule::reduce_on_plateau()]
+}
+
+fn scheduled(schedule: Schedule) {
+    trained(config().epochs(3).schedule(schedule));
+}
+
+/// As far as a study of this space goes, at most a few trials.
+fn studied(space: Space) {
+    for study in [Study::minimize(space.clone()), Study::maximize(space)] {
+        let Some(study) = either(study) else { continue };
+        let study = study.progress_every(0);
+        for value in [1.0, f64::NAN, 2.0, f64::MAX, f64::MIN, 0.5] {
+            let Some(Some(trial)) = either(study.ask()) else { break };
+            asked(&trial);
+            either(study.tell(trial, value));
+        }
+        shown(&study);
+        study.records().iter().for_each(shown);
+        either(study.importance());
+    }
+}
+
+fn asked(trial: &Trial) {
+    for name in ["x", "", "\0"] {
+        either(trial.float(name));
+        either(trial.integer(name));
+        either(trial.text(name));
+    }
+    let _ = (trial.settings().len(), trial.number());
+}
+
+fn study() -> Study {
+    Study::minimize(Space::new().float("x", 0.0, 1.0)).unwrap().progress_every(0)
+}
+
+/// A study that has seen much.
+fn full(seed: u64) -> Study {
+    let study = study().seed(seed);
+    for value in NUMBERS {
+        if let Some(trial) = study.ask().unwrap() {
+            either(study.tell(trial, value));
+        }
+    }
+    study
+}
+
+fn with_trial(call: impl Fn(&Trial)) {
+    let space = Space::new().float("x", 0.0, 1.0).choice("\u{1}latentlab {}", texts()).integer("n", 0, usize::MAX);
+    if let Some(study) =
+        either(Study::minimize(space)).or_else(|| either(Study::minimize(Space::new().float("x", 0.0, 1.0))))
+    {
+        call(&study.progress_every(0).ask().unwrap().unwrap());
+    }
+}
+
+pub fn rows() -> Table {
+    vec![
+        (
+            "train_ae",
+            Call(|| {
+                for images in datasets() {
+                    for loss in [Loss::MeanSquaredError, Loss::BinaryCrossEntropy, Loss::BinaryCrossEntropyWithLogits] {
+                        either(train_ae(&mut autoencoder(), &images, &config().loss(loss)));
+                    }
+                }
+            }),
+        ),
+        ("train_vae", Call(|| datasets().iter().for_each(|d| drop(either(train_vae(&mut vae(), d, &config())))))),
+        (
+            "train_classifier",
+            Call(|| {
+                datasets().iter().for_each(|d| drop(either(train_classifier(&mut classifier(), d, &config()))));
+            }),
+        ),
+        ("train_gan", Call(|| datasets().iter().for_each(|d| drop(either(train_gan(&mut gan(), d, &gan_config())))))),
+        ("gan_step", Call(|| datasets().iter().for_each(|images| _ = either(gan_step(&mut gan(), images))))),
+        (
+            "evaluate",
+            Call(|| {
+                for images in datasets() {
+                    for loss in [Loss::MeanSquaredError, Loss::BinaryCrossEntropy, Loss::BinaryCrossEntropyWithLogits] {
+                        either(evaluate(&autoencoder(), &images, loss));
+                    }
+                }
+            }),
+        ),
+        ("TrainConfig::new", Nothing("nothing")),
+        ("TrainConfig::epochs", Call(|| SIZES.iter().for_each(|n| trained(config().epochs(*n).stop_handle(&soon()))))),
+        ("TrainConfig::batch_size", Call(|| SIZES.iter().for_each(|n| trained(config().batch_size(*n))))),
+        ("TrainConfig::learning_rate", Call(|| NUMBERS.iter().for_each(|rate| trained(config().learning_rate(*rate))))),
+        ("TrainConfig::optimizer", Call(|| trained(config().optimizer(Optimizer::sgd().betas(f64::NAN, 2.0))))),
+        ("TrainConfig::schedule", Call(|| schedules().into_iter().for_each(scheduled))),
+        ("TrainConfig::loss", Nothing("one of three losses; see train_ae")),
+        ("TrainConfig::seed", Call(|| SEEDS.iter().for_each(|seed| trained(config().seed(*seed))))),
+        ("TrainConfig::validation", Call(|| datasets().iter().for_each(|d| trained(config().validation(d))))),
+        (
+            "TrainConfig::validation_fraction",
+            Call(|| {
+                NUMBERS.iter().for_each(|share| trained(config().validation_fraction(*share)));
+            }),
+        ),
+        (
+            "TrainConfig::early_stopping",
+            Call(|| {
+                SIZES.iter().for_each(|patience| trained(config().early_stopping(*patience)));
+                SIZES.iter().for_each(|patience| trained(config().validation(&digits(3)).early_stopping(*patience)));
+            }),
+        ),
+        ("TrainConfig::input_noise", Call(|| FLOATS.iter().for_each(|noise| trained(config().input_noise(*noise))))),
+        (
+            "TrainConfig::kl_weight",
+            Call(|| {
+                for beta in NUMBERS {
+                    trained(config().kl_weight(beta));
+                    either(train_vae(&mut vae(), &digits(12), &config().kl_weight(beta)));
+                }
+            }),
+        ),
+        (
+            "TrainConfig::snapshots",
+            Call(|| {
+                datasets().iter().for_each(|images| trained(config().snapshots(images, [0, 1, usize::MAX])));
+                trained(config().snapshots(&digits(2), SIZES));
+                trained(config().snapshots(&digits(2), 0..));
+                trained(config().snapshots(&digits(2), std::iter::repeat(1)));
+                trained(config().snapshots(&digits(2), []));
+            }),
+        ),
+        ("TrainConfig::checkpoint", Call(|| paths().iter().for_each(|path| trained(config().checkpoint(path))))),
+        (
+            "TrainConfig::resume",
+            Call(|| {
+                let garbage = Garbage::new("resume");
+                let files = garbage.files("safetensors");
+                files.iter().chain(&paths()).for_each(|path| trained(config().resume(path)));
+            }),
+        ),
+        ("TrainConfig::stop_handle", Nothing("a handle; see TrainConfig::epochs")),
+        ("TrainConfig::trial", Call(|| with_trial(|trial| trained(config().epochs(2).trial(trial))))),
+        ("TrainConfig::progress_every", Call(|| SIZES.iter().for_each(|n| trained(config().progress_every(*n))))),
+        ("Schedule::constant", Nothing("nothing")),
+        ("Schedule::cosine", Nothing("nothing")),
+        ("Schedule::reduce_on_plateau", Nothing("nothing")),
+        (
+            "Schedule::factor",
+            Call(|| {
+                schedules().iter().for_each(|s| NUMBERS.iter().for_each(|factor| scheduled(s.factor(*factor))));
+            }),
+        ),
+        (
+            "Schedule::patience",
+            Call(|| {
+                schedules().iter().for_each(|s| SIZES.iter().for_each(|epochs| scheduled(s.patience(*epochs))));
+            }),
+        ),
+        (
+            "Schedule::threshold",
+            Call(|| {
+                schedules().iter().for_each(|s| NUMBERS.iter().for_each(|share| scheduled(s.threshold(*share))));
+            }),
+        ),
+        (
+            "Schedule::minimum",
+            Call(|| {
+                schedules().iter().for_each(|s| NUMBERS.iter().for_each(|rate| scheduled(s.minimum(*rate))));
+            }),
+        ),
+        ("History::epochs", Call(|| histories(|history| _ = history.epochs()))),
+        ("History::final_loss", Call(|| histories(|history| _ = history.final_loss()))),
+        ("History::final_validation_loss", Call(|| histories(|history| _ = history.final_validation_loss()))),
+        ("History::total_seconds", Call(|| histories(|history| _ = history.total_seconds()))),
+        (
+            "History::to_html",
+            Call(|| {
+                histories(|history| assert!(!history.to_html().contains("<script")));
+                histories(|history| drop(format!("{history} {history:?}")));
+            }),
+        ),
+        ("History::plot", Call(|| histories(|history| drawn(history.plot())))),
+        ("History::plot_snapshots", Call(|| histories(|history| drawn(history.plot_snapshots())))),
+        ("History::plot_accuracy", Call(|| histories(|history| drawn(history.plot_accuracy())))),
+        ("History::evcxr_display", Call(|| histories(History::evcxr_display))),
+        ("GanConfig::new", Nothing("nothing")),
+        (
+            "GanConfig::epochs",
+            Call(|| SIZES.iter().for_each(|n| trained_gan(gan_config().epochs(*n).stop_handle(&soon())))),
+        ),
+        ("GanConfig::batch_size", Call(|| SIZES.iter().for_each(|n| trained_gan(gan_config().batch_size(*n))))),
+        ("GanConfig::seed", Call(|| SEEDS.iter().for_each(|seed| trained_gan(gan_config().seed(*seed))))),
+        (
+            "GanConfig::snapshots",
+            Call(|| {
+                SIZES.iter().for_each(|n| trained_gan(gan_config().snapshots(*n, [0, 1, usize::MAX])));
+                trained_gan(gan_config().snapshots(1, 0..));
+            }),
+        ),
+        ("GanConfig::checkpoint", Call(|| paths().iter().for_each(|path| trained_gan(gan_config().checkpoint(path))))),
+        (
+            "GanConfig::resume",
+            Call(|| {
+                let garbage = Garbage::new("gan-resume");
+                let files = garbage.files("safetensors");
+                files.iter().chain(&paths()).for_each(|path| trained_gan(gan_config().resume(path)));
+            }),
+        ),
+        ("GanConfig::stop_handle", Nothing("a handle; see GanConfig::epochs")),
+        ("GanConfig::progress_every", Call(|| SIZES.iter().for_each(|n| trained_gan(gan_config().progress_every(*n))))),
+        ("GanHistory::to_html", Call(|| gan_histories(|history| drop(history.to_html())))),
+        ("GanHistory::plot", Call(|| gan_histories(|history| drawn(history.plot())))),
+        ("GanHistory::plot_snapshots", Call(|| gan_histories(|history| drawn(history.plot_snapshots())))),
+        ("GanHistory::evcxr_display", Call(|| gan_histories(GanHistory::evcxr_display))),
+        ("StopHandle::new", Nothing("nothing")),
+        ("StopHandle::stop", Nothing("the handle alone")),
+        ("StopHandle::is_stopped", Nothing("the handle alone")),
+        ("Space::new", Call(|| studied(Space::new()))),
+        (
+            "Space::float",
+            Call(|| {
+                for low in NUMBERS {
+                    NUMBERS.iter().for_each(|high| studied(Space::new().float("x", low, *high)));
+                }
+                studied(Space::new().float("x", 0.1, 0.1 + 1e-15));
+                studied(Space::new().float("x", f64::MIN, f64::MAX));
+                texts().iter().for_each(|name| studied(Space::new().float(name.as_str(), 0.0, 1.0)));
+            }),
+        ),
+        (
+            "Space::integer",
+            Call(|| {
+                for low in SIZES {
+                    SIZES.iter().for_each(|high| studied(Space::new().integer("x", low, *high)));
+                }
+            }),
+        ),
+        (
+            "Space::choice",
+            Call(|| {
+                studied(Space::new().choice("x", [0.0; 0]));
+                studied(Space::new().choice("x", NUMBERS));
+                studied(Space::new().choice("x", texts()));
+                studied(Space::new().choice("x", SIZES));
+                studied(Space::new().choice("x", (0..100_000).map(Setting::Integer)));
+                texts().iter().for_each(|name| studied(Space::new().choice(name.as_str(), [1.0, 2.0])));
+            }),
+        ),
+        (
+            "Space::log",
+            Call(|| {
+                studied(Space::new().log());
+                for low in NUMBERS {
+                    NUMBERS.iter().for_each(|high| studied(Space::new().float("x", low, *high).log()));
+                }
+                for low in SIZES {
+                    SIZES.iter().for_each(|high| studied(Space::new().integer("x", low, *high).log()));
+                }
+                studied(Space::new().choice("x", [1.0]).log());
+            }),
+        ),
+        (
+            "Space::grid",
+            Call(|| {
+                studied(Space::new().grid());
+                studied(Space::new().float("x", 0.0, 1.0).grid());
+                for high in SIZES.into_iter().chain([1 << 50, 1 << 27]) {
+                    studied(Space::new().integer("x", 0, high).grid());
+                    studied(Space::new().integer("x", 0, high).integer("y", 0, high).integer("z", 0, high).grid());
+                }
+            }),
+        ),
+        ("Study::minimize", Nothing("a space; see the rows of Space")),
+        ("Study::maximize", Nothing("a space; see the rows of Space")),
+        ("Study::seed", Call(|| SEEDS.iter().for_each(|seed| shown(&full(*seed))))),
+        (
+            "Study::progress_every",
+            Call(|| {
+                for every in SIZES {
+                    let study = study().progress_every(every);
+                    let trial = study.ask().unwrap().unwrap();
+                    either(study.tell(trial, 1.0));
+                }
+            }),
+        ),
+        (
+            "Study::stop_handle",
+            Call(|| {
+                let stopped = StopHandle::new();
+                stopped.stop();
+                assert!(study().stop_handle(&stopped).ask().unwrap().is_none());
+            }),
+        ),
+        (
+            "Study::trials",
+            Call(|| {
+                for count in SIZES {
+                    let study = study().trials(count);
+                    if let Some(trial) = either(study.ask()).flatten() {
+                        either(study.tell(trial, 1.0));
+                    }
+                    shown(&study);
+                }
+            }),
+        ),
+        (
+            "Study::journal",
+            Call(|| {
+                let garbage = Garbage::new("journal");
+                for path in paths().into_iter().filter(|path| *path != std::path::Path::new("/dev/full")) {
+                    refused(study().journal(path));
+                }
+                for path in garbage.files("jsonl") {
+                    // An empty file is a journal that has just begun; no other is changed.
+                    let before = fs::read(&path).unwrap();
+                    if either(study().journal(&path)).is_none() {
+                        assert_eq!(fs::read(&path).unwrap(), before, "{}", path.display());
+                    }
+                }
+            }),
+        ),
+        ("Study::ask", Nothing("the study alone; see the rows of Space")),
+        (
+            "Study::tell",
+            Call(|| {
+                for value in NUMBERS {
+                    let (study, other) = (study(), study());
+                    let trial = study.ask().unwrap().unwrap();
+                    either(study.tell(trial, value));
+                    refused(other.tell(study.ask().unwrap().unwrap(), value));
+                }
+            }),
+        ),
+        ("Study::records", Nothing("the study alone")),
+        (
+            "Study::best",
+            Call(|| {
+                refused(study().best());
+                shown(&full(0).best().unwrap());
+            }),
+        ),
+        (
+            "Study::importance",
+            Call(|| {
+                refused(study().importance());
+                either(full(0).importance());
+            }),
+        ),
+        ("Study::parameter_names", Nothing("the study alone")),
+        ("Study::maximizes", Nothing("the study alone")),
+        (
+            "Study::to_html",
+            Call(|| {
+                drop(study().to_html());
+                drop(full(0).to_html());
+                let space = Space::new().choice("<script>", texts()).choice("\0", ["x".repeat(65_536)]);
+                if let Some(study) = either(Study::minimize(space)) {
+                    let trial = study.ask().unwrap().unwrap();
+                    either(study.tell(trial, 1.0));
+                    assert!(!study.to_html().contains("<script"));
+                    shown(&study);
+                }
+            }),
+        ),
+        (
+            "Study::plot",
+            Call(|| {
+                drawn(study().plot());
+                drawn(full(0).plot());
+            }),
+        ),
+        (
+            "Study::plot_importance",
+            Call(|| {
+                drawn(study().plot_importance());
+                drawn(full(0).plot_importance());
+            }),
+        ),
+        (
+            "Study::evcxr_display",
+            Call(|| {
+                study().evcxr_display();
+                full(0).evcxr_display();
+            }),
+        ),
+        ("Trial::number", Nothing("the trial alone")),
+        ("Trial::settings", Nothing("the trial alone")),
+        ("Trial::float", Call(|| with_trial(|trial| texts().iter().for_each(|name| _ = either(trial.float(name)))))),
+        (
+            "Trial::integer",
+            Call(|| with_trial(|trial| texts().iter().for_each(|name| _ = either(trial.integer(name))))),
+        ),
+        (
+            "Trial::text",
+            Call(|| with_trial(|trial| texts().iter().for_each(|name| _ = either(trial.text(name))))),
+        ),
+        (
+            "Trial::report",
+            Call(|| {
+                for epoch in SIZES {
+                    with_trial(|trial| {
+                        NUMBERS.iter().for_each(|value| _ = either(trial.report(epoch, *value)));
+                        either(trial.report(epoch.wrapping_add(1), 1.0));
+                    });
+                }
+            }),
+        ),
+        (
+            "TrialRecord::float",
+            Call(|| {
+                full(0).records().iter().for_each(|r| texts().iter().for_each(|name| _ = either(r.float(name))));
+            }),
+        ),
+        (
+            "TrialRecord::integer",
+            Call(|| {
+                full(0).records().iter().for_each(|r| texts().iter().for_each(|name| _ = either(r.integer(name))));
+            }),
+        ),
+        (
+            "TrialRecord::text",
+            Call(|| {
+                full(0)
+                    .records()
+                    .iter()
+                    .for_each(|r| texts().iter().for_each(|name| _ = either(r.text(name))));
+            }),
+        ),
+        ("TrialRecord::evcxr_display", Call(|| full(0).records().iter().for_each(|record| record.evcxr_display()))),
+        ("Error::kind", Nothing("the error alone; every row looks at those that come")),
+        ("Error::place", Nothing("the error alone; every row looks at those that come")),
+    ]
+}
