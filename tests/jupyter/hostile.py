@@ -2,6 +2,7 @@
 
 import contextlib
 import random
+import resource
 import socket
 import struct
 import subprocess
@@ -133,7 +134,7 @@ def hostile_clients_claim_more_than_there_is(connection, pid):
 
 
 def hostile_clients_trickle_two_gigabytes(connection, pid):
-    """Unsigned: one message of 2 GB, 2 GB in messages that are allowed, 40 clients with half a message each."""
+    """Unsigned: one message of 2 GB, 2 GB in messages that are allowed, 30 clients with half a message each."""
     with Watch(pid) as watch:
         for port in PORTS:
             client = introduced(connection, port)
@@ -150,7 +151,7 @@ def hostile_clients_trickle_two_gigabytes(connection, pid):
             message = header(60 * MB) + bytes(60 * MB)
             for _ in range(12):
                 client.sendall(message)
-            halves = [introduced(connection, port) for _ in range(40)]
+            halves = [introduced(connection, port) for _ in range(30)]
             for half in halves:
                 half.settimeout(0.05)
                 with contextlib.suppress(TimeoutError, ConnectionError):
@@ -219,17 +220,17 @@ def hostile_clients_send_nonsense(connection, pid):
 
 
 def hostile_clients_come_in_floods(connection, pid):
-    """On each port, 400 connections that stay: silent ones, and others that have introduced themselves."""
+    """On all ports at once, 60 silent connections each that stay, then 60 that have introduced themselves."""
+    clients = [raw(connection, port) for port in PORTS for _ in range(60)]
+    still_answers(connection)
     for port in PORTS:
-        clients = [raw(connection, port) for _ in range(200)]
-        still_answers(connection)
-        for _ in range(200):
+        for _ in range(60):
             # The youngest may have to go before it has heard the greeting.
             with contextlib.suppress(ConnectionError, AssertionError):
                 clients.append(introduced(connection, port))
-        still_answers(connection)
-        for client in clients:
-            client.close()
+    still_answers(connection)
+    for client in clients:
+        client.close()
 
 
 def hostile_clients_do_not_read(connection, pid):
@@ -266,6 +267,8 @@ ALL = [
 
 def harm_nobody(connection, pid):
     """All of them, one after the other; `pid` is the relay's process. After each the heartbeat and the kernel answer."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2048 if most == resource.RLIM_INFINITY else min(2048, most), most))
     for attack in ALL:
         start = time.monotonic()
         before = resident(pid)
