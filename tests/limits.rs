@@ -211,7 +211,7 @@ fn ten_thousand_absurd_networks_are_refused_or_work() {
             continue;
         };
         let values: usize = network.output_shape().iter().product();
-        assert!(values <= 4 << 20, "{network}");
+        assert!(values <= 4 << 20, "{}", network.summary());
         // Multiply-adds, at most: not what is tested here.
         if network.parameter_count().saturating_mul(values) > 1 << 27 {
             too_slow += 1;

@@ -139,6 +139,7 @@ impl RouterSender {
     }
 
     /// Where it listens, with the port that port 0 became.
+    #[cfg(test)]
     pub fn endpoint(&self) -> &Endpoint {
         &self.0.endpoint
     }
@@ -199,16 +200,18 @@ impl Publisher {
     }
 
     /// Where it listens, with the port that port 0 became.
+    #[cfg(test)]
     pub fn endpoint(&self) -> &Endpoint {
         &self.0.endpoint
     }
 }
 
 /// Returns whatever it is sent, to any number of clients, until it is dropped.
-pub struct Heartbeat(Listening);
+pub struct Heartbeat(#[cfg_attr(not(test), expect(dead_code, reason = "it answers as long as it lives"))] Listening);
 
 impl Heartbeat {
     /// Where it listens, with the port that port 0 became.
+    #[cfg(test)]
     pub fn endpoint(&self) -> &Endpoint {
         &self.0.endpoint
     }
@@ -241,11 +244,6 @@ impl DealerSender {
     /// Never waits. An error if the connection has ended, or ends here because the kernel has let its queue fill.
     pub fn send(&self, frames: Vec<Bytes>) -> io::Result<()> {
         self.0.send(frames)
-    }
-
-    /// Waits until all is sent, but no longer than this.
-    pub async fn flush(&self, within: Duration) {
-        self.0.shared.flush(within).await;
     }
 }
 

@@ -461,6 +461,7 @@ async fn write_frame(writer: &mut Writer, command: bool, more: bool, frame: &[u8
 /// A socket that others connect to; ends, with all its connections, when it is dropped.
 pub struct Listening {
     pub shared: Arc<Shared>,
+    #[cfg_attr(not(test), expect(dead_code, reason = "only tests listen at a port that the system chooses"))]
     pub endpoint: Endpoint,
     task: JoinHandle<()>,
     #[cfg(unix)]
