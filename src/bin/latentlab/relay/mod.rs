@@ -136,7 +136,8 @@ async fn relay(mut command: Command, jupyter: &Connection) -> io::Result<()> {
     let cells_process = reception.try_next();
     let cells = Cells::new(cells_process.is_some());
     let asked = HashMap::new();
-    let mut relay = Relay { iopub, shell, control, input, key, kernel: kernel_side, cells, asked, reception, cells_process };
+    let mut relay =
+        Relay { iopub, shell, control, input, key, kernel: kernel_side, cells, asked, reception, cells_process };
     let done = tokio::select! {
         ended = child.wait() => {
             let ended = ended?;
