@@ -21,6 +21,11 @@ use super::text::{Piece, Stream};
 const GATHERING: Duration = Duration::from_millis(20);
 const GATHERED: usize = 1 << 20;
 
+/// How many bytes may be printed at once, and how many a second beyond: an endless loop would fill the memory of whoever shows them. To let the
+/// printer wait instead would let all others wait, who print, too.
+const AT_ONCE: f64 = 512e6;
+const RATE: f64 = 16e6;
+
 /// A second interrupt within this time kills what runs.
 const KILL_WINDOW: Duration = Duration::from_secs(3);
 
@@ -99,6 +104,22 @@ struct Printed {
     since: Instant,
 }
 
+/// What may still be printed, at this time.
+struct Flow {
+    allowed: f64,
+    at: Option<Instant>,
+}
+
+impl Flow {
+    fn passes(&mut self, bytes: usize, now: Instant) -> bool {
+        let earned = self.at.map_or(0.0, |at| RATE * (now - at).as_secs_f64());
+        (self.allowed, self.at) = ((self.allowed + earned).min(AT_ONCE), Some(now));
+        let passes = self.allowed >= bytes as f64;
+        self.allowed -= if passes { bytes as f64 } else { 0.0 };
+        passes
+    }
+}
+
 /// The process in which the kernel runs the cells.
 #[derive(Clone, Copy, PartialEq)]
 enum Process {
@@ -116,6 +137,9 @@ pub struct Cells {
     current: Option<Current>,
     streams: [Stream; 2],
     printed: Option<Printed>,
+    flow: Flow,
+    /// How many bytes have not been shown since the last that were.
+    left_out: usize,
     /// The header of the last execution: what is printed belongs to it, also later.
     executed: Value,
     /// How many cells have been executed, and as how many the kernel counts them.
@@ -154,6 +178,8 @@ impl Cells {
             current: None,
             streams: Default::default(),
             printed: None,
+            flow: Flow { allowed: AT_ONCE, at: None },
+            left_out: 0,
             executed: json!({}),
             count: 0,
             kernel_count: Value::Null,
@@ -262,7 +288,11 @@ impl Cells {
     pub fn print(&mut self, stream: &'static str, bytes: &[u8], now: Instant, actions: &mut Vec<Action>) {
         for piece in self.streams[usize::from(stream == "stderr")].add(bytes) {
             match piece {
-                Piece::Text(text) => self.gather(stream, &text, now, actions),
+                Piece::Text(text) if self.flow.passes(text.len(), now) => {
+                    self.tell_left_out(now, actions);
+                    self.gather(stream, &text, now, actions);
+                }
+                Piece::Text(text) => self.left_out += text.len(),
                 Piece::Block { media_type, content } => {
                     self.flush_text(actions);
                     let value = match media_type.contains("json") {
@@ -277,6 +307,14 @@ impl Cells {
                     }
                 }
             }
+        }
+    }
+
+    fn tell_left_out(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.left_out > 0 {
+            let megabytes = mem::take(&mut self.left_out).div_ceil(1_000_000);
+            let text = format!("\n… {megabytes} MB are left out here: they came faster than a notebook can show them.\n");
+            self.gather("stderr", &text, now, actions);
         }
     }
 
@@ -519,6 +557,7 @@ impl Cells {
         for stream in ["stdout", "stderr"] {
             self.finish_stream(stream, since, actions);
         }
+        self.tell_left_out(since, actions);
         self.flush_text(actions);
         self.flush_value("execute_result", actions);
         self.current = None;
@@ -821,6 +860,24 @@ mod tests {
         assert_eq!(talk.cells.deadline(), Some(talk.now + GATHERING));
         assert_eq!(talk.wait(GATHERING), ["iopub stream one"]);
         assert_eq!(talk.cells.deadline(), None);
+    }
+
+    #[test]
+    fn a_flood_is_cut_with_a_word_and_values_in_it_are_kept() {
+        let mut talk = Talk::new();
+        talk.run("a");
+        let megabytes = "x".repeat(10_000_000);
+        let mut shown = 0;
+        for _ in 0..60 {
+            shown += talk.print(&megabytes).iter().map(String::len).sum::<usize>();
+        }
+        assert!((510_000_000..513_000_000).contains(&shown), "{shown}");
+        talk.print("EVCXR_BEGIN_CONTENT text/plain\n2\nEVCXR_END_CONTENT\n");
+        talk.now += Duration::from_secs(1);
+        let after = talk.print("after\n");
+        assert_eq!(after[..1], ["iopub display_data 2"]);
+        assert!(after[1].contains("… 90 MB are left out here"), "{after:?}");
+        assert_eq!(talk.end("")[0], "iopub stream after\n");
     }
 
     #[test]
