@@ -20,9 +20,13 @@ const MUTATIONS: usize = 10_000;
 fn limit_memory() {
     #[cfg(target_os = "linux")]
     {
-        let limit = libc::rlimit { rlim_cur: 2 << 30, rlim_max: libc::RLIM_INFINITY };
-        // SAFETY: a plain system call on a value of its own.
-        unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) };
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: plain system calls on values of their own.
+        unsafe {
+            assert_eq!(libc::getrlimit(libc::RLIMIT_AS, &mut limit), 0);
+            limit.rlim_cur = limit.rlim_max.min(2 << 30);
+            assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &limit), 0);
+        }
     }
 }
 
@@ -290,7 +294,7 @@ fn a_damaged_journal_of_the_first_version_gives_only_what_its_space_has() {
             assert!((-1.0..=1.0).contains(&record.float("x").unwrap()));
             assert!((1e-5..=1.0).contains(&record.float("rate").unwrap()));
             assert!((4..=64).contains(&record.integer("filters").unwrap()));
-            assert!(["adam", "radam", "sgd"].map(|name| Setting::from(name)).contains(&record.settings["optimizer"]));
+            assert!(["adam", "radam", "sgd"].map(Setting::from).contains(&record.settings["optimizer"]));
         }
         if number % 10 == 0 && study.ask().unwrap().is_some() {
             let _ = (study.importance(), study.to_string(), study.to_html());
