@@ -1,6 +1,6 @@
 //! The one error type: what went wrong, where, what was expected and what came instead.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 /// The crate's `Result`.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -53,7 +53,8 @@ pub enum ErrorKind {
 impl Error {
     /// `place`: where it happened ("layer 7, reshape", "train-images-idx3-ubyte, byte 16"); `message`: what.
     pub(crate) fn new(kind: ErrorKind, place: impl Into<String>, message: impl Into<String>) -> Self {
-        Self(Arc::new(Parts { kind, place: place.into(), message: message.into(), hint: None, source: None }))
+        let (place, message) = (visible(&place.into()).into_owned(), visible_lines(&message.into()));
+        Self(Arc::new(Parts { kind, place, message, hint: None, source: None }))
     }
 
     /// The commonest form: `place: expected …, got …`.
@@ -63,7 +64,8 @@ impl Error {
         expected: impl fmt::Display,
         got: impl fmt::Display,
     ) -> Self {
-        Self::new(kind, place, format!("expected {expected}, got {got}"))
+        let message = format!("expected {expected}, got {got}");
+        Self::new(kind, place, visible(&message))
     }
 
     /// An operating-system error at a file: `place` is the path, `doing` what was tried ("read", "create").
@@ -73,7 +75,7 @@ impl Error {
 
     /// What to try, as a sentence of its own.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        Arc::make_mut(&mut self.0).hint = Some(hint.into());
+        Arc::make_mut(&mut self.0).hint = Some(visible_lines(&hint.into()));
         self
     }
 
@@ -86,7 +88,7 @@ impl Error {
     /// The place inside a larger one: `within("encoder")` turns "layer 3, dense" into "encoder, layer 3, dense".
     pub(crate) fn within(mut self, outer: &str) -> Self {
         let parts = Arc::make_mut(&mut self.0);
-        parts.place = format!("{outer}, {}", parts.place);
+        parts.place = format!("{}, {}", visible(outer), parts.place);
         self
     }
 
@@ -99,6 +101,45 @@ impl Error {
     pub fn place(&self) -> &str {
         &self.0.place
     }
+}
+
+/// What evcxr takes for its own in a line that a cell prints, some of it wherever it stands.
+const KERNEL_MARKS: [&str; 6] = [
+    "EVCXR_BEGIN_CONTENT",
+    "EVCXR_END_CONTENT",
+    "EVCXR_EXECUTION_COMPLETE",
+    "EVCXR_PANIC_NOTIFICATION",
+    "EVCXR_VARIABLE_CHANGED_TYPE",
+    "EVCXR_ERROR_OCCURRED",
+];
+
+/// Text in one line in which everything can be seen: what controls a terminal, a page or the kernel, what turns the direction of
+/// writing, ends lines or is no character is escaped as in Rust (`\n`, `\u{1b}`). Never escapes twice.
+pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    let is_hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fff9}'..='\u{fffb}' | '\u{fdd0}'..='\u{fdef}')
+            || u32::from(c) & 0xfffe == 0xfffe
+    };
+    let mut shown = Cow::from(text);
+    if text.contains(is_hidden) {
+        let escaped = |c: char| if is_hidden(c) { c.escape_default().to_string() } else { c.to_string() };
+        shown = text.chars().map(escaped).collect();
+    }
+    for mark in KERNEL_MARKS.iter().filter(|mark| text.contains(**mark)) {
+        shown = shown.replace(mark, &mark.replacen('_', "\\u{5f}", 1)).into();
+    }
+    shown
+}
+
+/// The same for text of several lines and columns, which it keeps.
+pub(crate) fn visible_lines(text: &str) -> String {
+    text.split_inclusive(['\n', '\t'])
+        .flat_map(|part| {
+            let inside = part.trim_end_matches(['\n', '\t']);
+            [visible(inside), part[inside.len()..].into()]
+        })
+        .collect()
 }
 
 impl fmt::Display for Error {
@@ -120,5 +161,30 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_deref().map(|e| e as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_hidden_stands_in_an_error() {
+        let hostile =
+            "a\n\u{1}latentlab {}\r\u{1b}[2J\u{0}\u{202e}\u{2028}\u{fffe}\u{85}\nEVCXR_BEGIN_CONTENT text/html";
+        let shown =
+            r"a\n\u{1}latentlab {}\r\u{1b}[2J\u{0}\u{202e}\u{2028}\u{fffe}\u{85}\nEVCXR\u{5f}BEGIN_CONTENT text/html";
+        let error =
+            Error::expected(ErrorKind::Argument, hostile, hostile, hostile).within(hostile).hint("EVCXR_END_CONTENT");
+        let hint = r"EVCXR\u{5f}END_CONTENT";
+        assert_eq!(error.to_string(), format!("{shown}, {shown}: expected {shown}, got {shown}. {hint}"));
+        assert_eq!(visible(shown), shown, "once and for all");
+        assert_eq!(visible("お \u{301} 👨‍👩‍👧 עברית naïve"), "お \u{301} 👨‍👩‍👧 עברית naïve");
+    }
+
+    #[test]
+    fn the_librarys_own_lines_stay() {
+        let error = Error::new(ErrorKind::Download, "digits", "no mirror\n  a: \u{1}b\r\tc\n\n");
+        assert_eq!(error.to_string(), "digits: no mirror\n  a: \\u{1}b\\r\tc\n\n");
     }
 }

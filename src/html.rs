@@ -6,18 +6,38 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use ndarray::{Array4, Axis};
 use png::{ColorType, Filter};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, visible, visible_lines};
 
 /// The colours of the first two curves, as in the figures.
 pub(crate) const COLORS: [&str; 2] = ["#3f90da", "#ffa90e"];
 
-/// Text as HTML: `&`, `<`, `>` and quotes are written so that they appear as themselves.
+/// Text as HTML: `&`, `<`, `>` and quotes are written so that they appear as themselves, and control characters but the end of a line
+/// so that they appear at all (`\\u{1b}`).
 ///
 /// ```
 /// assert_eq!(latentlab::jupyter::escape_html("Vec<f32> & co"), "Vec&lt;f32&gt; &amp; co");
 /// ```
 pub fn escape_html(text: &str) -> String {
+    let text = visible_lines(text);
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
+}
+
+/// Text for the cell of a table, printed or in HTML: one line, of long text the beginning and the end.
+pub(crate) fn cell(text: &str) -> String {
+    shortened(&visible(text), CELL)
+}
+
+/// So many characters stand in a table's cell.
+const CELL: usize = 60;
+
+/// Text of at most so many characters: of longer text the beginning and the end, which may be all that tells it from others.
+pub(crate) fn shortened(text: &str, most: usize) -> String {
+    let count = text.chars().count();
+    if count <= most {
+        return text.into();
+    }
+    let (first, last) = (most.saturating_sub(1).div_ceil(2), most.saturating_sub(1) / 2);
+    text.chars().take(first).chain(['…']).chain(text.chars().skip(count - last)).collect()
 }
 
 /// A table of cells that are HTML already, without a head if there is none; the first column is text, to the left, the others are numbers, to the right.
@@ -58,11 +78,13 @@ pub(crate) fn polyline(
     [left, top, width, height]: [f64; 4],
     color: &str,
 ) -> String {
-    let range = if high > low { high - low } else { 1.0 };
+    // Halves, because the difference of two numbers may be larger than any.
+    let range = if high > low { high / 2.0 - low / 2.0 } else { 0.5 };
     let mut points = String::new();
     for (index, value) in values.iter().enumerate().filter(|(_, value)| value.is_finite()) {
-        let x = left + width * index as f64 / (length - 1) as f64;
-        let _ = write!(points, "{x:.1},{:.1} ", top + height - height * (value - low) / range);
+        let x = left + width * index as f64 / length.saturating_sub(1).max(1) as f64;
+        let share = (value / 2.0 - low / 2.0) / range;
+        let _ = write!(points, "{x:.1},{:.1} ", top + height - height * share);
     }
     format!("<polyline points=\"{}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"/>", points.trim_end())
 }
@@ -83,8 +105,8 @@ impl Sheet {
         let columns = columns.min(count).max(1);
         let (width, height) = (columns * wide, count.div_ceil(columns) * high);
         let mut pixels = vec![0; width * height];
-        for (index, image) in images.index_axis(Axis(1), 0).axis_iter(Axis(0)).enumerate() {
-            for ((y, x), value) in image.indexed_iter() {
+        for (index, image) in images.axis_iter(Axis(0)).enumerate() {
+            for ((y, x), value) in image.axis_iter(Axis(0)).next().iter().flat_map(|channel| channel.indexed_iter()) {
                 let (row, column) = (index / columns * high + y, index % columns * wide + x);
                 pixels[row * width + column] = (value.clamp(0.0, 1.0) * (levels - 1) as f32).round() as u8;
             }
@@ -153,11 +175,26 @@ mod tests {
     }
 
     #[test]
+    fn nothing_hidden_stands_in_html() {
+        let html = escape_html("a\n\u{1}<\u{b}\u{fffe}\nEVCXR_END_CONTENT");
+        assert_eq!(html, "a\n\\u{1}&lt;\\u{b}\\u{fffe}\nEVCXR\\u{5f}END_CONTENT");
+        assert_eq!(cell("a\nb"), "a\\nb");
+        let long = cell(&format!("{}z", "ä".repeat(100_000)));
+        assert!(long.chars().count() == CELL && long.contains('…') && long.ends_with('z'), "{long}");
+        assert_eq!(
+            (shortened("abc", 3), shortened("abcd", 3), shortened("abcd", 1)),
+            ("abc".into(), "a…d".into(), "…".into())
+        );
+    }
+
+    #[test]
     fn images_stand_in_rows_and_greys_in_levels() {
         let images = Array4::from_shape_fn((3, 1, 1, 2), |(n, _, _, x)| [[0.0, 0.3], [0.4, 0.6], [-1.0, 9.0]][n][x]);
         let sheet = Sheet::new(&images, 2, 3);
         assert_eq!((sheet.width, sheet.height), (4, 2));
         assert_eq!(sheet.pixels, [0, 1, 1, 1, 0, 2, 0, 0]);
+        assert_eq!(Sheet::new(&Array4::zeros((2, 0, 1, 1)), 2, 3).pixels, [0, 0], "without a channel");
+        assert!(Sheet::new(&Array4::zeros((0, 1, 0, 0)), 2, 3).address().is_err());
     }
 
     #[test]
@@ -166,5 +203,7 @@ mod tests {
         let line = sparkline(&[1.0, f64::NAN, 3.0], "red");
         assert!(line.contains("points=\"2.0,24.0 122.0,2.0\""), "{line}");
         assert!(sparkline(&vec![1.0; 100_000], "red").len() < 2_000);
+        let most = sparkline(&[f64::MIN, f64::MAX, 0.0], "red");
+        assert!(most.contains("points=\"2.0,24.0 62.0,2.0 122.0,13.0\""), "{most}");
     }
 }

@@ -10,7 +10,7 @@ use super::agreement::{
     one_to_one_accuracy,
 };
 use super::codes::Codes;
-use crate::html::{escape_html, table};
+use crate::html::{cell, escape_html, table};
 
 /// Clusters of codes, compared with the codes' classes. Comes from [`kmeans_accuracy`](crate::kmeans_accuracy) or
 /// [`KMeans::fit`](crate::KMeans::fit).
@@ -129,7 +129,7 @@ impl Clustering {
         self.contingency.rows().into_iter().zip(&self.cluster_labels).enumerate().map(|(cluster, (counts, label))| {
             let size = counts.sum();
             let (took, purity) = match *label {
-                Some(class) => (self.class_names[class].clone(), percent(counts[class] as f64 / size as f64)),
+                Some(class) => (cell(&self.class_names[class]), percent(counts[class] as f64 / size as f64)),
                 None => ("–".into(), "–".into()),
             };
             [cluster.to_string(), size.to_string(), took, purity]
@@ -153,7 +153,7 @@ impl fmt::Display for Clustering {
         for (name, value) in self.measures() {
             writeln!(f, "{name:50}{value:>9}")?;
         }
-        let width = self.class_names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(4);
+        let width = self.class_names.iter().map(|name| cell(name).chars().count()).max().unwrap_or(0).max(4);
         write!(f, "\ncluster   points   {:width$}     purity", "took")?;
         for [cluster, points, took, purity] in self.cluster_rows() {
             write!(f, "\n{cluster:>7}{points:>9}   {took:width$}{purity:>11}")?;

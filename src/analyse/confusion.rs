@@ -6,7 +6,7 @@ use ndarray::{Array1, Array2};
 
 use super::agreement::contingency;
 use crate::error::{Error, ErrorKind, Result};
-use crate::html::{escape_html, table};
+use crate::html::{cell, escape_html, table};
 
 /// How often each class was predicted as each: rows are the true classes, columns the predicted ones.
 ///
@@ -90,12 +90,12 @@ impl Confusion {
 
     /// The table with its head: the true class, the counts, the share recognised.
     fn cells(&self) -> Vec<Vec<String>> {
-        let names = self.class_names.iter().cloned();
+        let names = self.class_names.iter().map(|name| cell(name));
         let head = [vec!["true \\ predicted".to_string()], names.collect(), vec!["recognised".to_string()]].concat();
         let rows = self.counts.rows().into_iter().zip(&self.class_names).zip(self.class_accuracies());
         let rows = rows.map(|((row, name), accuracy)| {
             let counts = row.iter().map(usize::to_string).collect();
-            [vec![name.clone()], counts, vec![accuracy.map_or("–".into(), percent)]].concat()
+            [vec![cell(name)], counts, vec![accuracy.map_or("–".into(), percent)]].concat()
         });
         std::iter::once(head).chain(rows).collect()
     }

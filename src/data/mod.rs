@@ -36,8 +36,8 @@ use std::sync::Arc;
 use ndarray::{Array1, Array4};
 use rayon::prelude::*;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::html::{Sheet, escape_html, table};
+use crate::error::{Error, ErrorKind, Result, visible, visible_lines};
+use crate::html::{Sheet, cell, escape_html, table};
 
 pub use folds::Folds;
 pub use normalisation::Normalisation;
@@ -183,7 +183,7 @@ impl Dataset {
         let [channels, height, width] = self.image_shape();
         let more = self.class_names.len().saturating_sub(CLASSES_SHOWN);
         let more = if more > 0 { format!("<p>and {} more classes</p>", thousands(more)) } else { String::new() };
-        let names = self.class_names.iter().take(CLASSES_SHOWN).map(|name| escape_html(name));
+        let names = self.class_names.iter().take(CLASSES_SHOWN).map(|name| escape_html(&cell(name)));
         let names = std::iter::once(String::new()).chain(names);
         let counts = self.class_counts().into_iter().take(CLASSES_SHOWN).map(thousands);
         let counts = std::iter::once("images".to_string()).chain(counts).collect();
@@ -192,7 +192,7 @@ impl Dataset {
         format!(
             "<p>{} images of shape {channels}×{height}×{width}<br>source: {}</p>{}{more}{}",
             thousands(self.len()),
-            escape_html(&self.source),
+            escape_html(&visible(&self.source)),
             table(&Vec::from_iter(names), &[counts]),
             Sheet::new(few.images(), STRIP, 32).picture(1, &alternative).unwrap_or_default(),
         )
@@ -224,7 +224,7 @@ fn collected_names(names: impl IntoIterator<Item = impl Into<String>>) -> Result
 
 /// A line on standard output; a closed one is no reason to panic.
 fn say(line: impl fmt::Display) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+    let _ = writeln!(std::io::stdout(), "{}", visible_lines(&line.to_string()));
 }
 
 /// The images as a [`Dataset`] keeps them: as many as the labels, with pixels, all finite, in standard layout.
@@ -258,13 +258,13 @@ impl fmt::Display for Dataset {
         let [channels, height, width] = self.image_shape();
         writeln!(f, "{} images of shape {channels}×{height}×{width}", thousands(self.len()))?;
         let counts = self.class_names.iter().zip(self.class_counts());
-        let counts = counts.take(CLASSES_SHOWN).map(|(name, count)| format!("{name} ({})", thousands(count)));
+        let counts = counts.take(CLASSES_SHOWN).map(|(name, count)| format!("{} ({})", cell(name), thousands(count)));
         let mut counts: Vec<String> = counts.collect();
         if let Some(more) = self.class_names.len().checked_sub(CLASSES_SHOWN + 1) {
             counts.push(format!("and {} more", thousands(more + 1)));
         }
         writeln!(f, "{} classes: {}", thousands(self.class_names.len()), counts.join(", "))?;
-        write!(f, "source: {}", self.source)
+        write!(f, "source: {}", visible(&self.source))
     }
 }
 

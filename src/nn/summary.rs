@@ -3,7 +3,7 @@ use std::fmt;
 use super::{layers::Operation, sequential::Sequential};
 use crate::{
     data::thousands,
-    error::Error,
+    error::{Error, visible},
     html::{escape_html, table},
 };
 
@@ -128,7 +128,7 @@ impl SummaryRow {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = |f: &mut fmt::Formatter<'_>, c: &str| writeln!(f, "{}", c.repeat(61));
-        writeln!(f, "Model: \"{}\"", self.name)?;
+        writeln!(f, "Model: \"{}\"", visible(&self.name))?;
         line(f, "_")?;
         writeln!(f, " {:<28}{:<22}{:>10}", "Layer", "Output Shape", "Param #")?;
         line(f, "=")?;

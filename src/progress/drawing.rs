@@ -3,12 +3,18 @@
 use std::fmt::Write;
 
 use super::State;
-use crate::html::{COLORS, Sheet, escape_html, polyline};
+use crate::{
+    error::visible,
+    html::{COLORS, Sheet, cell, escape_html, polyline, shortened},
+};
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 160.0;
-/// Room for the axes' texts.
+/// Room for the axes' texts at least.
 const LEFT: f64 = 64.0;
+/// The width of a character at most, but for those of China, Japan and Korea, which count twice, and of a long name.
+const CHARACTER: f64 = 8.0;
+const LONG: usize = 40;
 const BELOW: f64 = 34.0;
 const MARGIN: f64 = 8.0;
 
@@ -20,7 +26,7 @@ pub(super) fn html(state: &State) -> String {
          <div style=\"background: {}; border-radius: 3px; height: 8px; width: {percent:.1}%\"></div></div>\
          <div style=\"font-family: monospace; white-space: pre-wrap\">{}</div>",
         COLORS[0],
-        escape_html(&state.text),
+        escape_html(&visible(&state.text)),
     );
     html += &chart(state).unwrap_or_default();
     if let Some(images) = &state.images {
@@ -34,23 +40,29 @@ fn chart(state: &State) -> Option<String> {
     let finite = || state.curves.iter().flat_map(|(_, values)| values).copied().filter(|value| value.is_finite());
     let length = state.curves.iter().map(|(_, values)| values.len()).max().filter(|length| *length > 1)?;
     let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
-    let (high, right, bottom) = (if high > low { high } else { low + 1.0 }, LEFT + WIDTH, MARGIN + HEIGHT);
+    if low > high {
+        return None;
+    }
+    let (least, most, last) = (short(low), short(high), length.to_string());
+    let left = LEFT.max(6.0 + room(&least).max(room(&most)));
+    let (high, right, bottom) = (if high > low { high } else { low + 1.0 }, left + WIDTH, MARGIN + HEIGHT);
     let mut svg = format!(
         "<svg width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" font-family=\"sans-serif\" font-size=\"12\" \
-         fill=\"currentColor\" style=\"display: block\"><path d=\"M{LEFT} {MARGIN}V{bottom}H{right}\" fill=\"none\" \
+         fill=\"currentColor\" style=\"display: block\"><path d=\"M{left} {MARGIN}V{bottom}H{right}\" fill=\"none\" \
          stroke=\"currentColor\" opacity=\"0.4\"/>",
-        right + MARGIN,
+        right + MARGIN.max(room(&last) / 2.0),
         bottom + BELOW,
     );
     let mut text = |x: f64, y: f64, anchor: &str, text: &str| {
+        let text = escape_html(&shortened(&cell(text), LONG / if is_wide(text) { 2 } else { 1 }));
         let _ = write!(svg, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{text}</text>");
     };
     let [across, up] = &state.axes;
-    text(LEFT - 4.0, bottom, "end", &short(low));
-    text(LEFT - 4.0, MARGIN + 10.0, "end", &short(high));
-    text(LEFT, bottom + 14.0, "middle", "1");
-    text(right, bottom + 14.0, "middle", &length.to_string());
-    text(LEFT + WIDTH / 2.0, bottom + 28.0, "middle", across);
+    text(left - 4.0, bottom, "end", &least);
+    text(left - 4.0, MARGIN + 10.0, "end", &most);
+    text(left, bottom + 14.0, "middle", "1");
+    text(right, bottom + 14.0, "middle", &last);
+    text(left + WIDTH / 2.0, bottom + 28.0, "middle", across);
     text(right, MARGIN + 10.0, "end", up);
     let line_of = |index: usize| MARGIN + 26.0 + 15.0 * index as f64;
     let named = state.curves.len() > 1;
@@ -59,12 +71,22 @@ fn chart(state: &State) -> Option<String> {
     }
     for (index, (_, values)) in state.curves.iter().enumerate() {
         let color = COLORS[index % COLORS.len()];
-        svg += &polyline(values, [low, high], length, [LEFT, MARGIN, WIDTH, HEIGHT], color);
+        svg += &polyline(values, [low, high], length, [left, MARGIN, WIDTH, HEIGHT], color);
         if named {
             svg += &polyline(&[0.0; 2], [0.0; 2], 2, [right - 20.0, line_of(index) - 4.0, 20.0, 0.0], color);
         }
     }
     Some(svg + "</svg>")
+}
+
+/// The width that a text has at most.
+fn room(text: &str) -> f64 {
+    CHARACTER * text.chars().count() as f64
+}
+
+/// Whether a text has characters that are about as wide as high.
+fn is_wide(text: &str) -> bool {
+    text.chars().any(|c| c >= '\u{1100}')
 }
 
 /// Four figures that count.
@@ -95,5 +117,38 @@ mod tests {
             ["epoch", "loss", "training", "validation", "image/png"].iter().all(|text| all.contains(text)),
             "{all}"
         );
+    }
+
+    /// The number behind a mark.
+    fn number(text: &str, mark: &str) -> f64 {
+        text.split_once(mark).unwrap().1.split('"').next().unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn no_text_is_cut_off_or_taken_for_marks() {
+        let hostile = "<i>\u{1}latentlab\nEVCXR_END_CONTENT\u{fffe}";
+        for (name, values) in [
+            ("training", vec![1.0; 15]),
+            (hostile, vec![-1e-300, -2.5e-300]),
+            (&"very long ".repeat(100), vec![f64::MAX, f64::NAN, f64::MIN]),
+            (&"お".repeat(100), vec![1.0; 100_000]),
+        ] {
+            let curves = vec![(name.into(), values), ("b".into(), vec![1.0])];
+            let state = State { axes: [name.into(), name.into()], curves, text: hostile.into(), ..State::default() };
+            let html = html(&state);
+            let width = number(&html, "<svg width=\"");
+            for part in html.split("<text ").skip(1) {
+                let (x, text) = (number(part, "x=\""), part.split(['>', '<']).nth(1).unwrap());
+                let characters = text.replace("&lt;", "<").replace("&gt;", ">");
+                // Digits of a usual font are 7.6 pixels wide.
+                let wide: f64 = characters.chars().map(|c| if c == 'お' { 12.0 } else { 7.6 }).sum();
+                let left = x - wide * if part.contains("\"end\"") { 1.0 } else { 0.5 };
+                assert!(left >= 0.0 && left + wide <= width, "{text} at {left} of {width}");
+            }
+            assert!(!html.contains("EVCXR_END_CONTENT") && !html.contains(['\u{1}', '\u{fffe}']), "{html}");
+            assert!(!html.contains("NaN") && !html.contains("inf"), "{html}");
+        }
+        let nothing = State { curves: vec![("a".into(), vec![f64::NAN; 3])], ..State::default() };
+        assert!(!html(&nothing).contains("<svg"));
     }
 }

@@ -1,9 +1,5 @@
 //! The range of an axis, and readable ticks in it.
 
-use std::ops::Range;
-
-use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
-
 /// An axis in its drawn coordinates: the values themselves, or their decimal logarithms.
 #[derive(Clone)]
 pub(super) struct Axis {
@@ -57,31 +53,25 @@ impl Axis {
     }
 }
 
-/// How plotters draws it.
-impl Ranged for Axis {
-    type FormatOption = NoDefaultFormatting;
-    type ValueType = f64;
-
-    fn map(&self, value: &f64, (start, end): (i32, i32)) -> i32 {
-        let share = (value - self.low) / (self.high - self.low);
-        (f64::from(start) + share * f64::from(end - start)).round() as i32
+impl Axis {
+    /// Where a drawn coordinate lies, in whole units from 0 to `length`.
+    pub(super) fn place(&self, value: f64, length: i32) -> i32 {
+        ((value - self.low) / (self.high - self.low) * f64::from(length)).round() as i32
     }
 
-    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
-        match hint.weight().allow_light_points() {
-            true => Vec::new(),
-            false => self.ticks.iter().map(|(at, _)| *at).collect(),
-        }
-    }
-
-    fn range(&self) -> Range<f64> {
-        self.low..self.high
-    }
-}
-
-impl ValueFormatter<f64> for Axis {
-    fn format_ext(&self, value: &f64) -> String {
-        self.ticks.iter().find(|(at, _)| at == value).map(|(_, text)| text.clone()).unwrap_or_default()
+    /// Leaves out ticks until the texts of no two touch, the axis `length` long, each as long as `size` says.
+    pub(super) fn thinned(mut self, length: f64, size: impl Fn(&str) -> f64) -> Self {
+        let touch = |ticks: &[(f64, String)], every: usize| {
+            let ends = |(at, text): &(f64, String)| {
+                let (middle, half) = ((at - self.low) / (self.high - self.low) * length, size(text) / 2.0);
+                (middle - half, middle + half)
+            };
+            let ends: Vec<(f64, f64)> = ticks.iter().step_by(every).map(ends).collect();
+            ends.windows(2).any(|pair| pair[0].0.max(pair[1].0) < pair[0].1.min(pair[1].1))
+        };
+        let every = (1..self.ticks.len()).find(|every| !touch(&self.ticks, *every)).unwrap_or(self.ticks.len().max(1));
+        self.ticks = self.ticks.into_iter().step_by(every).collect();
+        self
     }
 }
 
@@ -178,6 +168,14 @@ mod tests {
         assert_eq!(texts(&Axis::logarithmic((0.04, 0.3), 0.0, 5)), ["0.05", "0.1", "0.2"]);
         assert_eq!(texts(&Axis::logarithmic((0.199, 0.251), 0.0, 5)), ["0.20", "0.22", "0.24"]);
         assert!(Axis::logarithmic((1e-90, 1e90), 0.0, 5).ticks.len() <= 10);
+    }
+
+    #[test]
+    fn ticks_do_not_touch() {
+        let axis = || Axis::linear((0.0, 10.0), 0.0, 10);
+        assert_eq!(texts(&axis().thinned(500.0, |text| 7.0 * text.len() as f64)).len(), 11);
+        assert_eq!(texts(&axis().thinned(500.0, |_| 70.0)), ["0", "2", "4", "6", "8", "10"]);
+        assert_eq!(texts(&axis().thinned(500.0, |_| 1e6)), ["0"]);
     }
 
     #[test]

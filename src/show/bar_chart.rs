@@ -4,7 +4,7 @@ use plotters::prelude::*;
 
 use super::axis::{Axis, LARGEST};
 use super::figure::{Area, Content, Drawn, Figure, px};
-use super::frame::Frame;
+use super::frame::{Frame, Legend};
 use super::line_chart::range;
 use super::palette;
 use super::text::{self, HPos, SMALL, VPos};
@@ -44,7 +44,8 @@ impl BarChart {
             Err(Error::expected(ErrorKind::Argument, place, expected, got))
         };
         if !(1..=50).contains(&self.bars.len()) {
-            return wrong("bar chart".into(), "1 to 50 bars", self.bars.len().to_string());
+            let error = Error::expected(ErrorKind::Argument, "bar chart", "1 to 50 bars", self.bars.len());
+            return Err(if self.bars.is_empty() { error } else { error.hint("Draw the largest, or several charts") });
         }
         match self.bars.iter().find(|(_, value)| !value.is_finite() || value.abs() > LARGEST) {
             Some((name, value)) => wrong(format!("bar {name:?}"), "a number up to 1e100", value.to_string()),
@@ -52,18 +53,25 @@ impl BarChart {
         }
     }
 
-    fn frame(&self) -> Frame<'_> {
+    fn frame(&self) -> Frame {
+        const WIDTH: u32 = 420;
         let count = self.bars.len() as f64;
         let (low, high) = range(self.bars.iter().map(|(_, value)| *value).chain([0.0]));
         let mut x = Axis::linear((low, high), 0.0, 6);
         // Space for the numbers at the bars' ends.
-        let space = 0.12 * (x.high - x.low);
-        (x.low, x.high) = (if low < 0.0 { x.low - space } else { 0.0 }, if high > 0.0 { x.high + space } else { 0.0 });
+        let widest = text::widest(&self.bars.iter().map(|(_, value)| number(*value)).collect::<Vec<_>>(), SMALL);
+        let space = (0.12 * f64::from(WIDTH)).max(widest + 10.0);
+        let space = space / (f64::from(WIDTH) - 2.0 * space) * (x.high - x.low);
+        x.low = if low < 0.0 { x.low - space } else { 0.0 };
+        x.high = if high > 0.0 { x.high + space } else { 0.0 };
+        if low == high {
+            x.high = 1.0;
+        }
         x.ticks.retain(|(at, _)| (x.low..=x.high).contains(at));
         let name = |(index, (name, _)): (usize, &(String, f64))| (count - 1.0 - index as f64, name.clone());
         let y = Axis { low: -0.5, high: count - 0.5, ticks: self.bars.iter().enumerate().map(name).collect() };
         let height = 28 * self.bars.len() as u32 + 12;
-        Frame { plot: (420, height), x, y, x_name: &self.value_name, y_name: "", legend: Vec::new() }
+        Frame::new((WIDTH, height), (x, &self.value_name), (y, ""), Legend::new(Vec::new()))
     }
 
     pub(super) fn size(&self) -> (u32, u32) {

@@ -1,17 +1,17 @@
 //! plotters' bitmap with strokes and text of our own: its thick lines grow spikes where a curve turns sharply, and its text
 //! drops the space before each letter.
 
-use ab_glyph::{Font, FontRef, ScaleFont};
-use plotters_backend::text_anchor::{HPos, VPos};
+use ab_glyph::{Glyph, GlyphId, OutlinedGlyph, PxScaleFactor, point};
+use plotters_backend::text_anchor::HPos;
 use plotters_backend::{BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind};
 use plotters_bitmap::{BitMapBackend, BitMapBackendError};
 
-use super::text::{FONT, PLOTTERS_SIZE};
+use super::font::{self, Ink};
+use super::text::{PLOTTERS_SIZE, baseline};
 use crate::error::{Error, ErrorKind, Result};
 
 pub(super) struct Bitmap<'a> {
     bitmap: BitMapBackend<'a>,
-    font: FontRef<'static>,
 }
 
 type Drawn = Result<(), DrawingErrorKind<BitMapBackendError>>;
@@ -22,7 +22,6 @@ impl<'a> Bitmap<'a> {
         let wrong = |what: &str| Error::new(ErrorKind::Figure, "figure", format!("cannot be drawn: {what}"));
         Ok(Self {
             bitmap: BitMapBackend::with_buffer_and_format(pixels, size).map_err(|error| wrong(&error.to_string()))?,
-            font: FontRef::try_from_slice(FONT).map_err(|error| wrong(&error.to_string()))?,
         })
     }
 
@@ -100,36 +99,39 @@ impl DrawingBackend for Bitmap<'_> {
     /// The text where plotters' SVG has it: the same anchors, the same size.
     fn draw_text<S: BackendTextStyle>(&mut self, text: &str, style: &S, (x, y): BackendCoord) -> Drawn {
         let em = (style.size() / PLOTTERS_SIZE) as f32;
-        let font = self.font.clone();
-        let font = font.as_scaled(em * font.height_unscaled() / font.units_per_em().unwrap_or(2048.0));
-        let mut glyphs = Vec::new();
-        let mut width = 0.0;
-        for character in text.chars() {
-            let mut glyph = font.scaled_glyph(character);
-            width += glyphs.last().map_or(0.0, |last: &ab_glyph::Glyph| font.kern(last.id, glyph.id));
-            glyph.position.x = width;
-            width += font.h_advance(glyph.id);
-            glyphs.push(glyph);
-        }
+        let pieces = font::pieces(text);
+        let width = pieces.last().map_or(0.0, |last| (last.x + last.width) * em);
         let left = match style.anchor().h_pos {
             HPos::Left => 0.0,
             HPos::Center => -width / 2.0,
             HPos::Right => -width,
         };
-        let baseline = match style.anchor().v_pos {
-            VPos::Top => 0.76 * em,
-            VPos::Center => 0.27 * em,
-            VPos::Bottom => -0.27 * em,
-        };
-        for mut glyph in glyphs {
-            glyph.position.x += left;
-            glyph.position.y = baseline;
-            let Some(outline) = font.outline_glyph(glyph) else { continue };
-            let corner = outline.px_bounds().min;
+        let baseline = baseline(style.anchor().v_pos) as f32 * em;
+        for piece in pieces {
+            let position = point(left + piece.x * em, baseline);
             let mut pixels = Vec::new();
-            outline.draw(|dx, dy, coverage| {
-                pixels.push((corner.x as i32 + dx as i32, corner.y as i32 + dy as i32, coverage))
-            });
+            match piece.ink {
+                Ink::Outline(outline, unit) => {
+                    let scale = PxScaleFactor { horizontal: unit * em, vertical: unit * em };
+                    let glyph = Glyph { id: GlyphId(0), scale: em.into(), position };
+                    let outline = OutlinedGlyph::new(glyph, outline, scale);
+                    let corner = outline.px_bounds().min;
+                    outline.draw(|dx, dy, coverage| {
+                        pixels.push((corner.x as i32 + dx as i32, corner.y as i32 + dy as i32, coverage))
+                    });
+                }
+                Ink::Box => {
+                    let from = ((position.x + 0.08 * em) as i32, (baseline - 0.7 * em) as i32);
+                    let to = ((position.x + (piece.width - 0.08) * em) as i32, baseline as i32);
+                    let edge = ((0.07 * em) as i32).max(1);
+                    for (y, x) in (from.1..to.1).flat_map(|y| (from.0..to.0).map(move |x| (y, x))) {
+                        if (x - from.0).min(to.0 - 1 - x).min(y - from.1).min(to.1 - 1 - y) < edge {
+                            pixels.push((x, y, 1.0));
+                        }
+                    }
+                }
+                Ink::None => {}
+            }
             for (dx, dy, coverage) in pixels {
                 let (dx, dy) = style.transform().transform(dx, dy);
                 self.blend((x + dx, y + dy), style.color(), f64::from(coverage))?;

@@ -12,7 +12,7 @@ use super::{
     bar_chart::BarChart, heatmap::Heatmap, image_grid::ImageGrid, line_chart::LineChart, scatter::Scatter,
     scatter3d::Scatter3d,
 };
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, visible};
 use crate::html;
 
 /// A drawing: a chart, images, or several of them side by side.
@@ -30,6 +30,9 @@ use crate::html;
 pub struct Figure {
     content: Content,
     title: Option<String>,
+    /// How many figures it consists of, and how deep they stand in each other.
+    figures: usize,
+    depth: usize,
 }
 
 /// Charts that have been checked: only their own `figure` makes one.
@@ -41,7 +44,12 @@ pub(super) enum Content {
     Bars(BarChart),
     Cells(Heatmap),
     Images(ImageGrid),
-    Grid { columns: usize, figures: Vec<Figure> },
+    Grid {
+        columns: usize,
+        figures: Vec<Figure>,
+    },
+    /// In place of what is too much to be measured.
+    Refused(Error),
 }
 
 /// Figures side by side.
@@ -50,9 +58,24 @@ pub fn row(figures: impl IntoIterator<Item = Figure>) -> Figure {
     grid(figures.len(), figures)
 }
 
-/// Figures in rows of `columns` (at least 1), filled row by row.
+/// Figures in rows of `columns` (at least 1), filled row by row. At most a thousand can be drawn.
 pub fn grid(columns: usize, figures: impl IntoIterator<Item = Figure>) -> Figure {
-    Figure::new(Content::Grid { columns, figures: figures.into_iter().collect() })
+    let figures: Vec<Figure> = figures.into_iter().collect();
+    let count = figures.iter().map(|figure| figure.figures).sum();
+    let depth = 1 + figures.iter().map(|figure| figure.depth).max().unwrap_or(0);
+    let refused = |expected: String, got: usize| {
+        let error = Error::expected(ErrorKind::Argument, "grid of figures", expected, got);
+        Content::Refused(error.hint("Show fewer things at once"))
+    };
+    let content = if count > MOST_FIGURES {
+        refused(format!("at most {MOST_FIGURES} figures"), count)
+    } else if depth > DEEPEST {
+        refused(format!("rows and grids at most {DEEPEST} deep in each other"), depth)
+    } else {
+        Content::Grid { columns, figures }
+    };
+    let depth = if matches!(content, Content::Refused(_)) { 1 } else { depth };
+    Figure { content, title: None, figures: count.max(1), depth }
 }
 
 impl Figure {
@@ -80,10 +103,12 @@ impl Figure {
 
     /// The figure as an SVG document. Images in it are embedded.
     pub fn to_svg(&self) -> Result<String> {
-        let (width, height) = self.checked_size()?;
+        let measured = self.measured()?;
+        crate::limit::check("figure, as SVG", "its text", &[self.points(), TEXT_OF_A_POINT])?;
+        let (width, height) = measured.size;
         let canvas = (width * DETAIL, height * DETAIL);
         let mut svg = String::new();
-        let pictures = self.draw_on(SVGBackend::with_string(&mut svg, canvas))?;
+        let pictures = self.draw_on(SVGBackend::with_string(&mut svg, canvas), &measured)?;
         let mut svg = svg.replacen(
             &format!("width=\"{}\" height=\"{}\"", canvas.0, canvas.1),
             &format!("width=\"{width}\" height=\"{height}\""),
@@ -121,9 +146,10 @@ impl Figure {
 
     /// Width, height, and red, green and blue of each pixel.
     fn to_pixels(&self) -> Result<(u32, u32, Vec<u8>)> {
-        let (width, height) = self.checked_size()?;
+        let measured = self.measured()?;
+        let (width, height) = measured.size;
         let mut fine = vec![0; (width * DETAIL * height * DETAIL * 3) as usize];
-        let pictures = self.draw_on(Bitmap::new(&mut fine, (width * DETAIL, height * DETAIL))?)?;
+        let pictures = self.draw_on(Bitmap::new(&mut fine, (width * DETAIL, height * DETAIL))?, &measured)?;
         let mut pixels = averaged(&fine, width as usize);
         for picture in &pictures {
             picture.paint(&mut pixels, width as usize);
@@ -137,32 +163,42 @@ impl Figure {
             Content::Lines(chart) => chart.point_count() <= 10_000,
             Content::Points(scatter) => scatter.point_count() <= 1_000,
             Content::Space(scatter) => scatter.point_count() <= 1_000,
-            Content::Bars(_) | Content::Cells(_) => true,
+            Content::Cells(heatmap) => heatmap.cell_count() <= 10_000,
+            Content::Bars(_) | Content::Refused(_) => true,
             Content::Images(_) => false,
             Content::Grid { figures, .. } => figures.iter().all(Figure::prefers_svg),
         }
     }
 
+    /// How many points there are to draw.
+    fn points(&self) -> usize {
+        match &self.content {
+            Content::Lines(chart) => chart.point_count(),
+            Content::Points(scatter) => scatter.point_count(),
+            Content::Space(scatter) => scatter.point_count(),
+            Content::Grid { figures, .. } => figures.iter().map(Figure::points).fold(0, usize::saturating_add),
+            Content::Bars(_) | Content::Cells(_) | Content::Images(_) | Content::Refused(_) => 0,
+        }
+    }
+
     /// Draws on any of plotters' canvases; returns the images to be laid over it, which would lose their sharp pixels there.
-    fn draw_on<DB: DrawingBackend>(&self, canvas: DB) -> Result<Vec<Picture>> {
+    fn draw_on<DB: DrawingBackend>(&self, canvas: DB, measured: &Measured) -> Result<Vec<Picture>> {
         let mut pictures = Vec::new();
         let area = canvas.into_drawing_area();
         area.fill(&WHITE)
-            .and_then(|()| self.draw(&area, &mut pictures))
+            .and_then(|()| self.draw(&area, measured, &mut pictures))
             .and_then(|()| area.present())
             .map_err(|error| Error::new(ErrorKind::Figure, "figure", format!("cannot be drawn: {error}")))?;
         Ok(pictures)
     }
 
-    fn draw<DB: DrawingBackend>(&self, area: &Area<DB>, pictures: &mut Vec<Picture>) -> Drawn<DB> {
-        let (width, height) = self.size();
-        let top = self.title_height();
-        if let Some(title) = &self.title {
+    fn draw<DB: DrawingBackend>(&self, area: &Area<DB>, measured: &Measured, pictures: &mut Vec<Picture>) -> Drawn<DB> {
+        let Measured { size: (width, height), inner, title, top, widths, heights, parts } = measured;
+        if !title.is_empty() {
             let style = text::style(text::TITLE, HPos::Center, VPos::Center);
-            text::draw(area, title, &style, (px(width) / 2, px(top) / 2 + px(2)))?;
+            text::draw_lines(area, title, &style, (px(*width) / 2, px(*top) / 2 + px(2)))?;
         }
-        let (inner, _) = self.content.size();
-        let area = part(area, (width - inner) / 2, top, (inner, height - top));
+        let area = part(area, (width - inner.0) / 2, *top, (inner.0, height - top));
         match &self.content {
             Content::Lines(chart) => chart.draw(&area),
             Content::Points(scatter) => scatter.draw(&area),
@@ -170,64 +206,96 @@ impl Figure {
             Content::Bars(chart) => chart.draw(&area),
             Content::Cells(heatmap) => heatmap.draw(&area),
             Content::Images(images) => images.draw(&area, pictures),
+            Content::Refused(_) => Ok(()),
             Content::Grid { columns, figures } => {
-                let (widths, heights) = cells(*columns, figures);
-                for (index, figure) in figures.iter().enumerate() {
+                for (index, (figure, measured)) in figures.iter().zip(parts).enumerate() {
                     let (column, row) = (index % columns, index / columns);
                     let left: u32 = widths[..column].iter().map(|width| width + GAP).sum();
                     let top = heights[..row].iter().map(|height| height + GAP).sum();
-                    let size = figure.size();
-                    figure.draw(&part(&area, left + (widths[column] - size.0) / 2, top, size), pictures)?;
+                    let (width, _) = measured.size;
+                    let area = part(&area, left + (widths[column] - width) / 2, top, measured.size);
+                    figure.draw(&area, measured, pictures)?;
                 }
                 Ok(())
             }
         }
     }
 
-    /// Width and height in pixels.
-    fn size(&self) -> (u32, u32) {
-        let (width, height) = self.content.size();
-        let title = self.title.as_deref().map_or(0.0, |title| text::width(title, text::TITLE) + 16.0);
-        (width.max(title as u32), height + self.title_height())
-    }
-
-    fn title_height(&self) -> u32 {
-        if self.title.is_some() { 34 } else { 0 }
-    }
-
-    fn checked_size(&self) -> Result<(u32, u32)> {
-        text::register_font()?;
+    /// The sizes of all there is, if it can be drawn.
+    fn measured(&self) -> Result<Measured> {
         self.content.check()?;
-        let (width, height) = self.size();
+        let measured = self.measure();
+        let (width, height) = measured.size;
         if u64::from(width) * u64::from(height) > MOST_PIXELS {
             let got = format!("{width} × {height}");
             let error = Error::expected(ErrorKind::Figure, "figure", "at most ten million pixels", got);
             return Err(error.hint("Show fewer things at once"));
         }
-        Ok((width, height))
+        Ok(measured)
+    }
+
+    fn measure(&self) -> Measured {
+        let mut parts = Vec::new();
+        let (mut widths, mut heights) = (Vec::new(), Vec::new());
+        let inner = match &self.content {
+            Content::Lines(chart) => chart.size(),
+            Content::Points(scatter) => scatter.size(),
+            Content::Space(scatter) => scatter.size(),
+            Content::Bars(chart) => chart.size(),
+            Content::Cells(heatmap) => heatmap.size(),
+            Content::Images(images) => images.size(),
+            Content::Refused(_) => (1, 1),
+            Content::Grid { columns, figures } => {
+                parts = figures.iter().map(Figure::measure).collect();
+                widths = vec![0; *columns.min(&figures.len())];
+                heights = vec![0; figures.len().div_ceil(*columns)];
+                for (index, Measured { size: (width, height), .. }) in parts.iter().enumerate() {
+                    widths[index % columns] = *width.max(&widths[index % columns]);
+                    heights[index / columns] = *height.max(&heights[index / columns]);
+                }
+                let total = |sides: &[u32]| {
+                    let gaps = GAP * (sides.len() as u32).saturating_sub(1);
+                    sides.iter().fold(gaps, |total, side| total.saturating_add(*side))
+                };
+                (total(&widths), total(&heights))
+            }
+        };
+        let title = match &self.title {
+            None => Vec::new(),
+            Some(title) => text::lines(title, text::TITLE, f64::from(inner.0.max(TITLE_ROOM)) - 16.0, TITLE_LINES),
+        };
+        let top = match title.len() {
+            0 => 0,
+            lines => 34 + ((lines - 1) as f64 * text::TITLE * text::LINE) as u32,
+        };
+        let width = if title.is_empty() { 0 } else { text::widest(&title, text::TITLE) as u32 + 16 };
+        let size = (inner.0.max(width), inner.1.saturating_add(top));
+        Measured { size, inner, title, top, widths, heights, parts }
     }
 }
 
-impl Content {
-    fn size(&self) -> (u32, u32) {
-        match self {
-            Self::Lines(chart) => chart.size(),
-            Self::Points(scatter) => scatter.size(),
-            Self::Space(scatter) => scatter.size(),
-            Self::Bars(chart) => chart.size(),
-            Self::Cells(heatmap) => heatmap.size(),
-            Self::Images(images) => images.size(),
-            Self::Grid { columns, figures } => {
-                let (widths, heights) = cells(*columns, figures);
-                let total = |sides: &[u32]| sides.iter().sum::<u32>() + GAP * (sides.len() as u32).saturating_sub(1);
-                (total(&widths), total(&heights))
-            }
-        }
-    }
+/// How large a figure is, and what it consists of, in pixels.
+struct Measured {
+    size: (u32, u32),
+    /// Without the title.
+    inner: (u32, u32),
+    /// In lines, and the room above the rest.
+    title: Vec<String>,
+    top: u32,
+    /// Of a grid's columns and rows.
+    widths: Vec<u32>,
+    heights: Vec<u32>,
+    parts: Vec<Measured>,
+}
 
+impl Content {
     /// What a grid cannot report when it is made.
     fn check(&self) -> Result<()> {
-        let Self::Grid { columns, figures } = self else { return Ok(()) };
+        let (columns, figures) = match self {
+            Self::Grid { columns, figures } => (columns, figures),
+            Self::Refused(error) => return Err(error.clone()),
+            _ => return Ok(()),
+        };
         if figures.is_empty() {
             return Err(Error::expected(ErrorKind::Argument, "grid of figures", "at least 1 figure", "none"));
         }
@@ -238,20 +306,9 @@ impl Content {
     }
 }
 
-/// The widths of a grid's columns and the heights of its rows.
-fn cells(columns: usize, figures: &[Figure]) -> (Vec<u32>, Vec<u32>) {
-    let (mut widths, mut heights) = (vec![0; columns.min(figures.len())], vec![0; figures.len().div_ceil(columns)]);
-    for (index, figure) in figures.iter().enumerate() {
-        let (width, height) = figure.size();
-        widths[index % columns] = width.max(widths[index % columns]);
-        heights[index / columns] = height.max(heights[index / columns]);
-    }
-    (widths, heights)
-}
-
 impl Figure {
     pub(super) fn new(content: Content) -> Self {
-        Self { content, title: None }
+        Self { content, title: None, figures: 1, depth: 0 }
     }
 
     /// What it is, in a line of text.
@@ -264,8 +321,11 @@ impl Figure {
             Content::Cells(_) => "heatmap".into(),
             Content::Images(_) => "images".into(),
             Content::Grid { figures, .. } => format!("{} figures", figures.len()),
+            Content::Refused(_) => format!("{} figures", self.figures),
         };
-        format!("Figure({kind}, {:?})", self.title.as_deref().unwrap_or("without a title"))
+        let title = html::shortened(self.title.as_deref().unwrap_or("without a title"), 200);
+        let text = format!("Figure({kind}, {title:?})");
+        visible(&text).into_owned()
     }
 }
 
@@ -276,6 +336,13 @@ pub(super) type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBacken
 const GAP: u32 = 16;
 /// What a browser and the memory can still take.
 const MOST_PIXELS: u64 = 10_000_000;
+const MOST_FIGURES: usize = 1_000;
+const DEEPEST: usize = 16;
+/// What a point takes in an SVG, in units of four bytes.
+const TEXT_OF_A_POINT: usize = 25;
+/// A title may be so wide, even if what is below it is not, and have so many lines.
+const TITLE_ROOM: u32 = 560;
+const TITLE_LINES: usize = 3;
 /// Everything is drawn on a canvas this many times finer than the figure's pixels, because plotters knows whole
 /// coordinates only: a PNG is averaged from it, an SVG says so in its `viewBox`.
 const DETAIL: u32 = 2;
@@ -346,6 +413,9 @@ fn averaged(fine: &[u8], width: usize) -> Vec<u8> {
 }
 
 #[cfg(test)]
+mod hostile;
+
+#[cfg(test)]
 mod tests {
     use ndarray::{Array1, Array2, Array4, array};
 
@@ -379,7 +449,7 @@ mod tests {
         for text in ["Loss &amp; &lt;more&gt;", "epoch", "MSE", "training", "validation", "1.5"] {
             assert_eq!(svg.matches(&format!("\n{text}\n")).count(), 1, "{text} in {svg}");
         }
-        let (width, height) = figure.checked_size().unwrap();
+        let (width, height) = figure.measured().unwrap().size;
         assert!(svg.starts_with(&format!(
             "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {} {}\"",
             2 * width,
@@ -391,7 +461,7 @@ mod tests {
     #[test]
     fn a_png_has_the_stated_size_and_something_on_white() {
         let (width, height, pixels) = decoded(&chart().title("Loss"));
-        assert_eq!((width, height), chart().title("Loss").checked_size().unwrap());
+        assert_eq!((width, height), chart().title("Loss").measured().unwrap().size);
         assert_eq!(pixels[0], [255; 3]);
         assert!(pixels.contains(&super::super::PALETTE[0]), "the first line's colour");
     }
@@ -424,11 +494,11 @@ mod tests {
 
     #[test]
     fn figures_stand_side_by_side() {
-        let ((a, b), (c, d)) = (chart().size(), images(2).size());
-        text::register_font().unwrap();
-        assert_eq!(row([chart(), images(2)]).size(), (a + 16 + c, b.max(d)));
-        assert_eq!(grid(1, [chart(), images(2)]).size(), (a.max(c), b + 16 + d));
-        assert_eq!(grid(2, [chart(), images(2), images(2)]).title("x").size(), (a + 16 + c, 34 + b.max(d) + 16 + d));
+        let size = |figure: Figure| figure.measured().unwrap().size;
+        let ((a, b), (c, d)) = (size(chart()), size(images(2)));
+        assert_eq!(size(row([chart(), images(2)])), (a + 16 + c, b.max(d)));
+        assert_eq!(size(grid(1, [chart(), images(2)])), (a.max(c), b + 16 + d));
+        assert_eq!(size(grid(2, [chart(), images(2), images(2)]).title("x")), (a + 16 + c, 34 + b.max(d) + 16 + d));
         let svg = row([chart().title("left"), images(2).title("right")]).to_svg().unwrap();
         assert_eq!(svg.matches("<image ").count(), 2);
         assert!(svg.contains("left") && svg.contains("right"));

@@ -11,7 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// A matrix of counts, each number in a cell that is the darker the larger its share of its row: a confusion matrix, or the clusters
 /// that each class went to.
 ///
-/// One blue from white to dark, so that it reads the same without colour; empty cells show no number.
+/// One blue from white to dark, so that it reads the same without colour; empty cells show no number. More than thirty rows or columns
+/// have smaller cells without numbers.
 ///
 /// ```
 /// use latentlab::{Heatmap, ndarray::array};
@@ -61,12 +62,18 @@ impl Heatmap {
 
     /// The finished figure.
     ///
-    /// An error, if there are no counts, more than 30 rows or columns, or not a name for each.
+    /// An error, if there are no counts, more than 500 rows or columns, or not a name for each.
     pub fn figure(&self) -> Result<Figure> {
         let (rows, columns) = self.counts.dim();
-        if !((1..=30).contains(&rows) && (1..=30).contains(&columns)) {
-            let (expected, got) = ("1 to 30 rows and columns", format!("({rows}, {columns})"));
-            return Err(Error::expected(ErrorKind::Shape, "heatmap, counts", expected, got));
+        if !((1..=MOST).contains(&rows) && (1..=MOST).contains(&columns)) {
+            let (expected, got) = (format!("1 to {MOST} rows and columns"), format!("({rows}, {columns})"));
+            let error = Error::expected(ErrorKind::Shape, "heatmap, counts", expected, got);
+            let is_empty = rows == 0 || columns == 0;
+            return Err(if is_empty {
+                error
+            } else {
+                error.hint("Draw a part of the counts, such as the largest classes")
+            });
         }
         for (what, names, count) in [("row", &self.row_names, rows), ("column", &self.column_names, columns)] {
             if names.len() != count {
@@ -77,31 +84,47 @@ impl Heatmap {
         Ok(Figure::new(Content::Cells(self.clone())))
     }
 
+    pub(super) fn cell_count(&self) -> usize {
+        self.counts.len()
+    }
+
     fn layout(&self) -> Layout {
+        let (rows, columns) = self.counts.dim();
+        let short =
+            |names: &[String]| -> Vec<String> { names.iter().map(|name| text::fitting(name, SMALL, WIDEST)).collect() };
+        let (row_names, column_names) = (short(&self.row_names), short(&self.column_names));
         let longest = |names: &[String]| text::widest(names, SMALL).ceil() as u32;
         let numbers: Vec<String> = self.counts.iter().map(usize::to_string).collect();
-        let cell = (longest(&numbers) + 10).max(36);
+        let count = rows.max(columns);
+        let has_numbers = count <= NUMBERED;
+        let cell = if has_numbers { (longest(&numbers) + 10).max(36) } else { (900 / count as u32).clamp(2, NAME) };
         // Names that are wider than their column stand upright.
-        let upright = longest(&self.column_names) + 6 > cell;
-        let names = if upright { longest(&self.column_names) } else { (SMALL * LINE) as u32 };
-        let line = (NORMAL * LINE) as u32;
-        let (left, bottom) = (line + longest(&self.row_names) + 14, names + line + 14);
-        Layout { cell, upright, left, names, bottom }
+        let upright = longest(&column_names) + 6 > cell;
+        let names = if upright { longest(&column_names) } else { (SMALL * LINE) as u32 };
+        let axis = |name: &str, count: usize| {
+            text::lines(name, NORMAL, f64::from((count as u32 * cell).max(KEY_HEIGHT + 36)), 2)
+        };
+        let axis_names = [axis(&self.axis_names.0, rows), axis(&self.axis_names.1, columns)];
+        let [beside, below] = axis_names.each_ref().map(|lines| (lines.len() as f64 * NORMAL * LINE) as u32);
+        let (left, bottom) = (beside + longest(&row_names) + 14, names + below + 14);
+        Layout { cell, has_numbers, upright, left, names, bottom, row_names, column_names, axis_names, below }
     }
 
     pub(super) fn size(&self) -> (u32, u32) {
         let Layout { cell, left, bottom, .. } = self.layout();
         let (rows, columns) = self.counts.dim();
-        let names = |name: &str| text::width(name, NORMAL).ceil() as u32;
         let (width, height) = (columns as u32 * cell, rows as u32 * cell);
-        (
-            left + width.max(names(&self.axis_names.1)) + KEY,
-            TOP + height.max(names(&self.axis_names.0)).max(KEY_HEIGHT + 36) + bottom,
-        )
+        (left + width.max(KEY_HEIGHT + 36) + KEY, TOP + height.max(KEY_HEIGHT + 36) + bottom)
+    }
+
+    /// How many names one is written of, for one that has room.
+    fn every(cell: u32) -> usize {
+        NAME.div_ceil(cell) as usize
     }
 
     pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
-        let Layout { cell, upright, left, names, .. } = self.layout();
+        let layout = self.layout();
+        let Layout { cell, has_numbers, upright, left, names, below, .. } = layout;
         let (rows, columns) = self.counts.dim();
         let (width, height) = (columns as u32 * cell, rows as u32 * cell);
         let middle = |index: usize| px(index as u32 * cell) + px(cell) / 2;
@@ -110,9 +133,12 @@ impl Heatmap {
             let total = counts.sum().max(1) as f64;
             for (column, &count) in counts.iter().enumerate() {
                 let share = count as f64 / total;
+                if count == 0 && !has_numbers {
+                    continue;
+                }
                 let (x, y) = corner(row, column);
                 area.draw(&Rectangle::new([(x, y), (x + px(cell), y + px(cell))], shade(share).filled()))?;
-                if count > 0 {
+                if count > 0 && has_numbers {
                     let ink = if share > 0.5 { WHITE } else { INK };
                     let style = text::style(SMALL, HPos::Center, VPos::Center).color(&ink);
                     text::draw(area, &count.to_string(), &style, (x + px(cell) / 2, y + px(cell) / 2))?;
@@ -121,19 +147,20 @@ impl Heatmap {
         }
         let line = ShapeStyle { color: INK.mix(0.25), filled: false, stroke_width: px(1) as u32 };
         let (right, bottom) = (px(left + width), px(TOP + height));
-        for row in 0..=rows {
+        let lines = if has_numbers { 1 } else { 10 };
+        for row in (0..=rows).filter(|row| row % lines == 0 || *row == rows) {
             let y = px(TOP + row as u32 * cell);
             area.draw(&PathElement::new(vec![(px(left), y), (right, y)], line))?;
         }
-        for column in 0..=columns {
+        for column in (0..=columns).filter(|column| column % lines == 0 || *column == columns) {
             let x = px(left + column as u32 * cell);
             area.draw(&PathElement::new(vec![(x, px(TOP)), (x, bottom)], line))?;
         }
-        for (row, name) in self.row_names.iter().enumerate() {
+        for (row, name) in layout.row_names.iter().enumerate().step_by(Self::every(cell)) {
             let style = text::style(SMALL, HPos::Right, VPos::Center);
             text::draw(area, name, &style, (px(left) - px(6), px(TOP) + middle(row)))?;
         }
-        for (column, name) in self.column_names.iter().enumerate() {
+        for (column, name) in layout.column_names.iter().enumerate().step_by(Self::every(cell)) {
             let (x, y) = (px(left) + middle(column), bottom + px(6));
             if upright {
                 let style = text::style(SMALL, HPos::Right, VPos::Center);
@@ -142,11 +169,13 @@ impl Heatmap {
                 text::draw(area, name, &text::style(SMALL, HPos::Center, VPos::Top), (x, y))?;
             }
         }
+        let [beside_rows, below_columns] = &layout.axis_names;
         let style = text::style(NORMAL, HPos::Center, VPos::Center);
-        let below = bottom + px(names) + px(6) + px(NORMAL * LINE) / 2 + px(2);
-        text::draw(area, &self.axis_names.1, &style, (px(left) + px(width) / 2, below))?;
-        let beside = (px(NORMAL * LINE) / 2 + px(2), px(TOP) + px(height) / 2);
-        text::draw(area, &self.axis_names.0, &style.transform(FontTransform::Rotate270), beside)?;
+        let y = bottom + px(names) + px(6) + px(below) / 2 + px(2);
+        text::draw_lines(area, below_columns, &style, (px(left) + px(width) / 2, y))?;
+        let x = px(beside_rows.len() as f64 * NORMAL * LINE) / 2 + px(2);
+        let style = style.transform(FontTransform::Rotate270);
+        text::draw_lines(area, beside_rows, &style, (x, px(TOP) + px(height) / 2))?;
         draw_key(area, right + px(18))
     }
 }
@@ -178,13 +207,27 @@ fn shade(share: f64) -> RGBColor {
 /// Lengths in pixels.
 struct Layout {
     cell: u32,
+    has_numbers: bool,
     upright: bool,
     left: u32,
     /// The height of the columns' names.
     names: u32,
+    /// The height of the name below them.
+    below: u32,
     bottom: u32,
+    /// All names as they are drawn.
+    row_names: Vec<String>,
+    column_names: Vec<String>,
+    axis_names: [Vec<String>; 2],
 }
 
+/// So many rows and columns are drawn, and so many have numbers in their cells.
+const MOST: usize = 500;
+const NUMBERED: usize = 30;
+/// The height of a name's line.
+const NAME: u32 = 15;
+/// The width of a long name.
+const WIDEST: f64 = 170.0;
 const TOP: u32 = 12;
 /// The width of the key at the right.
 const KEY: u32 = 96;
@@ -219,7 +262,7 @@ mod tests {
     fn names_have_to_fit() {
         let counts = Array2::zeros((3, 2));
         for (heatmap, expected) in [
-            (Heatmap::new(&Array2::zeros((0, 2))), "heatmap, counts: expected 1 to 30 rows and columns, got (0, 2)"),
+            (Heatmap::new(&Array2::zeros((0, 2))), "heatmap, counts: expected 1 to 500 rows and columns, got (0, 2)"),
             (Heatmap::new(&counts).names(["a", "b"]), "heatmap, row names: expected 3, one for each row, got 2"),
             (
                 Heatmap::new(&counts).names(["a", "b", "c"]),

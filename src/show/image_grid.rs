@@ -94,7 +94,8 @@ impl ImageGrid {
                 return wrong(ErrorKind::Argument, &place, "a number".into(), "NaN".into());
             }
         }
-        let fitting = (WIDEST / (first.3 as u32 + GAP)).max(1) as usize;
+        crate::limit::check("image grid", "the pixels of all images", &[self.sets.len(), first.0, first.2, first.3])?;
+        let fitting = (WIDEST as usize / (first.3.saturating_add(GAP as usize))).max(1);
         if !(1..=fitting).contains(&self.columns) {
             let expected = format!("1 to {fitting} images in a row, {} pixels wide each", first.3);
             return wrong(ErrorKind::Argument, "columns", expected, self.columns.to_string());
@@ -128,10 +129,13 @@ impl ImageGrid {
 
     fn layout(&self) -> Layout {
         let (_, _, height, width) = self.sets[0].dim();
-        let (height, width, columns) = (height as u32, width as u32, self.columns as u32);
-        let left = match self.row_labels.is_empty() {
+        let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
+        let (height, width, columns) = (side(height), side(width), side(self.columns));
+        let mut row_labels: Vec<Vec<String>> =
+            self.row_labels.iter().map(|label| text::lines(label, NORMAL, WIDEST_LABEL, LINES)).collect();
+        let left = match row_labels.is_empty() {
             true => 0,
-            false => text::widest(&self.row_labels, NORMAL) as u32 + 12,
+            false => text::widest(row_labels.iter().flatten(), NORMAL) as u32 + 12,
         };
         let comfortable = match self.sets.len() * self.count() {
             0..=4 => 140,
@@ -139,26 +143,51 @@ impl ImageGrid {
             _ => 56,
         };
         let available = (WIDEST.saturating_sub(left) / columns).saturating_sub(GAP);
-        let scale = (available.min(comfortable) / width).max(1);
-        let texts = text::widest(&self.captions, SMALL).max(text::widest(&self.column_labels, NORMAL)) as u32;
-        let line = |texts: &[String], size: f64| if texts.is_empty() { 0 } else { (size * LINE) as u32 + 2 };
-        let cell = ((width * scale).max(texts + 4) + GAP, height * scale + line(&self.captions, SMALL) + GAP);
-        let top = line(&self.column_labels, NORMAL);
+        let scale = (available.min(comfortable) / width).min(4 * comfortable / height).max(1);
+        let image = (width.saturating_mul(scale), height.saturating_mul(scale));
+        let line = (NORMAL * LINE) as u32;
+        if image.1 < LINES as u32 * line {
+            row_labels =
+                self.row_labels.iter().map(|l| vec![text::fitting(l, NORMAL, f64::from(left) - 12.0)]).collect();
+        }
+        let room = f64::from(image.0.max(available).max(LEAST_ROOM)) - 4.0;
+        let lines = |texts: &[String], size: f64| -> Vec<Vec<String>> {
+            texts.iter().map(|text| text::lines(text, size, room, LINES)).collect()
+        };
+        let (captions, column_labels) = (lines(&self.captions, SMALL), lines(&self.column_labels, NORMAL));
+        let widest = |texts: &[Vec<String>], size: f64| text::widest(texts.iter().flatten(), size);
+        let texts = widest(&captions, SMALL).max(widest(&column_labels, NORMAL)) as u32;
+        let tall = |texts: &[Vec<String>], size: f64| match texts.iter().map(Vec::len).max() {
+            None => 0,
+            Some(lines) => (lines as f64 * size * LINE) as u32 + 2,
+        };
+        let cell = (
+            image.0.max(texts + 4).saturating_add(GAP),
+            image
+                .1
+                .max(if row_labels.is_empty() { 0 } else { line })
+                .saturating_add(tall(&captions, SMALL))
+                .saturating_add(GAP),
+        );
+        let top = tall(&column_labels, NORMAL);
         let band = match self.sets.len() {
             1 => cell.1,
-            sets => top + sets as u32 * cell.1 + 4 * GAP,
+            sets => side(sets).saturating_mul(cell.1).saturating_add(top + 4 * GAP),
         };
-        Layout { scale, left, top, image: (width * scale, height * scale), cell, band }
+        Layout { scale, left, top, image, cell, band, captions, column_labels, row_labels }
     }
 
     pub(super) fn size(&self) -> (u32, u32) {
         let Layout { left, top, cell, band, .. } = self.layout();
-        let last = top + self.sets.len() as u32 * cell.1;
-        (left + self.columns as u32 * cell.0 + GAP, (self.bands() as u32 - 1) * band + last + GAP)
+        let times = |count: usize, length: u32| u32::try_from(count).unwrap_or(u32::MAX).saturating_mul(length);
+        let last = times(self.sets.len(), cell.1).saturating_add(top);
+        let width = times(self.columns, cell.0).saturating_add(left + GAP);
+        (width, times(self.bands() - 1, band).saturating_add(last).saturating_add(GAP))
     }
 
     pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>, pictures: &mut Vec<Picture>) -> Drawn<DB> {
-        let Layout { scale, left, top, image, cell, band } = self.layout();
+        let layout = self.layout();
+        let Layout { scale, left, top, image, cell, band, .. } = layout;
         let x = |index: usize| left + GAP + (index % self.columns) as u32 * cell.0;
         let y = |set: usize, index: usize| GAP + top + set as u32 * cell.1 + (index / self.columns) as u32 * band;
         // The middle of a cell, without the gap that follows it.
@@ -167,21 +196,21 @@ impl ImageGrid {
             for index in 0..self.count() {
                 let corner = (x(index) + (cell.0 - GAP - image.0) / 2, y(set, index));
                 pictures.push(Picture::new(area, corner, scale, self.image(set, index)));
-                if let Some(caption) = self.captions.get(set * self.count() + index) {
+                if let Some(caption) = layout.captions.get(set * self.count() + index) {
                     let style = text::style(SMALL, HPos::Center, VPos::Top);
-                    text::draw(area, caption, &style, (middle(index), px(corner.1 + image.1 + 3)))?;
+                    text::draw_lines(area, caption, &style, (middle(index), px(corner.1 + image.1 + 3)))?;
                 }
             }
         }
-        for (index, label) in self.column_labels.iter().enumerate() {
+        for (index, label) in layout.column_labels.iter().enumerate() {
             let style = text::style(NORMAL, HPos::Center, VPos::Center);
-            text::draw(area, label, &style, (middle(index), px(y(0, index)) - px(top) / 2 - px(1)))?;
+            text::draw_lines(area, label, &style, (middle(index), px(y(0, index)) - px(top) / 2 - px(1)))?;
         }
         for band in 0..self.bands() {
-            for (set, label) in self.row_labels.iter().enumerate() {
+            for (set, label) in layout.row_labels.iter().enumerate() {
                 let y = px(y(set, band * self.columns)) + px(image.1) / 2;
                 let style = text::style(NORMAL, HPos::Right, VPos::Center);
-                text::draw(area, label, &style, (px(left) - px(6), y))?;
+                text::draw_lines(area, label, &style, (px(left) - px(6), y))?;
             }
         }
         Ok(())
@@ -199,12 +228,20 @@ struct Layout {
     cell: (u32, u32),
     /// From one row of a set to its next.
     band: u32,
+    /// All texts in lines, as they are drawn.
+    captions: Vec<Vec<String>>,
+    column_labels: Vec<Vec<String>>,
+    row_labels: Vec<Vec<String>>,
 }
 
 /// Between images.
 const GAP: u32 = 3;
 /// How wide a page may become for the sake of the images.
 const WIDEST: u32 = 880;
+/// The room for the text of an image at least, for the label of a row at most, and the lines that each may have.
+const LEAST_ROOM: u32 = 120;
+const WIDEST_LABEL: f64 = 200.0;
+const LINES: usize = 2;
 
 #[cfg(test)]
 mod tests {
@@ -242,7 +279,6 @@ mod tests {
         }
         let caption = "a caption that is much wider than its image";
         let narrow = ImageGrid::new(&images(2), 2).size().0;
-        text::register_font().unwrap();
         let wide = ImageGrid::new(&images(2), 2).captions([caption, caption]).size().0;
         assert!(f64::from(wide) > 2.0 * text::width(caption, SMALL) && wide > narrow);
     }

@@ -5,12 +5,12 @@ use plotters::prelude::*;
 
 use super::axis::{Axis, LARGEST};
 use super::figure::{Area, Content, Drawn, Figure, px};
-use super::frame::{Entry, Frame, Mark, draw_cross, draw_line};
-use super::palette::{self, INK, PALETTE};
-use super::text::{self, HPos, SMALL, VPos};
+use super::frame::{Entry, Frame, Legend, Mark, draw_cross, draw_line};
+use super::palette::{self, INK};
+use super::text::{self, HPos, LINE, SMALL, VPos};
 use crate::error::{Error, ErrorKind, Result};
 
-/// A chart of up to ten lines, told apart by colour and by pattern (solid, dashed, dotted …).
+/// A chart of lines, at most a hundred, told apart by colour and by pattern (solid, dashed, dotted …).
 ///
 /// The first value of a line stands at x = 1, like a first epoch, unless [`x_values`](Self::x_values) says otherwise.
 ///
@@ -42,7 +42,15 @@ struct Series {
     name: String,
     values: Vec<f64>,
     style: Style,
+    /// Whether values that are NaN or infinite are meant as gaps, and need no word.
+    gaps_are_meant: bool,
 }
+
+/// A chart has so many lines at most, and its legend names so many.
+const MOST_LINES: usize = 100;
+const NAMED: usize = 47;
+/// So many lines the text of a mark may have.
+const MARK_LINES: usize = 3;
 
 #[derive(Clone, Copy)]
 enum Style {
@@ -65,23 +73,28 @@ impl LineChart {
         }
     }
 
-    /// Adds a line. Where a value is NaN or infinite, the line has a gap.
+    /// Adds a line. Where a value is NaN or infinite, the line has a gap, and the legend says how many there are.
     pub fn line(self, name: impl Into<String>, values: &[f64]) -> Self {
-        self.series(name.into(), values, Style::Line)
+        self.series(name.into(), values, Style::Line, false)
+    }
+
+    /// A line whose gaps are no surprise.
+    pub(super) fn line_with_gaps(self, name: &str, values: &[f64]) -> Self {
+        self.series(name.into(), values, Style::Line, true)
     }
 
     /// Adds values that are drawn as dots and not joined; one that is NaN or infinite is left out.
     pub fn dots(self, name: impl Into<String>, values: &[f64]) -> Self {
-        self.series(name.into(), values, Style::Dots)
+        self.series(name.into(), values, Style::Dots, true)
     }
 
     /// Adds values that are drawn as × and not joined; one that is NaN or infinite is left out.
     pub fn crosses(self, name: impl Into<String>, values: &[f64]) -> Self {
-        self.series(name.into(), values, Style::Crosses)
+        self.series(name.into(), values, Style::Crosses, true)
     }
 
-    fn series(mut self, name: String, values: &[f64], style: Style) -> Self {
-        self.lines.push(Series { name, values: values.to_vec(), style });
+    fn series(mut self, name: String, values: &[f64], style: Style, gaps_are_meant: bool) -> Self {
+        self.lines.push(Series { name, values: values.to_vec(), style, gaps_are_meant });
         self
     }
 
@@ -113,8 +126,13 @@ impl LineChart {
     ///
     /// An error, if there is nothing to draw, or if a number cannot be drawn: it says which.
     pub fn figure(&self) -> Result<Figure> {
-        if !(1..=PALETTE.len()).contains(&self.lines.len()) {
-            return Err(wrong("line chart", "1 to 10 lines", self.lines.len()));
+        if !(1..=MOST_LINES).contains(&self.lines.len()) {
+            let error = wrong("line chart", format!("1 to {MOST_LINES} lines"), self.lines.len());
+            return Err(if self.lines.is_empty() {
+                error
+            } else {
+                error.hint("Draw several charts, side by side with row")
+            });
         }
         if let Some(x_values) = &self.x_values {
             if x_values.len() != self.longest() {
@@ -181,27 +199,36 @@ impl LineChart {
         self.lines.iter().map(|line| line.values.len()).sum()
     }
 
-    fn frame(&self) -> Frame<'_> {
+    fn frame(&self) -> Frame {
         let values = range(self.lines.iter().flat_map(|line| &line.values).copied().filter(|value| value.is_finite()));
         let axis = if self.logarithmic { Axis::logarithmic } else { Axis::linear };
         let mark = |index: usize, style: Style| match style {
-            Style::Line => Mark::Line(index),
-            Style::Dots => Mark::Dot(palette::color(index)),
-            Style::Crosses => Mark::Cross(palette::color(index)),
+            Style::Line => Mark::Line(index, self.color(index)),
+            Style::Dots => Mark::Dot(self.color(index)),
+            Style::Crosses => Mark::Cross(self.color(index)),
         };
         let entry = |(index, line): (usize, &Series)| Entry { text: line.name.clone(), mark: mark(index, line.style) };
-        Frame {
-            plot: (500, 320),
-            x: match self.x_values {
-                _ if self.logarithmic_x => Axis::logarithmic(self.x_range(), 0.02, 8),
-                Some(_) => Axis::linear(self.x_range(), 0.02, 8),
-                None => Axis::counting(self.longest(), 8),
-            },
-            y: axis(values, 0.06, 6),
-            x_name: &self.x_name,
-            y_name: &self.y_name,
-            legend: self.lines.iter().enumerate().map(entry).collect(),
+        let mut legend = Vec::new();
+        for (index, line) in self.lines.iter().enumerate().take(NAMED) {
+            legend.push(entry((index, line)));
+            let missing = line.values.iter().filter(|value| !value.is_finite()).count();
+            if missing > 0 && !line.gaps_are_meant {
+                legend.push(Entry { text: format!("({missing} NaN or infinite)"), mark: Mark::Space });
+            }
         }
+        if self.lines.len() > NAMED {
+            legend.push(Entry { text: format!("… and {} more", self.lines.len() - NAMED), mark: Mark::Space });
+        }
+        let x = match self.x_values {
+            _ if self.logarithmic_x => Axis::logarithmic(self.x_range(), 0.02, 8),
+            Some(_) => Axis::linear(self.x_range(), 0.02, 8),
+            None => Axis::counting(self.longest(), 8),
+        };
+        Frame::new((500, 320), (x, &self.x_name), (axis(values, 0.06, 6), &self.y_name), Legend::new(legend))
+    }
+
+    fn color(&self, series: usize) -> RGBColor {
+        palette::color_of(series, self.lines.len())
     }
 
     pub(super) fn size(&self) -> (u32, u32) {
@@ -211,20 +238,32 @@ impl LineChart {
     pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
         let frame = self.frame();
         let plot = frame.draw(area)?;
+        // How many lines of text there are already at each side, where the text of another mark would cover them.
+        let mut taken: Vec<(i32, i32, i32)> = Vec::new();
         for (x, text) in &self.marks {
             let (x, _) = plot.place(self.drawn_x(*x), frame.y.low);
             let style = INK.mix(0.6).stroke_width(px(1) as u32);
             plot.area.draw(&DashedPathElement::new(vec![(x, 0), (x, plot.height)], px(3), px(3), style))?;
             // The text goes to the side with more space.
-            let (anchor, x) = if x < plot.width / 2 { (HPos::Left, x + px(5)) } else { (HPos::Right, x - px(5)) };
-            text::draw(&plot.area, text, &text::style(SMALL, anchor, VPos::Top), (x, px(4)))?;
+            let to_the_right = x < plot.width / 2;
+            let (anchor, at) = if to_the_right { (HPos::Left, x + px(5)) } else { (HPos::Right, x - px(5)) };
+            let room = if to_the_right { plot.width - at } else { at };
+            let lines = text::lines(text, SMALL, f64::from(room) / f64::from(px(1)), MARK_LINES);
+            let width = px(text::widest(&lines, SMALL));
+            let (low, high) = if to_the_right { (at, at + width) } else { (at - width, at) };
+            let height = px(SMALL * LINE) * lines.len() as i32;
+            let below =
+                taken.iter().filter(|(from, to, _)| *from < high && low < *to).map(|(_, _, below)| *below).max();
+            let top = below.filter(|below| below + height <= plot.height).unwrap_or(px(4));
+            text::draw_lines(&plot.area, &lines, &text::style(SMALL, anchor, VPos::Top), (at, top))?;
+            taken.push((low, high, top + height));
         }
         for (series, line) in self.lines.iter().enumerate() {
             let place = |(i, &value): (usize, &f64)| (self.drawn_x(self.x(i)), self.y(value));
             let points: Vec<_> = line.values.iter().enumerate().map(place).collect();
             for piece in points.split(|(_, y)| !y.is_finite()) {
                 let places: Vec<_> = piece.iter().map(|&(x, y)| plot.place(x, y)).collect();
-                let color = palette::color(series);
+                let color = self.color(series);
                 let dot = |place| plot.area.draw(&Circle::new(place, px(3), color.filled()));
                 match (line.style, &places[..]) {
                     (Style::Crosses, places) => {
@@ -233,7 +272,7 @@ impl LineChart {
                     (Style::Dots, places) => places.iter().copied().try_for_each(dot)?,
                     (Style::Line, []) => {}
                     (Style::Line, [alone]) => dot(*alone)?,
-                    (Style::Line, _) => draw_line(&plot.area, places, series)?,
+                    (Style::Line, _) => draw_line(&plot.area, places, series, color)?,
                 }
             }
         }
@@ -262,7 +301,7 @@ mod tests {
         let chart = || LineChart::new("epoch", "MSE");
         let one = || chart().line("training", &[3.0, 2.0]);
         for (message, expected) in [
-            (message(chart()), "line chart: expected 1 to 10 lines, got 0"),
+            (message(chart()), "line chart: expected 1 to 100 lines, got 0"),
             (message(chart().line("training", &[])), "line \"training\": expected at least 1 value, got none"),
             (
                 message(one().line("validation", &[f64::NAN, f64::INFINITY])),

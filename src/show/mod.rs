@@ -3,8 +3,10 @@
 mod axis;
 mod bar_chart;
 mod bitmap;
+mod classes;
 mod explorer;
 mod figure;
+mod font;
 mod frame;
 mod heatmap;
 mod image_grid;

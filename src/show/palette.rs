@@ -26,3 +26,61 @@ pub(super) fn color(index: usize) -> RGBColor {
     let [red, green, blue] = PALETTE[index % PALETTE.len()];
     RGBColor(red, green, blue)
 }
+
+/// The colour of one of so many: of the ten where they are enough, else one of so many hues.
+pub(super) fn color_of(index: usize, count: usize) -> RGBColor {
+    if count <= PALETTE.len() { color(index) } else { hue(index as f64 / count as f64, index) }
+}
+
+/// A hue from 0 to 1 as a colour; neighbours differ in lightness too, for who cannot tell the hues apart.
+fn hue(share: f64, index: usize) -> RGBColor {
+    // Oklab (B. Ottosson, 2020).
+    let lightness = [0.65, 0.44, 0.77][index % 3];
+    let (sin, cos) = (std::f64::consts::TAU * share).sin_cos();
+    let linear = |chroma: f64| {
+        let (a, b) = (chroma * cos, chroma * sin);
+        let l = (lightness + 0.3963377774 * a + 0.2158037573 * b).powi(3);
+        let m = (lightness - 0.1055613458 * a - 0.0638541728 * b).powi(3);
+        let s = (lightness - 0.0894841775 * a - 1.2914855480 * b).powi(3);
+        [
+            4.0767416621 * l - 3.3077115913 * m + 0.2309699292 * s,
+            -1.2684380046 * l + 2.6097574011 * m - 0.3413193965 * s,
+            -0.0041960863 * l - 0.7034186147 * m + 1.7076147010 * s,
+        ]
+    };
+    // As much colour as the screen has at this lightness.
+    let on_screen = |chroma: &f64| linear(*chroma).iter().all(|value| (-1e-6..=1.0 + 1e-6).contains(value));
+    let chroma = (0..=17).rev().map(|step| f64::from(step) / 100.0).find(on_screen).unwrap_or(0.0);
+    let [red, green, blue] = linear(chroma).map(|value| {
+        let value = value.clamp(0.0, 1.0);
+        let value = if value > 0.0031308 { 1.055 * value.powf(1.0 / 2.4) - 0.055 } else { 12.92 * value };
+        (255.0 * value).round() as u8
+    });
+    RGBColor(red, green, blue)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_colours_than_ten_differ_and_can_be_seen_on_white() {
+        for count in [11, 26, 47, 62] {
+            let colors: Vec<[f64; 3]> = (0..count)
+                .map(|index| color_of(index, count))
+                .map(|RGBColor(red, green, blue)| [red, green, blue].map(f64::from))
+                .collect();
+            for (index, color) in colors.iter().enumerate() {
+                assert!(color.iter().sum::<f64>() < 640.0, "{color:?}");
+                let distance = |other: &[f64; 3]| (0..3).map(|c| (color[c] - other[c]).powi(2)).sum::<f64>().sqrt();
+                let nearest = colors[..index].iter().map(distance).fold(f64::INFINITY, f64::min);
+                assert!(nearest > 9.0, "{count} colours, {index}: {nearest}");
+                // As bright as they look: the next one must differ without its hue.
+                let luma = |color: &[f64; 3]| 0.2126 * color[0] + 0.7152 * color[1] + 0.0722 * color[2];
+                let next = luma(&colors[(index + 1).min(count - 1)]);
+                assert!(index + 1 == count || (luma(color) - next).abs() > 20.0, "{count} colours, {index}");
+            }
+        }
+        assert_eq!(color_of(3, 10), color(3));
+    }
+}

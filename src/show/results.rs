@@ -143,7 +143,7 @@ impl Study {
             Some(*best)
         });
         let mut chart = LineChart::new("trial", "value").dots("complete", &complete);
-        chart = chart.line("best so far", &best_so_far.collect::<Vec<f64>>());
+        chart = chart.line_with_gaps("best so far", &best_so_far.collect::<Vec<f64>>());
         if pruned.iter().any(|value| value.is_finite()) {
             chart = chart.crosses("pruned", &pruned);
         }
@@ -169,7 +169,7 @@ impl Codes {
     /// Two-dimensional codes as points, coloured by label. [`Scatter::of`] gives the same to be changed first.
     ///
     /// # Errors
-    /// If the codes do not have two values each, there are none, or there are more than ten classes.
+    /// If the codes do not have two values each, or there are none.
     pub fn scatter(&self) -> Result<Figure> {
         Scatter::of(self)?.figure()
     }
@@ -179,7 +179,7 @@ impl Confusion {
     /// The counts as a map: a row for each class that is right, a column for each that was predicted.
     ///
     /// # Errors
-    /// If there are more than thirty classes.
+    /// If there are more than 500 classes.
     ///
     /// ```
     /// use latentlab::{Confusion, ndarray::arr1};
@@ -198,7 +198,7 @@ impl TsneEmbedding {
     /// The points of the plane, coloured by label.
     ///
     /// # Errors
-    /// If there are more than ten classes.
+    /// If there are no points.
     pub fn scatter(&self) -> Result<Figure> {
         self.codes().scatter()
     }

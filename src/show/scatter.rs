@@ -1,17 +1,23 @@
 //! Points in the plane, coloured by class.
 
-use ndarray::{Array1, Array2, Axis as Dimension};
+use std::collections::BTreeMap;
+
+use ndarray::{Array1, Array2};
 use plotters::prelude::*;
 
 use super::axis::Axis;
+use super::classes::{Classes, check_classes};
 use super::figure::{Area, Content, Drawn, Figure, px};
-use super::frame::{Entry, Frame, Mark, Plot, draw_cross, draw_mean};
+use super::frame::{Entry, Frame, Legend, Mark, Plot, draw_cross, draw_mean};
 use super::line_chart::range;
-use super::palette::{self, INK, PALETTE};
+use super::palette::INK;
 use super::text::{self, HPos, LINE, NORMAL, VPos};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A scatter of 2-D points, such as codes, coloured by label.
+///
+/// Ten classes have the colours of [`PALETTE`](crate::PALETTE). More of them have as many hues, and their names stand beside their points
+/// too; of more than 47 the legend names the largest.
 ///
 /// ```
 /// use latentlab::Scatter;
@@ -40,33 +46,8 @@ struct Crosses {
     dot: String,
 }
 
-/// Refuses labels that are not one for each point, or that have no name or colour.
-pub(super) fn check_classes(
-    chart: &str,
-    labels: &Array1<usize>,
-    points: usize,
-    names: Option<&[String]>,
-) -> Result<()> {
-    let wrong = |kind, what: String, expected: String, got: usize| {
-        Err(Error::expected(kind, format!("{chart}, {what}"), expected, got))
-    };
-    if labels.len() != points {
-        return wrong(ErrorKind::Shape, "labels".into(), format!("{points}, one for each point"), labels.len());
-    }
-    let classes = names.map_or(PALETTE.len(), <[String]>::len);
-    if classes > PALETTE.len() {
-        return wrong(ErrorKind::Argument, "names".into(), "at most 10".into(), classes);
-    }
-    match labels.iter().enumerate().find(|(_, label)| **label >= classes) {
-        Some((index, label)) => {
-            wrong(ErrorKind::Argument, format!("label {index}"), format!("a class below {classes}"), *label)
-        }
-        None => Ok(()),
-    }
-}
-
 impl Scatter {
-    /// Points (n, 2) with the class of each (n), from 0 to 9.
+    /// Points (n, 2) with the class of each (n).
     pub fn new(points: &Array2<f32>, labels: &Array1<usize>) -> Self {
         Self {
             points: points.clone(),
@@ -146,18 +127,13 @@ impl Scatter {
         self.labels.len()
     }
 
-    fn frame(&self) -> Frame<'_> {
+    fn frame(&self) -> Frame {
         let axis = |column: usize| {
             let points = self.points.column(column);
             let notes = self.notes.iter().map(|(place, _)| place[column]);
             Axis::linear(range(points.iter().copied().chain(notes).map(f64::from)), 0.04, 7)
         };
-        let (x, y) = (axis(0), axis(1));
-        let name = |class: usize| self.names.as_ref().map_or(class.to_string(), |names| names[class].clone());
-        let mut legend: Vec<Entry> = (0..PALETTE.len())
-            .filter(|class| self.labels.iter().any(|label| label == class))
-            .map(|class| Entry { text: name(class), mark: Mark::Dot(palette::color(class)) })
-            .collect();
+        let mut legend = self.classes().legend();
         if let Some(Crosses { cross, dot, .. }) = &self.crosses {
             legend.push(Entry { text: String::new(), mark: Mark::Space });
             legend.push(Entry { text: cross.clone(), mark: Mark::Cross(INK) });
@@ -167,7 +143,12 @@ impl Scatter {
             legend.push(Entry { text: String::new(), mark: Mark::Space });
             legend.push(Entry { text: "mean of a class".into(), mark: Mark::Mean(WHITE) });
         }
-        Frame { plot: (500, 440), x, y, x_name: &self.axis_names.0, y_name: &self.axis_names.1, legend }
+        let (x_name, y_name) = &self.axis_names;
+        Frame::new((500, 440), (axis(0), x_name), (axis(1), y_name), Legend::new(legend))
+    }
+
+    fn classes(&self) -> Classes<'_> {
+        Classes::new(&self.labels, self.names.as_deref())
     }
 
     pub(super) fn size(&self) -> (u32, u32) {
@@ -175,7 +156,7 @@ impl Scatter {
     }
 
     pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
-        let frame = self.frame();
+        let (frame, classes) = (self.frame(), self.classes());
         let plot = frame.draw(area)?;
         let place = |[x, y]: [f32; 2]| plot.place(f64::from(x), f64::from(y));
         let (radius, opacity) = match self.point_count() {
@@ -189,26 +170,31 @@ impl Scatter {
         order.sort_by_key(|&index| (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         for index in order {
             let center = place([self.points[[index, 0]], self.points[[index, 1]]]);
-            let color = palette::color(self.labels[index]).mix(opacity);
+            let color = classes.color(self.labels[index]).mix(opacity);
             if self.crosses.as_ref().is_some_and(|crosses| crosses.chosen[index]) {
                 draw_cross(&plot.area, center, radius + 1, color)?;
             } else {
                 plot.area.draw(&Circle::new(center, radius, color.filled()))?;
             }
         }
-        for class in (0..PALETTE.len()).filter(|_| self.class_means) {
-            if let Some([x, y]) = self.mean(class) {
-                draw_mean(&plot.area, plot.place(x, y), palette::color(class))?;
-            }
+        let means = self.means();
+        let places = means.iter().map(|(class, [x, y])| (*class, plot.place(*x, *y))).collect();
+        for (class, place) in BTreeMap::iter(&places).filter(|_| self.class_means) {
+            draw_mean(&plot.area, *place, classes.color(*class))?;
         }
+        classes.draw_names(&plot.area, &places)?;
         self.notes.iter().try_for_each(|(at, text)| draw_note(&plot, place(*at), text))
     }
 
-    /// The mean of a class' points, if it has any.
-    fn mean(&self, class: usize) -> Option<[f64; 2]> {
-        let members: Vec<usize> = (0..self.point_count()).filter(|index| self.labels[*index] == class).collect();
-        let mean = self.points.select(Dimension(0), &members).mapv(f64::from).mean_axis(Dimension(0))?;
-        Some([mean[0], mean[1]])
+    /// The mean of each class' points.
+    fn means(&self) -> BTreeMap<usize, [f64; 2]> {
+        let mut sums: BTreeMap<usize, ([f64; 2], f64)> = BTreeMap::new();
+        for (point, label) in self.points.outer_iter().zip(&self.labels) {
+            let (sum, count) = sums.entry(*label).or_default();
+            *sum = [0, 1].map(|k| sum[k] + f64::from(point[k]));
+            *count += 1.0;
+        }
+        sums.into_iter().map(|(class, (sum, count))| (class, sum.map(|sum| sum / count))).collect()
     }
 }
 
@@ -216,8 +202,9 @@ impl Scatter {
 fn draw_note<DB: DrawingBackend>(plot: &Plot<DB>, (x, y): (i32, i32), text: &str) -> Drawn<DB> {
     plot.area.draw(&Circle::new((x, y), px(6), INK.filled()))?;
     plot.area.draw(&Circle::new((x, y), px(4), WHITE.filled()))?;
+    let text = &text::fitting(text, NORMAL, f64::from(plot.width) / f64::from(px(1)) - 24.0);
     let (width, height) = (px(text::width(text, NORMAL) + 6.0), px(NORMAL * LINE));
-    let left = if x + px(9) + width < plot.width { x + px(9) } else { x - px(9) - width };
+    let left = if x + px(9) + width < plot.width { x + px(9) } else { (x - px(9) - width).max(0) };
     let top = (y - height / 2).clamp(0, plot.height - height);
     let behind = [(left, top), (left + width, top + height)];
     plot.area.draw(&Rectangle::new(behind, WHITE.mix(0.85).filled()))?;
@@ -251,7 +238,7 @@ mod tests {
     #[test]
     fn class_means_are_where_they_should_be() {
         let scatter = scatter().class_means();
-        assert_eq!([0, 1, 2].map(|class| scatter.mean(class)), [Some([0.0, 1.0]), Some([3.0, 4.0]), None]);
+        assert_eq!(Vec::from_iter(scatter.means()), [(0, [0.0, 1.0]), (1, [3.0, 4.0])]);
         let svg = scatter.figure().unwrap().to_svg().unwrap();
         assert_eq!(svg.matches("<polygon").count(), 3 * 3, "two classes and the legend, three edges each");
     }
@@ -270,9 +257,7 @@ mod tests {
                 "scatter, labels: expected 3, one for each point, got 1",
             ),
             (nan, "scatter, point 1: expected finite numbers, got (NaN, 1)"),
-            (scatter().names(["zero"]), "scatter, label 1: expected a class below 1, got 1"),
-            (Scatter::new(&Array2::zeros((1, 2)), &array![10]), "scatter, label 0: expected a class below 10, got 10"),
-            (scatter().names(["name"; 11]), "scatter, names: expected at most 10, got 11"),
+            (scatter().names(["zero"]), "scatter, label 1: expected a class below 1 (the number of names), got 1"),
             (scatter().crosses(&[true], "a", "b"), "scatter, crosses: expected 3 values, one for each point, got 1"),
             (
                 scatter().annotate([0.0, f32::INFINITY], "A"),

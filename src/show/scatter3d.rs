@@ -1,19 +1,21 @@
 //! Points in space, coloured by class.
 
+use std::collections::BTreeMap;
+
 use ndarray::{Array1, Array2};
 use plotters::prelude::*;
 
 use super::axis::Axis;
+use super::classes::{Classes, check_classes};
 use super::figure::{Area, Content, Drawn, Figure, part, px};
-use super::frame::{Entry, Mark, draw_legend, legend_size};
+use super::frame::Legend;
 use super::line_chart::range;
-use super::palette::{self, INK, MESH, PALETTE};
-use super::scatter::check_classes;
+use super::palette::{INK, MESH};
 use super::text::{self, HPos, NORMAL, SMALL, VPos};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A scatter of 3-D points, such as codes of three numbers, coloured by label, in a box seen from a corner. What is farther away is
-/// smaller and paler.
+/// smaller and paler. Any number of classes is drawn as in a [`Scatter`](crate::Scatter).
 ///
 /// ```
 /// use latentlab::{Scatter3d, ndarray::array};
@@ -34,7 +36,7 @@ pub struct Scatter3d {
 }
 
 impl Scatter3d {
-    /// Points (n, 3) with the class of each (n), from 0 to 9.
+    /// Points (n, 3) with the class of each (n).
     pub fn new(points: &Array2<f32>, labels: &Array1<usize>) -> Self {
         Self {
             points: points.clone(),
@@ -95,24 +97,20 @@ impl Scatter3d {
         self.labels.len()
     }
 
-    fn legend(&self) -> Vec<Entry> {
-        let name = |class: usize| self.names.as_ref().map_or(class.to_string(), |names| names[class].clone());
-        (0..PALETTE.len())
-            .filter(|class| self.labels.iter().any(|label| label == class))
-            .map(|class| Entry { text: name(class), mark: Mark::Dot(palette::color(class)) })
-            .collect()
+    fn classes(&self) -> Classes<'_> {
+        Classes::new(&self.labels, self.names.as_deref())
     }
 
     pub(super) fn size(&self) -> (u32, u32) {
-        let (width, height) = legend_size(&self.legend());
-        (PLOT.0 + width, PLOT.1.max(height))
+        let legend = Legend::new(self.classes().legend());
+        (PLOT.0 + legend.width, PLOT.1.max(TOP + legend.height))
     }
 
     pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
         let axes =
             [0, 1, 2].map(|k| Axis::linear(range(self.points.column(k).iter().copied().map(f64::from)), 0.04, 6));
         let view = View::new(self.azimuth, self.elevation);
-        self.draw_box(area, &axes, &view)?;
+        self.draw_box(&part(area, 0, 0, PLOT), &axes, &view)?;
 
         let share = |index: usize| {
             [0, 1, 2].map(|k| (f64::from(self.points[[index, k]]) - axes[k].low) / (axes[k].high - axes[k].low))
@@ -127,13 +125,20 @@ impl Scatter3d {
             1_001..=4_000 => 2.6,
             _ => 2.2,
         };
+        let classes = self.classes();
+        let mut middles: BTreeMap<usize, ([i64; 2], i64)> = BTreeMap::new();
         for (Seen { at, depth }, label) in seen {
+            let (sum, count) = middles.entry(label).or_default();
+            (sum[0], sum[1], *count) = (sum[0] + i64::from(at.0), sum[1] + i64::from(at.1), *count + 1);
             let near = 1.0 - depth;
-            let color = palette::color(label).mix(0.3 + 0.6 * near);
+            let color = classes.color(label).mix(0.3 + 0.6 * near);
             area.draw(&Circle::new(at, px(radius * (0.7 + 0.6 * near)), color.filled()))?;
         }
-        let (width, _) = legend_size(&self.legend());
-        draw_legend(&part(area, PLOT.0, 12, (width, self.size().1 - 12)), &self.legend())
+        let middle = |([x, y], count): ([i64; 2], i64)| ((x / count) as i32, (y / count) as i32);
+        let middles = middles.into_iter().map(|(label, sum)| (label, middle(sum))).collect();
+        classes.draw_names(&part(area, 0, 0, PLOT), &middles)?;
+        let legend = Legend::new(classes.legend());
+        legend.draw(&part(area, PLOT.0, TOP, (legend.width, self.size().1 - TOP)))
     }
 
     /// The three faces behind the points with their grid, and the ticks and names at the outer edges.
@@ -198,7 +203,8 @@ impl Scatter3d {
             } else {
                 style(NORMAL, outwards)
             };
-            text::draw(area, name, &style, moved(middle, distance))?;
+            let room = if k == 2 { f64::from(PLOT.1) } else { NAME };
+            text::draw_lines(area, &text::lines(name, NORMAL, room, 2), &style, moved(middle, distance))?;
         }
         Ok(())
     }
@@ -288,6 +294,10 @@ fn outwards(a: (i32, i32), b: (i32, i32), center: (i32, i32)) -> (f64, f64) {
 /// The size of the plot with its axes, and of the cube's side in it, in pixels.
 const PLOT: (u32, u32) = (600, 520);
 const SIDE: f64 = 270.0;
+/// Above the legend.
+const TOP: u32 = 12;
+/// The width of an axis' name, which may have two lines.
+const NAME: f64 = 150.0;
 
 #[cfg(test)]
 mod tests {
@@ -342,8 +352,10 @@ mod tests {
             (Scatter3d::new(&Array2::zeros((2, 2)), &array![0, 0]), "points: expected shape (n, 3), got (2, 2)"),
             (Scatter3d::new(&Array2::zeros((0, 3)), &array![]), "points: expected at least 1, got none"),
             (Scatter3d::new(&points, &array![0]), "labels: expected 2, one for each point, got 1"),
-            (Scatter3d::new(&points, &array![0, 10]), "label 1: expected a class below 10, got 10"),
-            (Scatter3d::new(&points, &array![0, 1]).names(["a"]), "label 1: expected a class below 1, got 1"),
+            (
+                Scatter3d::new(&points, &array![0, 1]).names(["a"]),
+                "label 1: expected a class below 1 (the number of names), got 1",
+            ),
             (Scatter3d::new(&(&points / 0.0), &array![0, 1]), "point 0: expected finite numbers, got [NaN, NaN, NaN]"),
             (
                 Scatter3d::new(&points, &array![0, 1]).view(0.0, -10.0),

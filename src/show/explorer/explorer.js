@@ -13,7 +13,7 @@ async (host, data, style) => {
   const [originals, reconstructions, decoded] = await Promise.all(
     [data.originals, data.reconstructions, data.decoded?.images].map((address) => address && picture(address)),
   );
-  const labels = bytes(data.labels);
+  const labels = numbers(data.labels);
   const shares = [...numbers(data.places)].map((number) => number / 65535); // x, y, x, y … from the lowest to the highest
   const codes = numbers(data.codes.values);
 

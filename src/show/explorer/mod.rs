@@ -7,7 +7,7 @@ use std::{fmt, path::Path};
 
 use self::page::Page;
 use self::plane::Projection;
-use super::scatter::check_classes;
+use super::classes::check_classes;
 use crate::{
     analyse::{Tsne, decode, embed},
     data::{Dataset, thousands},
@@ -29,8 +29,7 @@ const MOST_PIXELS: usize = 1 << 24;
 /// A [`Vae`](crate::Vae) is explored by its [`autoencoder`](crate::Vae::autoencoder).
 ///
 /// # Errors
-/// If the images' shape is not that of the encoder's input, they are not grey (one channel), there are none, they have more than ten
-/// classes, or a code has one number only.
+/// If the images' shape is not that of the encoder's input, they are not grey (one channel), there are none, or a code has one number only.
 ///
 /// ```
 /// use latentlab::{Autoencoder, Dataset, Vae, explore};
@@ -56,7 +55,7 @@ pub fn explore(autoencoder: &Autoencoder, images: &Dataset) -> Result<Explorer> 
 /// |---|---|---|
 /// | [`points`](Self::points) | 2,000, fewer of images larger than 28 × 28; all if there are fewer | 1 to 21,399 images of 28 × 28 |
 /// | [`pca`](Self::pca), [`tsne`](Self::tsne) | codes of two numbers as they are, others by `pca` | |
-/// | [`grid`](Self::grid) | 20 | 2 to 64 |
+/// | [`grid`](Self::grid) | 20, less of images larger than 204 × 204 | 2 to 64, at most 16,777,216 pixels together |
 ///
 /// ```
 /// use latentlab::{Autoencoder, Dataset, Explore, Tsne};
@@ -70,7 +69,7 @@ pub fn explore(autoencoder: &Autoencoder, images: &Dataset) -> Result<Explorer> 
 pub struct Explore {
     points: Option<usize>,
     projection: Projection,
-    grid: usize,
+    grid: Option<usize>,
 }
 
 impl Default for Explore {
@@ -82,7 +81,7 @@ impl Default for Explore {
 impl Explore {
     /// The defaults in the table above.
     pub fn new() -> Self {
-        Self { points: None, projection: Projection::Fitting, grid: 20 }
+        Self { points: None, projection: Projection::Fitting, grid: None }
     }
 
     /// How many images are shown, taken at equal distances from the whole data set. 2,000 take at most 1 MB, more in proportion.
@@ -103,7 +102,7 @@ impl Explore {
 
     /// How many places across and down the plane are decoded beforehand; between them the probe mixes the nearest four.
     pub fn grid(self, grid: usize) -> Self {
-        Self { grid, ..self }
+        Self { grid: Some(grid), ..self }
     }
 
     /// Embeds and decodes the images, and puts everything together.
@@ -112,11 +111,12 @@ impl Explore {
     /// As [`explore`], and if a setting is out of its range.
     pub fn of(&self, autoencoder: &Autoencoder, images: &Dataset) -> Result<Explorer> {
         let shown = self.chosen(images)?;
+        let grid = self.grid_for(images.image_shape())?;
         let codes = embed(autoencoder, &shown)?;
         check_classes("explorer", codes.labels(), codes.len(), Some(codes.class_names()))?;
         let page = Page {
             reconstructions: shown.with_images(decode(autoencoder, codes.points())?)?,
-            plane: self.projection.plane(autoencoder, &codes, self.grid)?,
+            plane: self.projection.plane(autoencoder, &codes, grid)?,
             total: images.len(),
             originals: shown,
             codes,
@@ -125,6 +125,18 @@ impl Explore {
         let sentence =
             format!("{count} of {total} images by their codes of {latent_dim} numbers, placed {}", page.plane.placed);
         Ok(Explorer { html: page.html(&sentence)?, sentence })
+    }
+
+    /// How many places across and down are decoded, as one picture.
+    fn grid_for(&self, [_, height, width]: [usize; 3]) -> Result<usize> {
+        let most = (MOST_PIXELS / (height * width).max(1)).isqrt().min(64);
+        let grid = self.grid.unwrap_or(most.min(20));
+        if !(2..=most).contains(&grid) {
+            let expected = format!("2 to {most} places of {height} × {width} pixels");
+            let error = Error::expected(ErrorKind::Argument, "explorer, grid", expected, grid);
+            return Err(if most < 2 { error.hint("Make the images smaller first") } else { error });
+        }
+        Ok(grid)
     }
 
     /// Images at equal distances: sets of images are often sorted by class.
@@ -139,9 +151,6 @@ impl Explore {
         }
         if images.is_empty() {
             return wrong(ErrorKind::Argument, "images", "at least 1".into(), "none".into());
-        }
-        if !(2..=64).contains(&self.grid) {
-            return wrong(ErrorKind::Argument, "grid", "2 to 64".into(), self.grid.to_string());
         }
         let (size, total) = (height * width, images.len());
         let most = MOST_PIXELS / size;
@@ -253,6 +262,7 @@ mod tests {
         let explorer = Explore::new().points(25).of(&dense(2), &sorted).unwrap();
         use base64::Engine;
         let labels = base64::engine::general_purpose::STANDARD.decode(given(&explorer, "labels")).unwrap();
+        let labels: Vec<u8> = labels.as_chunks::<2>().0.iter().map(|[low, _]| *low).collect();
         let expected: Vec<u8> = (0..25).map(|index| sorted.labels()[4 * index] as u8).collect();
         assert_eq!(labels, expected);
         assert_eq!((labels.len(), labels[0], labels[24]), (25, 0, 9));
@@ -278,10 +288,20 @@ mod tests {
     }
 
     #[test]
+    fn only_the_classes_that_are_there_are_sent() {
+        let labels = Array1::from_iter((0..30).map(|index| [3, 500, 40][index % 3]));
+        let names = (0..700).map(|class| format!("class {class}\nEVCXR_END_CONTENT"));
+        let data = Dataset::new(digits(30).images().clone(), labels, names).unwrap();
+        let explorer = explore(&dense(2), &data).unwrap();
+        let (_, rest) = explorer.to_html().split_once("\"classes\":[").unwrap();
+        let names: Vec<&str> = rest.split_once(']').unwrap().0.split(',').collect();
+        assert_eq!(names.len(), 3, "{names:?}");
+        assert!(names[2].starts_with("\"class 500") && !explorer.to_html().contains("EVCXR_END_CONTENT"), "{names:?}");
+    }
+
+    #[test]
     fn each_wrong_input_is_named() {
         let colored = Dataset::new(Array4::zeros((3, 3, 28, 28)), Array1::zeros(3), ["a"]).unwrap();
-        let classes = (0..11).map(|class| class.to_string());
-        let many = Dataset::new(Array4::zeros((3, 1, 28, 28)), Array1::zeros(3), classes).unwrap();
         let small = Dataset::new(Array4::zeros((3, 1, 8, 8)), Array1::zeros(3), ["a"]).unwrap();
         let mut broken = dense(2);
         let encoder = broken.networks_mut().into_iter().next().unwrap();
@@ -299,12 +319,14 @@ mod tests {
                 of(plain(), &dense(2), &small),
                 "images: expected [1, 28, 28], the encoder's input, got [1, 8, 8] (arrays)",
             ),
-            (of(plain(), &dense(2), &many), "explorer, names: expected at most 10, got 11"),
             (
                 of(plain().points(0), &dense(2), &digits(9)),
                 "explorer, points: expected 1 to 21399 of 28 × 28 pixels, got 0",
             ),
-            (of(plain().grid(1), &dense(2), &digits(9)), "explorer, grid: expected 2 to 64, got 1"),
+            (
+                of(plain().grid(1), &dense(2), &digits(9)),
+                "explorer, grid: expected 2 to 64 places of 28 × 28 pixels, got 1",
+            ),
             (
                 of(plain(), &dense(1), &digits(9)),
                 "explorer: expected codes of at least 2 numbers, for the two axes, got 1",

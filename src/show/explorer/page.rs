@@ -11,8 +11,8 @@ use crate::{
     analyse::Codes,
     data::Dataset,
     error::Result,
-    html::{Sheet, escape_html, png_address},
-    show::{ImageGrid, PALETTE, Scatter, axis::Axis, figure::grid},
+    html::{Sheet, cell, escape_html, png_address},
+    show::{ImageGrid, Scatter, axis::Axis, classes::Classes, figure::grid},
 };
 
 /// The most bytes for so many pixels of originals as stand in [`PIXELS`]; more pixels may take more in proportion.
@@ -76,20 +76,28 @@ impl Page {
     fn data(&self) -> Result<Value> {
         let Plane { places, axes, names, note, decoded, .. } = &self.plane;
         let [_, height, width] = self.originals.image_shape();
-        let axis = |(Axis { low, high, ticks }, name): (&Axis, &String)| json!({ "name": name, "low": low, "high": high, "ticks": ticks });
+        let axis = |(Axis { low, high, ticks }, name): (&Axis, &String)| json!({ "name": cell(name), "low": low, "high": high, "ticks": ticks });
         let decoded = decoded.as_ref().map(|images| {
             let grid = images.dim().0.isqrt();
             Ok(json!({ "grid": grid, "images": Sheet::new(images, grid, DECODED_LEVELS).address()? }))
         });
-        let labels: Vec<u8> = self.codes.labels().iter().map(|label| *label as u8).collect();
+        // The classes that are there, which the labels count.
+        let classes = Classes::new(self.codes.labels(), Some(self.codes.class_names()));
+        let there: Vec<usize> = classes.labels().collect();
+        let label = |label: &usize| there.binary_search(label).unwrap_or_default() as u16;
+        let labels: Vec<u8> = self.codes.labels().iter().flat_map(|of_point| label(of_point).to_le_bytes()).collect();
+        let class_names: Vec<String> = there.iter().map(|label| cell(&classes.name(*label))).collect();
+        let colors = there.iter().map(|label| classes.color(*label));
+        let colors: Vec<String> =
+            colors.map(|color| format!("#{:02x}{:02x}{:02x}", color.0, color.1, color.2)).collect();
         Ok(json!({
             "width": width,
             "height": height,
             "total": self.total,
-            "count": labels.len(),
+            "count": self.codes.len(),
             "labels": STANDARD.encode(labels),
-            "classes": self.codes.class_names(),
-            "colors": PALETTE.map(|[red, green, blue]| format!("#{red:02x}{green:02x}{blue:02x}")),
+            "classes": class_names,
+            "colors": colors,
             "axes": axes.iter().zip(names).map(axis).collect::<Vec<Value>>(),
             "places": packed(places, axes.each_ref().map(|axis| [axis.low, axis.high]).as_slice()),
             "codes": self.values(),

@@ -3,7 +3,7 @@ use std::fmt;
 use super::space::short;
 use super::study::Study;
 use super::trial::TrialState;
-use crate::html::{escape_html, table};
+use crate::html::{cell, escape_html, table};
 
 /// So many trials are shown, the best first.
 const ROWS: usize = 20;
@@ -50,10 +50,10 @@ impl Study {
         });
         let names = self.parameter_names();
         let mut rows = vec![["trial", "value"].map(String::from).to_vec()];
-        rows[0].extend(names.iter().cloned().chain(["state", "seconds"].map(String::from)));
+        rows[0].extend(names.iter().map(|name| cell(name)).chain(["state", "seconds"].map(String::from)));
         for record in records.iter().take(ROWS) {
             let mut row = vec![record.number.to_string(), record.value.map_or("-".into(), short)];
-            row.extend(names.iter().map(|name| record.settings[name].to_string()));
+            row.extend(names.iter().map(|name| cell(&record.settings[name].to_string())));
             row.extend([record.state.to_string(), format!("{:.1}", record.seconds)]);
             rows.push(row);
         }

@@ -10,7 +10,7 @@ use std::{
 
 use super::space::{Setting, short, wrong};
 use super::study::Shared;
-use crate::{error::Result, relay::Listening};
+use crate::{error::Result, html::cell, relay::Listening};
 
 /// What to try next, handed out by [`Study::ask`](crate::Study::ask) and given back to [`Study::tell`](crate::Study::tell). Dropped
 /// without that (the training failed, the kernel was stopped), it is handed out again.
@@ -231,7 +231,11 @@ impl fmt::Display for TrialRecord {
         if let Some(value) = self.value {
             write!(f, ", {}", short(value))?;
         }
-        let settings: Vec<String> = self.settings.iter().map(|(name, setting)| format!("{name} {setting}")).collect();
+        let settings: Vec<String> = self
+            .settings
+            .iter()
+            .map(|(name, setting)| format!("{} {}", cell(name), cell(&setting.to_string())))
+            .collect();
         write!(f, "): {}", settings.join(", "))
     }
 }
