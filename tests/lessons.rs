@@ -100,7 +100,11 @@ fn the_knobs_have_a_smoke_setting() {
         let is_lesson = notebook != INDEX && !notebook.ends_with("_solutions.ipynb");
         assert!(settings.len() <= 1 && (settings.len() == 1 || !is_lesson), "{notebook}: {} settings", settings.len());
         for cell in settings {
-            assert_eq!(cell.tags, serde_json::json!(["parameters"]), "{notebook}: its knobs have not the tag `parameters`");
+            assert_eq!(
+                cell.tags,
+                serde_json::json!(["parameters"]),
+                "{notebook}: its knobs have not the tag `parameters`"
+            );
             for (name, value) in cell.smoke.as_object().unwrap_or_else(|| panic!("{notebook}: {}", cell.smoke)) {
                 assert!(value.is_string(), "{notebook}: the smoke setting of {name} is no text");
                 let declared = |line: &str| {

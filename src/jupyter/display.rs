@@ -6,11 +6,7 @@ use base64::Engine;
 
 use serde_json::{Map, Value, json};
 
-use crate::{
-    error::Result,
-    relay,
-    show::Figure,
-};
+use crate::{error::Result, relay, show::Figure};
 
 /// Shows one value in all the forms given, as pairs of a media type and its content; Jupyter picks the richest one that
 /// it can draw. Binary content is given in base64.

@@ -196,7 +196,8 @@ mod tests {
         ] {
             assert!(is_kernels(place), "{place}");
         }
-        for place in ["ctx::run_user_code_3::{{closure}}::here", "ctx::show::here", "ctx::show::run_user_code_3::here"] {
+        for place in ["ctx::run_user_code_3::{{closure}}::here", "ctx::show::here", "ctx::show::run_user_code_3::here"]
+        {
             assert!(!is_kernels(place), "{place}");
         }
     }

@@ -9,7 +9,7 @@ mod errors;
 mod values;
 
 pub use crate::html::escape_html;
-pub use display::{display, display_html};
-pub use errors::{ERROR_MEDIA_TYPE, install_error_display, print_line, show_failure};
 #[doc(hidden)]
 pub use crate::relay::frame;
+pub use display::{display, display_html};
+pub use errors::{ERROR_MEDIA_TYPE, install_error_display, print_line, show_failure};

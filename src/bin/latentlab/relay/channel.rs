@@ -10,10 +10,10 @@ use std::process::Command;
 use bytes::BufMut;
 use latentlab::jupyter::frame;
 use rustix::io::{FdFlags, fcntl_setfd, ioctl_fionread};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, Signal, kill_process_group};
 #[cfg(target_os = "linux")]
 use rustix::process::{getppid, set_parent_process_death_signal};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::Value;
 use tokio::io::Interest;
 use tokio::net::{UnixDatagram, UnixStream};
@@ -76,7 +76,13 @@ impl Reception {
         let socket = std::os::unix::net::UnixStream::from(socket);
         socket.set_nonblocking(true)?;
         let printed = [("stdout", File::from(out)), ("stderr", File::from(err))];
-        Ok(Channel { socket: UnixStream::from_std(socket)?, printed, frame: None, content: Vec::new(), left: Left::Nothing })
+        Ok(Channel {
+            socket: UnixStream::from_std(socket)?,
+            printed,
+            frame: None,
+            content: Vec::new(),
+            left: Left::Nothing,
+        })
     }
 }
 

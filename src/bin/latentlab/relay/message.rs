@@ -66,7 +66,13 @@ impl Message {
         let object = |part: usize| serde_json::from_slice(&parts[part]).ok().filter(Value::is_object);
         let (header, parent, _, content) = (object(0)?, object(1)?, object(2)?, object(3)?);
         let is_text = |name: &str| header[name].is_string();
-        (is_text("msg_id") && is_text("msg_type")).then_some(Self { identities: frames, parts, header, parent, content })
+        (is_text("msg_id") && is_text("msg_type")).then_some(Self {
+            identities: frames,
+            parts,
+            header,
+            parent,
+            content,
+        })
     }
 
     /// One of the relay's own, about the message with this header.

@@ -79,7 +79,10 @@ impl Connection {
         match (self.transport.as_str(), ip.parse()) {
             ("tcp", Ok(ip)) => Ok(Endpoint::Tcp(SocketAddr::new(ip, port))),
             ("ipc", _) => Ok(Endpoint::Ipc(format!("{ip}-{port}").into())),
-            _ => Err(io::Error::other(format!("the connection file names an address that is none: {}://{ip}", self.transport))),
+            _ => Err(io::Error::other(format!(
+                "the connection file names an address that is none: {}://{ip}",
+                self.transport
+            ))),
         }
     }
 }
@@ -133,7 +136,8 @@ async fn relay(mut command: Command, jupyter: &Connection) -> io::Result<()> {
     let cells_process = reception.try_next();
     let cells = Cells::new(cells_process.is_some());
     let asked = HashMap::new();
-    let mut relay = Relay { iopub, shell, control, input, key, kernel: kernel_side, cells, asked, reception, cells_process };
+    let mut relay =
+        Relay { iopub, shell, control, input, key, kernel: kernel_side, cells, asked, reception, cells_process };
     let done = tokio::select! {
         ended = child.wait() => {
             let ended = ended?;
@@ -240,7 +244,9 @@ async fn connect(kernel: &Connection, events: &Sender<Event>) -> io::Result<Kern
             loop {
                 let frames = iopub.recv().await.ok_or(io::ErrorKind::ConnectionReset)?;
                 let message = Message::read(frames, &key);
-                if message.is_some_and(|message| message.parent_id() == id && message.content()["execution_state"] == "idle") {
+                if message
+                    .is_some_and(|message| message.parent_id() == id && message.content()["execution_state"] == "idle")
+                {
                     return Ok::<_, io::Error>(());
                 }
             }
