@@ -103,11 +103,10 @@ def check_full_disk(folder, path):
     try:
         assert run(path, "--out", disk)[0] == 0
         before = {file.name: file.read_bytes() for file in disk.iterdir()}
-        with open(disk / "filler", "wb") as filler:
+        with open(disk / "filler", "wb", buffering=0) as filler:
             try:
                 while True:
                     filler.write(bytes(4096))
-                    filler.flush()
             except OSError:
                 pass
         code, output, errors = run(path, "-p", "size=9", "--out", disk)

@@ -118,7 +118,8 @@ def notebook_of(text):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _, notebook = normalize(reads(text))
-            nbformat.validate(notebook)
+            # More than the format has is nothing wrong: other programs leave notes of theirs.
+            nbformat.validate(notebook, relax_add_props=True)
     except RecursionError:
         raise Refused("not a notebook: something in it is nested too deeply") from None
     except nbformat.ValidationError as error:

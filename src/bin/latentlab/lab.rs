@@ -26,7 +26,7 @@ pub fn lab(arguments: &Arguments) -> Outcome<()> {
         .args(["--KernelSpecManager.ensure_native_kernel=False", "--MultiKernelManager.default_kernel_name=rust"])
         // A kernel that still has to compile a change of the library is not dead.
         .arg("--MappingKernelManager.kernel_info_timeout=600")
-        // The server would drop output above its limits, 1 MB a second: hundreds of figures in a cell are more than that. A loop that
+        // Above its limits, 1 MB of text or 1,000 messages a second, the server drops what a cell shows, its figures too. A loop that
         // prints without end is still cut off, by the number of its messages.
         .arg("--ZMQChannelsWebsocketConnection.iopub_data_rate_limit=1e10")
         .arg("--ZMQChannelsWebsocketConnection.iopub_msg_rate_limit=1e4")
