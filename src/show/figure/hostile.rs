@@ -73,10 +73,13 @@ fn hard_names() -> Vec<String> {
     ]
 }
 
-/// A canvas that remembers its texts and how far each reaches: left, top, right, bottom.
+/// A text, and how far it reaches: left, top, right, bottom.
+type Written = (String, [f64; 4]);
+
+/// A canvas that remembers its texts.
 struct Recorder {
     size: (u32, u32),
-    texts: Rc<RefCell<Vec<(String, [f64; 4])>>>,
+    texts: Rc<RefCell<Vec<Written>>>,
 }
 
 type Recorded = Result<(), DrawingErrorKind<Infallible>>;
@@ -140,7 +143,7 @@ impl DrawingBackend for Recorder {
     }
 }
 
-fn texts(figure: &Figure) -> ((u32, u32), Vec<(String, [f64; 4])>) {
+fn texts(figure: &Figure) -> ((u32, u32), Vec<Written>) {
     let measured = figure.measured().unwrap();
     let size = (measured.size.0 * DETAIL, measured.size.1 * DETAIL);
     let texts = Rc::new(RefCell::new(Vec::new()));
