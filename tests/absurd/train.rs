@@ -454,10 +454,7 @@ pub fn rows() -> Table {
             "Trial::integer",
             Call(|| with_trial(|trial| texts().iter().for_each(|name| _ = either(trial.integer(name))))),
         ),
-        (
-            "Trial::text",
-            Call(|| with_trial(|trial| texts().iter().for_each(|name| _ = either(trial.text(name))))),
-        ),
+        ("Trial::text", Call(|| with_trial(|trial| texts().iter().for_each(|name| _ = either(trial.text(name)))))),
         (
             "Trial::report",
             Call(|| {
@@ -484,10 +481,7 @@ pub fn rows() -> Table {
         (
             "TrialRecord::text",
             Call(|| {
-                full(0)
-                    .records()
-                    .iter()
-                    .for_each(|r| texts().iter().for_each(|name| _ = either(r.text(name))));
+                full(0).records().iter().for_each(|r| texts().iter().for_each(|name| _ = either(r.text(name))));
             }),
         ),
         ("TrialRecord::evcxr_display", Call(|| full(0).records().iter().for_each(|record| record.evcxr_display()))),
