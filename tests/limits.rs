@@ -46,7 +46,6 @@ fn sizes_without_bounds_are_refused_where_the_layer_is_added() {
         Sequential::input([1 << 20, 1 << 20]).flatten(),
         // Each layer is allowed, all of them are not.
         (0..60).fold(Sequential::input([1 << 25]), |network, _| network.relu()),
-        (0..9).fold(Sequential::input([12_000]), |network, _| network.dense(12_000)),
     ];
     for (number, network) in table.into_iter().enumerate() {
         let error = network.build().unwrap_err();
@@ -149,12 +148,11 @@ fn a_batch_that_takes_too_much_memory_is_refused_before_it_is_made() {
 
 /// A layer with arguments from [`SIZES`], and some words after it.
 fn any_layer(network: Sequential, random: &mut StdRng) -> Sequential {
-    let mut size = || *SIZES.choose(random).unwrap();
-    let (a, b, c, d) = (size(), size(), size(), size());
+    let few = |random: &mut StdRng| *[1, 2, 3, 4, 7, 30].choose(random).unwrap();
+    let size = |random: &mut StdRng| if random.gen_bool(0.6) { few(random) } else { *SIZES.choose(random).unwrap() };
+    let [a, b, c, d] = std::array::from_fn(|_| size(random));
+    let [few_a, few_b] = std::array::from_fn(|_| few(random));
     let kind = random.gen_range(0..12);
-    let small = [1, 2, 3, 4, 7, 30];
-    let mut few = || *small.choose(random).unwrap();
-    let (few_a, few_b) = (few(), few());
     let network = match kind {
         0 => network.dense(a),
         1 => network.flatten().dense(few_a),
@@ -197,6 +195,12 @@ fn ten_thousand_absurd_networks_are_refused_or_work() {
         assert!(output.status.success() && text.contains("networks refused"), "{:?}: {text}", output.status);
         return;
     }
+    let dense =
+        (0..4).fold(Sequential::input([1500]), |network, _| network.dense(1500)).build().unwrap_err().to_string();
+    assert!(
+        dense.starts_with("layer 2, dense: expected at most 16 MiB for one result, got 17.2 MiB (all weights"),
+        "{dense}"
+    );
     let mut random = StdRng::seed_from_u64(0);
     let (mut refused, mut ran, mut too_slow) = (0, 0, 0);
     for _ in 0..10_000 {
@@ -211,20 +215,20 @@ fn ten_thousand_absurd_networks_are_refused_or_work() {
             continue;
         };
         let values: usize = network.output_shape().iter().product();
-        assert!(values <= 4 << 20, "{network}");
+        assert!(values <= 4 << 20, "{network:?}");
         // Multiply-adds, at most: not what is tested here.
         if network.parameter_count().saturating_mul(values) > 1 << 27 {
             too_slow += 1;
             continue;
         }
-        let shape = [&[2], network.input_shape()].concat();
-        assert_eq!(network.predict(&ArrayD::from_elem(shape, 0.5)).unwrap().len(), 2 * values);
+        let shape = [&[1], network.input_shape()].concat();
+        assert_eq!(network.predict(&ArrayD::from_elem(shape, 0.5)).unwrap().len(), values);
         Step::new(&network, 2).forward_and_backward();
         ran += 1;
         assert!(start.elapsed().as_secs() < 60, "{network:?}");
     }
     println!("{refused} networks refused, {ran} ran, {too_slow} not tried");
-    assert!(refused > 1000 && ran > 1000, "{refused} {ran}");
+    assert!(refused > 1000 && ran > 500, "{refused} {ran}");
     #[cfg(target_os = "linux")]
     {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
