@@ -20,9 +20,13 @@ const MUTATIONS: usize = 10_000;
 fn limit_memory() {
     #[cfg(target_os = "linux")]
     {
-        let limit = libc::rlimit { rlim_cur: 2 << 30, rlim_max: libc::RLIM_INFINITY };
-        // SAFETY: a plain system call on a value of its own.
-        unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) };
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: plain system calls on values of their own.
+        unsafe {
+            assert_eq!(libc::getrlimit(libc::RLIMIT_AS, &mut limit), 0);
+            limit.rlim_cur = limit.rlim_max.min(2 << 30);
+            assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &limit), 0);
+        }
     }
 }
 

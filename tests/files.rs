@@ -222,12 +222,14 @@ fn a_killed_study_has_all_that_it_was_told() {
     assert_eq!(names(&folder.0), ["study.jsonl"], "no dead worker's file");
 }
 
+/// The largest size that a file may grow to here; `None` for what it was allowed at first.
 fn limit_file_size(bytes: Option<u64>) {
-    let soft = bytes.unwrap_or(libc::RLIM_INFINITY);
-    let limit = libc::rlimit { rlim_cur: soft, rlim_max: libc::RLIM_INFINITY };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: plain system calls on values of their own.
     unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        assert_eq!(libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit), 0);
+        limit.rlim_cur = bytes.unwrap_or(limit.rlim_max);
         assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &limit), 0);
     }
 }
