@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result, visible, visible_lines};
 pub(crate) const COLORS: [&str; 2] = ["#3f90da", "#ffa90e"];
 
 /// Text as HTML: `&`, `<`, `>` and quotes are written so that they appear as themselves, and control characters but the end of a line
-/// so that they appear at all (`\\u{1b}`).
+/// so that they appear at all (`\u{1b}`).
 ///
 /// ```
 /// assert_eq!(latentlab::jupyter::escape_html("Vec<f32> & co"), "Vec&lt;f32&gt; &amp; co");
