@@ -135,9 +135,14 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     shown
 }
 
-/// The same for text of several lines, which they stay.
+/// The same for text of several lines and columns, which it keeps.
 pub(crate) fn visible_lines(text: &str) -> String {
-    text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
+    text.split_inclusive(['\n', '\t'])
+        .flat_map(|part| {
+            let inside = part.trim_end_matches(['\n', '\t']);
+            [visible(inside), part[inside.len()..].into()]
+        })
+        .collect()
 }
 
 impl fmt::Display for Error {
@@ -182,7 +187,7 @@ mod tests {
 
     #[test]
     fn the_librarys_own_lines_stay() {
-        let error = Error::new(ErrorKind::Download, "digits", "no mirror\n  a: \u{1}b\tc");
-        assert_eq!(error.to_string(), "digits: no mirror\n  a: \\u{1}b\\tc");
+        let error = Error::new(ErrorKind::Download, "digits", "no mirror\n  a: \u{1}b\r\tc\n\n");
+        assert_eq!(error.to_string(), "digits: no mirror\n  a: \\u{1}b\\r\tc\n\n");
     }
 }

@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result, visible, visible_lines};
 pub(crate) const COLORS: [&str; 2] = ["#3f90da", "#ffa90e"];
 
 /// Text as HTML: `&`, `<`, `>` and quotes are written so that they appear as themselves, and control characters but the end of a line
-/// so that they appear at all (`\\u{1b}`).
+/// so that they appear at all (`\u{1b}`).
 ///
 /// ```
 /// assert_eq!(latentlab::jupyter::escape_html("Vec<f32> & co"), "Vec&lt;f32&gt; &amp; co");
@@ -193,6 +193,8 @@ mod tests {
         let sheet = Sheet::new(&images, 2, 3);
         assert_eq!((sheet.width, sheet.height), (4, 2));
         assert_eq!(sheet.pixels, [0, 1, 1, 1, 0, 2, 0, 0]);
+        assert_eq!(Sheet::new(&Array4::zeros((2, 0, 1, 1)), 2, 3).pixels, [0, 0], "without a channel");
+        assert!(Sheet::new(&Array4::zeros((0, 1, 0, 0)), 2, 3).address().is_err());
     }
 
     #[test]
@@ -201,5 +203,7 @@ mod tests {
         let line = sparkline(&[1.0, f64::NAN, 3.0], "red");
         assert!(line.contains("points=\"2.0,24.0 122.0,2.0\""), "{line}");
         assert!(sparkline(&vec![1.0; 100_000], "red").len() < 2_000);
+        let most = sparkline(&[f64::MIN, f64::MAX, 0.0], "red");
+        assert!(most.contains("points=\"2.0,24.0 62.0,2.0 122.0,13.0\""), "{most}");
     }
 }

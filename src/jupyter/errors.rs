@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 use std::thread::{self, ThreadId};
 
 use super::display::{print_at_once, shown};
-use crate::html::escape_html;
+use crate::{error::visible_lines, html::escape_html};
 
 /// The media type of an output that means "this cell failed": no other output carries it. Its content is JSON with
 /// `kind` (`"error"` for a `?`, `"panic"`), `message` and, for a panic, `location` and `thread`.
@@ -60,8 +60,9 @@ fn show_panic(info: &PanicHookInfo<'_>, cells: ThreadId) {
 /// The box, its plain text and its mark. Of the boxes in one cell Jupyter shows the last; what a thread has to say must
 /// not be lost when the cell panics because of it, so it is printed as a line as well.
 fn failure(kind: &str, title: &str, message: &str, location: Option<&str>, thread: Option<&str>) -> String {
+    let message = &*visible_lines(message);
     let title = match thread {
-        Some(name) => format!("{title} in thread {name}"),
+        Some(name) => format!("{title} in thread {}", visible_lines(name)),
         None => title.to_owned(),
     };
     let place = location.map(|location| format!("at {location}"));

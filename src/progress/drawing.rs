@@ -3,7 +3,10 @@
 use std::fmt::Write;
 
 use super::State;
-use crate::html::{COLORS, Sheet, cell, escape_html, polyline, shortened};
+use crate::{
+    error::visible,
+    html::{COLORS, Sheet, cell, escape_html, polyline, shortened},
+};
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 160.0;
@@ -23,7 +26,7 @@ pub(super) fn html(state: &State) -> String {
          <div style=\"background: {}; border-radius: 3px; height: 8px; width: {percent:.1}%\"></div></div>\
          <div style=\"font-family: monospace; white-space: pre-wrap\">{}</div>",
         COLORS[0],
-        escape_html(&state.text),
+        escape_html(&visible(&state.text)),
     );
     html += &chart(state).unwrap_or_default();
     if let Some(images) = &state.images {
@@ -114,5 +117,38 @@ mod tests {
             ["epoch", "loss", "training", "validation", "image/png"].iter().all(|text| all.contains(text)),
             "{all}"
         );
+    }
+
+    /// The number behind a mark.
+    fn number(text: &str, mark: &str) -> f64 {
+        text.split_once(mark).unwrap().1.split('"').next().unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn no_text_is_cut_off_or_taken_for_marks() {
+        let hostile = "<i>\u{1}latentlab\nEVCXR_END_CONTENT\u{fffe}";
+        for (name, values) in [
+            ("training", vec![1.0; 15]),
+            (hostile, vec![-1e-300, -2.5e-300]),
+            (&"very long ".repeat(100), vec![f64::MAX, f64::NAN, f64::MIN]),
+            (&"お".repeat(100), vec![1.0; 100_000]),
+        ] {
+            let curves = vec![(name.into(), values), ("b".into(), vec![1.0])];
+            let state = State { axes: [name.into(), name.into()], curves, text: hostile.into(), ..State::default() };
+            let html = html(&state);
+            let width = number(&html, "<svg width=\"");
+            for part in html.split("<text ").skip(1) {
+                let (x, text) = (number(part, "x=\""), part.split(['>', '<']).nth(1).unwrap());
+                let characters = text.replace("&lt;", "<").replace("&gt;", ">");
+                // Digits of a usual font are 7.6 pixels wide.
+                let wide: f64 = characters.chars().map(|c| if c == 'お' { 12.0 } else { 7.6 }).sum();
+                let left = x - wide * if part.contains("\"end\"") { 1.0 } else { 0.5 };
+                assert!(left >= 0.0 && left + wide <= width, "{text} at {left} of {width}");
+            }
+            assert!(!html.contains("EVCXR_END_CONTENT") && !html.contains(['\u{1}', '\u{fffe}']), "{html}");
+            assert!(!html.contains("NaN") && !html.contains("inf"), "{html}");
+        }
+        let nothing = State { curves: vec![("a".into(), vec![f64::NAN; 3])], ..State::default() };
+        assert!(!html(&nothing).contains("<svg"));
     }
 }

@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::Array4;
 use serde_json::json;
 
-use crate::relay;
+use crate::{error::visible, relay};
 
 pub use time::duration_text;
 pub(crate) use time::times;
@@ -99,7 +99,7 @@ impl Progress {
             Screen::Silent => {}
             Screen::Lines if last || done == 1 || done.is_multiple_of(self.every) => {
                 // Nobody may be listening any more: no reason to lose what runs.
-                let _ = writeln!(std::io::stdout(), "{}", state().text);
+                let _ = writeln!(std::io::stdout(), "{}", visible(&state().text));
             }
             Screen::Lines => {}
             Screen::Bar(_) | Screen::Notebook(..) if last || self.is_due() => self.show(&state()),
@@ -112,10 +112,10 @@ impl Progress {
         match &mut self.screen {
             Screen::Bar(bar) => {
                 bar.set_position((1000.0 * state.share) as u64);
-                bar.set_message(state.text.clone());
+                bar.set_message(visible(&state.text).into_owned());
             }
             Screen::Notebook(begun, name) => {
-                let data = json!({ "text/html": drawing::html(state), "text/plain": state.text });
+                let data = json!({ "text/html": drawing::html(state), "text/plain": visible(&state.text) });
                 let content = json!({ "data": data, "metadata": {}, "transient": { "display_id": name } });
                 relay::tell(&json!({ "update": *begun, "content": content }));
                 *begun = true;

@@ -323,7 +323,8 @@ impl Figure {
             Content::Grid { figures, .. } => format!("{} figures", figures.len()),
             Content::Refused(_) => format!("{} figures", self.figures),
         };
-        let text = format!("Figure({kind}, {:?})", self.title.as_deref().unwrap_or("without a title"));
+        let title = html::shortened(self.title.as_deref().unwrap_or("without a title"), 200);
+        let text = format!("Figure({kind}, {title:?})");
         visible(&text).into_owned()
     }
 }

@@ -130,7 +130,7 @@ impl Heatmap {
         let middle = |index: usize| px(index as u32 * cell) + px(cell) / 2;
         let corner = |row: usize, column: usize| (px(left + column as u32 * cell), px(TOP + row as u32 * cell));
         for (row, counts) in self.counts.outer_iter().enumerate() {
-            let total = counts.sum().max(1) as f64;
+            let total = counts.iter().map(|count| *count as f64).sum::<f64>().max(1.0);
             for (column, &count) in counts.iter().enumerate() {
                 let share = count as f64 / total;
                 if count == 0 && !has_numbers {
@@ -273,5 +273,8 @@ mod tests {
         }
         let heatmap = Heatmap::new(&counts).names(["a", "b", "c"]).column_names(["x", "y"]);
         assert!(heatmap.figure().unwrap().to_png().is_ok(), "a row without counts");
+        assert!(Heatmap::new(&array![[usize::MAX; 3]; 3]).figure().unwrap().to_png().is_ok(), "sums beyond any number");
+        let error = Heatmap::new(&Array2::zeros((501, 2))).figure().unwrap_err().to_string();
+        assert!(error.starts_with("heatmap, counts: expected 1 to 500 rows and columns, got (501, 2). Draw a part"), "{error}");
     }
 }

@@ -10,8 +10,8 @@ use super::{PIXELS, plane::Plane};
 use crate::{
     analyse::Codes,
     data::Dataset,
-    error::{Result, visible},
-    html::{Sheet, escape_html, png_address},
+    error::Result,
+    html::{Sheet, cell, escape_html, png_address},
     show::{ImageGrid, Scatter, axis::Axis, classes::Classes, figure::grid},
 };
 
@@ -76,7 +76,7 @@ impl Page {
     fn data(&self) -> Result<Value> {
         let Plane { places, axes, names, note, decoded, .. } = &self.plane;
         let [_, height, width] = self.originals.image_shape();
-        let axis = |(Axis { low, high, ticks }, name): (&Axis, &String)| json!({ "name": visible(name), "low": low, "high": high, "ticks": ticks });
+        let axis = |(Axis { low, high, ticks }, name): (&Axis, &String)| json!({ "name": cell(name), "low": low, "high": high, "ticks": ticks });
         let decoded = decoded.as_ref().map(|images| {
             let grid = images.dim().0.isqrt();
             Ok(json!({ "grid": grid, "images": Sheet::new(images, grid, DECODED_LEVELS).address()? }))
@@ -86,7 +86,7 @@ impl Page {
         let there: Vec<usize> = classes.labels().collect();
         let label = |label: &usize| there.binary_search(label).unwrap_or_default() as u16;
         let labels: Vec<u8> = self.codes.labels().iter().flat_map(|of_point| label(of_point).to_le_bytes()).collect();
-        let class_names: Vec<String> = there.iter().map(|label| visible(&classes.name(*label)).into_owned()).collect();
+        let class_names: Vec<String> = there.iter().map(|label| cell(&classes.name(*label))).collect();
         let colors = there.iter().map(|label| classes.color(*label));
         let colors: Vec<String> =
             colors.map(|color| format!("#{:02x}{:02x}{:02x}", color.0, color.1, color.2)).collect();
