@@ -7,6 +7,8 @@ pub(super) const BEGINNING: usize = 1024;
 pub(super) fn describe(bytes: &[u8]) -> Option<String> {
     let known = [
         (&b""[..], "an empty file"),
+        (b"\xff\xfe", "UTF-16 text (what PowerShell's `>` writes)"),
+        (b"\x1f\xef\xbf\xbd", "a gzip file that has been converted as if it were text (fetch it as a file)"),
         (b"\x1f\x8b", "a gzip file inside the gzip file (unpack it once)"),
         (b"PK\x03\x04", "a zip archive (unpack it first)"),
         (b"PK\x05\x06", "an empty zip archive"),
@@ -108,7 +110,7 @@ mod tests {
         let tar = [vec![b'x'; 257], b"ustar\0".to_vec()].concat();
         let npz = b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0b\0\0\0x_train.npy";
         let torch = b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0b\0\0\0archive/data.pkl";
-        let cases: [(&[u8], &str); 24] = [
+        let cases: [(&[u8], &str); 26] = [
             (b"", "an empty file"),
             (b"<!DOCTYPE html>\n<html lang=\"en\">", "an HTML page (what"),
             (b"\xef\xbb\xbf\r\n<HTML>", "an HTML page (what"),
@@ -122,6 +124,8 @@ mod tests {
             (torch, "a PyTorch file"),
             (&tar, "a tar archive (unpack it first)"),
             (b"\x1f\x8b\x08\0", "a gzip file inside the gzip file (unpack it once)"),
+            (b"\x1f\xef\xbf\xbd\x08\x08", "a gzip file that has been converted"),
+            (b"\xff\xfe<\0!\0D\0O\0", "UTF-16 text"),
             (b"\x89PNG\r\n\x1a\n", "a PNG image"),
             (b"\x80\x04\x95\0\0", "a Python pickle"),
             (b"\x93NUMPY\x01\0", "a NumPy array (.npy)"),

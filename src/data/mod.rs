@@ -36,7 +36,7 @@ use std::sync::Arc;
 use ndarray::{Array1, Array4};
 use rayon::prelude::*;
 
-use crate::error::{Error, ErrorKind, Result, visible};
+use crate::error::{Error, ErrorKind, Result, visible, visible_lines};
 use crate::html::{Sheet, cell, escape_html, table};
 
 pub use folds::Folds;
@@ -224,7 +224,7 @@ fn collected_names(names: impl IntoIterator<Item = impl Into<String>>) -> Result
 
 /// A line on standard output; a closed one is no reason to panic.
 fn say(line: impl fmt::Display) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+    let _ = writeln!(std::io::stdout(), "{}", visible_lines(&line.to_string()));
 }
 
 /// The images as a [`Dataset`] keeps them: as many as the labels, with pixels, all finite, in standard layout.
