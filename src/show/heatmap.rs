@@ -273,7 +273,10 @@ mod tests {
         }
         let heatmap = Heatmap::new(&counts).names(["a", "b", "c"]).column_names(["x", "y"]);
         assert!(heatmap.figure().unwrap().to_png().is_ok(), "a row without counts");
-        assert!(Heatmap::new(&array![[usize::MAX; 3]; 3]).figure().unwrap().to_png().is_ok(), "sums beyond any number");
+        assert!(
+            Heatmap::new(&Array2::from_elem((3, 3), usize::MAX)).figure().unwrap().to_png().is_ok(),
+            "sums beyond any number"
+        );
         let error = Heatmap::new(&Array2::zeros((501, 2))).figure().unwrap_err().to_string();
         assert!(
             error.starts_with("heatmap, counts: expected 1 to 500 rows and columns, got (501, 2). Draw a part"),
