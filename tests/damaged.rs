@@ -294,7 +294,7 @@ fn a_damaged_journal_of_the_first_version_gives_only_what_its_space_has() {
             assert!((-1.0..=1.0).contains(&record.float("x").unwrap()));
             assert!((1e-5..=1.0).contains(&record.float("rate").unwrap()));
             assert!((4..=64).contains(&record.integer("filters").unwrap()));
-            assert!(["adam", "radam", "sgd"].map(|name| Setting::from(name)).contains(&record.settings["optimizer"]));
+            assert!(["adam", "radam", "sgd"].map(Setting::from).contains(&record.settings["optimizer"]));
         }
         if number % 10 == 0 && study.ask().unwrap().is_some() {
             let _ = (study.importance(), study.to_string(), study.to_html());

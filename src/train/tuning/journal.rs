@@ -127,7 +127,7 @@ impl Journal {
         // What killed ones left behind it: the file of one that has ended says no more than none.
         for dead in worker + 1.. {
             match File::open(worker_file(&path, dead)) {
-                Ok(file) if file.try_lock().is_ok() => drop(fs::remove_file(worker_file(&path, dead))),
+                Ok(file) if file.try_lock().is_ok() => remove(&worker_file(&path, dead)),
                 Ok(_) => {}
                 Err(_) => break,
             }
@@ -266,7 +266,7 @@ impl Drop for Journal {
     /// Removes the worker's file, under the journal's lock: nobody else takes its number meanwhile.
     fn drop(&mut self) {
         if let Ok(_locked) = lock(&self.file, &self.path) {
-            let _ = fs::remove_file(worker_file(&self.path, self.worker));
+            remove(&worker_file(&self.path, self.worker));
         }
     }
 }
@@ -357,6 +357,13 @@ fn event_text(event: &Event) -> Result<String> {
 fn foreign(path: &Path, got: &str) -> Error {
     let error = Error::expected(ErrorKind::Data, path.display().to_string(), "a study's journal or no file", got);
     error.hint("Name another file")
+}
+
+/// Removes a worker's file: with anything in it, it would be somebody else's.
+fn remove(worker_file: &Path) {
+    if fs::metadata(worker_file).is_ok_and(|file| file.len() == 0) {
+        let _ = fs::remove_file(worker_file);
+    }
 }
 
 fn worker_file(path: &Path, worker: usize) -> PathBuf {
