@@ -61,7 +61,7 @@ pub fn row(figures: impl IntoIterator<Item = Figure>) -> Figure {
 /// Figures in rows of `columns` (at least 1), filled row by row. At most a thousand can be drawn.
 pub fn grid(columns: usize, figures: impl IntoIterator<Item = Figure>) -> Figure {
     let figures: Vec<Figure> = figures.into_iter().collect();
-    let count = figures.iter().map(|figure| figure.figures).sum();
+    let count = figures.iter().fold(0_usize, |count, figure| count.saturating_add(figure.figures));
     let depth = 1 + figures.iter().map(|figure| figure.depth).max().unwrap_or(0);
     let refused = |expected: String, got: usize| {
         let error = Error::expected(ErrorKind::Argument, "grid of figures", expected, got);

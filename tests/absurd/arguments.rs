@@ -198,7 +198,7 @@ pub fn names(n: usize) -> Vec<String> {
 }
 
 pub fn points(n: usize, dim: usize, scale: f32) -> Array2<f32> {
-    Array2::from_shape_fn((n, dim), |(i, j)| scale * ((i * 7 + j * 3) % 11) as f32 / 11.0)
+    Array2::from_shape_fn((n, dim), |(i, j)| scale * (((i * 7 + j * 3) % 11) as f32 / 11.0))
 }
 
 pub fn codes_of(points: Array2<f32>) -> Codes {

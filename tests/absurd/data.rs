@@ -158,6 +158,25 @@ pub fn rows() -> Table {
             }),
         ),
         (
+            "Dataset::of_classes",
+            Call(|| {
+                for images in datasets() {
+                    SIZES.iter().for_each(|label| drop(either(images.of_classes(&[*label, 0, 0]))));
+                    either(images.of_classes(&[]));
+                }
+            }),
+        ),
+        (
+            "Dataset::with_class_names",
+            Call(|| {
+                for images in datasets() {
+                    either(images.with_class_names([""; 0]));
+                    either(images.with_class_names(texts())).iter().for_each(shown);
+                    either(images.with_class_names(names(100_000))).iter().for_each(shown);
+                }
+            }),
+        ),
+        (
             "Dataset::select",
             Call(|| {
                 for images in datasets() {

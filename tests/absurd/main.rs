@@ -81,14 +81,22 @@ fn absurd_arguments_give_values_or_errors() {
         return run_rows(&rows);
     }
     let workers = Vec::from_iter((0..WORKERS).map(|worker| thread::spawn(move || watch(worker))));
-    let failures: Vec<String> = workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect();
+    let (mut held, mut failures) = (Vec::new(), Vec::new());
+    for worker in workers {
+        let (more_held, more_failures) = worker.join().unwrap();
+        held.extend(more_held);
+        failures.extend(more_failures);
+    }
+    held.sort_by(|a, b| b.1.total_cmp(&a.1));
+    println!("{} rows held; the longest: {:?}", held.len(), &held[..held.len().min(10)]);
     assert!(failures.is_empty(), "{} rows failed:\n{}", failures.len(), failures.join("\n"));
+    assert_eq!(held.len(), table().len(), "not every row has run");
 }
 
-/// Runs the rows of a worker in a process; after one that ended it, the others in another.
-fn watch(worker: usize) -> Vec<String> {
-    let rows = table().len().div_ceil(WORKERS);
-    let (mut from, mut failures) = (0, Vec::new());
+/// Runs the rows of a worker in a process; after one that ended it, the others in another. What held, with the seconds that it took, and what did not.
+fn watch(worker: usize) -> (Vec<(String, f64)>, Vec<String>) {
+    let rows = (table().len() - worker).div_ceil(WORKERS);
+    let (mut from, mut held, mut failures) = (0, Vec::new(), Vec::new());
     let errors = env::temp_dir().join(format!("latentlab-absurd-{}-{worker}", std::process::id()));
     while from < rows {
         let mut child = Command::new(env::current_exe().unwrap())
@@ -103,33 +111,34 @@ fn watch(worker: usize) -> Vec<String> {
             .stderr(File::create(&errors).unwrap())
             .spawn()
             .unwrap();
-        let mut begun = None;
+        let (before, mut begun) = (from, None);
         for line in BufReader::new(child.stdout.take().unwrap()).split(b'\n') {
             let line = String::from_utf8_lossy(&line.unwrap()).into_owned();
             let Some((event, rest)) = line.strip_prefix(MARK).and_then(|line| line.split_once(' ')) else { continue };
-            match event {
-                "begins" => {
-                    begun = Some(rest.to_string());
-                    from += 1;
-                }
-                "failed" => {
-                    failures.push(rest.to_string());
-                    begun = None;
-                }
-                _ => begun = None,
+            if event == "begins" {
+                begun = Some(rest.to_string());
+                from += 1;
+                continue;
+            }
+            begun = None;
+            match (event, rest.split_once(' ')) {
+                ("held", Some((name, seconds))) => held.push((name.to_string(), seconds.parse().unwrap())),
+                _ => failures.push(rest.to_string()),
             }
         }
         let status = child.wait().unwrap();
-        if let Some(name) = begun {
+        if begun.is_some() || from == before {
             let text = fs::read_to_string(&errors).unwrap_or_default();
             let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().to_string();
+            let name = begun.unwrap_or("before the first row".into());
             failures.push(format!("{name}: ended the process ({status}): {last}"));
-        } else if from < rows && status.success() {
-            break; // the last worker may have a row less
+        }
+        if from == before {
+            break;
         }
     }
     fs::remove_file(errors).ok();
-    failures
+    (held, failures)
 }
 
 fn say(what: &str) {
@@ -169,7 +178,7 @@ fn run_rows(rows: &str) {
         let panics = std::mem::take(&mut *PANICS.lock().unwrap());
         match panics.first() {
             Some(panic) => say(&format!("failed {name}: {panic}")),
-            None => say(&format!("held {name} {:.2} s", start.elapsed().as_secs_f64())),
+            None => say(&format!("held {name} {:.2}", start.elapsed().as_secs_f64())),
         }
     }
 }

@@ -336,7 +336,7 @@ pub fn rows() -> Table {
             Call(|| {
                 drawn(Ok(row([])));
                 drawn(Ok(row(vec![figure(); 100])));
-                either((0..40).fold(figure(), |inner, _| row([inner])).to_svg());
+                either((0..100_000).fold(figure(), |inner, _| row([inner])).to_svg());
             }),
         ),
         (
@@ -346,7 +346,7 @@ pub fn rows() -> Table {
                     either(grid(columns, []).to_svg());
                     either(grid(columns, [figure(), figure(), figure()]).to_svg());
                 }
-                either((0..8).fold(figure(), |inner, _| grid(2, [inner.clone(), inner])).to_svg());
+                either((0..100).fold(figure(), |inner, _| grid(2, [inner.clone(), inner])).to_svg());
             }),
         ),
         ("Figure::title", Call(|| texts().iter().for_each(|text| drawn(Ok(figure().title(text.as_str())))))),
