@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use unicode_segmentation::UnicodeSegmentation;
 
 use super::message::Message;
-use super::text::{Piece, Stream};
+use super::text::Piece;
 
 /// How long printed lines are gathered, and how many bytes: Jupyter drops what comes by more than a thousand messages a second.
 const GATHERING: Duration = Duration::from_millis(20);
@@ -135,7 +135,6 @@ pub struct Cells {
     process: Process,
     waiting: VecDeque<Message>,
     current: Option<Current>,
-    streams: [Stream; 2],
     printed: Option<Printed>,
     flow: Flow,
     /// How many bytes have not been shown since the last that were.
@@ -176,7 +175,6 @@ impl Cells {
             process: if is_open { Process::Open } else { Process::Stock },
             waiting: VecDeque::new(),
             current: None,
-            streams: Default::default(),
             printed: None,
             flow: Flow { allowed: AT_ONCE, at: None },
             left_out: 0,
@@ -285,27 +283,33 @@ impl Cells {
     }
 
     /// What the cells, or what they have started, have printed.
-    pub fn print(&mut self, stream: &'static str, bytes: &[u8], now: Instant, actions: &mut Vec<Action>) {
-        for piece in self.streams[usize::from(stream == "stderr")].add(bytes) {
-            match piece {
-                Piece::Text(text) if self.flow.passes(text.len(), now) => {
-                    self.tell_left_out(now, actions);
-                    self.gather(stream, &text, now, actions);
-                }
-                Piece::Text(text) => self.left_out += text.len(),
-                Piece::Block { media_type, content } => {
-                    self.flush_text(actions);
-                    let value = match media_type.contains("json") {
-                        true => serde_json::from_str(&content).unwrap_or_else(|_| content.into()),
-                        false => content.into(),
-                    };
-                    match &mut self.current {
-                        Some(current) => drop(current.value.insert(media_type, value)),
-                        None => actions.push(self.display("display_data", json!({ "data": { media_type: value }, "metadata": {} }))),
+    pub fn print(&mut self, stream: &'static str, piece: Piece, now: Instant, actions: &mut Vec<Action>) {
+        match piece {
+            Piece::Text(text) if self.flow.passes(text.len(), now) => {
+                self.tell_left_out(now, actions);
+                self.gather(stream, &text, now, actions);
+            }
+            Piece::Text(text) => self.leave_out(text.len()),
+            Piece::Block { media_type, content } => {
+                self.flush_text(actions);
+                let value = match media_type.contains("json") {
+                    true => serde_json::from_str(&content).unwrap_or_else(|_| content.into()),
+                    false => content.into(),
+                };
+                match &mut self.current {
+                    Some(current) => drop(current.value.insert(media_type, value)),
+                    None => {
+                        let content = json!({ "data": { media_type: value }, "metadata": {} });
+                        actions.push(self.display("display_data", content));
                     }
                 }
             }
         }
+    }
+
+    /// So many bytes of what was printed have not been passed on.
+    pub fn leave_out(&mut self, bytes: usize) {
+        self.left_out += bytes;
     }
 
     fn tell_left_out(&mut self, now: Instant, actions: &mut Vec<Action>) {
@@ -420,7 +424,6 @@ impl Cells {
     /// The cells' process has taken up the channel.
     pub fn opened(&mut self) {
         self.process = Process::Open;
-        self.streams = Default::default();
     }
 
     /// All that was printed before the question has come.
@@ -432,11 +435,8 @@ impl Cells {
     }
 
     /// The cells' process has ended.
-    pub fn closed(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    pub fn closed(&mut self, actions: &mut Vec<Action>) {
         self.process = Process::New(0);
-        for stream in ["stdout", "stderr"] {
-            self.finish_stream(stream, now, actions);
-        }
         let executing = self.current.as_mut().filter(|current| current.request.kind() == EXECUTE);
         match executing.filter(|current| current.is_clients()) {
             Some(current) => current.has_died = true,
@@ -447,12 +447,6 @@ impl Cells {
             }
         }
         self.advance(actions);
-    }
-
-    fn finish_stream(&mut self, stream: &'static str, now: Instant, actions: &mut Vec<Action>) {
-        if let Some(text) = self.streams[usize::from(stream == "stderr")].finish() {
-            self.gather(stream, &text, now, actions);
-        }
     }
 
     /// What is lost with the cells' process.
@@ -551,11 +545,7 @@ impl Cells {
         let (failure, has_died) = (current.failure.clone(), current.has_died);
         let idle = current.answer.idle.take();
         self.current = Some(current);
-        let since = Instant::now();
-        for stream in ["stdout", "stderr"] {
-            self.finish_stream(stream, since, actions);
-        }
-        self.tell_left_out(since, actions);
+        self.tell_left_out(Instant::now(), actions);
         self.flush_text(actions);
         self.flush_value("execute_result", actions);
         self.current = None;
@@ -679,7 +669,7 @@ fn with_code_points(request: Message) -> Message {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{message::Key, mutate};
+    use super::super::{message::Key, mutate, text::Stream};
     use super::*;
 
     fn message(kind: &str, id: &str, parent: &str, content: Value) -> Message {
@@ -714,6 +704,7 @@ mod tests {
     /// A conversation with a clock of its own.
     struct Talk {
         cells: Cells,
+        stdout: Stream,
         now: Instant,
         actions: Vec<Action>,
         /// What evcxr has been asked last.
@@ -725,6 +716,7 @@ mod tests {
         fn new() -> Self {
             Self {
                 cells: Cells::new(true),
+                stdout: Stream::default(),
                 now: Instant::now(),
                 actions: Vec::new(),
                 asked: String::new(),
@@ -762,7 +754,9 @@ mod tests {
         }
 
         fn print(&mut self, text: &str) -> Vec<String> {
-            self.cells.print("stdout", text.as_bytes(), self.now, &mut self.actions);
+            for piece in self.stdout.add(text.as_bytes()) {
+                self.cells.print("stdout", piece, self.now, &mut self.actions);
+            }
             self.seen()
         }
 
@@ -807,7 +801,7 @@ mod tests {
         }
 
         fn closed(&mut self) -> Vec<String> {
-            self.cells.closed(self.now, &mut self.actions);
+            self.cells.closed(&mut self.actions);
             self.seen()
         }
 
@@ -1075,7 +1069,9 @@ mod tests {
             let mut parts = [&header, &whole.parent, &json!({}), content].map(|part| part.to_string().into_bytes());
             let damaged = [0, 1, 2, 3, 3, 3, 3][mutator.below(7)];
             parts[damaged] = mutator.damage(&parts[damaged], b"{\"a\": [{}, null, 1e308, \"\\ud800\"]}");
-            talk.cells.print("stdout", &parts[damaged], talk.now, &mut talk.actions);
+            for piece in talk.stdout.add(&parts[damaged]) {
+                talk.cells.print("stdout", piece, talk.now, &mut talk.actions);
+            }
             let Some(message) = Message::read(key.signed(&parts.map(Bytes::from)), &key) else {
                 refused += 1;
                 continue;
