@@ -1,22 +1,27 @@
 //! The relay's end of the channel from the process that runs the cells: `src/relay/channel.rs` of the library is the other.
 
 use std::fs::File;
-use std::io::{self, IoSliceMut, Read, Write};
+use std::io::{self, BufReader, IoSliceMut, Read, Write};
 use std::mem::{self, MaybeUninit};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::BufMut;
 use latentlab::jupyter::frame;
 use rustix::io::{FdFlags, fcntl_setfd, ioctl_fionread};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, Signal, kill_process_group};
 #[cfg(target_os = "linux")]
 use rustix::process::{getppid, set_parent_process_death_signal};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::Value;
 use tokio::io::Interest;
-use tokio::net::{UnixDatagram, UnixStream};
+use tokio::net::UnixDatagram;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::text::{Piece, Stream};
 
 /// Where the cells' processes of one kernel, one after the other, hand over their ends.
 pub struct Reception {
@@ -26,7 +31,9 @@ pub struct Reception {
 /// What comes through the channel.
 #[derive(Debug)]
 pub enum Event {
-    Printed(&'static str, Vec<u8>),
+    Printed(&'static str, Piece),
+    /// So many bytes of text have come faster than they could be passed on.
+    LeftOut(usize),
     Told(Value),
     Synced,
     /// The process has ended, and all that it has printed has come.
@@ -73,16 +80,7 @@ impl Reception {
         let (Some(socket), Some(out), Some(err)) = (ends.next(), ends.next(), ends.next()) else {
             return Err(io::Error::other("the process of the cells has handed over too little"));
         };
-        let socket = std::os::unix::net::UnixStream::from(socket);
-        socket.set_nonblocking(true)?;
-        let printed = [("stdout", File::from(out)), ("stderr", File::from(err))];
-        Ok(Channel {
-            socket: UnixStream::from_std(socket)?,
-            printed,
-            frame: None,
-            content: Vec::new(),
-            left: Left::Nothing,
-        })
+        Channel::open(socket.into(), [("stdout", out.into()), ("stderr", err.into())])
     }
 }
 
@@ -92,98 +90,123 @@ pub fn inheritable(end: OwnedFd) -> io::Result<OwnedFd> {
     Ok(end)
 }
 
-/// The channel of one process.
+/// The channel of one process. A thread of its own reads it at any rate: whoever prints holds a lock that all who print need, and must not
+/// wait in it for Jupyter's clients.
 pub struct Channel {
     socket: UnixStream,
-    /// The pipes in which a process that dies may leave something.
-    printed: [(&'static str, File); 2],
-    /// The kind and the length of the frame whose content comes next.
-    frame: Option<(u8, usize)>,
-    content: Vec<u8>,
-    left: Left,
+    events: UnboundedReceiver<Event>,
+    waiting: Arc<AtomicUsize>,
 }
 
-/// What is still to come when the socket has ended.
-#[derive(Clone, Copy)]
-enum Left {
-    Nothing,
-    Pipe(usize),
-    All,
-}
+/// How many bytes of text may wait to be passed on.
+const WAITING: usize = 256 << 20;
 
 impl Channel {
+    fn open(socket: UnixStream, printed: [(&'static str, File); 2]) -> io::Result<Self> {
+        let (sender, events) = unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let from_cells = socket.try_clone()?;
+        let mut reader =
+            Reader { streams: Default::default(), left_out: 0, sender, waiting: waiting.clone() };
+        std::thread::Builder::new().name("cells".into()).spawn(move || {
+            reader.read(BufReader::with_capacity(1 << 18, from_cells));
+            // What a process that dies has left.
+            for (stream, mut pipe) in printed {
+                reader.print(stream, &left_in(&mut pipe).unwrap_or_default());
+            }
+            reader.finish();
+            reader.send(Event::Closed);
+        })?;
+        Ok(Self { socket, events, waiting })
+    }
+
     /// Asks the process for something; one that has died does nothing.
-    pub fn ask(&self, request: u8) {
-        let _ = rustix::io::write(&self.socket, &[request]);
+    pub fn ask(&mut self, request: u8) {
+        let _ = self.socket.write_all(&[request]);
     }
 
     /// What comes next; after [`Event::Closed`] nothing more. If the future is dropped, nothing is lost.
     pub async fn next(&mut self) -> Event {
-        loop {
-            match self.left {
-                Left::Nothing => {}
-                Left::Pipe(index) => {
-                    self.left = if index == 0 { Left::Pipe(1) } else { Left::All };
-                    let (stream, pipe) = &mut self.printed[index];
-                    match left_in(pipe) {
-                        Ok(bytes) if !bytes.is_empty() => return Event::Printed(stream, bytes),
-                        _ => continue,
-                    }
-                }
-                Left::All => return Event::Closed,
-            }
-            let wanted = self.frame.map_or(HEADER, |(_, length)| length);
-            if self.content.len() == wanted {
-                if let Some(event) = self.take() {
-                    return event;
-                }
-                continue;
-            }
-            // Memory grows with what has come, not with what a header says.
-            let room = (wanted - self.content.len()).min(1 << 18);
-            let read = match self.socket.readable().await {
-                Ok(()) => self.socket.try_read_buf(&mut (&mut self.content).limit(room)),
-                Err(error) => Err(error),
-            };
-            match read {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(0) | Err(_) => {
-                    self.left = Left::Pipe(0);
-                    // Of a text that was cut off, what has come.
-                    let (kind, _) = self.frame.take().unwrap_or_default();
-                    let content = mem::take(&mut self.content);
-                    if let Some(stream) = stream_of(kind).filter(|_| !content.is_empty()) {
-                        return Event::Printed(stream, content);
-                    }
-                }
-                Ok(_) => {}
-            }
+        let event = self.events.recv().await.unwrap_or(Event::Closed);
+        if let Event::Printed(_, Piece::Text(text)) = &event {
+            self.waiting.fetch_sub(text.len(), Ordering::Relaxed);
         }
-    }
-
-    /// What the whole content means.
-    fn take(&mut self) -> Option<Event> {
-        let content = mem::take(&mut self.content);
-        let Some((kind, _)) = self.frame.take() else {
-            let [kind, length @ ..] = content[..].try_into().unwrap_or([0; HEADER]);
-            self.frame = Some((kind, u32::from_le_bytes(length) as usize));
-            return None;
-        };
-        match kind {
-            frame::MESSAGE => serde_json::from_slice(&content).ok().map(Event::Told),
-            frame::SYNCED => Some(Event::Synced),
-            _ => Some(Event::Printed(stream_of(kind)?, content)),
-        }
+        event
     }
 }
 
-const HEADER: usize = 5;
+struct Reader {
+    streams: [Stream; 2],
+    left_out: usize,
+    sender: UnboundedSender<Event>,
+    waiting: Arc<AtomicUsize>,
+}
 
-fn stream_of(kind: u8) -> Option<&'static str> {
-    match kind {
-        frame::STDOUT => Some("stdout"),
-        frame::STDERR => Some("stderr"),
-        _ => None,
+impl Reader {
+    /// To the end, which comes with the process's own.
+    fn read(&mut self, mut from_cells: impl Read) {
+        let mut header = [0; 5];
+        while from_cells.read_exact(&mut header).is_ok() {
+            let [kind, length @ ..] = header;
+            let length = u64::from(u32::from_le_bytes(length));
+            // Memory grows with what has come, not with what a header says.
+            let mut content = Vec::new();
+            let _ = from_cells.by_ref().take(length).read_to_end(&mut content);
+            let is_whole = content.len() as u64 == length;
+            match kind {
+                frame::STDOUT => self.print("stdout", &content),
+                frame::STDERR => self.print("stderr", &content),
+                frame::MESSAGE if is_whole => {
+                    if let Ok(message) = serde_json::from_slice(&content) {
+                        self.tell_left_out();
+                        self.send(Event::Told(message));
+                    }
+                }
+                frame::SYNCED => {
+                    self.finish();
+                    self.send(Event::Synced);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn print(&mut self, stream: &'static str, bytes: &[u8]) {
+        for piece in self.streams[usize::from(stream == "stderr")].add(bytes) {
+            match &piece {
+                Piece::Text(text) if self.waiting.load(Ordering::Relaxed) + text.len() > WAITING => {
+                    self.left_out += text.len();
+                    continue;
+                }
+                Piece::Text(text) => drop(self.waiting.fetch_add(text.len(), Ordering::Relaxed)),
+                Piece::Block { .. } => {}
+            }
+            self.tell_left_out();
+            self.send(Event::Printed(stream, piece));
+        }
+    }
+
+    /// At the end of a cell there is no more to wait for.
+    fn finish(&mut self) {
+        for (stream, name) in [(0, "stdout"), (1, "stderr")] {
+            if let Some(text) = self.streams[stream].finish() {
+                self.waiting.fetch_add(text.len(), Ordering::Relaxed);
+                self.send(Event::Printed(name, Piece::Text(text)));
+            }
+        }
+        self.tell_left_out();
+    }
+
+    fn tell_left_out(&mut self) {
+        if self.left_out > 0 {
+            let left_out = mem::take(&mut self.left_out);
+            self.send(Event::LeftOut(left_out));
+        }
+    }
+
+    /// Without the relay nobody is there to hear it.
+    fn send(&self, event: Event) {
+        let _ = self.sender.send(event);
     }
 }
 

@@ -383,12 +383,13 @@ impl Relay {
     fn hear(&mut self, event: channel::Event, actions: &mut Vec<Action>) {
         let now = Instant::now();
         match event {
-            channel::Event::Printed(stream, bytes) => self.cells.print(stream, &bytes, now, actions),
+            channel::Event::Printed(stream, piece) => self.cells.print(stream, piece, now, actions),
+            channel::Event::LeftOut(bytes) => self.cells.leave_out(bytes),
             channel::Event::Told(message) => self.cells.told(message, now, actions),
             channel::Event::Synced => self.cells.synced(actions),
             channel::Event::Closed => {
                 self.cells_process = None;
-                self.cells.closed(now, actions);
+                self.cells.closed(actions);
             }
         }
     }
@@ -412,8 +413,8 @@ impl Relay {
         Ok(())
     }
 
-    fn ask_cells(&self, request: u8) {
-        if let Some(channel) = &self.cells_process {
+    fn ask_cells(&mut self, request: u8) {
+        if let Some(channel) = &mut self.cells_process {
             channel.ask(request);
         }
     }

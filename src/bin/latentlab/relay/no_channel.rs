@@ -6,13 +6,16 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use super::text::Piece;
+
 pub struct Reception;
 
 pub struct Channel(std::convert::Infallible);
 
 /// Nothing of this ever comes.
 pub enum Event {
-    Printed(&'static str, Vec<u8>),
+    Printed(&'static str, Piece),
+    LeftOut(usize),
     Told(Value),
     Synced,
     Closed,
@@ -33,7 +36,7 @@ impl Reception {
 }
 
 impl Channel {
-    pub fn ask(&self, _: u8) {
+    pub fn ask(&mut self, _: u8) {
         match self.0 {}
     }
 

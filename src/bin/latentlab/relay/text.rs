@@ -2,6 +2,8 @@
 
 use std::mem;
 
+use memchr::memmem;
+
 /// How a block begins that is to be shown as something else than text, as evcxr has it; its media type and a newline follow.
 const BEGIN: &[u8] = b"EVCXR_BEGIN_CONTENT ";
 const END: &[u8] = b"\nEVCXR_END_CONTENT\n";
@@ -30,7 +32,7 @@ impl Stream {
         self.pending.extend_from_slice(bytes);
         let mut pieces = Vec::new();
         loop {
-            let Some(begin) = find(&self.pending, BEGIN) else {
+            let Some(begin) = memmem::find(&self.pending, BEGIN) else {
                 let rest = self.pending.split_off(complete(&self.pending));
                 push_text(&mut pieces, &mem::replace(&mut self.pending, rest));
                 return pieces;
@@ -38,7 +40,7 @@ impl Stream {
             let block = self.pending.split_off(begin);
             push_text(&mut pieces, &mem::replace(&mut self.pending, block));
             let from = self.searched.max(BEGIN.len());
-            let Some(end) = find(&self.pending[from..], END).map(|end| end + from) else {
+            let Some(end) = memmem::find(&self.pending[from..], END).map(|end| end + from) else {
                 self.searched = self.pending.len().saturating_sub(END.len());
                 if self.pending.len() > LONGEST {
                     pieces.extend(self.finish().map(Piece::Text));
@@ -66,10 +68,6 @@ fn push_text(pieces: &mut Vec<Piece>, bytes: &[u8]) {
     if !bytes.is_empty() {
         pieces.push(Piece::Text(String::from_utf8_lossy(bytes).into_owned()));
     }
-}
-
-fn find(bytes: &[u8], words: &[u8]) -> Option<usize> {
-    bytes.windows(words.len()).position(|window| window == words)
 }
 
 /// How many of the bytes there are without a last character that has not come whole.
