@@ -13,7 +13,6 @@ use rayon::prelude::*;
 use super::blocks::{Blocks, Lane, WIDTH, nearest, squared_distances};
 use super::{Clustering, Codes, scaled::Scaled};
 use crate::error::{Error, ErrorKind, Result};
-use crate::nn::flush_subnormals;
 use crate::random::{self, Random};
 use crate::relay::Listening;
 use crate::stop::StopHandle;
@@ -96,7 +95,6 @@ impl KMeans {
     /// If a setting is out of its range.
     pub fn fit(&self, codes: &Codes) -> Result<Clustering> {
         self.check(codes)?;
-        flush_subnormals();
         let scaled = Scaled::new(codes.points());
         let _listening = Listening::begin();
         let search = Search::new(&scaled.points, self);

@@ -39,6 +39,5 @@ pub(crate) use layers::{Layer, Operation, Weights, channels_first, channels_last
 pub(crate) use memory::count as count_values;
 pub(crate) use parallel::{OnThreads, for_shards};
 pub(crate) use reparametrisation::reparametrise;
-pub(crate) use subnormals::flush_subnormals;
 pub(crate) use tape::{NotRecording, Pass, Recording, Tape, Variable, record};
 pub(crate) use weights::{Checkpoint, ModelFile, read_checkpoint, read_model};

@@ -20,9 +20,6 @@ pub(crate) fn subnormal_to_zero(value: f32) -> f32 {
     if value.abs() < f32::MIN_POSITIVE { 0.0 } else { value }
 }
 
-/// Does nothing any more.
-pub(crate) fn flush_subnormals() {}
-
 #[cfg(test)]
 mod tests {
     use super::*;

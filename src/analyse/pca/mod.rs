@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use super::Codes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::nn::engine::vectorized;
-use crate::nn::{Left, Panels, Start, flush_subnormals, offsets, product};
+use crate::nn::{Left, Panels, Start, offsets, product};
 
 /// The principal components of codes: the directions in which they vary most, one after the other. Comes from [`pca`].
 ///
@@ -48,7 +48,6 @@ pub struct Pca {
 /// # Errors
 /// If there are fewer than 2 codes, or `components` is out of its range.
 pub fn pca(codes: &Codes, components: usize) -> Result<Pca> {
-    flush_subnormals();
     let (n, dim) = codes.points().dim();
     if n < 2 {
         return Err(Error::expected(ErrorKind::Argument, "pca, codes", "at least 2", n));

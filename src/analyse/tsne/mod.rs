@@ -21,7 +21,6 @@ use self::affinities::Affinities;
 use self::descent::{Descent, EXAGGERATED, divergence};
 use super::{Codes, blocks::Blocks, neighbours::Neighbours, pca::pca, scaled::Scaled};
 use crate::error::{Error, ErrorKind, Result};
-use crate::nn::flush_subnormals;
 use crate::progress::{Progress, State, duration_text, times};
 use crate::random::{self, Random};
 use crate::relay::Listening;
@@ -155,7 +154,6 @@ impl Tsne {
 /// If there are fewer than 4 codes or a setting is out of its range.
 pub fn tsne(codes: &Codes, settings: &Tsne) -> Result<TsneEmbedding> {
     let perplexity = settings.check(codes)?;
-    flush_subnormals();
     let clock = Instant::now();
     let scaled = Scaled::new(codes.points());
     let blocks = Blocks::new(scaled.points.view());
