@@ -22,7 +22,7 @@
 //! - **analysis**: [`embed`] gives [`Codes`], [`decode`] images; [`kmeans_accuracy`] says how well clusters and classes agree, [`pca`]
 //!   and [`tsne`] bring codes into the plane; [`classify`] is what a classifier sees and [`Confusion`] what it mistakes; [`sample`] and [`generate`] make images that never were.
 //! - **figures**: [`Figure`], made by [`History::plot`], [`Codes::scatter`], [`reconstructions`], or built with [`LineChart`],
-//!   [`Scatter`], [`Scatter3d`], [`BarChart`], [`Heatmap`] and [`ImageGrid`]; [`row`] and [`grid`] put them together. [`explore`] makes codes to move in. [`explore`] is a figure to move in.
+//!   [`Scatter`], [`Scatter3d`], [`BarChart`], [`Heatmap`] and [`ImageGrid`]; [`row`] and [`grid`] put them together. [`explore`] is a figure to move in.
 //!
 //! Every fallible function returns [`Result`]; an [`Error`] says what was expected, what came, and where.
 

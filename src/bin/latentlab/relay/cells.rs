@@ -21,6 +21,11 @@ use super::text::{Piece, Stream};
 const GATHERING: Duration = Duration::from_millis(20);
 const GATHERED: usize = 1 << 20;
 
+/// How many bytes may be printed at once, and how many a second beyond: an endless loop would fill the memory of whoever shows them. To let the
+/// printer wait instead would let all others wait, who print, too.
+const AT_ONCE: f64 = 512e6;
+const RATE: f64 = 16e6;
+
 /// A second interrupt within this time kills what runs.
 const KILL_WINDOW: Duration = Duration::from_secs(3);
 
@@ -99,6 +104,22 @@ struct Printed {
     since: Instant,
 }
 
+/// What may still be printed, at this time.
+struct Flow {
+    allowed: f64,
+    at: Option<Instant>,
+}
+
+impl Flow {
+    fn passes(&mut self, bytes: usize, now: Instant) -> bool {
+        let earned = self.at.map_or(0.0, |at| RATE * (now - at).as_secs_f64());
+        (self.allowed, self.at) = ((self.allowed + earned).min(AT_ONCE), Some(now));
+        let passes = self.allowed >= bytes as f64;
+        self.allowed -= if passes { bytes as f64 } else { 0.0 };
+        passes
+    }
+}
+
 /// The process in which the kernel runs the cells.
 #[derive(Clone, Copy, PartialEq)]
 enum Process {
@@ -116,6 +137,9 @@ pub struct Cells {
     current: Option<Current>,
     streams: [Stream; 2],
     printed: Option<Printed>,
+    flow: Flow,
+    /// How many bytes have not been shown since the last that were.
+    left_out: usize,
     /// The header of the last execution: what is printed belongs to it, also later.
     executed: Value,
     /// How many cells have been executed, and as how many the kernel counts them.
@@ -154,6 +178,8 @@ impl Cells {
             current: None,
             streams: Default::default(),
             printed: None,
+            flow: Flow { allowed: AT_ONCE, at: None },
+            left_out: 0,
             executed: json!({}),
             count: 0,
             kernel_count: Value::Null,
@@ -262,7 +288,11 @@ impl Cells {
     pub fn print(&mut self, stream: &'static str, bytes: &[u8], now: Instant, actions: &mut Vec<Action>) {
         for piece in self.streams[usize::from(stream == "stderr")].add(bytes) {
             match piece {
-                Piece::Text(text) => self.gather(stream, &text, now, actions),
+                Piece::Text(text) if self.flow.passes(text.len(), now) => {
+                    self.tell_left_out(now, actions);
+                    self.gather(stream, &text, now, actions);
+                }
+                Piece::Text(text) => self.left_out += text.len(),
                 Piece::Block { media_type, content } => {
                     self.flush_text(actions);
                     let value = match media_type.contains("json") {
@@ -277,6 +307,14 @@ impl Cells {
                     }
                 }
             }
+        }
+    }
+
+    fn tell_left_out(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if self.left_out > 0 {
+            let megabytes = mem::take(&mut self.left_out).div_ceil(1_000_000);
+            let text = format!("\n… {megabytes} MB are left out here: they came faster than a notebook can show them.\n");
+            self.gather("stderr", &text, now, actions);
         }
     }
 
@@ -519,6 +557,7 @@ impl Cells {
         for stream in ["stdout", "stderr"] {
             self.finish_stream(stream, since, actions);
         }
+        self.tell_left_out(since, actions);
         self.flush_text(actions);
         self.flush_value("execute_result", actions);
         self.current = None;
@@ -646,6 +685,7 @@ fn with_code_points(request: Message) -> Message {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{message::Key, mutate};
     use super::*;
 
     fn message(kind: &str, id: &str, parent: &str, content: Value) -> Message {
@@ -823,6 +863,24 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_is_cut_with_a_word_and_values_in_it_are_kept() {
+        let mut talk = Talk::new();
+        talk.run("a");
+        let megabytes = "x".repeat(10_000_000);
+        let mut shown = 0;
+        for _ in 0..60 {
+            shown += talk.print(&megabytes).iter().map(String::len).sum::<usize>();
+        }
+        assert!((510_000_000..513_000_000).contains(&shown), "{shown}");
+        talk.print("EVCXR_BEGIN_CONTENT text/plain\n2\nEVCXR_END_CONTENT\n");
+        talk.now += Duration::from_secs(1);
+        let after = talk.print("after\n");
+        assert_eq!(after[..1], ["iopub display_data 2"]);
+        assert!(after[1].contains("… 90 MB are left out here"), "{after:?}");
+        assert_eq!(talk.end("")[0], "iopub stream after\n");
+    }
+
+    #[test]
     fn requests_go_one_by_one() {
         let mut talk = Talk::new();
         talk.run("a");
@@ -997,6 +1055,57 @@ mod tests {
         talk.told(json!({ "listens": false }));
         talk.wait(BETWEEN_RUNS / 2);
         assert_eq!(talk.interrupt()[0], "stop true", "another run may follow");
+    }
+
+    #[test]
+    fn ten_thousand_damaged_messages_upset_nothing() {
+        let data = json!({ ERROR_MEDIA_TYPE: { "message": "no", "thread": "t" }, "text/plain": "Error: no" });
+        let corpus = [
+            (EXECUTE, json!({ "code": "1 + 1", "silent": false, "stop_on_error": true, "allow_stdin": true })),
+            ("complete_request", json!({ "code": "\"e\u{301}👨‍👩‍👧\"; Auto", "cursor_pos": 5 })),
+            ("interrupt_request", json!({})),
+            ("execute_input", json!({ "execution_count": 3, "code": "1" })),
+            ("execute_result", json!({ "data": data, "execution_count": 3, "metadata": {} })),
+            ("error", json!({ "ename": "a", "evalue": "b", "traceback": ["command_3", "c"] })),
+            ("stream", json!({ "name": "stderr", "text": "a\n" })),
+            ("status", json!({ "execution_state": "idle" })),
+            ("execute_reply", json!({ "status": "ok", "execution_count": 3 })),
+            ("told", json!({ "update": true, "content": { "data": data }, "listens": true, "shown": "x" })),
+        ];
+        let (key, mut mutator) = (Key::new("key"), mutate::Mutator::new(20));
+        let (mut read, mut refused) = (0, 0);
+        let mut talk = Talk::new();
+        for number in 0..10_000 {
+            let (kind, content) = &corpus[mutator.below(corpus.len())];
+            let whole = message(kind, "id", &talk.asked, content.clone());
+            let header = json!({ "msg_id": "id", "msg_type": kind, "session": "s" });
+            let mut parts = [&header, &whole.parent, &json!({}), content].map(|part| part.to_string().into_bytes());
+            let damaged = [0, 1, 2, 3, 3, 3, 3][mutator.below(7)];
+            parts[damaged] = mutator.damage(&parts[damaged], b"{\"a\": [{}, null, 1e308, \"\\ud800\"]}");
+            talk.cells.print("stdout", &parts[damaged], talk.now, &mut talk.actions);
+            let Some(message) = Message::read(key.signed(&parts.map(Bytes::from)), &key) else {
+                refused += 1;
+                continue;
+            };
+            read += 1;
+            match *kind {
+                EXECUTE | "complete_request" => talk.cells.request(message, &mut talk.actions),
+                "interrupt_request" => talk.cells.interrupt(message, talk.now, &mut talk.actions),
+                "execute_reply" => talk.cells.reply(message, &mut talk.actions),
+                "told" => talk.cells.told(message.content().clone(), talk.now, &mut talk.actions),
+                _ => talk.cells.iopub(message, talk.now, &mut talk.actions),
+            }
+            if number % 7 == 0 {
+                talk.synced();
+            }
+            if number % 501 == 0 {
+                talk.closed();
+                talk.cells.opened();
+            }
+            talk.wait(GATHERING);
+        }
+        println!("10,000 damaged messages: {read} are some, {refused} are refused");
+        assert!(read > 1_000 && refused > 1_000, "{read} read, {refused} refused");
     }
 
     #[test]

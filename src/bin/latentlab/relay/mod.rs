@@ -5,6 +5,9 @@ mod cells;
 #[cfg_attr(not(unix), path = "no_channel.rs")]
 mod channel;
 mod message;
+#[cfg(test)]
+#[path = "../../../../tests/mutate/mod.rs"]
+mod mutate;
 mod text;
 mod zmtp;
 
