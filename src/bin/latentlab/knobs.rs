@@ -79,7 +79,7 @@ fn with_value(source: &str, name: &str, value: &str) -> Option<String> {
         let is_name =
             |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == ' ');
         let is_named = |part: &&str| part.trim_start_matches("mut ") == name;
-        if !names.iter().all(|part| is_name(part)) || !names.iter().any(|part| is_named(part)) {
+        if !names.iter().all(is_name) || !names.iter().any(is_named) {
             return None;
         }
         // The others keep their values, however these are computed.

@@ -13,7 +13,9 @@
 //! rust-analyzer (evcxr asks it for the types of variables) would read all that the library depends on at each start. Of
 //! that it sees ndarray alone, whose types are part of the interface.
 
-use crate::project::{Outcome, Project, cannot, make_folder, output_of, remove_folder, without_cargo_run, write};
+use crate::project::{
+    Outcome, Project, cannot, end_with_parent, make_folder, output_of, remove_folder, without_cargo_run, write,
+};
 use crate::setup::narrate_lines;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -154,7 +156,7 @@ fn compile(project: &Project) -> Outcome<Vec<Compiled>> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(writer);
-    let mut child = command.spawn().map_err(|error| failed(&error.to_string()))?;
+    let mut child = end_with_parent(&mut command).spawn().map_err(|error| failed(&error.to_string()))?;
     // The command holds the pipe's writing end: with it alive, reading would never end.
     drop(command);
     let messages = child.stdout.take().map(BufReader::new).into_iter();

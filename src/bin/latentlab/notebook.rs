@@ -38,7 +38,7 @@ fn complete(notebook: &mut Value) -> Outcome<()> {
         other => return wrong("not a notebook: nbformat", "the number 4", other),
     }
     let minor = notebook.entry("nbformat_minor").or_insert(json!(5));
-    if !minor.as_u64().is_some_and(|minor| minor < 1000) {
+    if minor.as_u64().is_none_or(|minor| minor >= 1000) {
         return wrong("nbformat_minor", "a small whole number", minor);
     }
     complete_metadata(notebook, "the notebook's metadata")?;
@@ -295,14 +295,10 @@ pub fn outputs(notebooks: &[PathBuf], out: Option<&Path>) -> Outcome<Vec<(PathBu
 }
 
 #[cfg(test)]
-#[path = "../../../tests/mutate/mod.rs"]
-mod mutate;
-
-#[cfg(test)]
 mod tests {
-    use super::mutate::Mutator;
     use super::*;
     use crate::knobs::changed_cells;
+    use crate::relay::mutate::Mutator;
 
     /// A folder of this test's own, removed at the end.
     struct Folder(PathBuf);

@@ -7,7 +7,7 @@ mod channel;
 mod message;
 #[cfg(test)]
 #[path = "../../../../tests/mutate/mod.rs"]
-mod mutate;
+pub mod mutate;
 mod text;
 mod zmtp;
 
