@@ -6,8 +6,9 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use latentlab::{
-    Loss, Optimizer, Sequential,
+    Autoencoder, Dataset, Loss, Optimizer, Sequential, TrainConfig,
     measure::{LossStep, OptimizerStep, Step},
+    train_ae,
 };
 
 /// Images in a batch, as in the models.
@@ -178,6 +179,24 @@ fn optimizer(c: &mut Criterion) {
     }
 }
 
+/// An epoch of a training that goes on, and one of a training of which nothing is left but numbers too small to matter: it must not take longer.
+fn training(c: &mut Criterion) {
+    let digits = Dataset::built_in_digits(1000, 0).expect("the built-in digits");
+    let black = digits.with_images(digits.images().mapv(|_| 0.0)).expect("as many images");
+    let config = TrainConfig::new().progress_every(0).epochs(1).batch_size(100).loss(Loss::BinaryCrossEntropy);
+    let epoch = |model: &mut Autoencoder, images: &Dataset, learning_rate| {
+        train_ae(model, images, &config.clone().learning_rate(learning_rate)).expect("a training");
+    };
+    let mut group = c.benchmark_group("training/s1-cae10");
+    group.throughput(Throughput::Elements(1000)); // images a second
+    let living = Autoencoder::strided([24, 48, 96], 128, 10).expect("report S1's");
+    let mut collapsed = living.clone();
+    (0..10).for_each(|_| epoch(&mut collapsed, &black, 3.0));
+    for (name, model, images) in [("living", living, &digits), ("collapsed", collapsed, &black)] {
+        group.bench_function(name, |b| b.iter(|| epoch(&mut model.clone(), images, 1e-3)));
+    }
+}
+
 criterion_group!(
     layers,
     dense,
@@ -188,6 +207,7 @@ criterion_group!(
     batch_norm,
     element_wise,
     loss,
-    optimizer
+    optimizer,
+    training
 );
 criterion_main!(layers);
