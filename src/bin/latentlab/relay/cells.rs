@@ -315,7 +315,8 @@ impl Cells {
     fn tell_left_out(&mut self, now: Instant, actions: &mut Vec<Action>) {
         if self.left_out > 0 {
             let megabytes = mem::take(&mut self.left_out).div_ceil(1_000_000);
-            let text = format!("\n… {megabytes} MB are left out here: they came faster than a notebook can show them.\n");
+            let text =
+                format!("\n… {megabytes} MB are left out here: they came faster than a notebook can show them.\n");
             self.gather("stderr", &text, now, actions);
         }
     }
@@ -550,7 +551,11 @@ impl Cells {
         self.flush_value("execute_result", actions);
         self.current = None;
         if has_died {
-            let how = if self.interrupted.is_some() { "The kernel was interrupted" } else { "The process of the cells has ended" };
+            let how = if self.interrupted.is_some() {
+                "The kernel was interrupted"
+            } else {
+                "The process of the cells has ended"
+            };
             let variables = self.lose_variables();
             let text = format!("{how}: {variables}. {AGAIN}\n");
             actions.push(self.display("stream", json!({ "name": "stderr", "text": text })));
@@ -827,12 +832,12 @@ mod tests {
         let updated = talk.told(json!({ "update": true, "content": { "data": {} } }));
         assert_eq!(updated, ["iopub update_display_data"]);
         assert_eq!(talk.reply("ok"), ["sync"]);
-        assert!(talk.print("late").is_empty(), "what comes before the answer of the cells' process belongs to the cell");
-        let end = talk.synced();
-        assert_eq!(
-            end[..4],
-            ["iopub stream late", "stop false", "shell execute_reply ok", "iopub status idle"]
+        assert!(
+            talk.print("late").is_empty(),
+            "what comes before the answer of the cells' process belongs to the cell"
         );
+        let end = talk.synced();
+        assert_eq!(end[..4], ["iopub stream late", "stop false", "shell execute_reply ok", "iopub status idle"]);
     }
 
     #[test]
@@ -930,7 +935,11 @@ mod tests {
         talk.count = 7;
         talk.cells.request(message(EXECUTE, "b", "", json!({ "code": "b" })), &mut talk.actions);
         talk.seen();
-        talk.cells.iopub(message("execute_input", "k", "b", json!({ "execution_count": 8 })), talk.now, &mut talk.actions);
+        talk.cells.iopub(
+            message("execute_input", "k", "b", json!({ "execution_count": 8 })),
+            talk.now,
+            &mut talk.actions,
+        );
         let failed = json!({ "ename": "E", "evalue": "e", "traceback": ["in command_8:1"] });
         talk.cells.iopub(message("error", "k", "b", failed), talk.now, &mut talk.actions);
         let told: Vec<Value> = talk
@@ -981,7 +990,10 @@ mod tests {
         let end = talk.reply("error");
         let lost = "iopub stream The process of the cells has ended: all variables are lost (model), functions and imports are kept.";
         assert!(end.iter().any(|line| line.starts_with(lost)), "{end:?}");
-        assert_eq!(end[end.len() - 3..], ["shell execute_reply error", "iopub status idle", &format!("ask execute_request {START}")]);
+        assert_eq!(
+            end[end.len() - 3..],
+            ["shell execute_reply error", "iopub status idle", &format!("ask execute_request {START}")]
+        );
         // A request of a client waits until the new process is ready.
         assert!(talk.request(EXECUTE, "c", json!({ "code": "c" })).is_empty());
         talk.cells.opened();

@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use latentlab::jupyter::frame;
 use rustix::io::{FdFlags, fcntl_setfd, ioctl_fionread};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, Signal, kill_process_group};
 #[cfg(target_os = "linux")]
 use rustix::process::{getppid, set_parent_process_death_signal};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde_json::Value;
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
@@ -106,8 +106,7 @@ impl Channel {
         let (sender, events) = unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let from_cells = socket.try_clone()?;
-        let mut reader =
-            Reader { streams: Default::default(), left_out: 0, sender, waiting: waiting.clone() };
+        let mut reader = Reader { streams: Default::default(), left_out: 0, sender, waiting: waiting.clone() };
         std::thread::Builder::new().name("cells".into()).spawn(move || {
             reader.read(BufReader::with_capacity(1 << 18, from_cells));
             // What a process that dies has left.
