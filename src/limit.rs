@@ -17,7 +17,6 @@ const DEFAULT: usize = 4 << 30;
 ///
 /// # Errors
 /// When it would be larger, however large (the product is never taken modulo anything), or the variable is no number of bytes.
-#[allow(dead_code, reason = "the areas of the crate begin to use it one by one")]
 pub(crate) fn check(place: impl Into<String>, what: &str, factors: &[usize]) -> Result<usize> {
     static ALLOWED: OnceLock<Result<usize>> = OnceLock::new();
     let setting = || env::var_os(VARIABLE).map(|value| value.to_string_lossy().into_owned());
