@@ -434,6 +434,14 @@ pub fn rows() -> Table {
             }),
         ),
         ("jupyter::install_error_display", Nothing("nothing")),
+        (
+            "jupyter::print_line",
+            Call(|| {
+                for place in texts() {
+                    texts().iter().for_each(|text| jupyter::print_line(&place, format_args!("{text}")));
+                }
+            }),
+        ),
         ("jupyter::show_failure", Call(|| texts().iter().for_each(|text| jupyter::show_failure(text, text)))),
     ]
 }
