@@ -656,7 +656,7 @@ impl Current {
 fn with_code_points(request: Message) -> Message {
     let is_placed = matches!(request.kind(), "complete_request" | "inspect_request");
     match request.content()["code"].as_str() {
-        Some(code) if is_placed && !code.is_ascii() || is_placed && code.contains('\r') => {
+        Some(code) if is_placed && (!code.is_ascii() || code.contains('\r')) => {
             let code: String = UnicodeSegmentation::graphemes(code, true)
                 .flat_map(|seen| match seen.chars().count() {
                     1 => seen.chars().collect(),
