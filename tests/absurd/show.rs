@@ -308,7 +308,7 @@ pub fn rows() -> Table {
         (
             "ImageGrid::rows",
             Call(|| {
-                drawn(ImageGrid::rows([("", &images(0)); 0]).figure());
+                drawn(ImageGrid::rows(Vec::<(&str, &Array4<f32>)>::new()).figure());
                 let (few, none, small) = (images(3), images(0), Array4::zeros((3, 1, 2, 2)));
                 drawn(ImageGrid::rows([("a", &few), ("b", &none)]).figure());
                 drawn(ImageGrid::rows([("a", &few), ("b", &small)]).figure());

@@ -66,7 +66,7 @@ pub fn pca(codes: &Codes, components: usize) -> Result<Pca> {
     let mut scale = 1.0;
     if greatest > 0.0 && !(1e-30..1e30).contains(&greatest) {
         // A power of two, so that the greatest becomes about 1.
-        scale = (-f64::from(greatest).log2().ceil()).exp2();
+        scale = (-greatest.log2().ceil()).exp2();
         points = scaled(codes.points(), scale).into();
         (mean, greatest) = mean_and_greatest(points.as_slice().unwrap_or_default(), dim);
     }
