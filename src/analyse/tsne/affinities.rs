@@ -97,7 +97,8 @@ fn bell(distances: &[f32], perplexity: f64) -> Vec<f32> {
             break;
         }
     }
-    weights.into_iter().map(|weight| weight as f32).collect()
+    // What is smaller changes no sum, and would become subnormal on the way, which processors are slow with.
+    weights.into_iter().map(|weight| if weight < 1e-30 { 0.0 } else { weight as f32 }).collect()
 }
 
 #[cfg(test)]
