@@ -431,7 +431,7 @@ for root in sys.argv[1:]:
             content = b"" if file.is_dir() or file.stat().st_size > 1_000_000 else file.read_bytes()
         except OSError:
             continue
-        if b'"key"' in content and (content.startswith(b"{") or root.startswith("/proc")):
+        if b'"key"' in content and b'"shell_port"' in content and (content.startswith(b"{") or root.startswith("/proc")):
             found.append(str(file))
 print(*found, sep="\\n")
 """
