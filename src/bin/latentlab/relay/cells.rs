@@ -164,8 +164,8 @@ const ANSWERED: [&str; 5] =
 
 const EXECUTE: &str = "execute_request";
 
-/// What lets a new cells' process take up the channel: the prelude's own line.
-const START: &str = "::latentlab::jupyter::install_error_display();";
+/// What lets a new cells' process take up the channel: the prelude's own line. A line that begins with a colon would be a command of evcxr's.
+const START: &str = "latentlab::jupyter::install_error_display();";
 const STARTS: usize = 3;
 
 impl Cells {
