@@ -188,7 +188,9 @@ fn nobody_who_reads_is_no_panic() {
     drop(reader);
     let output =
         Tool::new("pipe").command().arg("data").env("LATENTLAB_DATA", "built-in").stdout(writer).output().unwrap();
-    assert_eq!((output.status.code(), output.stderr), (Some(1), vec![]));
+    // A panic would end with 101, and say so.
+    assert!(output.status.code().is_some_and(|code| code <= 1), "{}", output.status);
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
 #[test]
