@@ -97,7 +97,7 @@ impl Failure {
     }
 }
 
-/// Text that is gathered, since when, and the header of the request that it belongs to.
+/// Text that is gathered, and since when.
 struct Printed {
     stream: &'static str,
     text: String,
