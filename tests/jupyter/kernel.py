@@ -453,6 +453,31 @@ def another_user_finds_no_key(session):
         assert Path(path).stat().st_mode & 0o77 == 0, path
 
 
+def listening(pid):
+    """The addresses that a process listens on: TCP as (address, port) in hexadecimal digits, and paths of socket files."""
+    sockets = {os.readlink(end) for end in Path(f"/proc/{pid}/fd").iterdir() if end.is_symlink()}
+    rows = lambda name: [line.split() for line in Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]]
+    tcp = [row[1] for name in ("tcp", "tcp6") for row in rows(name) if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
+    # A listening socket has the flag __SO_ACCEPTCON.
+    files = [row[7] for row in rows("unix") if len(row) > 7 and row[3] == "00010000" and f"socket:[{row[6]}]" in sockets]
+    return tcp, files
+
+
+def nobody_else_can_connect_to_the_kernel(session):
+    """Jupyter's clients meet the relay, on loopback; evcxr has socket files, which are gone once the relay has connected."""
+    relay, *others = processes(session.manager.provisioner.pid)
+    tcp, files = listening(relay)
+    assert len(tcp) == 5 and all(address.startswith("0100007F:") for address in tcp) and not files, (tcp, files)
+    for pid in others:
+        tcp, files = listening(pid)
+        assert not tcp, f"{command(pid)} listens on {tcp}"
+        assert not [path for path in files if Path(path).exists()], f"{command(pid)} can be reached at {files}"
+    kernel = next(pid for pid in others if "evcxr_jupyter" in command(pid))
+    assert len(listening(kernel)[1]) == 5, listening(kernel)
+    left = [*JUPYTER.glob("build/*/sockets*"), *Path(tempfile.gettempdir()).glob("sockets*")]
+    assert not left, left
+
+
 def restart_and_shutdown_leave_nothing_behind(session):
     manager = session.manager
     first = processes(manager.provisioner.pid)
@@ -592,6 +617,7 @@ def main():
             a_failed_cell_says_which_variables_it_has_cost,
             cells_are_counted_from_one_without_gaps,
             another_user_finds_no_key,
+            nobody_else_can_connect_to_the_kernel,
             code_that_does_not_listen_is_interrupted_as_ever,
             a_second_press_is_meant_in_earnest,
             after_any_death_the_next_cell_is_whole,

@@ -39,7 +39,7 @@ pub fn kernel(connection_file: &Path, kind: Kernel) -> Outcome<()> {
     if standard_library.is_dir() && std::env::var_os("RUST_SRC_PATH").is_none() {
         command.env("RUST_SRC_PATH", standard_library);
     }
-    relay::run(command, connection_file)
+    relay::run(command, &folder, connection_file)
 }
 
 /// evcxr alone, as if it had just been installed.

@@ -10,6 +10,8 @@ pub type Outcome<T> = Result<T, String>;
 
 /// The series of evcxr that the tool is made for.
 const KERNEL_SERIES: &str = "0.22.";
+/// What it must be compiled with: socket files, which other users of the machine cannot connect to. Not on Windows, which has none.
+pub const KERNEL_FEATURE: &str = "zeromq/ipc-transport";
 
 /// The project's folder and what stands in it.
 pub struct Project {
@@ -74,11 +76,17 @@ impl Project {
     }
 }
 
-/// evcxr_jupyter cannot be asked for its version, but cargo writes down what it installs: beside `bin`, in `.crates.toml`.
+/// evcxr_jupyter cannot be asked for its version, but cargo writes down what it installs: beside `bin`, in `.crates2.json`.
 fn is_suitable_kernel(program: &Path) -> bool {
     let Some(root) = program.ancestors().nth(2) else { return false };
-    fs::read_to_string(root.join(".crates.toml"))
-        .is_ok_and(|list| list.contains(&format!("\"evcxr_jupyter {KERNEL_SERIES}")))
+    let list: serde_json::Value = fs::read(root.join(".crates2.json"))
+        .ok()
+        .and_then(|list| serde_json::from_slice(&list).ok())
+        .unwrap_or_default();
+    let series = format!("evcxr_jupyter {KERNEL_SERIES}");
+    let installs = list["installs"].as_object().into_iter().flatten();
+    let mut kernels = installs.filter(|(name, _)| name.starts_with(&series)).map(|(_, install)| &install["features"]);
+    kernels.any(|features| cfg!(windows) || features.as_array().is_some_and(|all| all.contains(&KERNEL_FEATURE.into())))
 }
 
 fn program(name: &str) -> String {
@@ -102,26 +110,26 @@ pub fn without_cargo_run(command: &mut Command) -> &mut Command {
     command
 }
 
-/// For a command that the tool waits for: it ends when the tool does, however that ends. Elsewhere than on Linux, only at Ctrl-C, or
-/// when it next reads or writes.
+/// For a command that the tool waits for: it is asked to end when the tool does, however that ends. Elsewhere than on Linux, only at
+/// Ctrl-C, or when it next reads or writes.
 pub fn end_with_parent(command: &mut Command) -> &mut Command {
     #[cfg(target_os = "linux")]
-    {
-        use std::os::unix::process::CommandExt;
-        let parent = std::process::id();
-        let arrange = move || {
-            // SAFETY: both only ask the system, as is allowed between fork and exec.
-            let arranged = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) };
-            // The parent may have ended before.
-            if arranged == 0 && std::os::unix::process::parent_id() == parent {
-                return Ok(());
-            }
-            Err(std::io::Error::last_os_error())
-        };
-        // SAFETY: nothing of what it does allocates or locks.
-        unsafe { command.pre_exec(arrange) };
-    }
+    signal_at_parents_end(command, rustix::process::Signal::TERM);
     command
+}
+
+/// The system sends the command that signal when this process ends.
+#[cfg(target_os = "linux")]
+pub fn signal_at_parents_end(command: &mut Command, signal: rustix::process::Signal) {
+    use std::os::unix::process::{CommandExt, parent_id};
+    let parent = std::process::id();
+    let arrange = move || {
+        rustix::process::set_parent_process_death_signal(Some(signal))?;
+        // The parent may have ended before.
+        if parent_id() == parent { Ok(()) } else { Err(std::io::ErrorKind::BrokenPipe.into()) }
+    };
+    // SAFETY: only two system calls between fork and exec; nothing allocates or locks.
+    unsafe { command.pre_exec(arrange) };
 }
 
 /// `path: cannot … it (…)`, for `map_err`.
@@ -136,6 +144,7 @@ pub fn make_folder(path: &Path) -> Outcome<()> {
 /// A folder that only its owner may look into, whatever it was before: in it are keys and tokens.
 pub fn make_private_folder(path: &Path) -> Outcome<()> {
     make_folder(path.parent().expect("a folder stands in a folder"))?;
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "has no mode there"))]
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

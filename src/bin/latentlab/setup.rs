@@ -6,7 +6,8 @@
 
 use crate::build;
 use crate::project::{
-    Outcome, Project, cannot, end_with_parent, make_private_folder, numbers, open_lock, output_of, remove_folder, write,
+    KERNEL_FEATURE, Outcome, Project, cannot, end_with_parent, make_private_folder, numbers, open_lock, output_of,
+    remove_folder, write,
 };
 use std::fs;
 use std::io::{BufRead, BufReader, PipeReader};
@@ -132,7 +133,8 @@ fn set_up_kernel(project: &Project) -> Outcome<()> {
     let target = folder.join("target");
     let mut install = Command::new("cargo");
     // A target folder that outlives an interruption: the next try goes on where this one ended.
-    install.args(["install", "--locked", "--root"]).arg(&folder).arg("--target-dir").arg(&target).arg(KERNEL);
+    install.args(["install", "--locked", "--root"]).arg(&folder).arg("--target-dir").arg(&target);
+    install.args([KERNEL, "--features", KERNEL_FEATURE]);
     narrate(install).map_err(|tail| {
         format!(
             "The Rust kernel could not be installed. Is there a network connection? The last lines of cargo:\n{tail}"

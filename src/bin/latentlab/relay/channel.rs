@@ -14,8 +14,6 @@ use latentlab::jupyter::frame;
 use rustix::io::{FdFlags, fcntl_setfd, ioctl_fionread};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, Signal, kill_process_group};
-#[cfg(target_os = "linux")]
-use rustix::process::{getppid, set_parent_process_death_signal};
 use serde_json::Value;
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
@@ -235,17 +233,7 @@ impl ConnectionFile {
 pub fn end_together(command: &mut Command) {
     command.process_group(0);
     #[cfg(target_os = "linux")]
-    {
-        let relay = std::process::id();
-        // SAFETY: only two system calls between fork and exec.
-        unsafe {
-            command.pre_exec(move || {
-                set_parent_process_death_signal(Some(Signal::KILL))?;
-                let parent = getppid().map_or(0, |parent| parent.as_raw_nonzero().get());
-                if parent as u32 == relay { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
-            });
-        }
-    }
+    crate::project::signal_at_parents_end(command, Signal::KILL);
 }
 
 /// The kernel and all that it has started.

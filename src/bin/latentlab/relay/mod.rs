@@ -2,41 +2,43 @@
 //! variables, and knows an error from a success: all of which the kernel by itself does not do.
 
 mod cells;
-#[cfg_attr(not(unix), path = "no_channel.rs")]
+#[cfg_attr(not(unix), path = "no_channel.rs", allow(dead_code))]
 mod channel;
+mod connection;
 mod message;
 #[cfg(test)]
 #[path = "../../../../tests/mutate/mod.rs"]
 pub mod mutate;
+#[cfg_attr(not(unix), allow(dead_code))]
 mod text;
 mod zmtp;
 
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use latentlab::jupyter::frame;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::timeout;
 
 use self::cells::{Action, Cells};
 use self::channel::{Channel, Reception};
+use self::connection::{Connection, KernelConnection, SCHEME};
 use self::message::{Key, Message};
 use self::zmtp::{
-    Dealer, DealerReceiver, DealerSender, Endpoint, Limits, Publisher, Router, RouterReceiver, RouterSender,
-    Subscriber, heartbeat,
+    Dealer, DealerReceiver, DealerSender, Limits, Publisher, Router, RouterReceiver, RouterSender, Subscriber,
+    heartbeat,
 };
 use crate::project::Outcome;
 
-/// Runs the kernel that `command` starts behind the sockets that Jupyter's connection file describes, until it ends.
-pub fn run(command: Command, connection_file: &Path) -> Outcome<()> {
+/// Runs the kernel that `command` starts behind the sockets that Jupyter's connection file describes, until it ends. `slot` is a folder
+/// that the kernel has for itself.
+pub fn run(command: Command, slot: &Path, connection_file: &Path) -> Outcome<()> {
     let text = fs::read(connection_file).map_err(|e| format!("{}: cannot read it ({e})", connection_file.display()))?;
     let jupyter: Connection = serde_json::from_slice(&text)
         .map_err(|error| format!("{}: not a connection file ({error})", connection_file.display()))?;
@@ -49,45 +51,10 @@ pub fn run(command: Command, connection_file: &Path) -> Outcome<()> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the relay cannot start ({error})"))?;
-    let done = runtime.block_on(relay(command, &jupyter)).map_err(|error| format!("the relay stopped ({error})"));
+    let done = runtime.block_on(relay(command, slot, &jupyter)).map_err(|error| format!("the relay stopped ({error})"));
     // Nothing that still waits for a client keeps this process.
     runtime.shutdown_background();
     done
-}
-
-const SCHEME: &str = "hmac-sha256";
-
-/// What Jupyter's connection file says.
-#[derive(Clone, Deserialize, Serialize)]
-struct Connection {
-    transport: String,
-    ip: String,
-    shell_port: u16,
-    iopub_port: u16,
-    stdin_port: u16,
-    control_port: u16,
-    hb_port: u16,
-    key: String,
-    #[serde(default = "usual_scheme")]
-    signature_scheme: String,
-}
-
-fn usual_scheme() -> String {
-    SCHEME.to_owned()
-}
-
-impl Connection {
-    fn endpoint(&self, port: u16) -> io::Result<Endpoint> {
-        let ip = if self.ip == "localhost" { "127.0.0.1" } else { &self.ip };
-        match (self.transport.as_str(), ip.parse()) {
-            ("tcp", Ok(ip)) => Ok(Endpoint::Tcp(SocketAddr::new(ip, port))),
-            ("ipc", _) => Ok(Endpoint::Ipc(format!("{ip}-{port}").into())),
-            _ => Err(io::Error::other(format!(
-                "the connection file names an address that is none: {}://{ip}",
-                self.transport
-            ))),
-        }
-    }
 }
 
 /// What comes in.
@@ -104,7 +71,7 @@ enum Event {
 /// How many messages wait to be looked at; more wait where they come from.
 const WAITING: usize = 64;
 
-async fn relay(mut command: Command, jupyter: &Connection) -> io::Result<()> {
+async fn relay(mut command: Command, slot: &Path, jupyter: &Connection) -> io::Result<()> {
     // Jupyter's side first: its clients may ask before the kernel is there.
     let limits = Limits::default();
     let iopub = Publisher::bind(&jupyter.endpoint(jupyter.iopub_port)?, limits)?;
@@ -114,7 +81,7 @@ async fn relay(mut command: Command, jupyter: &Connection) -> io::Result<()> {
     let _heartbeat = heartbeat(&jupyter.endpoint(jupyter.hb_port)?, limits)?;
 
     let (reception, of_kernel) = Reception::new(&mut command)?;
-    let kernel = kernel_connection()?;
+    let kernel = KernelConnection::new(slot)?;
     let mut child = Child::start(command, &kernel)?;
     drop(of_kernel);
 
@@ -131,6 +98,8 @@ async fn relay(mut command: Command, jupyter: &Connection) -> io::Result<()> {
             Err(_) => return Err(error),
         },
     };
+    // Nobody else is to connect, and no file stays behind.
+    drop(kernel);
     let key = Key::new(&jupyter.key);
     spawn_reader(shell_in, events.clone(), key.clone(), Event::Shell);
     spawn_reader(control_in, events.clone(), key.clone(), Event::Control);
@@ -169,8 +138,8 @@ struct Child {
 }
 
 impl Child {
-    fn start(mut command: Command, kernel: &Connection) -> io::Result<Self> {
-        let (path, connection) = channel::ConnectionFile::new(&serde_json::to_vec(kernel)?)?;
+    fn start(mut command: Command, kernel: &KernelConnection) -> io::Result<Self> {
+        let (path, connection) = channel::ConnectionFile::new(&serde_json::to_vec(&kernel.connection)?)?;
         command.arg("--control_file").arg(path);
         channel::end_together(&mut command);
         let process = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
@@ -193,26 +162,6 @@ impl Drop for Child {
     }
 }
 
-/// A connection of our own for the kernel, with a key of its own.
-fn kernel_connection() -> io::Result<Connection> {
-    let local = Ipv4Addr::LOCALHOST;
-    // All at the same time, so that they are five.
-    let listeners: Vec<TcpListener> = (0..5).map(|_| TcpListener::bind((local, 0))).collect::<io::Result<_>>()?;
-    let ports = listeners.iter().map(|listener| Ok(listener.local_addr()?.port())).collect::<io::Result<Vec<_>>>()?;
-    let key: [u8; 32] = rand::random();
-    Ok(Connection {
-        transport: "tcp".to_owned(),
-        ip: IpAddr::V4(local).to_string(),
-        shell_port: ports[0],
-        iopub_port: ports[1],
-        stdin_port: ports[2],
-        control_port: ports[3],
-        hb_port: ports[4],
-        key: key.iter().map(|byte| format!("{byte:02x}")).collect(),
-        signature_scheme: usual_scheme(),
-    })
-}
-
 /// The ways to the kernel.
 struct Kernel {
     key: Key,
@@ -222,10 +171,11 @@ struct Kernel {
 }
 
 /// Waits for the kernel, and for what it tells everybody to arrive.
-async fn connect(kernel: &Connection, events: &Sender<Event>) -> io::Result<Kernel> {
+async fn connect(kernel: &KernelConnection, events: &Sender<Event>) -> io::Result<Kernel> {
     let limits = Limits::kernel();
-    let key = Key::new(&kernel.key);
-    let iopub_endpoint = kernel.endpoint(kernel.iopub_port)?;
+    let key = Key::new(&kernel.connection.key);
+    let ports = &kernel.connection;
+    let iopub_endpoint = kernel.endpoint(ports.iopub_port)?;
     let mut iopub = loop {
         match Subscriber::connect(&iopub_endpoint, limits).await {
             Ok(iopub) => break iopub,
@@ -234,9 +184,9 @@ async fn connect(kernel: &Connection, events: &Sender<Event>) -> io::Result<Kern
     };
     // The kernel asks for input whom it knows by the name of who asked for the cell.
     let identity = Some(Bytes::from_static(b"latentlab-relay"));
-    let (shell, mut shell_in) = Dealer::connect(&kernel.endpoint(kernel.shell_port)?, identity.clone(), limits).await?;
-    let (input, input_in) = Dealer::connect(&kernel.endpoint(kernel.stdin_port)?, identity, limits).await?;
-    let (control, control_in) = Dealer::connect(&kernel.endpoint(kernel.control_port)?, None, limits).await?;
+    let (shell, mut shell_in) = Dealer::connect(&kernel.endpoint(ports.shell_port)?, identity.clone(), limits).await?;
+    let (input, input_in) = Dealer::connect(&kernel.endpoint(ports.stdin_port)?, identity, limits).await?;
+    let (control, control_in) = Dealer::connect(&kernel.endpoint(ports.control_port)?, None, limits).await?;
     // A subscription is heeded some time after it is sent: ask until what the kernel says of a question has been heard to its end.
     loop {
         let question = Message::new("kernel_info_request", &json!({}), json!({}));

@@ -1,0 +1,109 @@
+//! Where the two sides of the relay are: what Jupyter's connection file says, and the connection that the kernel is given.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::zmtp::Endpoint;
+
+/// The only way to sign messages that Jupyter uses.
+pub const SCHEME: &str = "hmac-sha256";
+
+/// A connection file, as Jupyter writes it and evcxr reads it.
+#[derive(Clone, Deserialize, Serialize)]
+pub struct Connection {
+    transport: String,
+    ip: String,
+    pub shell_port: u16,
+    pub iopub_port: u16,
+    pub stdin_port: u16,
+    pub control_port: u16,
+    pub hb_port: u16,
+    pub key: String,
+    #[serde(default = "usual_scheme")]
+    pub signature_scheme: String,
+}
+
+fn usual_scheme() -> String {
+    SCHEME.to_owned()
+}
+
+impl Connection {
+    fn with_new_key(transport: &str, ip: &str, ports: [u16; 5]) -> Self {
+        let [shell_port, iopub_port, stdin_port, control_port, hb_port] = ports;
+        Self {
+            transport: transport.to_owned(),
+            ip: ip.to_owned(),
+            shell_port,
+            iopub_port,
+            stdin_port,
+            control_port,
+            hb_port,
+            key: format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>()),
+            signature_scheme: usual_scheme(),
+        }
+    }
+
+    pub fn endpoint(&self, port: u16) -> io::Result<Endpoint> {
+        let ip = if self.ip == "localhost" { "127.0.0.1" } else { &self.ip };
+        match (self.transport.as_str(), ip.parse()) {
+            ("tcp", Ok(ip)) => Ok(Endpoint::Tcp(SocketAddr::new(ip, port))),
+            ("ipc", _) => Ok(Endpoint::Ipc(format!("{ip}-{port}").into())),
+            _ => Err(io::Error::other(format!(
+                "the connection file names an invalid address: {}://{}",
+                self.transport, self.ip
+            ))),
+        }
+    }
+}
+
+/// The connection of the kernel, which is our own child, with a key of its own.
+///
+/// Its sockets are files in a folder that nobody else may enter: evcxr allocates what a message's header claims before it looks at the
+/// signature, so nobody but the relay may connect. On Windows, where evcxr's ZeroMQ has no such files, they are on loopback.
+pub struct KernelConnection {
+    pub connection: Connection,
+    /// Removed, with the socket files, when this is dropped; connections that have been made stay.
+    #[cfg(unix)]
+    _folder: tempfile::TempDir,
+}
+
+impl KernelConnection {
+    /// The socket files' folder is made in `slot`, unless its path is too long for a socket's address.
+    #[cfg(unix)]
+    pub fn new(slot: &Path) -> io::Result<Self> {
+        use std::os::unix::{ffi::OsStrExt, fs::PermissionsExt};
+        /// macOS allows an address of 104 bytes, Linux one of 108: this leaves room for the names below the slot.
+        const LONGEST: usize = 80;
+        let temporary = std::env::temp_dir();
+        let parent = if slot.as_os_str().as_bytes().len() <= LONGEST { slot } else { &temporary };
+        let private = std::fs::Permissions::from_mode(0o700);
+        let folder = tempfile::Builder::new().prefix("sockets").permissions(private).tempdir_in(parent)?;
+        let prefix = folder.path().join("s");
+        let prefix = prefix.to_str().ok_or_else(|| io::Error::other(format!("{}: not Unicode", prefix.display())))?;
+        Ok(Self { connection: Connection::with_new_key("ipc", prefix, [1, 2, 3, 4, 5]), _folder: folder })
+    }
+
+    #[cfg(not(unix))]
+    pub fn new(_: &Path) -> io::Result<Self> {
+        use std::net::{Ipv4Addr, TcpListener};
+        let local = Ipv4Addr::LOCALHOST;
+        // All at the same time, so that they are five.
+        let listeners: Vec<TcpListener> = (0..5).map(|_| TcpListener::bind((local, 0))).collect::<io::Result<_>>()?;
+        let mut ports = [0; 5];
+        for (port, listener) in ports.iter_mut().zip(&listeners) {
+            *port = listener.local_addr()?.port();
+        }
+        Ok(Self { connection: Connection::with_new_key("tcp", &local.to_string(), ports) })
+    }
+
+    /// Where evcxr has the socket of that port.
+    pub fn endpoint(&self, port: u16) -> io::Result<Endpoint> {
+        if cfg!(unix) {
+            return Ok(Endpoint::Ipc(format!("{}:{port}", self.connection.ip).into()));
+        }
+        self.connection.endpoint(port)
+    }
+}
