@@ -311,6 +311,8 @@ DEATHS = {
     "abort": "std::process::abort();",
     "exit": "std::process::exit(3);",
     "stack overflow": "fn deep(n: u64) -> u64 { if n == u64::MAX { 0 } else { std::hint::black_box(deep(std::hint::black_box(n + 1))) + 1 } } deep(0);",
+    # More than the 128 TiB of addresses that a process has.
+    "no memory": "std::hint::black_box(Vec::<u8>::with_capacity(1 << 47));",
     "killed": "std::process::Command::new(\"kill\").args([\"-9\", &std::process::id().to_string()]).status()?;",
 }
 
