@@ -62,8 +62,9 @@ pub use show::{
 };
 pub use stop::StopHandle;
 pub use train::{
-    GanConfig, GanHistory, GanLosses, History, Schedule, Setting, Snapshot, Space, StoppedBy, Study, TrainConfig,
-    Trial, TrialRecord, TrialState, evaluate, gan_step, train_ae, train_classifier, train_gan, train_vae,
+    Epoch, GanConfig, GanHistory, GanLosses, History, Schedule, Setting, Snapshot, Space, StoppedBy, Study,
+    TrainConfig, Trainable, Training, Trial, TrialRecord, TrialState, evaluate, gan_step, train_ae, train_classifier,
+    train_gan, train_vae,
 };
 
 /// The README's example is a test like any other.
