@@ -43,22 +43,22 @@ pub(crate) struct PackedRhs<'a> {
     widths: Vec<usize>,
 }
 
-/// A layer's weights as the right matrices of its products: made once, used until the weights change.
+/// A layer's weights as the right matrices of its products: packed once, used until the weights change.
 #[derive(Default)]
 pub(crate) struct PackedWeights {
-    forwards: OnceLock<Vec<PackedRhs<'static>>>,
-    backwards: OnceLock<Vec<PackedRhs<'static>>>,
+    forward: OnceLock<Vec<PackedRhs<'static>>>,
+    backward: OnceLock<Vec<PackedRhs<'static>>>,
 }
 
 impl PackedWeights {
-    /// For the way forwards.
-    pub fn forwards(&self, pack: impl FnOnce() -> Vec<PackedRhs<'static>>) -> &[PackedRhs<'static>] {
-        Self::made(&self.forwards, pack)
+    /// For the forward pass.
+    pub fn forward(&self, pack: impl FnOnce() -> Vec<PackedRhs<'static>>) -> &[PackedRhs<'static>] {
+        Self::made(&self.forward, pack)
     }
 
     /// For the gradient of the input.
-    pub fn backwards(&self, pack: impl FnOnce() -> Vec<PackedRhs<'static>>) -> &[PackedRhs<'static>] {
-        Self::made(&self.backwards, pack)
+    pub fn backward(&self, pack: impl FnOnce() -> Vec<PackedRhs<'static>>) -> &[PackedRhs<'static>] {
+        Self::made(&self.backward, pack)
     }
 
     /// Two threads may make it at once, of which one's is kept: with a lock held, a thread that meanwhile runs other work could wait for itself.
