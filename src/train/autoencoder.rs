@@ -11,7 +11,7 @@ use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
     model::{Autoencoder, decoded},
-    nn::{Loss, Pass, Sequential, Tape, Variable, channels_first},
+    nn::{Loss, Pass, Sequential, Variable, channels_first},
 };
 
 /// Trains an autoencoder to reconstruct its input, with the settings of a [`TrainConfig`].
@@ -72,8 +72,9 @@ pub fn evaluate(autoencoder: &Autoencoder, images: &Dataset, loss: Loss) -> Resu
 
 /// An autoencoder learns to reconstruct its input.
 impl Objective for Autoencoder {
-    fn loss<T: Tape>(&self, batch: &Batch, config: &TrainConfig, pass: &mut Pass) -> (Measures, Variable<T>) {
-        let codes = self.encoder().forward(batch.input(self.encoder().input_shape()), pass);
+    fn loss(&self, batch: &Batch, config: &TrainConfig, pass: &mut Pass) -> (Measures, Variable) {
+        let input = batch.input(self.encoder().input_shape(), pass);
+        let codes = self.encoder().forward(input, pass);
         let (loss, on_tape) = decoded_loss(self.decoder(), codes, batch, config, pass);
         ([loss, 0.0, 0.0], on_tape)
     }
@@ -107,18 +108,19 @@ pub(super) fn reconstructed(autoencoder: &Autoencoder, images: &Dataset) -> Resu
 }
 
 /// The loss of decoded codes; a final sigmoid and the cross-entropy are computed together, from the logits.
-pub(super) fn decoded_loss<T: Tape>(
+pub(super) fn decoded_loss(
     decoder: &Sequential,
-    codes: Variable<T>,
+    codes: Variable,
     batch: &Batch,
     config: &TrainConfig,
     pass: &mut Pass,
-) -> (f64, Variable<T>) {
+) -> (f64, Variable) {
     let (loss, output) = match config.loss_used() {
         Loss::BinaryCrossEntropy if decoder.ends_in_sigmoid() => {
             (Loss::BinaryCrossEntropyWithLogits, decoder.forward_to_logits(codes, pass))
         }
         loss => (loss, decoder.forward(codes, pass)),
     };
-    loss.record(channels_first(output, decoder.output_shape()), &batch.target, batch.share)
+    let output = channels_first(output, decoder.output_shape(), pass);
+    loss.record(output, &batch.target, batch.share, pass)
 }

@@ -11,7 +11,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     limit,
     model::{Classifier, Model},
-    nn::{Pass, Tape, Variable, cross_entropy},
+    nn::{Pass, Variable, cross_entropy},
 };
 
 /// Trains a classifier; the loss is the softmax cross-entropy.
@@ -46,11 +46,11 @@ pub fn train_classifier(classifier: &mut Classifier, images: &Dataset, config: &
 impl Objective for Classifier {
     const MEASURES: &'static [&'static str] = &["accuracy"];
 
-    fn loss<T: Tape>(&self, batch: &Batch, _config: &TrainConfig, pass: &mut Pass) -> (Measures, Variable<T>) {
+    fn loss(&self, batch: &Batch, _config: &TrainConfig, pass: &mut Pass) -> (Measures, Variable) {
         let networks = self.trained();
-        let x = batch.input(networks[0].input_shape());
+        let x = batch.input(networks[0].input_shape(), pass);
         let logits = networks.iter().fold(x, |x, network| network.forward(x, pass));
-        let ([loss, accuracy], on_tape) = cross_entropy(logits, &batch.labels, batch.share);
+        let ([loss, accuracy], on_tape) = cross_entropy(logits, &batch.labels, batch.share, pass);
         ([loss, accuracy, 0.0], on_tape)
     }
 

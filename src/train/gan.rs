@@ -14,13 +14,11 @@ use super::{
 };
 use crate::{
     data::Dataset,
+    engine::{self, Buffer, for_shards},
     error::{Error, ErrorKind, Result},
     limit,
     model::{Gan, decoded},
-    nn::{
-        Buffer, Cut, Descent, Learned, Loss, NotRecording, Pass, Recording, Sequential, Variable, channels_first,
-        channels_last, count_values, for_shards, learn,
-    },
+    nn::{BatchSplit, Learned, Loss, OptimizerState, Pass, Sequential, Variable, channels_first, channels_last, learn},
     progress::duration_text,
     random,
     stop::StopHandle,
@@ -188,7 +186,7 @@ pub fn gan_step(gan: &mut Gan, batch: &Dataset) -> Result<GanLosses> {
     {
         return Err(check::one_row(ErrorKind::Data, "gan_step", &layer));
     }
-    Cut::check("gan_step", batch.len(), &networks.map(|(_, network)| network))?;
+    BatchSplit::check("gan_step", batch.len(), &networks.map(|(_, network)| network))?;
     check_fakes("gan_step", gan, batch.len())?;
     let rows: Vec<usize> = (0..batch.len()).collect();
     let losses = rayon::scope(|_| step(gan, &gather(batch, &rows), batch.len()));
@@ -273,7 +271,7 @@ impl Learner for Gan {
         Ok(data)
     }
 
-    fn optimizers<'a>(&'a mut self, _of_run: &'a mut Descent) -> Vec<&'a mut Descent> {
+    fn optimizers<'a>(&'a mut self, _of_run: &'a mut OptimizerState) -> Vec<&'a mut OptimizerState> {
         self.descents_mut().into()
     }
 
@@ -282,7 +280,7 @@ impl Learner for Gan {
         (images, rows): (&Dataset, &[usize]),
         _seed: u64,
         _config: &TrainConfig,
-        _optimizer: &mut Descent,
+        _optimizer: &mut OptimizerState,
     ) -> Measures {
         let GanLosses { generator, discriminator } = step(self, &gather(images, rows), rows.len());
         [generator, discriminator, 0.0]
@@ -335,8 +333,8 @@ fn step_with(gan: &mut Gan, real: &Buffer, noise: &[f32], seed: u64) -> GanLosse
 /// Refuses steps whose generated images, or the noise for them, would be too large.
 fn check_fakes(place: &str, gan: &Gan, rows: usize) -> Result<()> {
     limit::check(place, "noise", &[rows, gan.latent_dim()])?;
-    let shard = Cut::new(rows, &[gan.generator()]).shard.min(rows);
-    count_values(place, "generated images in the widest layer", &[shard, gan.generator().widest()])?;
+    let shard = BatchSplit::new(rows, &[gan.generator()]).shard.min(rows);
+    engine::count(place, "generated images in the widest layer", &[shard, gan.generator().widest()])?;
     Ok(())
 }
 
@@ -345,13 +343,14 @@ fn fakes(gan: &Gan, noise: &[f32], seed: u64) -> Buffer {
     let (generator, latent_dim) = (gan.generator(), gan.latent_dim());
     let pixels: usize = gan.image_shape().iter().product();
     let rows = noise.len() / latent_dim;
-    let shard = Cut::new(rows, &[generator]).shard;
+    let shard = BatchSplit::new(rows, &[generator]).shard;
     let mut images = Buffer::unset(rows * pixels);
     let shards = images.par_chunks_mut(shard * pixels).zip(noise.par_chunks(shard * latent_dim)).enumerate();
     for_shards(shards, |(index, (images, noise))| {
-        let mut pass = Pass::training(random::mix(seed, index as u64));
-        let noise = Variable::<NotRecording>::input(Arc::new(Buffer::from(noise)), noise.len() / latent_dim);
-        let y = channels_first(generator.forward(noise, &mut pass), generator.output_shape());
+        let pass = &mut Pass::training(random::mix(seed, index as u64)).recording(false);
+        let noise = pass.input(Arc::new(Buffer::from(noise)), noise.len() / latent_dim);
+        let y = generator.forward(noise, pass);
+        let y = channels_first(y, generator.output_shape(), pass);
         images.copy_from_slice(&y.values);
     });
     images
@@ -364,8 +363,8 @@ fn discriminator_step(gan: &Gan, images: &Buffer, target: f32, seed: u64) -> Lea
     let rows = images.len() / pixels;
     learn(rows, &[discriminator], seed, |range, _, pass| {
         let values = &images[range.start * pixels..range.end * pixels];
-        let x = Variable::<Recording>::input(Arc::new(values.into()), range.len());
-        let x = channels_last(x, discriminator.input_shape());
+        let x = pass.input(Arc::new(values.into()), range.len());
+        let x = channels_last(x, discriminator.input_shape(), pass);
         adversarial_loss(discriminator, x, target, range.len() as f64 / rows as f64, pass)
     })
 }
@@ -376,7 +375,7 @@ fn generator_step(gan: &Gan, noise: &[f32], seed: u64) -> Learned<1> {
     let rows = noise.len() / latent_dim;
     learn(rows, &[generator, discriminator], seed, |range, _, pass| {
         let values = &noise[range.start * latent_dim..range.end * latent_dim];
-        let noise = Variable::<Recording>::input(Arc::new(values.into()), range.len());
+        let noise = pass.input(Arc::new(values.into()), range.len());
         let images = generator.forward(noise, pass);
         adversarial_loss(discriminator, images, 1.0, range.len() as f64 / rows as f64, pass)
     })
@@ -384,14 +383,14 @@ fn generator_step(gan: &Gan, noise: &[f32], seed: u64) -> Learned<1> {
 
 fn adversarial_loss(
     discriminator: &Sequential,
-    images: Variable<Recording>,
+    images: Variable,
     target: f32,
     share: f64,
     pass: &mut Pass,
-) -> ([f64; 1], Variable<Recording>) {
+) -> ([f64; 1], Variable) {
     let logits = discriminator.forward_to_logits(images, pass);
     let target = vec![target; logits.rows].into();
-    let (loss, on_tape) = Loss::BinaryCrossEntropyWithLogits.record(logits, &target, share);
+    let (loss, on_tape) = Loss::BinaryCrossEntropyWithLogits.record(logits, &target, share, pass);
     ([loss], on_tape)
 }
 

@@ -10,11 +10,10 @@ use rayon::prelude::*;
 use super::config::TrainConfig;
 use crate::{
     data::Dataset,
+    engine::{Buffer, OnThreads, for_shards},
     error::Result,
     model::Model,
-    nn::{
-        Buffer, Descent, NotRecording, OnThreads, Pass, Sequential, Tape, Variable, channels_last, for_shards, learn,
-    },
+    nn::{OptimizerState, Pass, Sequential, Variable, channels_last, learn},
     random,
 };
 
@@ -27,7 +26,7 @@ pub(crate) type Data = (Dataset, Option<Dataset>);
 /// What a model minimises: its mathematics is [`loss`](Self::loss) alone.
 pub(crate) trait Objective: Model + Sized {
     /// The measures of a batch, and its loss on the tape, both as a share of those of the batch that it is part of.
-    fn loss<T: Tape>(&self, batch: &Batch, config: &TrainConfig, pass: &mut Pass) -> (Measures, Variable<T>);
+    fn loss(&self, batch: &Batch, config: &TrainConfig, pass: &mut Pass) -> (Measures, Variable);
 
     /// What it measures beside the loss: the names of [`History`](super::History)'s curves.
     const MEASURES: &'static [&'static str] = &[];
@@ -63,7 +62,7 @@ pub(crate) trait Learner: Model {
     fn prepare(&self, data: Data, config: &TrainConfig) -> Result<Data>;
 
     /// The states of the optimizers that change it: that of the run, unless it has its own.
-    fn optimizers<'a>(&'a mut self, of_run: &'a mut Descent) -> Vec<&'a mut Descent> {
+    fn optimizers<'a>(&'a mut self, of_run: &'a mut OptimizerState) -> Vec<&'a mut OptimizerState> {
         vec![of_run]
     }
 
@@ -74,7 +73,7 @@ pub(crate) trait Learner: Model {
         batch: (&Dataset, &[usize]),
         seed: u64,
         config: &TrainConfig,
-        optimizer: &mut Descent,
+        optimizer: &mut OptimizerState,
     ) -> Measures;
 
     /// The means over all images without dropout, with the same noise each time; for models that can be validated.
@@ -109,7 +108,7 @@ impl<O: Objective> Learner for O {
         (images, rows): (&Dataset, &[usize]),
         seed: u64,
         config: &TrainConfig,
-        optimizer: &mut Descent,
+        optimizer: &mut OptimizerState,
     ) -> Measures {
         let learned = learn(rows.len(), &self.trained(), seed, |range, seed, pass| {
             let share = range.len() as f64 / rows.len() as f64;
@@ -130,7 +129,7 @@ impl<O: Objective> Learner for O {
             let mut pass = Pass::prediction();
             pass.begin(seed);
             let batch = Batch::of(images, rows, config.input_noise, seed, 1.0);
-            self.loss::<NotRecording>(&batch, config, &mut pass).0.map(|mean| mean * rows.len() as f64)
+            self.loss(&batch, config, &mut pass).0.map(|mean| mean * rows.len() as f64)
         });
         std::array::from_fn(|index| sums.iter().map(|sums| sums[index]).sum::<f64>() / rows.len() as f64)
     }
@@ -158,9 +157,10 @@ impl Batch {
         Self { input: with_noise(&target, noise, seed), target, labels, share }
     }
 
-    /// What a network of this input shape takes, at the start of a tape.
-    pub fn input<T: Tape>(&self, shape: &[usize]) -> Variable<T> {
-        channels_last(Variable::input(Arc::clone(&self.input), self.labels.len()), shape)
+    /// The input of a network of this input shape.
+    pub fn input(&self, shape: &[usize], pass: &mut Pass) -> Variable {
+        let input = pass.input(Arc::clone(&self.input), self.labels.len());
+        channels_last(input, shape, pass)
     }
 }
 

@@ -14,8 +14,9 @@ use super::{
 };
 use crate::{
     data::{Dataset, shuffled_indices},
+    engine::Reuse,
     error::{Error, ErrorKind, Result},
-    nn::{Cut, Descent, Reuse, Sequential, Weights},
+    nn::{BatchSplit, OptimizerState, Sequential, Weights},
     random,
     relay::Listening,
 };
@@ -25,7 +26,7 @@ pub(super) struct Run {
     config: TrainConfig,
     training: Dataset,
     validation: Option<Dataset>,
-    optimizer: Descent,
+    optimizer: OptimizerState,
     history: History,
     /// What early stopping would restore; empty without it.
     best: Vec<Weights>,
@@ -61,7 +62,7 @@ impl Run {
         let keeps = config.resume.is_some() || config.checkpoint.is_some();
         let settings = keeps.then(|| Settings::of(&config, (&training, validation.as_ref())));
         let mut run = Self {
-            optimizer: Descent::new(config.optimizer, config.learning_rate),
+            optimizer: OptimizerState::new(config.optimizer, config.learning_rate),
             history: History::new(model.objective(&config)),
             best: Vec::new(),
             observers: observers::of(&config, settings.as_ref()),
@@ -111,7 +112,7 @@ impl Run {
                 restore(model, &last_good);
                 for optimizer in model.optimizers(&mut self.optimizer) {
                     // It has seen what is not finite.
-                    *optimizer = Descent::new(optimizer.optimizer, optimizer.learning_rate);
+                    *optimizer = OptimizerState::new(optimizer.optimizer, optimizer.learning_rate);
                 }
                 return Err(error);
             }
@@ -201,7 +202,7 @@ fn check_batches(model: &dyn Learner, training: &Dataset, config: &TrainConfig) 
     }
     // The last image may join the batch before it.
     let rows = training.len().min(config.batch_size.saturating_add(1));
-    Cut::check(&place, rows, &model.trained())
+    BatchSplit::check(&place, rows, &model.trained())
 }
 
 /// The first layer that is trained and needs batches of at least two rows, if there is one.

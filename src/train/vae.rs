@@ -11,7 +11,7 @@ use crate::{
     data::Dataset,
     error::Result,
     model::Vae,
-    nn::{Pass, Tape, Variable, reparametrise},
+    nn::{Pass, Variable, reparametrise},
     random,
 };
 
@@ -49,12 +49,14 @@ pub fn train_vae(vae: &mut Vae, images: &Dataset, config: &TrainConfig) -> Resul
 impl Objective for Vae {
     const MEASURES: &'static [&'static str] = &["reconstruction", "kl"];
 
-    fn loss<T: Tape>(&self, batch: &Batch, config: &TrainConfig, pass: &mut Pass) -> (Measures, Variable<T>) {
+    fn loss(&self, batch: &Batch, config: &TrainConfig, pass: &mut Pass) -> (Measures, Variable) {
         let pixels: usize = self.image_shape().iter().product();
         let kl_weight = config.kl_weight_used() / pixels as f64;
-        let heads = self.heads().forward(self.encoder().forward(batch.input(&self.image_shape()), pass), pass);
+        let input = batch.input(&self.image_shape(), pass);
+        let features = self.encoder().forward(input, pass);
+        let heads = self.heads().forward(features, pass);
         let epsilon = random::normal(batch.labels.len() * self.latent_dim(), pass.stream());
-        let (kl, codes) = reparametrise(heads, epsilon, kl_weight, batch.share);
+        let (kl, codes) = reparametrise(heads, epsilon, kl_weight, batch.share, pass);
         let (reconstruction, on_tape) = decoded_loss(self.decoder(), codes, batch, config, pass);
         ([reconstruction + kl_weight * kl, reconstruction, kl], on_tape)
     }

@@ -17,7 +17,7 @@ use super::{EpochEnd, Observer};
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
-    nn::{self, Descent, Weights, read_checkpoint},
+    nn::{self, OptimizerState, Weights, read_checkpoint},
     train::{
         config::TrainConfig,
         history::{History, Snapshot, StoppedBy},
@@ -157,7 +157,7 @@ pub(in crate::train) fn resume(
     path: &Path,
     settings: &Settings,
     model: &mut dyn Learner,
-    of_run: &mut Descent,
+    of_run: &mut OptimizerState,
     epochs: usize,
 ) -> Result<(History, Vec<Weights>)> {
     let (networks, nn::Checkpoint { state, mut tensors }) = read_checkpoint(path, &model.file())?;
@@ -266,7 +266,7 @@ fn check_history(history: &History, measures: &[&str]) -> Result<(), String> {
 }
 
 /// The number of values of each trainable parameter, by optimizer.
-fn trainable_sizes(model: &mut dyn Learner, of_run: &mut Descent) -> Vec<Vec<usize>> {
+fn trainable_sizes(model: &mut dyn Learner, of_run: &mut OptimizerState) -> Vec<Vec<usize>> {
     let optimizers = model.optimizers(of_run).len();
     let networks = model.trained().into_iter().map(|network| {
         let parameters = network.nodes().iter().flat_map(|node| &node.parameters);

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    nn::{Descent, Weights},
+    nn::{OptimizerState, Weights},
 };
 
 /// Watches the epochs of a training.
@@ -52,7 +52,7 @@ pub(super) trait Observer: Send {
 pub(super) struct EpochEnd<'a> {
     pub model: &'a mut dyn Learner,
     pub config: &'a TrainConfig,
-    pub optimizer: &'a mut Descent,
+    pub optimizer: &'a mut OptimizerState,
     pub history: &'a mut History,
     /// The weights that early stopping would restore.
     pub best: &'a mut Vec<Weights>,
