@@ -28,6 +28,7 @@
 
 mod analyse;
 mod data;
+mod engine;
 mod error;
 #[doc(hidden)]
 pub mod file;
@@ -53,7 +54,7 @@ pub use data::{DataFile, DataFileState, Dataset, Folds, Normalisation, data_file
 pub use error::{Error, ErrorKind, Result};
 pub use model::{Autoencoder, Classifier, Gan, Vae};
 pub use ndarray;
-pub use nn::{HeightWidth, Init, Loss, Optimizer, Sequential, Summary, SummaryRow};
+pub use nn::{HeightWidth, Init, Loss, Optimizer, Plan, Sequential, Summary, SummaryRow};
 #[doc(hidden)]
 pub use progress::duration_text;
 pub use show::{
@@ -62,8 +63,9 @@ pub use show::{
 };
 pub use stop::StopHandle;
 pub use train::{
-    GanConfig, GanHistory, GanLosses, History, Schedule, Setting, Snapshot, Space, StoppedBy, Study, TrainConfig,
-    Trial, TrialRecord, TrialState, evaluate, gan_step, train_ae, train_classifier, train_gan, train_vae,
+    Epoch, GanConfig, GanHistory, GanLosses, History, Schedule, Setting, Snapshot, Space, StoppedBy, Study,
+    TrainConfig, Trainable, Training, Trial, TrialRecord, TrialState, evaluate, gan_step, train_ae, train_classifier,
+    train_gan, train_vae,
 };
 
 /// The README's example is a test like any other.

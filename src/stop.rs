@@ -1,4 +1,4 @@
-//! Ending what runs.
+//! Stopping runs.
 
 use std::sync::{
     Arc,
@@ -7,11 +7,11 @@ use std::sync::{
 
 use crate::relay;
 
-/// Ends trainings, t-SNE, k-means and studies from elsewhere: from another thread, or from a second cell while a thread trains. What was given
-/// the handle ends after the batch or the iteration at which it is, and returns what it has reached.
+/// Stops trainings, t-SNE, k-means and studies from another thread, or from a second cell while a thread trains. They
+/// end after the present batch or iteration and return what they have by then.
 ///
-/// Clones are one handle. Stopped, it stays so: what starts with it ends at once, so that a loop over several trainings ends too. For
-/// the next run, make a new one.
+/// Clones are one handle. Once stopped it stays stopped: a run that starts with it ends at once, so that a loop over
+/// several trainings ends too. For the next run, make a new one.
 ///
 /// ```
 /// use latentlab::{Autoencoder, Dataset, StopHandle, StoppedBy, TrainConfig, train_ae};
@@ -38,7 +38,7 @@ impl StopHandle {
         Self::default()
     }
 
-    /// Ends what was given this handle.
+    /// Stops the runs that were given this handle.
     pub fn stop(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -48,8 +48,9 @@ impl StopHandle {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Whether what has this handle is to end: also as long as the cell runs in which a notebook's stop button has been pressed.
-    pub(crate) fn is_wanted(&self) -> bool {
+    /// Whether what runs with this handle should stop: also as long as the cell runs in which a notebook's stop button
+    /// has been pressed.
+    pub(crate) fn should_stop(&self) -> bool {
         self.is_stopped() || relay::wants_a_stop()
     }
 }

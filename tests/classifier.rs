@@ -1,4 +1,5 @@
-//! What a classifier promises: it learns, a frozen encoder stays, a file gives the same answers, mistakes are explained.
+//! What a classifier promises: it learns, a frozen encoder stays, a file gives the same answers, mistakes are
+//! explained.
 
 use latentlab::{
     Autoencoder, Classifier, Dataset, ErrorKind, Sequential, TrainConfig, classify, ndarray::Array4, train_classifier,
@@ -127,8 +128,8 @@ fn mistakes_are_explained() {
     let other = Dataset::new(Array4::zeros((2, 1, 28, 28)), latentlab::ndarray::arr1(&[0, 1]), ["a", "b"]).unwrap();
     let mut classifier = Classifier::linear(&encoder(), 10).unwrap().frozen();
     let error = train_classifier(&mut classifier, &other, &quiet()).unwrap_err().to_string();
-    let hint = "Dataset::of_classes keeps some classes and numbers them anew";
-    assert_eq!(error, format!("images: expected 10 classes, as many as the head tells apart, got 2 (arrays). {hint}"));
+    let hint = "Dataset::of_classes keeps some classes and renumbers them";
+    assert_eq!(error, format!("images: expected 10 classes, as many as the head has outputs, got 2 (arrays). {hint}"));
     assert!(classify(&classifier, &other).is_err());
     let error = train_classifier(&mut classifier, &images, &quiet().input_noise(0.5)).unwrap_err().to_string();
     assert!(error.starts_with("TrainConfig::input_noise: expected 0 with a frozen encoder"), "{error}");

@@ -1,4 +1,5 @@
-//! What a generative adversarial network promises: both networks move, the seed decides, a file gives the same images, mistakes are explained.
+//! What a generative adversarial network promises: both networks move, the seed decides, a file gives the same images,
+//! mistakes are explained.
 
 use latentlab::{Dataset, ErrorKind, Gan, GanConfig, Optimizer, Sequential, Vae, gan_step, generate, train_gan};
 

@@ -64,13 +64,14 @@ fn cross_entropy_refuses_targets_outside_of_0_and_1() {
         assert!(text.starts_with("training images, image 7, channel 0, row 3, column 5: expected"), "{text}");
         assert!(text.contains(", got 1.5. Take Loss::MeanSquaredError"), "{text}");
 
-        // Noise is added to the input, not to the target; a normalisation undone may round; a classifier has no such target.
+        // Noise is added to the input, not to the target; a normalisation undone may round.
         train_ae(&mut autoencoder, &grey, &config.clone().input_noise(0.5)).unwrap();
         let undone = Normalisation::of(&grey).unwrap().undo(&normalised).unwrap();
         train_ae(&mut autoencoder, &undone, &config).unwrap();
         train_ae(&mut autoencoder, &spoilt(1.0), &config.clone().snapshots(&normalised, [1])).unwrap();
-        train_classifier(&mut Classifier::convolutional(10).unwrap(), &normalised, &config).unwrap();
     }
+    // A classifier has no such target.
+    train_classifier(&mut Classifier::convolutional(10).unwrap(), &normalised, &quiet()).unwrap();
     let mut squared = Autoencoder::tiny(2).unwrap();
     train_ae(&mut squared, &normalised, &quiet()).unwrap();
     assert!(evaluate(&squared, &normalised, Loss::MeanSquaredError).unwrap() > 0.0);
@@ -229,7 +230,8 @@ fn batch_normalisation_of_single_rows_is_refused() {
     train_gan(&mut gan, &images, &config.batch_size(2)).unwrap();
 }
 
-/// Batches of 4 of 9 images are 4 and 5 where a batch normalisation needs two rows: as a training with batches of 5 of which the first has 4.
+/// Batches of 4 of 9 images are 4 and 5 where a batch normalisation needs two rows: as a training with batches of 5 of
+/// which the first has 4.
 #[test]
 fn a_last_batch_of_one_joins_the_one_before_it() {
     // Each image is one of two constants, so that which images a batch has does not matter where all are equal.
@@ -237,7 +239,8 @@ fn a_last_batch_of_one_joins_the_one_before_it() {
     let sgd = |rate| quiet().optimizer(Optimizer::sgd()).learning_rate(rate);
     let images_of = |model: &Autoencoder| reconstruct(model, &digits(4)).unwrap().images().clone();
     let difference = |a: &Array4<f32>, b: &Array4<f32>| (a - b).iter().fold(0.0f32, |most, d| most.max(d.abs()));
-    // Equal images have no variance: every batch of them makes the same step, whatever its size, and one step more is another result.
+    // Equal images have no variance: every batch of them makes the same step, whatever its size, and one step more is
+    // another result.
     let trained = |mut model: Autoencoder, n: usize, rate: f64| {
         let history = train_ae(&mut model, &images(n), &sgd(rate).batch_size(4)).unwrap();
         assert!(history.loss[0].is_finite());
@@ -251,7 +254,8 @@ fn a_last_batch_of_one_joins_the_one_before_it() {
     assert!(difference(&trained(tiny(), 9, 1.0), &trained(tiny(), 8, 1.0)) > 1e-3);
 }
 
-/// The processor's treatment of tiny numbers is nobody's to change: not ours, in no thread, and predictions do not depend on it.
+/// The processor's treatment of tiny numbers is nobody's to change: not ours, in no thread, and predictions do not
+/// depend on it.
 #[test]
 fn predictions_do_not_depend_on_the_batch_or_the_pool() {
     use std::hint::black_box;

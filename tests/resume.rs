@@ -86,9 +86,9 @@ fn all_other_models_too() {
     let folder = Folder::new("resume-others");
     let (train, test) = digits();
     let vae = || Vae::strided([2, 4, 4], 8, 2).unwrap();
-    let config = config().validation(&test).loss(Loss::BinaryCrossEntropy);
-    let pictured = config.clone().snapshots(&test.take(2), [2, 5]);
-    check(&folder, &pictured, vae, |m, c| train_vae(m, &train, c), |m, path| m.save(path));
+    let config = config().validation(&test);
+    let with_snapshots = config.clone().loss(Loss::BinaryCrossEntropy).snapshots(&test.take(2), [2, 5]);
+    check(&folder, &with_snapshots, vae, |m, c| train_vae(m, &train, c), |m, path| m.save(path));
 
     let encoder = Autoencoder::tiny(4).unwrap().encoder().clone();
     for frozen in [false, true] {

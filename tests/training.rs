@@ -1,4 +1,5 @@
-//! What training promises: every image counts, the seed decides, the best weights stay, a diverged training loses nothing.
+//! What training promises: every image counts, the seed decides, the best weights stay, a diverged training loses
+//! nothing.
 
 use latentlab::{
     Autoencoder, Dataset, ErrorKind, Loss, Optimizer, Schedule, Sequential, StoppedBy, TrainConfig, embed, evaluate,

@@ -19,7 +19,7 @@ fn dense() -> Vae {
 }
 
 fn bits(vae: &Vae) -> Vec<u32> {
-    let reconstructions = reconstruct(&vae.autoencoder().unwrap(), &digits(9)).unwrap();
+    let reconstructions = reconstruct(&vae.autoencoder(), &digits(9)).unwrap();
     sample(vae, 9, 4).unwrap().iter().chain(reconstructions.images()).map(|v| v.to_bits()).collect()
 }
 
@@ -95,7 +95,7 @@ fn it_has_the_autoencoders_parameters_and_a_head_more() {
         let plain = Autoencoder::strided([16, 32, 64], 64, latent_dim).unwrap().parameter_count();
         let vae = Vae::strided([16, 32, 64], 64, latent_dim).unwrap();
         assert_eq!(vae.parameter_count(), plain + 65 * latent_dim);
-        assert_eq!(vae.autoencoder().unwrap().parameter_count(), plain);
+        assert_eq!(vae.autoencoder().parameter_count(), plain);
     }
 }
 

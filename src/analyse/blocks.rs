@@ -1,8 +1,7 @@
 //! Points side by side: what distances from one point to many are computed on.
 
+use crate::engine::vectorized;
 use ndarray::ArrayView2;
-
-use crate::nn::engine::vectorized;
 
 /// Points in a block.
 pub(super) const WIDTH: usize = 64;

@@ -100,7 +100,7 @@ impl KMeans {
         let _listening = Listening::begin();
         let search = Search::new(&scaled.points, self);
         // Only the best one is kept, of equally good ones the first. Once stopped, no further run begins.
-        let runs = (1..self.runs as u64).into_par_iter().take_any_while(|_| !self.stop.is_wanted());
+        let runs = (1..self.runs as u64).into_par_iter().take_any_while(|_| !self.stop.should_stop());
         let better = |a: &(u64, Run), b: &(u64, Run)| a.1.inertia.total_cmp(&b.1.inertia).then(a.0.cmp(&b.0));
         let numbered = |run: u64| (run, search.run(random::stream(self.seed, run)));
         let (first, others) = rayon::join(|| numbered(0), || runs.map(numbered).min_by(better));
@@ -187,7 +187,7 @@ impl<'a> Search<'a> {
         let mut centroids = self.start(random);
         let mut assignments = vec![u32::MAX; self.blocks.all().len() * WIDTH];
         for _ in 0..self.max_iterations {
-            if self.stop.is_wanted() {
+            if self.stop.should_stop() {
                 break;
             }
             let sums = self.assign(&centroids, &mut assignments);
@@ -207,7 +207,7 @@ impl<'a> Search<'a> {
         let mut chosen = vec![random.gen_range(0..n)];
         let mut state = self.with_center(&vec![f32::INFINITY; self.blocks.all().len() * WIDTH], chosen[0]);
         while chosen.len() < self.clusters {
-            if self.stop.is_wanted() {
+            if self.stop.should_stop() {
                 chosen.push(random.gen_range(0..n)); // any point will do: nothing follows
                 continue;
             }

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::Model;
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
@@ -9,7 +10,7 @@ use crate::{
     random,
 };
 
-/// An encoder, which makes a short code (the *latent*) of an image, and a decoder, which makes an image of a code.
+/// An encoder, which maps an image to a short code (the *latent*), and a decoder, which maps a code to an image.
 ///
 /// Images go in and come out as (channels, height, width), codes as (latent_dim).
 ///
@@ -44,12 +45,12 @@ const KIND: &str = "autoencoder";
 const NAMES: [&str; 2] = ["encoder", "decoder"];
 
 impl Autoencoder {
-    /// Puts the two halves together.
+    /// Combines the two halves.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if one of them was not built without mistakes, if the decoder does not
-    /// take what the encoder makes, if the code is not flat (`[latent_dim]`), or if the decoder does not make what the
-    /// encoder takes.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if one of them was built with a mistake, if the decoder's input is
+    /// not the encoder's output, if the code is not flat (`[latent_dim]`), or if the decoder's output is not the
+    /// encoder's input.
     pub fn new(encoder: Sequential, decoder: Sequential) -> Result<Self> {
         encoder.check().map_err(|error| error.within("encoder"))?;
         decoder.check().map_err(|error| error.within("decoder"))?;
@@ -70,21 +71,26 @@ impl Autoencoder {
             return wrong(format!("encoder input is {image:?}, but the decoder's output ({last}) is {output:?}"));
         }
         let image_shape = super::image_shape(image, "autoencoder", "encoder input")?;
-        Ok(Self { encoder, decoder, image_shape })
+        Ok(Self::of_checked(encoder, decoder, image_shape))
     }
 
-    /// Draws the weights of both halves anew from one seed: an untrained autoencoder again.
+    /// From halves that are known to fit.
+    pub(super) fn of_checked(encoder: Sequential, decoder: Sequential, image_shape: [usize; 3]) -> Self {
+        Self { encoder, decoder, image_shape }
+    }
+
+    /// Draws the weights of both halves again from one seed: the autoencoder is untrained afterwards.
     pub fn seed(self, seed: u64) -> Self {
         let (encoder, decoder) = (self.encoder.seed(random::mix(seed, 0)), self.decoder.seed(random::mix(seed, 1)));
         Self { encoder, decoder, ..self }
     }
 
-    /// The half that makes codes: `[channels, height, width]` to `[latent_dim]`.
+    /// The half that encodes: `[channels, height, width]` to `[latent_dim]`.
     pub fn encoder(&self) -> &Sequential {
         &self.encoder
     }
 
-    /// The half that makes images: `[latent_dim]` to `[channels, height, width]`.
+    /// The half that decodes: `[latent_dim]` to `[channels, height, width]`.
     pub fn decoder(&self) -> &Sequential {
         &self.decoder
     }
@@ -94,12 +100,12 @@ impl Autoencoder {
         self.image_shape
     }
 
-    /// How many numbers a code has.
+    /// The number of values in a code.
     pub fn latent_dim(&self) -> usize {
         self.encoder.output_shape()[0]
     }
 
-    /// How many numbers both halves hold, moving statistics included.
+    /// The number of values in both halves' parameters, running statistics included.
     pub fn parameter_count(&self) -> usize {
         self.encoder.parameter_count() + self.decoder.parameter_count()
     }
@@ -109,7 +115,8 @@ impl Autoencoder {
         Summary::of(KIND, &self.named())
     }
 
-    /// Writes architecture and weights of both halves to one safetensors file; an interrupted save leaves the old one.
+    /// Writes architecture and weights of both halves to one safetensors file; an interrupted save leaves the old file
+    /// as it was.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -121,7 +128,7 @@ impl Autoencoder {
     ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the file cannot be read,
-    /// [`ErrorKind::Weights`](crate::ErrorKind::Weights) if it is damaged or not one of these.
+    /// [`ErrorKind::Weights`](crate::ErrorKind::Weights) if it is damaged or holds something else.
     ///
     /// ```
     /// use latentlab::Autoencoder;
@@ -143,24 +150,23 @@ impl Autoencoder {
         [(NAMES[0], &self.encoder), (NAMES[1], &self.decoder)]
     }
 
-    /// What is written into a file.
-    pub(crate) fn file(&self) -> ModelFile<'_> {
-        ModelFile { kind: KIND, networks: self.named().into(), settings: Value::Null }
-    }
-
     /// Refuses images that the encoder cannot take.
     pub(crate) fn check_images(&self, images: &Dataset) -> Result<()> {
         super::check_images(images, self.image_shape, "the encoder's input")
     }
+}
 
-    /// Both halves, in the order in which an image meets them.
-    pub(crate) fn networks(&self) -> [&Sequential; 2] {
-        [&self.encoder, &self.decoder]
+impl Model for Autoencoder {
+    fn file(&self) -> ModelFile<'_> {
+        ModelFile { kind: KIND, networks: self.named().into(), settings: Value::Null }
     }
 
-    /// The same, for training.
-    pub(crate) fn networks_mut(&mut self) -> [&mut Sequential; 2] {
-        [&mut self.encoder, &mut self.decoder]
+    fn trained(&self) -> Vec<&Sequential> {
+        vec![&self.encoder, &self.decoder]
+    }
+
+    fn trained_mut(&mut self) -> Vec<&mut Sequential> {
+        vec![&mut self.encoder, &mut self.decoder]
     }
 }
 

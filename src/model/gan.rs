@@ -2,16 +2,16 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{check_images, image_shape, outside};
+use super::{Model, check_images, image_shape, outside};
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
-    nn::{Descent, ModelFile, Optimizer, Sequential, Summary, read_model},
+    nn::{OptimizerState, ModelFile, Optimizer, Sequential, Summary, read_model},
     random,
 };
 
-/// A generative adversarial network (Goodfellow et al. 2014): a *generator* makes images of noise, a *discriminator* says of an image how
-/// likely it is real, and each learns from the other.
+/// A generative adversarial network (Goodfellow et al. 2014): a *generator* maps noise to images, a *discriminator*
+/// estimates how likely an image is real, and each learns from the other.
 ///
 /// | setting | default | range |
 /// |---|---|---|
@@ -20,8 +20,8 @@ use crate::{
 /// | [`label_smoothing`](Self::label_smoothing) | 0: off | \[0, 1) |
 /// | [`seed`](Self::seed) | 0 | |
 ///
-/// The optimizers belong to the model and go on from step to step, whether [`gan_step`](crate::gan_step) or
-/// [`train_gan`](crate::train_gan) makes it. Settings are checked when training starts.
+/// The optimizers belong to the model and keep their state from step to step, in [`gan_step`](crate::gan_step) as in
+/// [`train_gan`](crate::train_gan). Settings are checked when training starts.
 ///
 /// ```
 /// use latentlab::{Gan, Optimizer, Sequential, generate};
@@ -40,7 +40,7 @@ pub struct Gan {
     generator: Sequential,
     discriminator: Sequential,
     image_shape: [usize; 3],
-    descents: [Descent; 2],
+    descents: [OptimizerState; 2],
     label_smoothing: f32,
     seed: u64,
 }
@@ -58,12 +58,13 @@ const KIND: &str = "gan";
 const NAMES: [&str; 2] = ["generator", "discriminator"];
 
 impl Gan {
-    /// Puts generator and discriminator together. The discriminator ends in one number, usually behind a sigmoid; without one it is taken
-    /// as a logit.
+    /// Combines generator and discriminator. The discriminator's output is one value, usually behind a sigmoid; without
+    /// one it is taken as a logit.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if one of them was not built without mistakes, if the generator's input is not flat
-    /// (`[latent_dim]`), or the discriminator does not take what the generator makes or give one number.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if one of them was built with a mistake, if the generator's input
+    /// is not flat (`[latent_dim]`), if the discriminator's input is not the generator's output, or if its own output
+    /// is not one value.
     pub fn new(generator: Sequential, discriminator: Sequential) -> Result<Self> {
         generator.check().map_err(|error| error.within("generator"))?;
         discriminator.check().map_err(|error| error.within("discriminator"))?;
@@ -83,43 +84,47 @@ impl Gan {
             return wrong(format!("the discriminator's output ({last}) is {output:?}, but it must be one number: [1]"));
         }
         let image_shape = image_shape(image, "gan", "generator output")?;
-        let descent = Descent::new(Optimizer::adam().betas(0.5, 0.999), 0.0002);
+        let descent = OptimizerState::new(Optimizer::adam().betas(0.5, 0.999), 0.0002);
         let descents = [descent.clone(), descent];
         Ok(Self { generator, discriminator, image_shape, descents, label_smoothing: 0.0, seed: 0 })
     }
 
-    /// The generator's optimizer and its learning rate; it starts anew.
+    /// The generator's optimizer and its learning rate; its state is reset.
     pub fn generator_optimizer(mut self, optimizer: Optimizer, learning_rate: f64) -> Self {
-        self.descents[0] = Descent::new(optimizer, learning_rate);
+        self.descents[0] = OptimizerState::new(optimizer, learning_rate);
         self
     }
 
-    /// The discriminator's optimizer and its learning rate; it starts anew.
+    /// The discriminator's optimizer and its learning rate; its state is reset.
     pub fn discriminator_optimizer(mut self, optimizer: Optimizer, learning_rate: f64) -> Self {
-        self.descents[1] = Descent::new(optimizer, learning_rate);
+        self.descents[1] = OptimizerState::new(optimizer, learning_rate);
         self
     }
 
-    /// How much less than 1 the discriminator is to say of real images (Salimans et al. 2016, "Improved techniques for training GANs"; there 0.1).
+    /// By how much the discriminator's target for real images is below 1 (Salimans et al. 2016, "Improved techniques
+    /// for training GANs"; there 0.1).
     pub fn label_smoothing(self, label_smoothing: f32) -> Self {
         Self { label_smoothing, ..self }
     }
 
-    /// Draws all weights anew from one seed and starts the optimizers anew: an untrained model again. The seed also decides the noise of training.
+    /// Draws all weights again from one seed and resets the optimizers: the model is untrained afterwards. The seed
+    /// also decides the noise of training.
     pub fn seed(self, seed: u64) -> Self {
         let (generator, discriminator) =
             (self.generator.seed(random::mix(seed, 0)), self.discriminator.seed(random::mix(seed, 1)));
         let mut gan = Self { generator, discriminator, seed, ..self };
-        gan.restart_optimizers();
+        for descent in &mut gan.descents {
+            *descent = OptimizerState::new(descent.optimizer, descent.learning_rate);
+        }
         gan
     }
 
-    /// What makes images of noise: `[latent_dim]` to `[channels, height, width]`.
+    /// The generator: noise `[latent_dim]` to `[channels, height, width]`.
     pub fn generator(&self) -> &Sequential {
         &self.generator
     }
 
-    /// What judges images: `[channels, height, width]` to `[1]`.
+    /// The discriminator: images `[channels, height, width]` to `[1]`.
     pub fn discriminator(&self) -> &Sequential {
         &self.discriminator
     }
@@ -129,12 +134,12 @@ impl Gan {
         self.image_shape
     }
 
-    /// How many numbers of noise an image is made of.
+    /// The number of noise values that an image is generated from.
     pub fn latent_dim(&self) -> usize {
         self.generator.input_shape()[0]
     }
 
-    /// How many numbers both networks hold, moving statistics included.
+    /// The number of values in both networks' parameters, running statistics included.
     pub fn parameter_count(&self) -> usize {
         self.generator.parameter_count() + self.discriminator.parameter_count()
     }
@@ -144,8 +149,8 @@ impl Gan {
         Summary::of(KIND, &self.named())
     }
 
-    /// Writes architecture, weights and settings to one safetensors file; an interrupted save leaves the old one. What the optimizers
-    /// remember of past steps is not in it: in a loaded model they start anew.
+    /// Writes architecture, weights and settings to one safetensors file; an interrupted save leaves the old file as it
+    /// was. The optimizers' state is not in it: in a loaded model it starts from zero.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -157,13 +162,13 @@ impl Gan {
     ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the file cannot be read,
-    /// [`ErrorKind::Weights`](crate::ErrorKind::Weights) if it is damaged or not one of these.
+    /// [`ErrorKind::Weights`](crate::ErrorKind::Weights) if it is damaged or holds something else.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let ([generator, discriminator], settings) = read_model(path, KIND, NAMES)?;
         let Settings { optimizers, learning_rates, label_smoothing, seed } = settings;
         let gan = Self::new(generator, discriminator).map_err(|error| error.within(&path.display().to_string()))?;
-        let descents = std::array::from_fn(|which| Descent::new(optimizers[which], learning_rates[which]));
+        let descents = std::array::from_fn(|which| OptimizerState::new(optimizers[which], learning_rates[which]));
         Ok(Self { descents, label_smoothing, seed, ..gan })
     }
 
@@ -171,19 +176,7 @@ impl Gan {
         [(NAMES[0], &self.generator), (NAMES[1], &self.discriminator)]
     }
 
-    /// What is written into a file.
-    pub(crate) fn file(&self) -> ModelFile<'_> {
-        let settings = Settings {
-            optimizers: self.descents.each_ref().map(|descent| descent.optimizer),
-            learning_rates: self.learning_rates(),
-            label_smoothing: self.label_smoothing,
-            seed: self.seed,
-        };
-        let settings = serde_json::to_value(settings).unwrap_or_default();
-        ModelFile { kind: KIND, networks: self.named().into(), settings }
-    }
-
-    /// Refuses images that the discriminator cannot take or the generator never make, and settings out of range.
+    /// Refuses images that the discriminator cannot take or the generator can never make, and settings out of range.
     pub(crate) fn check(&self, images: &Dataset) -> Result<()> {
         check_images(images, self.image_shape, "the discriminator's input")?;
         for (name, descent) in NAMES.iter().zip(&self.descents) {
@@ -198,53 +191,63 @@ impl Gan {
             && let Some((place, value)) = outside(images, range)
         {
             let [lowest, highest] = range;
-            let expected = format!("a value in [{lowest}, {highest}], since the generator's {layer} makes no other");
+            let expected =
+                format!("a value in [{lowest}, {highest}], since the generator's {layer} has no other outputs");
             let error = Error::expected(ErrorKind::Argument, format!("real images, {place}"), expected, value);
             return Err(error.hint("Undo the images' normalisation, or end the generator in another layer"));
         }
         Ok(())
     }
 
-    /// What the discriminator is to say of real images.
+    /// The discriminator's target for real images.
     pub(crate) fn real_target(&self) -> f32 {
         1.0 - self.label_smoothing
     }
 
-    /// The randomness of the next step.
+    /// The seed of the next step.
     pub(crate) fn step_seed(&self) -> u64 {
         random::mix(!self.seed, self.descents[0].steps as u64)
     }
 
-    /// Of generator and discriminator.
+    /// Those of generator and discriminator.
     pub(crate) fn learning_rates(&self) -> [f64; 2] {
         self.descents.each_ref().map(|descent| descent.learning_rate)
     }
 
-    /// Forgets what the optimizers remember.
-    pub(crate) fn restart_optimizers(&mut self) {
-        for descent in &mut self.descents {
-            *descent = Descent::new(descent.optimizer, descent.learning_rate);
-        }
-    }
-
     /// Their optimizers.
-    pub(crate) fn descents_mut(&mut self) -> [&mut Descent; 2] {
+    pub(crate) fn descents_mut(&mut self) -> [&mut OptimizerState; 2] {
         self.descents.each_mut()
     }
 
-    /// Both networks, for training.
-    pub(crate) fn networks_mut(&mut self) -> [&mut Sequential; 2] {
-        [&mut self.generator, &mut self.discriminator]
-    }
-
     /// The generator and its optimizer, for training.
-    pub(crate) fn generator_mut(&mut self) -> (&mut Sequential, &mut Descent) {
+    pub(crate) fn generator_mut(&mut self) -> (&mut Sequential, &mut OptimizerState) {
         (&mut self.generator, &mut self.descents[0])
     }
 
     /// The discriminator and its optimizer, for training.
-    pub(crate) fn discriminator_mut(&mut self) -> (&mut Sequential, &mut Descent) {
+    pub(crate) fn discriminator_mut(&mut self) -> (&mut Sequential, &mut OptimizerState) {
         (&mut self.discriminator, &mut self.descents[1])
+    }
+}
+
+impl Model for Gan {
+    fn file(&self) -> ModelFile<'_> {
+        let settings = Settings {
+            optimizers: self.descents.each_ref().map(|descent| descent.optimizer),
+            learning_rates: self.learning_rates(),
+            label_smoothing: self.label_smoothing,
+            seed: self.seed,
+        };
+        let settings = serde_json::to_value(settings).unwrap_or_default();
+        ModelFile { kind: KIND, networks: self.named().into(), settings }
+    }
+
+    fn trained(&self) -> Vec<&Sequential> {
+        vec![&self.generator, &self.discriminator]
+    }
+
+    fn trained_mut(&mut self) -> Vec<&mut Sequential> {
+        vec![&mut self.generator, &mut self.discriminator]
     }
 }
 

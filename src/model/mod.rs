@@ -1,4 +1,4 @@
-//! Models: networks with a purpose, and the reports' architectures by name.
+//! Models: networks with a task, and the reports' architectures by name.
 
 mod autoencoder;
 mod classifier;
@@ -14,22 +14,36 @@ pub use classifier::Classifier;
 pub use gan::Gan;
 pub use vae::Vae;
 
+use std::any::Any;
+
 use ndarray::Array4;
 
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
     limit,
-    nn::Sequential,
+    nn::{ModelFile, Sequential},
 };
 
-/// A network's shape as that of images; `side` says which side of which network it is.
+/// What files and trainings need of every model.
+pub(crate) trait Model: Any + Send + Sync {
+    /// What is written into a file.
+    fn file(&self) -> ModelFile<'_>;
+
+    /// The networks that training changes, in the order in which an image meets them.
+    fn trained(&self) -> Vec<&Sequential>;
+
+    /// The same, to be changed.
+    fn trained_mut(&mut self) -> Vec<&mut Sequential>;
+}
+
+/// A network's shape as that of images; `side` names the network and its side.
 fn image_shape(shape: &[usize], model: &str, side: &str) -> Result<[usize; 3]> {
     let wrong = |_| format!("{side} is {shape:?}, but images are [channels, height, width]");
     shape.try_into().map_err(wrong).map_err(|message| Error::new(ErrorKind::Shape, model, message))
 }
 
-/// Refuses images of another shape than that of `side`.
+/// Refuses images whose shape is not that of `side`.
 fn check_images(images: &Dataset, shape: [usize; 3], side: &str) -> Result<()> {
     if images.image_shape() == shape {
         return Ok(());
@@ -38,8 +52,8 @@ fn check_images(images: &Dataset, shape: [usize; 3], side: &str) -> Result<()> {
     Err(Error::expected(ErrorKind::Shape, "images", format!("{shape:?}, {side}"), got))
 }
 
-/// The first value outside of a range, and where it is: "image 3, channel 0, row 5, column 7". What rounding makes of a normalisation that
-/// was undone is not outside.
+/// The first value outside of a range, and where it is: "image 3, channel 0, row 5, column 7". Rounding errors of a
+/// normalisation that was undone are not outside.
 pub(crate) fn outside(images: &Dataset, [lowest, highest]: [f32; 2]) -> Option<(String, f32)> {
     const ROUNDING: f32 = 1e-5;
     let inside = |value: &f32| (lowest - ROUNDING..=highest + ROUNDING).contains(value);
@@ -51,7 +65,7 @@ pub(crate) fn outside(images: &Dataset, [lowest, highest]: [f32; 2]) -> Option<(
     Some((place, images.values()[at]))
 }
 
-/// The images that a network makes of so many codes: (n, channels, height, width).
+/// The images that a network decodes from n codes: (n, channels, height, width).
 pub(crate) fn decoded(decoder: &Sequential, codes: &[f32], n: usize, shape: [usize; 3]) -> Result<Array4<f32>> {
     let [channels, height, width] = shape;
     limit::check("decode", "images", &[n, channels, height, width])?;

@@ -10,7 +10,7 @@ impl Autoencoder {
     /// The tiny dense autoencoder of report S4: 28×28 → 50 ReLU → `latent_dim` ReLU → 784 **ReLU**, Glorot-uniform.
     ///
     /// 41,704 parameters with 2 latent values, 43,374 with 4. The ReLU at the end is the report's: an output whose
-    /// unit starts or ends up negative everywhere stays dark for ever.
+    /// unit starts or ends up negative everywhere stays 0.
     ///
     /// # Errors
     /// If `latent_dim` is 0.
@@ -28,8 +28,8 @@ fn dropped(network: Sequential, widths: [usize; 4]) -> Sequential {
 }
 
 impl Autoencoder {
-    /// The deep dense autoencoder of report S0: 784 → 512 → 256 → 128 → 64 → `latent_dim` and back, leaky ReLU 0.2 after each layer and
-    /// dropout 0.5 after all but the code, a sigmoid at the end.
+    /// The deep dense autoencoder of report S0: 784 → 512 → 256 → 128 → 64 → `latent_dim` and back, leaky ReLU 0.2
+    /// after each layer and dropout 0.5 after all but the code, a sigmoid at the end.
     ///
     /// 1,149,842 parameters with 2 latent values, 1,153,712 with 32.
     ///
@@ -41,8 +41,9 @@ impl Autoencoder {
         Self::new(encoder.dense(latent_dim).leaky_relu(0.2), decoder.dense(784).sigmoid().reshape([1, 28, 28]))
     }
 
-    /// The convolutional autoencoder of report S0 (Keras' conventions): two 3×3 convolutions of 32 and 64 filters, each with batch
-    /// normalisation, leaky ReLU 0.2 and max-pooling, and a dense code of `latent_dim`; back with two transposed convolutions, a sigmoid at the end.
+    /// The convolutional autoencoder of report S0 (Keras' conventions): two 3×3 convolutions of 32 and 64 filters, each
+    /// with batch normalisation, leaky ReLU 0.2 and max-pooling, and a dense code of `latent_dim`; back with two
+    /// transposed convolutions, a sigmoid at the end.
     ///
     /// 72,647 parameters with 2 latent values, 260,837 with 32, the running statistics among them.
     ///
@@ -53,11 +54,12 @@ impl Autoencoder {
         Self::new(encoder, convolutional_decoder(latent_dim))
     }
 
-    /// The autoencoder of strided convolutions of reports S1 and S2 (PyTorch's conventions): three 3×3 convolutions with stride 2
-    /// (28 → 14 → 7 → 3 pixels), a dense layer of `hidden` and a dense code of `latent_dim`, all with ReLU but the code; back the same way, a
-    /// sigmoid at the end.
+    /// The autoencoder of strided convolutions of reports S1 and S2 (PyTorch's conventions): three 3×3 convolutions
+    /// with stride 2 (28 → 14 → 7 → 3 pixels), a dense layer of `hidden` and a dense code of `latent_dim`, all with
+    /// ReLU but the code; back the same way, a sigmoid at the end.
     ///
-    /// S1 has filters \[24, 48, 96\], hidden 128 and a code of 2, 10 or 100; the winner of S2's search \[12, 24, 48\], hidden 128 and a code of 2.
+    /// S1 has filters \[24, 48, 96\], hidden 128 and a code of 2, 10 or 100; the winner of S2's search \[12, 24, 48\],
+    /// hidden 128 and a code of 2.
     ///
     /// # Errors
     /// If one of the sizes is 0.
@@ -65,8 +67,9 @@ impl Autoencoder {
         Self::new(strided_encoder(filters, hidden).dense(latent_dim), strided_decoder(filters, hidden, latent_dim))
     }
 
-    /// The wide, batch-normalised autoencoder of report S3 (Keras' conventions): convolutions of 112 filters, a code of 2 behind a ReLU,
-    /// nearest up-sampling by 3 on the way back, a sigmoid at the end. 306,699 parameters, of which 3,076 are running statistics.
+    /// The wide, batch-normalised autoencoder of report S3 (Keras' conventions): convolutions of 112 filters, a code of
+    /// 2 behind a ReLU, nearest up-sampling by 3 in the decoder, a sigmoid at the end. 306,699 parameters, of which
+    /// 3,076 are running statistics.
     ///
     /// # Errors
     /// None: the architecture is fixed.
@@ -106,7 +109,8 @@ impl Autoencoder {
 }
 
 impl Vae {
-    /// The variational form of [`Autoencoder::strided`], for report S2: filters \[16, 32, 64\], hidden 64 and a code of 2 or 3.
+    /// The variational form of [`Autoencoder::strided`], for report S2: filters \[16, 32, 64\], hidden 64 and a code of
+    /// 2 or 3.
     ///
     /// # Errors
     /// If one of the sizes is 0.
@@ -124,9 +128,9 @@ impl Vae {
 }
 
 impl Gan {
-    /// The convolutional one of report S1 (PyTorch's conventions), there with `latent_dim` 100. Generator: dense 1152, 128×3×3, three transposed
-    /// convolutions (→ 7 → 14 → 28 pixels) with SELU between, sigmoid. Discriminator: three 3×3 convolutions with stride 2 of 64, 128 and 256
-    /// filters with leaky ReLU 0.2, dense 1, sigmoid.
+    /// The convolutional one of report S1 (PyTorch's conventions), there with `latent_dim` 100. Generator: dense 1152,
+    /// 128×3×3, three transposed convolutions (→ 7 → 14 → 28 pixels) with SELU between, sigmoid. Discriminator: three
+    /// 3×3 convolutions with stride 2 of 64, 128 and 256 filters with leaky ReLU 0.2, dense 1, sigmoid.
     ///
     /// S1 writes a learning rate of 0.02, with which Adam does not settle; the default is the usual 0.0002.
     ///

@@ -1,12 +1,15 @@
-//! Whole models against PyTorch: the same weights and batch give the same loss and gradients. tests/reference/models.py computes the numbers and
-//! says how weights and batch are made.
+//! Whole models against PyTorch: the same weights and batch give the same loss and gradients. tests/reference/models.py
+//! computes the numbers and says how weights and batch are made.
 
 use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::Autoencoder;
-use crate::nn::{Buffer, Loss, Pass, Recording, Sequential, Variable, channels_first, channels_last};
+use super::{Autoencoder, Model};
+use crate::{
+    engine::Buffer,
+    nn::{Loss, Pass, Sequential, channels_first, channels_last},
+};
 
 #[derive(Deserialize)]
 struct Reference {
@@ -55,7 +58,7 @@ fn number(seed: u32, stream: u32, i: usize) -> f32 {
     ((hashed(seed, stream, i) >> 16) as f32 - 32768.0) / 32768.0
 }
 
-/// Pictures of 7×7 patches, each of 4×4 grainy pixels.
+/// Images of 7×7 patches, each of 4×4 grainy pixels.
 fn batch(seed: u32, rows: usize) -> Arc<Buffer> {
     let pixel = |i: usize| {
         let (image, y, x) = (i / 784, i / 28 % 28, i % 28);
@@ -118,7 +121,7 @@ impl ModelCase {
     fn check(&self) {
         let (name, seed, rows) = (&self.name, self.seed, self.rows);
         let mut model = model(name);
-        let [encoder, decoder] = model.networks_mut();
+        let [encoder, decoder] = model.trained_mut().try_into().unwrap();
         let parameters: Vec<_> = encoder.trainable_mut().chain(decoder.trainable_mut()).collect();
         assert_eq!(parameters.len(), self.parameters.len(), "{name}");
         for (index, (weights, case)) in parameters.into_iter().zip(&self.parameters).enumerate() {
@@ -129,10 +132,12 @@ impl ModelCase {
 
         let x = batch(seed, rows);
         let mut pass = Pass::training(0);
-        let input = channels_last(Variable::<Recording>::input(Arc::clone(&x), rows), &[1, 28, 28]);
+        let input = pass.input(Arc::clone(&x), rows);
+        let input = channels_last(input, &[1, 28, 28], &mut pass);
         let codes = model.encoder().forward(input, &mut pass);
-        let y = channels_first(model.decoder().forward(codes, &mut pass), &[1, 28, 28]);
-        let (loss, on_tape) = Loss::MeanSquaredError.record(y, &x, 1.0);
+        let y = model.decoder().forward(codes, &mut pass);
+        let y = channels_first(y, &[1, 28, 28], &mut pass);
+        let (loss, on_tape) = Loss::MeanSquaredError.record(y, &x, 1.0, &mut pass);
         assert!(
             (loss - self.loss).abs() <= TOLERANCE * self.loss,
             "{name}: expected a loss of {}, got {loss}",
@@ -140,7 +145,9 @@ impl ModelCase {
         );
 
         let mut weights_norm = 0.0;
-        for (index, (gradient, case)) in pass.backward(on_tape).iter().zip(&self.parameters).enumerate() {
+        pass.backward(&on_tape);
+        let gradients = pass.gradients(&model.trained());
+        for (index, (gradient, case)) in gradients.iter().zip(&self.parameters).enumerate() {
             if case.name == "weight" {
                 weights_norm = case.norm;
             }
@@ -156,8 +163,9 @@ impl ParameterCase {
     fn check(&self, place: &str, gradient: &[f32], weights_norm: f64, direction: impl Fn(usize) -> f64) {
         let gradient: Vec<f64> = gradient.iter().map(|g| f64::from(*g)).collect();
         let norm = gradient.iter().map(|g| g * g).sum::<f64>().sqrt();
-        // A bias right before a batch normalisation has no effect: its gradient is 0 but for rounding, which then has no size of its own
-        // to be measured by. The terms that cancel are those whose products with the input make the gradient of the layer's weights.
+        // A bias right before a batch normalisation has no effect: its gradient is 0 but for rounding, which then has
+        // no size of its own to be measured by. The terms that cancel are those whose products with the input make the
+        // gradient of the layer's weights.
         let vanishes = self.name == "bias" && self.norm < 1e-9 * weights_norm;
         let bound = TOLERANCE * if vanishes { weights_norm } else { self.norm };
         let check = |what: &str, got: f64, expected: f64| {

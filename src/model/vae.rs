@@ -2,7 +2,7 @@ use std::{path::Path, sync::Arc};
 
 use serde_json::Value;
 
-use super::{Autoencoder, check_images, image_shape};
+use super::{Autoencoder, Model, check_images, image_shape};
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
@@ -10,13 +10,14 @@ use crate::{
     random,
 };
 
-/// A variational autoencoder (Kingma and Welling 2014, "Auto-encoding variational Bayes"): the encoder gives for each image not a code but a
-/// normal distribution of codes, and training draws z = μ + σ·ε from it, ε ~ N(0, I).
+/// A variational autoencoder (Kingma and Welling 2014, "Auto-encoding variational Bayes"): the encoder maps an image to
+/// a normal distribution of codes instead of one code, and training draws z = μ + σ·ε from it, ε ~ N(0, I).
 ///
-/// Any encoder with a flat output will do. Its mean μ and log variance ln σ², `latent_dim` numbers each, come from two *heads* on it:
-/// one dense layer that makes both. Codes of images that never were are drawn from N(0, I): [`sample`](crate::sample).
+/// Any encoder with a flat output will do. Mean μ and log variance ln σ², `latent_dim` values each, come from two
+/// *heads* on it: one dense layer computes both. [`sample`](crate::sample) draws codes from N(0, I) and decodes them
+/// into new images.
 ///
-/// To embed, decode and reconstruct use its [`autoencoder`](Self::autoencoder).
+/// To embed, decode and reconstruct, use its [`autoencoder`](Self::autoencoder).
 ///
 /// ```
 /// use latentlab::{Dataset, Sequential, Vae, embed};
@@ -27,7 +28,7 @@ use crate::{
 /// )?;
 /// assert_eq!(vae.latent_dim(), 2);
 /// assert_eq!(vae.heads().output_shape(), [4]);
-/// let codes = embed(&vae.autoencoder()?, &Dataset::built_in_digits(20, 0)?)?;
+/// let codes = embed(&vae.autoencoder(), &Dataset::built_in_digits(20, 0)?)?;
 /// assert_eq!(codes.points().dim(), (20, 2));
 /// # Ok::<(), latentlab::Error>(())
 /// ```
@@ -43,12 +44,12 @@ const KIND: &str = "vae";
 const NAMES: [&str; 3] = ["encoder", "heads", "decoder"];
 
 impl Vae {
-    /// Puts encoder and decoder together, with the heads between them, which are initialised in the encoder's way; `latent_dim` is what the
-    /// decoder takes.
+    /// Combines encoder and decoder, with the heads between them, which are initialised as the encoder is; `latent_dim`
+    /// is the size of the decoder's input.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if one of them was not built without mistakes, if the encoder's output or the decoder's
-    /// input is not flat, or if the decoder does not make what the encoder takes.
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if one of them was built with a mistake, if the encoder's output
+    /// or the decoder's input is not flat, or if the decoder's output is not the encoder's input.
     pub fn new(encoder: Sequential, decoder: Sequential) -> Result<Self> {
         encoder.check().map_err(|error| error.within(NAMES[0]))?;
         decoder.check().map_err(|error| error.within(NAMES[2]))?;
@@ -80,30 +81,28 @@ impl Vae {
         Ok(Self { encoder, heads, decoder, image_shape })
     }
 
-    /// Draws all weights anew from one seed: an untrained model again.
+    /// Draws all weights again from one seed: the model is untrained afterwards.
     pub fn seed(self, seed: u64) -> Self {
         let [encoder, heads, decoder] = [(0, self.encoder), (2, self.heads), (1, self.decoder)]
             .map(|(stream, network)| network.seed(random::mix(seed, stream)));
         Self { encoder, heads, decoder, ..self }
     }
 
-    /// The autoencoder that gives each image its mean code μ: nothing random. With it go [`embed`](crate::embed),
-    /// [`decode`](crate::decode), [`reconstruct`](crate::reconstruct) and all else that takes an autoencoder. It is a copy, which keeps the
-    /// weights of this moment.
-    ///
-    /// # Errors
-    /// None that [`new`](Self::new) has not found already.
-    pub fn autoencoder(&self) -> Result<Autoencoder> {
+    /// The autoencoder whose code is the mean μ: nothing is random. [`embed`](crate::embed),
+    /// [`decode`](crate::decode), [`reconstruct`](crate::reconstruct) and all else that takes an autoencoder work with
+    /// it. It is a copy with the weights of this moment.
+    pub fn autoencoder(&self) -> Autoencoder {
         let latent_dim = self.latent_dim();
         let mut encoder = self.encoder.clone().dense(latent_dim);
         let before = self.encoder.parameters().count();
         for (mean, both) in encoder.parameters_mut().skip(before).zip(self.heads.parameters()) {
             *mean = Arc::new(both.chunks(2 * latent_dim).flat_map(|both| both[..latent_dim].to_vec()).collect());
         }
-        Autoencoder::new(encoder, self.decoder.clone())
+        // `new` has checked these shapes and sizes.
+        Autoencoder::of_checked(encoder, self.decoder.clone(), self.image_shape)
     }
 
-    /// What the heads stand on: `[channels, height, width]` to any flat shape.
+    /// The encoder without the heads: `[channels, height, width]` to any flat shape.
     pub fn encoder(&self) -> &Sequential {
         &self.encoder
     }
@@ -113,7 +112,7 @@ impl Vae {
         &self.heads
     }
 
-    /// The half that makes images: `[latent_dim]` to `[channels, height, width]`.
+    /// The half that decodes: `[latent_dim]` to `[channels, height, width]`.
     pub fn decoder(&self) -> &Sequential {
         &self.decoder
     }
@@ -123,14 +122,14 @@ impl Vae {
         self.image_shape
     }
 
-    /// How many numbers a code has.
+    /// The number of values in a code.
     pub fn latent_dim(&self) -> usize {
         self.decoder.input_shape()[0]
     }
 
-    /// How many numbers all three networks hold, moving statistics included.
+    /// The number of values in the parameters of all three networks, running statistics included.
     pub fn parameter_count(&self) -> usize {
-        self.networks().iter().map(|network| network.parameter_count()).sum()
+        self.trained().iter().map(|network| network.parameter_count()).sum()
     }
 
     /// The layers, their output shapes and their parameters as Keras prints them.
@@ -138,7 +137,7 @@ impl Vae {
         Summary::of(KIND, &self.named())
     }
 
-    /// Writes architecture and weights to one safetensors file; an interrupted save leaves the old one.
+    /// Writes architecture and weights to one safetensors file; an interrupted save leaves the old file as it was.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -150,34 +149,33 @@ impl Vae {
     ///
     /// # Errors
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the file cannot be read,
-    /// [`ErrorKind::Weights`](crate::ErrorKind::Weights) if it is damaged or not one of these.
+    /// [`ErrorKind::Weights`](crate::ErrorKind::Weights) if it is damaged or holds something else.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let (networks, ()) = read_model(path.as_ref(), KIND, NAMES)?;
         Self::of(networks).map_err(|error| error.within(&path.as_ref().display().to_string()))
     }
 
     fn named(&self) -> [(&'static str, &Sequential); 3] {
-        std::array::from_fn(|index| (NAMES[index], self.networks()[index]))
-    }
-
-    /// What is written into a file.
-    pub(crate) fn file(&self) -> ModelFile<'_> {
-        ModelFile { kind: KIND, networks: self.named().into(), settings: Value::Null }
+        [(NAMES[0], &self.encoder), (NAMES[1], &self.heads), (NAMES[2], &self.decoder)]
     }
 
     /// Refuses images that the encoder cannot take.
     pub(crate) fn check_images(&self, images: &Dataset) -> Result<()> {
         check_images(images, self.image_shape, "the encoder's input")
     }
+}
 
-    /// All networks, in the order in which an image meets them.
-    pub(crate) fn networks(&self) -> [&Sequential; 3] {
-        [&self.encoder, &self.heads, &self.decoder]
+impl Model for Vae {
+    fn file(&self) -> ModelFile<'_> {
+        ModelFile { kind: KIND, networks: self.named().into(), settings: Value::Null }
     }
 
-    /// The same, for training.
-    pub(crate) fn networks_mut(&mut self) -> [&mut Sequential; 3] {
-        [&mut self.encoder, &mut self.heads, &mut self.decoder]
+    fn trained(&self) -> Vec<&Sequential> {
+        vec![&self.encoder, &self.heads, &self.decoder]
+    }
+
+    fn trained_mut(&mut self) -> Vec<&mut Sequential> {
+        vec![&mut self.encoder, &mut self.heads, &mut self.decoder]
     }
 }
 

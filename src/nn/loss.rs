@@ -1,17 +1,14 @@
-//! The losses: how far a network's output is from its target, and the gradient that starts the way back.
+//! The losses: how far a network's output is from its target, and the gradient with which the backward pass begins.
 
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::{
-    buffer::Buffer,
-    engine::vectorized,
-    layers::{BLOCK, sigmoid},
-    parallel::OnThreads,
-    subnormals::{TINY, tiny_to_zero},
-    tape::{Tape, Variable, record},
+    layers::sigmoid,
+    tape::{Pass, Variable},
 };
+use crate::engine::{BLOCK, Buffer, OnThreads, TINY, tiny_to_zero, vectorized};
 
 /// How far the output is from the target. Always the mean over all pixels of all images of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,13 +41,13 @@ impl Loss {
         }
     }
 
-    /// The mean loss over `output` as a `share` of a batch's mean loss (1 if there are no other parts of it), and itself on the tape as the start of
-    /// the way back.
-    pub(crate) fn record<T: Tape>(self, output: Variable<T>, target: &Buffer, share: f64) -> (f64, Variable<T>) {
-        let (output, tape) = output.split();
+    /// The mean loss over `output` as a `share` of a batch's mean loss (1 if the batch has no other parts), and the same on the
+    /// tape, for the backward pass to begin with.
+    pub(crate) fn record(self, output: Variable, target: &Buffer, share: f64, pass: &mut Pass) -> (f64, Variable) {
         let y = &output.values;
-        // The derivative is taken along, while the values are at hand. Sums in fixed blocks: the same bits for any number of threads.
-        let recording = T::OWNS_TAPE && output.needs_gradient;
+        // The derivative is computed here too, while the values are at hand. Sums in fixed blocks: the same bits for any number
+        // of threads.
+        let recording = pass.is_recording() && output.needs_gradient;
         let mut derivative = Buffer::unset(if recording { y.len() } else { 0 });
         let blocks = y.par_chunks(BLOCK).zip(target.par_chunks(BLOCK));
         let sums: Vec<f64> = if recording {
@@ -65,7 +62,7 @@ impl Loss {
         };
         let mean = share * sums.iter().sum::<f64>() / y.len().max(1) as f64;
         let value = Arc::new(vec![mean as f32].into());
-        let loss = record(tape, value, 1, output.needs_gradient, move |gradient, gradients| {
+        let loss = pass.record(value, 1, output.needs_gradient, move |gradient, gradients| {
             let scale = gradient[0];
             if scale != 1.0 {
                 derivative

@@ -1,4 +1,5 @@
-//! Where a run is: lines in a file, a bar in a terminal, and in a notebook a bar with curves that grow in their place.
+//! The progress of a run: lines in a file, a bar in a terminal, and in a notebook a bar with curves that are updated in
+//! place.
 
 mod drawing;
 mod time;
@@ -19,7 +20,7 @@ use crate::{error::visible, relay};
 pub use time::duration_text;
 pub(crate) use time::times;
 
-/// How often a bar moves at most.
+/// The shortest time between two updates of a bar.
 const BETWEEN: Duration = Duration::from_millis(200);
 
 /// Where a run is.
@@ -32,17 +33,17 @@ pub(crate) struct State {
     /// What the horizontal axis of the curves counts, and the curves by name.
     pub axes: [String; 2],
     pub curves: Vec<(String, Vec<f64>)>,
-    /// What a model makes at this moment, (n, 1, height, width).
+    /// Images that the model makes at this moment, (n, 1, height, width).
     pub images: Option<Array4<f32>>,
 }
 
-/// Says where a run is.
+/// Shows how far a run is.
 #[derive(Debug)]
 pub(crate) struct Progress {
     screen: Screen,
-    /// A line for every so many units.
+    /// A line is printed after this number of units.
     every: usize,
-    /// When the last time.
+    /// The time of the last update.
     shown: Option<Instant>,
 }
 
@@ -51,12 +52,13 @@ enum Screen {
     Silent,
     Lines,
     Bar(ProgressBar),
-    /// Whether something has been shown, and under which name.
+    /// Whether something has been shown, and the display's name.
     Notebook(bool, String),
 }
 
 impl Progress {
-    /// Says something every so many units (epochs, iterations), and where there is a bar in between too; of 0 nothing.
+    /// Shows progress after every `every` units (epochs, iterations), and if there is a bar also in between; nothing
+    /// for 0.
     pub fn begin(every: usize) -> Self {
         static RUNS: AtomicU64 = AtomicU64::new(0);
         let screen = if every == 0 {
@@ -77,12 +79,12 @@ impl Progress {
         Self { screen, every, shown: None }
     }
 
-    /// Whether more than lines is shown.
+    /// Whether there is a bar, not only lines.
     pub fn is_live(&self) -> bool {
         matches!(self.screen, Screen::Bar(_) | Screen::Notebook(..))
     }
 
-    /// In the middle of a unit.
+    /// Within a unit.
     pub fn within(&mut self, state: impl FnOnce() -> State) {
         if self.is_live() && self.is_due() {
             self.show(&state());
@@ -93,12 +95,12 @@ impl Progress {
         self.shown.is_none_or(|shown| shown.elapsed() >= BETWEEN)
     }
 
-    /// After so many units, of which this one may be the last.
+    /// After `done` units; `last` if no other follows.
     pub fn unit(&mut self, done: usize, last: bool, state: impl FnOnce() -> State) {
         match &self.screen {
             Screen::Silent => {}
             Screen::Lines if last || done == 1 || done.is_multiple_of(self.every) => {
-                // Nobody may be listening any more: no reason to lose what runs.
+                // A closed output must not end the run.
                 let _ = writeln!(std::io::stdout(), "{}", visible(&state().text));
             }
             Screen::Lines => {}
@@ -126,7 +128,7 @@ impl Progress {
 }
 
 impl Drop for Progress {
-    /// It stays where it was.
+    /// The bar stays as it is.
     fn drop(&mut self) {
         if let Screen::Bar(bar) = &self.screen {
             bar.abandon();

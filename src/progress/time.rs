@@ -1,4 +1,4 @@
-/// Seconds as a person says them: "0.4 s", "12 s", "3 min 20 s", "1 h 5 min".
+/// A duration as text: "0.4 s", "12 s", "3 min 20 s", "1 h 5 min".
 pub fn duration_text(seconds: f64) -> String {
     let whole = seconds.round() as u64;
     match whole {
@@ -9,7 +9,7 @@ pub fn duration_text(seconds: f64) -> String {
     }
 }
 
-/// How long a run has taken, and how long the rest takes at that rate: "0.4 s so far, 35 s left".
+/// The time so far, and the estimated rest: "0.4 s so far, 35 s left".
 pub(crate) fn times(seconds: f64, share: f64) -> String {
     let so_far = duration_text(seconds);
     match share {

@@ -1,32 +1,28 @@
-use std::sync::Arc;
-
 use ndarray::Array4;
 
 use super::{
-    batch::{gather, means, with_noise},
     config::TrainConfig,
-    epochs::{Learner, train},
     history::History,
+    objective::{Batch, Data, Measures, Objective},
+    run::train,
 };
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
     limit,
-    model::Classifier,
-    nn::{
-        Buffer, Descent, ModelFile, NotRecording, Pass, Sequential, Tape, Variable, channels_last, cross_entropy, learn,
-    },
-    random,
+    model::{Classifier, Model},
+    nn::{Pass, Variable, cross_entropy},
 };
 
-/// Trains a classifier to name the class of each image; the loss is softmax cross-entropy, whatever [`TrainConfig::loss`] says.
+/// Trains a classifier; the loss is the softmax cross-entropy.
 ///
-/// [`History`] holds the accuracy beside the loss. All else is as with [`train_ae`](crate::train_ae): the weights go on from where they are,
-/// and the seed decides. Of a [frozen](Classifier::frozen) encoder the codes are computed once, before the first epoch.
+/// [`History`] holds the accuracy beside the loss. Everything else is as with [`train_ae`](crate::train_ae). The codes
+/// of a [frozen](Classifier::frozen) encoder are computed once, before the first epoch.
 ///
 /// # Errors
-/// As [`train_ae`](crate::train_ae); also for [`snapshots`](TrainConfig::snapshots), if the images have another number of classes than the head, and for
-/// [`input_noise`](TrainConfig::input_noise) on a frozen encoder, whose codes are computed once.
+/// As [`train_ae`](crate::train_ae); also for [`snapshots`](TrainConfig::snapshots) and a [`loss`](TrainConfig::loss),
+/// if the images have another number of classes than the head, and for [`input_noise`](TrainConfig::input_noise) on a
+/// frozen encoder, whose codes are computed once.
 ///
 /// ```
 /// use latentlab::{Autoencoder, Classifier, Dataset, TrainConfig, classify, train_ae, train_classifier};
@@ -43,101 +39,49 @@ use crate::{
 /// # Ok::<(), latentlab::Error>(())
 /// ```
 pub fn train_classifier(classifier: &mut Classifier, images: &Dataset, config: &TrainConfig) -> Result<History> {
-    let (training, validation) = config.prepare(images)?;
-    for set in [Some(&training), validation.as_ref()].into_iter().flatten() {
-        classifier.check_images(set)?;
-    }
-    if config.snapshot_images.is_some() {
-        let (place, expected) = ("TrainConfig::snapshots", "none: a classifier makes no images");
-        return Err(Error::expected(ErrorKind::Argument, place, expected, "some"));
-    }
-    if classifier.is_frozen() && config.input_noise > 0.0 {
-        let expected = "0 with a frozen encoder, whose codes are computed once";
-        let got = config.input_noise;
-        return Err(Error::expected(ErrorKind::Argument, "TrainConfig::input_noise", expected, got));
-    }
-    let seen = |images: &Dataset| if classifier.is_frozen() { encoded(classifier, images) } else { Ok(images.clone()) };
-    let (training, validation) = (seen(&training)?, validation.as_ref().map(seen).transpose()?);
-    let descent = Descent::new(config.optimizer, config.learning_rate);
-    let mut learner = Classification { classifier, config, descent };
-    train(&mut learner, (&training, validation.as_ref()), config, History::new("cross-entropy"))
+    train(classifier, images, config.clone())
 }
 
-/// The codes in place of the images, as columns of "pixels".
+/// A classifier learns the labels: of images, or of codes if its encoder is frozen.
+impl Objective for Classifier {
+    const MEASURES: &'static [&'static str] = &["accuracy"];
+
+    fn loss(&self, batch: &Batch, _config: &TrainConfig, pass: &mut Pass) -> (Measures, Variable) {
+        let networks = self.trained();
+        let x = batch.input(networks[0].input_shape(), pass);
+        let logits = networks.iter().fold(x, |x, network| network.forward(x, pass));
+        let ([loss, accuracy], on_tape) = cross_entropy(logits, &batch.labels, batch.share, pass);
+        ([loss, accuracy, 0.0], on_tape)
+    }
+
+    fn name(&self, _config: &TrainConfig) -> String {
+        "cross-entropy".into()
+    }
+
+    fn prepare(&self, (training, validation): Data, config: &TrainConfig) -> Result<Data> {
+        config.check_used("classifier")?;
+        self.check_images(&training)?;
+        validation.iter().try_for_each(|images| self.check_images(images))?;
+        let wrong = |place, expected, got| Err(Error::expected(ErrorKind::Argument, place, expected, got));
+        if config.snapshots.images().is_some() {
+            return wrong("TrainConfig::snapshots", "none: a classifier makes no images", "some".into());
+        }
+        if !self.is_frozen() {
+            return Ok((training, validation));
+        }
+        if config.input_noise > 0.0 {
+            let expected = "0 with a frozen encoder, whose codes are computed once";
+            return wrong("TrainConfig::input_noise", expected, config.input_noise.to_string());
+        }
+        Ok((encoded(self, &training)?, validation.map(|images| encoded(self, &images)).transpose()?))
+    }
+}
+
+/// The codes as images: columns of "pixels".
 fn encoded(classifier: &Classifier, images: &Dataset) -> Result<Dataset> {
     let encoder = classifier.encoder();
     limit::check("codes of the frozen encoder", "codes", &[&[images.len()][..], encoder.output_shape()].concat())?;
     let shape = (images.len(), encoder.output_shape().iter().product(), 1, 1);
     let codes = Array4::from_shape_vec(shape, encoder.run(images.values(), images.len()));
     images.with_images(codes.map_err(|error| Error::new(ErrorKind::Shape, "codes", error.to_string()))?)
-}
-
-/// A classifier that learns the labels: of images, or of codes if its encoder is frozen.
-struct Classification<'a> {
-    classifier: &'a mut Classifier,
-    config: &'a TrainConfig,
-    descent: Descent,
-}
-
-impl Learner<2> for Classification<'_> {
-    const ACCURACY: bool = true;
-
-    fn networks(&self) -> Vec<&Sequential> {
-        self.classifier.learning()
-    }
-
-    fn networks_mut(&mut self) -> Vec<&mut Sequential> {
-        self.classifier.learning_mut()
-    }
-
-    fn descents(&mut self) -> Vec<&mut Descent> {
-        vec![&mut self.descent]
-    }
-
-    fn file(&self) -> ModelFile<'_> {
-        self.classifier.file()
-    }
-
-    fn step(&mut self, images: &Dataset, rows: &[usize], seed: u64, learning_rate: f64) -> [f64; 2] {
-        let networks = self.classifier.learning();
-        let learned = learn(rows.len(), &networks, seed, |range, seed, pass| {
-            let share = range.len() as f64 / rows.len() as f64;
-            let input = with_noise(&gather(images, &rows[range.clone()]), self.config.input_noise, seed);
-            loss_and_accuracy(&networks, input, &labels(images, &rows[range]), share, pass)
-        });
-        self.descent.learning_rate = learning_rate;
-        learned.apply(&mut self.classifier.learning_mut(), &mut self.descent);
-        learned.means
-    }
-
-    fn measure(&self, images: &Dataset) -> [f64; 2] {
-        let networks = self.classifier.learning();
-        means(images.len(), &networks, |block, rows| {
-            let noise_seed = random::mix(!self.config.seed, block);
-            let input = with_noise(&gather(images, rows), self.config.input_noise, noise_seed);
-            let mut pass = Pass::prediction();
-            loss_and_accuracy::<NotRecording>(&networks, input, &labels(images, rows), 1.0, &mut pass).0
-        })
-    }
-
-    fn note(&mut self, history: &mut History, [_, accuracy]: [f64; 2], validation: Option<[f64; 2]>) {
-        history.accuracy.push(accuracy);
-        history.validation_accuracy.extend(validation.map(|[_, accuracy]| accuracy));
-    }
-}
-
-fn labels(images: &Dataset, rows: &[usize]) -> Vec<usize> {
-    rows.iter().map(|row| images.labels()[*row]).collect()
-}
-
-fn loss_and_accuracy<T: Tape>(
-    networks: &[&Sequential],
-    input: Arc<Buffer>,
-    labels: &[usize],
-    share: f64,
-    pass: &mut Pass,
-) -> ([f64; 2], Variable<T>) {
-    let x = channels_last(Variable::<T>::input(input, labels.len()), networks[0].input_shape());
-    let logits = networks.iter().fold(x, |x, network| network.forward(x, pass));
-    cross_entropy(logits, labels, share)
 }

@@ -1,7 +1,13 @@
-use std::path::{Path, PathBuf};
+use std::{
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
+
+use ndarray::Array4;
 
 use super::{
     check,
+    observers::{Callback, Epoch},
     schedule::Schedule,
     tuning::{Trial, TrialLink},
 };
@@ -46,14 +52,14 @@ pub struct TrainConfig {
     pub(super) learning_rate: f64,
     pub(super) optimizer: Optimizer,
     pub(super) schedule: Schedule,
-    pub(super) loss: Loss,
+    loss: Option<Loss>,
     pub(super) seed: u64,
     pub(super) validation: Validation,
     pub(super) patience: Option<usize>,
     pub(super) input_noise: f32,
-    pub(super) kl_weight: f64,
-    pub(super) snapshot_images: Option<Dataset>,
-    pub(super) snapshot_epochs: Vec<usize>,
+    kl_weight: Option<f64>,
+    pub(super) snapshots: Snapshots,
+    pub(super) after_epoch: Vec<Callback>,
     pub(super) checkpoint: Option<PathBuf>,
     pub(super) resume: Option<PathBuf>,
     pub(super) stop: StopHandle,
@@ -67,6 +73,44 @@ pub(super) enum Validation {
     None,
     Set(Dataset),
     Fraction(f64),
+}
+
+/// What snapshots are of, and after which epochs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Snapshots {
+    pub of: SnapshotOf,
+    pub epochs: Vec<usize>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) enum SnapshotOf {
+    #[default]
+    Nothing,
+    /// Reconstructions of these images.
+    Images(Dataset),
+    /// This number of generated images.
+    Samples(usize),
+}
+
+impl Snapshots {
+    /// More epochs are refused when training starts: `0..` has no end.
+    pub const MOST: usize = 1 << 20;
+
+    pub fn new(of: SnapshotOf, epochs: impl IntoIterator<Item = usize>) -> Self {
+        Self { of, epochs: epochs.into_iter().take(Self::MOST + 1).collect() }
+    }
+
+    /// What they are reconstructions of.
+    pub fn originals(&self) -> Option<Array4<f32>> {
+        self.images().map(|images| images.images().clone())
+    }
+
+    pub fn images(&self) -> Option<&Dataset> {
+        match &self.of {
+            SnapshotOf::Images(images) => Some(images),
+            SnapshotOf::Nothing | SnapshotOf::Samples(_) => None,
+        }
+    }
 }
 
 impl Default for TrainConfig {
@@ -84,14 +128,14 @@ impl TrainConfig {
             learning_rate: 0.001,
             optimizer: Optimizer::adam(),
             schedule: Schedule::constant(),
-            loss: Loss::MeanSquaredError,
+            loss: None,
             seed: 0,
             validation: Validation::None,
             patience: None,
             input_noise: 0.0,
-            kl_weight: 1.0,
-            snapshot_images: None,
-            snapshot_epochs: Vec::new(),
+            kl_weight: None,
+            snapshots: Snapshots::default(),
+            after_epoch: Vec::new(),
             checkpoint: None,
             resume: None,
             stop: StopHandle::new(),
@@ -100,24 +144,24 @@ impl TrainConfig {
         }
     }
 
-    /// How often training goes through all images.
+    /// The number of passes over all images.
     pub fn epochs(self, epochs: usize) -> Self {
         Self { epochs, ..self }
     }
 
-    /// How many images make one step; the last, smaller batch of an epoch is used too. Where a batch normalisation needs two rows, as after a
-    /// dense layer, a last batch of one image joins the batch before it.
+    /// The number of images in one step; the last, smaller batch of an epoch is included. Where a batch normalisation
+    /// needs two rows, as after a dense layer, a last batch of one image joins the batch before it.
     pub fn batch_size(self, batch_size: usize) -> Self {
         Self { batch_size, ..self }
     }
 
-    /// The optimizer's learning rate η, with a [`schedule`](Self::schedule) that of the first epoch. 0.001 suits Adam; what the
-    /// frameworks take for the others stands at [`Optimizer`].
+    /// The optimizer's learning rate η, with a [`schedule`](Self::schedule) that of the first epoch. 0.001 suits Adam;
+    /// [`Optimizer`] lists the frameworks' defaults for the others.
     pub fn learning_rate(self, learning_rate: f64) -> Self {
         Self { learning_rate, ..self }
     }
 
-    /// How the weights follow their gradients.
+    /// How the weights are updated from their gradients.
     pub fn optimizer(self, optimizer: Optimizer) -> Self {
         Self { optimizer, ..self }
     }
@@ -127,12 +171,13 @@ impl TrainConfig {
         Self { schedule, ..self }
     }
 
-    /// What is minimised.
+    /// What is minimised. A classifier refuses it: its loss is the softmax cross-entropy.
     pub fn loss(self, loss: Loss) -> Self {
-        Self { loss, ..self }
+        Self { loss: Some(loss), ..self }
     }
 
-    /// Decides the order of the images, the noise and the dropout: the same seed, weights and images give the same training.
+    /// Decides the order of the images, the noise and the dropout: the same seed, weights and images give the same
+    /// training.
     pub fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
     }
@@ -142,32 +187,35 @@ impl TrainConfig {
         Self { validation: Validation::Set(images.clone()), ..self }
     }
 
-    /// Keeps this share of the training images for validation: the last ones, before any shuffling, as Keras'
+    /// Keeps this fraction of the training images for validation: the last ones, before any shuffling, as Keras'
     /// `validation_split` does.
     pub fn validation_fraction(self, fraction: f64) -> Self {
         Self { validation: Validation::Fraction(fraction), ..self }
     }
 
-    /// Stops when the validation loss (without validation: the training loss) has had no new minimum for `patience` epochs,
-    /// and restores the weights of the best epoch, also when all epochs have run.
+    /// Stops when the validation loss (without validation: the training loss) has had no new minimum for `patience`
+    /// epochs, and restores the weights of the best epoch, also when all epochs have run.
     pub fn early_stopping(self, patience: usize) -> Self {
         Self { patience: Some(patience), ..self }
     }
 
-    /// Adds Gaussian noise of this standard deviation σ to the input, in grey values; the target stays clean (a denoising
-    /// autoencoder, Vincent et al. 2008). Training draws new noise for every batch, validation the same in every epoch.
+    /// Adds Gaussian noise of this standard deviation σ to the input, in grey values; the target stays clean (a
+    /// denoising autoencoder, Vincent et al. 2008). Training draws new noise for every batch, validation the same in
+    /// every epoch.
     pub fn input_noise(self, standard_deviation: f32) -> Self {
         Self { input_noise: standard_deviation, ..self }
     }
 
-    /// The weight β of the divergence in the loss of [`train_vae`](crate::train_vae), which says how it is scaled: 1 is the evidence lower
-    /// bound, more makes the codes more independent and the images blurred (Higgins et al. 2017, "β-VAE"). No effect on other models.
+    /// The weight β of the divergence in the loss of [`train_vae`](crate::train_vae), which says how it is scaled: 1 is
+    /// the evidence lower bound, more makes the codes more independent and the images blurred (Higgins et al. 2017,
+    /// "β-VAE"). Other models refuse it.
     pub fn kl_weight(self, beta: f64) -> Self {
-        Self { kl_weight: beta, ..self }
+        Self { kl_weight: Some(beta), ..self }
     }
 
-    /// Reconstructs these images after these epochs, 0 for before the first: [`History::snapshots`](crate::History::snapshots),
-    /// drawn by [`History::plot_snapshots`](crate::History::plot_snapshots). Epochs that do not come are left out.
+    /// Reconstructs these images after these epochs, 0 for before the first:
+    /// [`History::snapshots`](crate::History::snapshots), drawn by
+    /// [`History::plot_snapshots`](crate::History::plot_snapshots). Epochs that are never reached are left out.
     ///
     /// ```
     /// use latentlab::{Autoencoder, Dataset, TrainConfig, train_ae};
@@ -180,26 +228,55 @@ impl TrainConfig {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn snapshots(self, images: &Dataset, epochs: impl IntoIterator<Item = usize>) -> Self {
-        Self { snapshot_images: Some(images.clone()), ..self.snapshots_after(epochs) }
+        Self { snapshots: Snapshots::new(SnapshotOf::Images(images.clone()), epochs), ..self }
     }
 
-    /// More epochs are refused when training starts: `0..` has no end.
-    pub(super) const MOST_SNAPSHOTS: usize = 1 << 20;
-
-    pub(super) fn snapshots_after(self, epochs: impl IntoIterator<Item = usize>) -> Self {
-        Self { snapshot_epochs: epochs.into_iter().take(Self::MOST_SNAPSHOTS + 1).collect(), ..self }
+    /// Calls this function after each epoch, on the thread that called the training: to draw a figure, to measure
+    /// something of your own, to stop. `Break` ends the training ([`StoppedBy::Callback`](crate::StoppedBy::Callback)),
+    /// an error ends it too and says after which epoch; the model then has the weights of that epoch, and
+    /// [`History::before`](crate::History::before) the epochs. Several functions are called in the order in which they
+    /// were added, after the [`checkpoint`](Self::checkpoint) has been written and before the progress is shown. They
+    /// are no part of what [`resume`](Self::resume) compares.
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    ///
+    /// use latentlab::{Autoencoder, Dataset, Epoch, Result, TrainConfig, embed, kmeans_accuracy, train_ae};
+    ///
+    /// fn good_enough(epoch: &Epoch) -> Result<ControlFlow<()>> {
+    ///     println!("epoch {}: loss {:.4}", epoch.number(), epoch.loss());
+    ///     Ok(if epoch.loss() < 0.08 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    /// }
+    ///
+    /// let (train, test) = Dataset::built_in_digits(300, 0)?.split(200, 100)?;
+    /// let config = TrainConfig::new().epochs(3).after_epoch(good_enough).after_epoch(move |epoch| {
+    ///     let codes = embed(epoch.model::<Autoencoder>()?, &test)?;
+    ///     println!("{}", kmeans_accuracy(&codes, 10)?);
+    ///     Ok(ControlFlow::Continue(()))
+    /// });
+    /// train_ae(&mut Autoencoder::tiny(2)?, &train, &config)?;
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn after_epoch(mut self, call: impl Fn(&Epoch<'_>) -> Result<ControlFlow<()>> + Send + Sync + 'static) -> Self {
+        self.after_epoch.push(Callback::new(call));
+        self
     }
 
-    /// Writes a file before the first epoch and anew after each, from which [`resume`](Self::resume) goes on. Its folder must exist. It
-    /// is a file of weights too: [`Autoencoder::load`](crate::Autoencoder::load) (or the model's own `load`) reads the model as it was after the epoch.
+    /// Writes a file before the first epoch and again after each, from which [`resume`](Self::resume) continues. Its
+    /// folder must exist. It is a file of weights too: [`Autoencoder::load`](crate::Autoencoder::load) (or the model's
+    /// own `load`) reads the model as it was after the epoch.
+    ///
+    /// If it cannot be written before the first epoch, that is an error. After that the training continues, and
+    /// [`History::warnings`](crate::History::warnings) tells what happened after which epoch.
     pub fn checkpoint(self, path: impl AsRef<Path>) -> Self {
         Self { checkpoint: Some(path.as_ref().to_owned()), ..self }
     }
 
-    /// Goes on from a [`checkpoint`](Self::checkpoint), to the same bits as if the training had never been interrupted: weights,
-    /// optimizer and history are those of the file. Refuses a file of another architecture, of other images or of other settings, but for
-    /// the number of epochs, which may be greater (with a schedule that depends on it, it may not) – and what does not change the training,
-    /// such as the progress. A training that was finished returns at once.
+    /// Continues from a [`checkpoint`](Self::checkpoint), to the same bits as if the training had never been
+    /// interrupted: weights, optimizer and history are those of the file. A file of another architecture, of other
+    /// images or of other settings is refused. Only the number of epochs may be greater (unless the schedule depends on
+    /// it), and settings that do not change the training, such as the progress, may differ. A training that was
+    /// finished returns at once.
     ///
     /// ```
     /// use latentlab::{Autoencoder, Dataset, TrainConfig, train_ae};
@@ -224,8 +301,9 @@ impl TrainConfig {
         Self { stop: handle.clone(), ..self }
     }
 
-    /// Reports the validation loss (without validation: the training loss) after each epoch to the trial of a study, and ends the training when
-    /// the study would prune it: see [`Study`](crate::Study). To a study that maximizes, a classifier reports its accuracy.
+    /// Reports the validation loss (without validation: the training loss) after each epoch to the trial of a study,
+    /// and ends the training when the study would prune it: see [`Study`](crate::Study). To a study that maximizes, a
+    /// classifier reports its accuracy.
     pub fn trial(self, trial: &Trial) -> Self {
         Self { trial: Some(trial.link()), ..self }
     }
@@ -235,16 +313,50 @@ impl TrainConfig {
         Self { progress_every: epochs, ..self }
     }
 
-    /// Refuses images that the loss cannot take for targets.
-    pub(super) fn check_targets(&self, training: &Dataset, validation: Option<&Dataset>) -> Result<()> {
-        check::targets(training, "training images", self.loss)?;
-        validation.map_or(Ok(()), |validation| check::targets(validation, "validation images", self.loss))
+    pub(super) fn loss_used(&self) -> Loss {
+        self.loss.unwrap_or_default()
     }
 
-    /// Refuses settings out of range, and gives the images to train on and those to validate on.
-    pub(super) fn prepare(&self, images: &Dataset) -> Result<(Dataset, Option<Dataset>)> {
+    pub(super) fn kl_weight_used(&self) -> f64 {
+        self.kl_weight.unwrap_or(1.0)
+    }
+
+    /// Refuses settings that this kind of model does not use.
+    pub(super) fn check_used(&self, kind: &str) -> Result<()> {
+        let unused = [
+            ("loss", kind == "classifier" && self.loss.is_some(), "the softmax cross-entropy of a classifier"),
+            (
+                "kl_weight",
+                kind != "vae" && self.kl_weight.is_some(),
+                "a variational autoencoder, which has a divergence",
+            ),
+        ];
+        match unused.into_iter().find(|(_, given, _)| *given) {
+            Some((setting, _, expected)) => {
+                let error = Error::expected(
+                    ErrorKind::Argument,
+                    format!("TrainConfig::{setting}"),
+                    expected,
+                    format!("it for a {kind}"),
+                );
+                Err(error.hint("Leave the setting out"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses images that the loss cannot take for targets.
+    pub(super) fn check_targets(&self, (training, validation): &(Dataset, Option<Dataset>)) -> Result<()> {
+        check::targets(training, "training images", self.loss_used())?;
+        let check = |validation| check::targets(validation, "validation images", self.loss_used());
+        validation.as_ref().map_or(Ok(()), check)
+    }
+
+    /// Refuses settings out of range, and gives the images to train on and those to validate on. `names` is the type
+    /// whose settings they are.
+    pub(super) fn prepare(&self, names: &str, images: &Dataset) -> Result<(Dataset, Option<Dataset>)> {
         let wrong = |setting: &str, expected: &str, got: String| {
-            Err(Error::expected(ErrorKind::Argument, format!("TrainConfig::{setting}"), expected, got))
+            Err(Error::expected(ErrorKind::Argument, format!("{names}::{setting}"), expected, got))
         };
         if self.epochs == 0 {
             return wrong("epochs", "at least 1", "0".into());
@@ -257,16 +369,17 @@ impl TrainConfig {
         if !(self.input_noise >= 0.0 && self.input_noise.is_finite()) {
             return wrong("input_noise", "a number of at least 0", self.input_noise.to_string());
         }
-        if !(self.kl_weight >= 0.0 && self.kl_weight.is_finite()) {
-            return wrong("kl_weight", "a number of at least 0", self.kl_weight.to_string());
+        let kl_weight = self.kl_weight_used();
+        if !(kl_weight >= 0.0 && kl_weight.is_finite()) {
+            return wrong("kl_weight", "a number of at least 0", kl_weight.to_string());
         }
         if self.patience == Some(0) {
             return wrong("early_stopping", "a patience of at least 1 epoch", "0".into());
         }
-        if self.snapshot_images.as_ref().is_some_and(Dataset::is_empty) {
+        if self.snapshots.images().is_some_and(Dataset::is_empty) {
             return wrong("snapshots", "at least 1 image", "none".into());
         }
-        if let Some(images) = &self.snapshot_images {
+        if let Some(images) = self.snapshots.images() {
             check::snapshots("TrainConfig::snapshots", self, &[&[images.len()][..], &images.image_shape()].concat())?;
         }
         if images.is_empty() {

@@ -1,10 +1,11 @@
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use ndarray::Array4;
 use serde::{Deserialize, Serialize};
 
+use super::objective::Measures;
 use crate::html::{COLORS, escape_html, sparkline, table};
-use crate::progress::duration_text;
+use crate::{error::Error, progress::duration_text};
 
 /// What happened in a training, epoch by epoch: plain numbers, entry 0 for epoch 1.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -16,7 +17,8 @@ pub struct History {
     pub loss: Vec<f64>,
     /// The loss on the validation images after each epoch; empty without validation.
     pub validation_loss: Vec<f64>,
-    /// A classifier's accuracy in each epoch, a share in \[0, 1\] of the training images, measured while the weights change; empty for other models.
+    /// A classifier's accuracy in each epoch, a share in \[0, 1\] of the training images, measured while the weights
+    /// change; empty for other models.
     pub accuracy: Vec<f64>,
     /// A classifier's accuracy on the validation images after each epoch; empty without validation.
     pub validation_accuracy: Vec<f64>,
@@ -36,23 +38,28 @@ pub struct History {
     pub best_epoch: usize,
     /// What ended the training before its last epoch; `None` if all ran.
     pub stopped_by: Option<StoppedBy>,
-    /// What was asked for by [`TrainConfig::snapshots`](crate::TrainConfig::snapshots), in the order of the epochs.
+    /// What went wrong without ending the training, with the epoch: a checkpoint that could not be written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// The images that [`TrainConfig::snapshots`](crate::TrainConfig::snapshots) asked for, in the order of the epochs.
     #[serde(skip)]
     pub snapshots: Vec<Snapshot>,
     /// What the snapshots are reconstructions of.
     #[serde(skip)]
     pub(crate) originals: Option<Array4<f32>>,
-    /// The discriminator's, of a GAN.
-    pub(super) discriminator_loss: Vec<f64>,
+    /// What else was measured in each epoch, by name: the `discriminator_loss` of a [`Gan`](crate::Gan), whose `loss`
+    /// is the generator's; empty for other models.
+    #[serde(flatten)]
+    pub metrics: BTreeMap<String, Vec<f64>>,
 }
 
-/// What a model made of the same images after an epoch.
+/// A model's images after an epoch: reconstructions of the same originals, or samples from the same noise.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Snapshot {
     /// After which epoch, from 1; 0 before the first.
     pub epoch: usize,
-    /// What it made, (n, channels, height, width).
+    /// The images, (n, channels, height, width).
     pub images: Array4<f32>,
 }
 
@@ -60,12 +67,16 @@ pub struct Snapshot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StoppedBy {
-    /// The loss had no new minimum for [`early_stopping`](crate::TrainConfig::early_stopping)'s patience: the weights are those of the best epoch.
+    /// The loss had no new minimum for [`early_stopping`](crate::TrainConfig::early_stopping)'s patience: the weights
+    /// are those of the best epoch.
     EarlyStopping,
-    /// The notebook's stop button was pressed, or its [`StopHandle`](crate::StopHandle) used: the weights are those of the last batch. An epoch that was not finished has no entry in the history.
+    /// The notebook's stop button was pressed, or its [`StopHandle`](crate::StopHandle) used: the weights are those of
+    /// the last batch. An epoch that was not finished has no entry in the history.
     Handle,
     /// The study of its [`trial`](crate::TrainConfig::trial) prunes it.
     Pruning,
+    /// A function given to [`after_epoch`](crate::TrainConfig::after_epoch) asked for it.
+    Callback,
 }
 
 impl fmt::Display for StoppedBy {
@@ -73,6 +84,7 @@ impl fmt::Display for StoppedBy {
         f.write_str(match self {
             Self::EarlyStopping => "stopped early",
             Self::Handle => "stopped",
+            Self::Callback => "stopped by a callback",
             Self::Pruning => "pruned",
         })
     }
@@ -93,12 +105,43 @@ impl History {
         self.validation_accuracy.last().or(self.accuracy.last()).copied()
     }
 
-    /// The lowest of the watched losses.
-    pub(super) fn best(&self) -> f64 {
-        self.best_epoch.checked_sub(1).map_or(f64::INFINITY, |epoch| self.watched()[epoch])
+    /// Adds an epoch's means, of training and of validation: the loss, and the measures of these names.
+    pub(super) fn record(&mut self, names: &[&str], training: Measures, validation: Option<Measures>) {
+        for (index, name) in [&["loss"], names].concat().iter().enumerate() {
+            self.curve(name, false).push(training[index]);
+            if let Some(validation) = validation {
+                self.curve(name, true).push(validation[index]);
+            }
+        }
     }
 
-    /// The losses that early stopping and schedules watch: those on the validation images, without them the training's.
+    /// The curve of a measure, of training or of validation.
+    pub(super) fn curve(&mut self, name: &str, validation: bool) -> &mut Vec<f64> {
+        match (name, validation) {
+            ("loss", false) => &mut self.loss,
+            ("loss", true) => &mut self.validation_loss,
+            ("accuracy", false) => &mut self.accuracy,
+            ("accuracy", true) => &mut self.validation_accuracy,
+            ("reconstruction", false) => &mut self.reconstruction,
+            ("reconstruction", true) => &mut self.validation_reconstruction,
+            ("kl", false) => &mut self.kl,
+            ("kl", true) => &mut self.validation_kl,
+            (_, false) => self.metrics.entry(name.into()).or_default(),
+            (_, true) => self.metrics.entry(format!("validation_{name}")).or_default(),
+        }
+    }
+
+    /// Records whether the last epoch is the best.
+    pub(super) fn note_best(&mut self) {
+        let watched = self.watched();
+        let lowest = self.best_epoch.checked_sub(1).map_or(f64::INFINITY, |epoch| watched[epoch]);
+        if watched.last().is_some_and(|loss| *loss < lowest) {
+            self.best_epoch = self.epochs();
+        }
+    }
+
+    /// The losses that early stopping and schedules monitor: those on the validation images, without them the
+    /// training's.
     pub(super) fn watched(&self) -> &[f64] {
         if self.validation_loss.is_empty() { &self.loss } else { &self.validation_loss }
     }
@@ -131,9 +174,54 @@ impl History {
         )
     }
 
+    /// The epochs before the error that ended a training: with [`Result`](crate::Result)'s `Err`, which has no history
+    /// of its own, they are not lost. `None` if the error came before the first epoch, or not from a training.
+    ///
+    /// ```
+    /// use latentlab::{Autoencoder, Dataset, History, TrainConfig, train_ae};
+    ///
+    /// let (digits, mut autoencoder) = (Dataset::built_in_digits(100, 0)?, Autoencoder::tiny(2)?);
+    /// let config = TrainConfig::new().epochs(5).after_epoch(|epoch| {
+    ///     epoch.model::<Autoencoder>()?.save(format!("no such folder/{}.safetensors", epoch.number()))?;
+    ///     Ok(std::ops::ControlFlow::Continue(()))
+    /// });
+    /// let error = train_ae(&mut autoencoder, &digits, &config).unwrap_err();
+    /// assert!(error.to_string().starts_with("after epoch 1, "));
+    /// assert_eq!(History::before(&error).unwrap().epochs(), 1);
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn before(error: &Error) -> Option<&Self> {
+        let source = std::error::Error::source(error)?;
+        source.downcast_ref().map(|Interrupted { history, .. }| history)
+    }
+
+    /// The error that ends this training, with its history.
+    pub(super) fn until(self, error: Error) -> Error {
+        if self.epochs() == 0 { error } else { error.clone().source(Interrupted { history: self, error }) }
+    }
+
     /// How long the training took, in seconds.
     pub fn total_seconds(&self) -> f64 {
         self.seconds.iter().sum()
+    }
+}
+
+/// The history of a training that an error ended, and the error itself.
+#[derive(Debug)]
+struct Interrupted {
+    history: History,
+    error: Error,
+}
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.history)
+    }
+}
+
+impl std::error::Error for Interrupted {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.error)
     }
 }
 
@@ -168,7 +256,10 @@ impl fmt::Display for History {
         if epochs > 0 {
             write!(f, "; best epoch {}", self.best_epoch)?;
         }
-        self.stopped_by.map_or(Ok(()), |stopped_by| write!(f, ", {stopped_by}"))
+        if let Some(stopped_by) = self.stopped_by {
+            write!(f, ", {stopped_by}")?;
+        }
+        self.warnings.iter().try_for_each(|warning| write!(f, "; warning: {warning}"))
     }
 }
 

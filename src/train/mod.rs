@@ -1,16 +1,16 @@
 //! Training: the settings, the loop, what it returns.
 
 mod autoencoder;
-mod batch;
 mod check;
-mod checkpoint;
 mod classifier;
 mod config;
-mod epochs;
 mod gan;
 mod history;
-mod progress;
+mod objective;
+mod observers;
+mod run;
 mod schedule;
+mod training;
 mod tuning;
 mod vae;
 
@@ -19,6 +19,8 @@ pub use classifier::train_classifier;
 pub use config::TrainConfig;
 pub use gan::{GanConfig, GanHistory, GanLosses, gan_step, train_gan};
 pub use history::{History, Snapshot, StoppedBy};
+pub use observers::Epoch;
 pub use schedule::Schedule;
+pub use training::{Trainable, Training};
 pub use tuning::{Setting, Space, Study, Trial, TrialRecord, TrialState};
 pub use vae::train_vae;

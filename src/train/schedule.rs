@@ -4,15 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// How the learning rate changes from epoch to epoch, starting from [`learning_rate`](crate::TrainConfig::learning_rate) η.
+/// How the learning rate changes from epoch to epoch, starting from
+/// [`learning_rate`](crate::TrainConfig::learning_rate) η.
 ///
 /// | schedule | rate of epoch e (from 1) of E | settings |
 /// |---|---|---|
 /// | [`constant`](Self::constant), the default | η | |
 /// | [`cosine`](Self::cosine) | η_min + ½(η − η_min)(1 + cos(π(e − 1)/E)) | [`minimum`](Self::minimum) η_min 0 |
-/// | [`reduce_on_plateau`](Self::reduce_on_plateau) | the last one, or `factor` times it after `patience` + 1 epochs without progress | [`factor`](Self::factor) 0.1, [`patience`](Self::patience) 10, [`threshold`](Self::threshold) 10⁻⁴, [`minimum`](Self::minimum) 0 |
+/// | [`reduce_on_plateau`](Self::reduce_on_plateau) | that of e − 1; `factor` times it after a plateau | see there |
 ///
-/// The rates that were used stand in [`History::learning_rate`](crate::History::learning_rate). Settings are checked when training starts.
+/// [`History::learning_rate`](crate::History::learning_rate) holds the rates that were used. Settings are checked
+/// when training starts.
 ///
 /// ```
 /// use latentlab::{Autoencoder, Dataset, Schedule, TrainConfig, train_ae};
@@ -48,7 +50,7 @@ enum Kind {
 }
 
 impl Schedule {
-    /// Whether another number of epochs makes other rates.
+    /// Whether the rates depend on the number of epochs.
     pub(super) fn depends_on_epochs(&self) -> bool {
         self.kind == Kind::Cosine
     }
@@ -58,14 +60,18 @@ impl Schedule {
         Self::default()
     }
 
-    /// Half a wave of a cosine over the epochs of the training, without restarts (Loshchilov and Hutter 2017, "SGDR: stochastic
-    /// gradient descent with warm restarts"; PyTorch's `CosineAnnealingLR` with `T_max` = epochs).
+    /// Cosine annealing over the epochs of the training, without restarts (Loshchilov and Hutter 2017, "SGDR:
+    /// stochastic gradient descent with warm restarts"; PyTorch's `CosineAnnealingLR` with `T_max` = epochs).
     pub fn cosine() -> Self {
         Self { kind: Kind::Cosine, minimum: Some(0.0), ..Self::default() }
     }
 
+    /// `factor` times the rate after `patience` + 1 epochs without progress: [`factor`](Self::factor) 0.1,
+    /// [`patience`](Self::patience) 10, [`threshold`](Self::threshold) 10⁻⁴, [`minimum`](Self::minimum) 0.
+    ///
     /// A lower rate when the validation loss (without validation: the training loss) has stopped falling: PyTorch's
-    /// `ReduceLROnPlateau`, but with `eps` 0: no reduction is too small to be made. Keras' differs: it reduces one epoch earlier, and its threshold is absolute.
+    /// `ReduceLROnPlateau`, but with `eps` 0: no reduction is too small to be made. Keras' differs: it reduces one
+    /// epoch earlier, and its threshold is absolute.
     pub fn reduce_on_plateau() -> Self {
         Self {
             kind: Kind::ReduceOnPlateau,
@@ -81,22 +87,22 @@ impl Schedule {
         Self { factor: Some(factor), ..self }
     }
 
-    /// How many epochs in a row may pass without progress; the next one reduces the rate. 0 waits for none.
+    /// How many epochs in a row may pass without progress; the next one reduces the rate.
     pub fn patience(self, epochs: usize) -> Self {
         Self { patience: Some(epochs), ..self }
     }
 
-    /// The share by which a loss must be below the lowest one to be progress, in [0, 1).
+    /// By what fraction a loss must be below the lowest one to count as progress, in \[0, 1).
     pub fn threshold(self, share: f64) -> Self {
         Self { threshold: Some(share), ..self }
     }
 
-    /// The rate below which a cosine or a plateau does not go, at least 0 and at most the training's learning rate.
+    /// The lowest rate of a cosine or a plateau, from 0 to the training's learning rate.
     pub fn minimum(self, learning_rate: f64) -> Self {
         Self { minimum: Some(learning_rate), ..self }
     }
 
-    /// Refuses settings out of range, and those that the schedule does not have.
+    /// Refuses settings out of range, and settings that this schedule does not have.
     pub(super) fn check(&self, learning_rate: f64) -> Result<()> {
         let wrong = |setting: &str, expected: String, got: String| {
             Err(Error::expected(ErrorKind::Argument, format!("Schedule::{setting}"), expected, got))
@@ -142,8 +148,8 @@ impl Schedule {
         Ok(())
     }
 
-    /// The rate of the epoch after those with these watched losses, of a training of so many epochs: a function of the past alone,
-    /// so that a resumed training goes on as if it had never stopped.
+    /// The rate of the epoch after those with these monitored losses, in a training of `epochs`. It depends on the past
+    /// alone, so that a resumed training continues as if it had never stopped.
     pub(super) fn rate(&self, learning_rate: f64, epochs: usize, watched: &[f64]) -> f64 {
         let minimum = self.minimum.unwrap_or_default();
         match self.kind {

@@ -1,10 +1,10 @@
 //! Trainings, their settings and histories, and studies.
 
-use std::fs;
+use std::{fs, ops::ControlFlow};
 
 use latentlab::{
-    GanConfig, GanHistory, History, Loss, Optimizer, Schedule, Setting, Space, StopHandle, Study, TrainConfig, Trial,
-    evaluate, gan_step, train_ae, train_classifier, train_gan, train_vae,
+    Gan, GanConfig, GanHistory, History, Loss, Optimizer, Schedule, Setting, Space, StopHandle, Study, TrainConfig,
+    Training, Trial, evaluate, gan_step, train_ae, train_classifier, train_gan, train_vae,
 };
 
 use crate::{
@@ -193,6 +193,16 @@ pub fn rows() -> Table {
                 trained(config().snapshots(&digits(2), []));
             }),
         ),
+        (
+            "TrainConfig::after_epoch",
+            Call(|| {
+                for next in [ControlFlow::Continue(()), ControlFlow::Break(())] {
+                    let two = config().epochs(2);
+                    trained(two.clone().after_epoch(move |_| Ok(next)).after_epoch(move |_| Ok(next)));
+                    trained(two.after_epoch(|epoch| epoch.model::<Gan>().map(|_| ControlFlow::Continue(()))));
+                }
+            }),
+        ),
         ("TrainConfig::checkpoint", Call(|| paths().iter().for_each(|path| trained(config().checkpoint(path))))),
         (
             "TrainConfig::resume",
@@ -232,6 +242,47 @@ pub fn rows() -> Table {
                 schedules().iter().for_each(|s| NUMBERS.iter().for_each(|rate| scheduled(s.minimum(*rate))));
             }),
         ),
+        ("Epoch::number", Nothing("the epoch alone; see TrainConfig::after_epoch")),
+        ("Epoch::loss", Nothing("the epoch alone")),
+        ("Epoch::validation_loss", Nothing("the epoch alone")),
+        ("Epoch::history", Nothing("the epoch alone")),
+        ("Epoch::model", Nothing("the epoch alone; of a wrong type in TrainConfig::after_epoch")),
+        (
+            "Training::of",
+            Call(|| {
+                for images in datasets() {
+                    either(Training::of(autoencoder(), &images, &config()));
+                    either(Training::of(gan(), &images, &gan_config()));
+                }
+                SIZES.iter().for_each(|n| _ = either(Training::of(autoencoder(), &digits(12), &config().epochs(*n))));
+            }),
+        ),
+        (
+            "Training::epoch",
+            Call(|| {
+                for rate in NUMBERS {
+                    let run = Training::of(autoencoder(), &digits(12), &config().learning_rate(rate).epochs(2));
+                    let Some(mut run) = either(run) else { continue };
+                    for _ in 0..4 {
+                        either(run.epoch());
+                    }
+                    shown(run.history());
+                }
+            }),
+        ),
+        ("Training::model", Nothing("the training alone")),
+        ("Training::history", Nothing("the training alone")),
+        ("Training::into_parts", Nothing("the training alone")),
+        (
+            "History::before",
+            Call(|| {
+                let unlike = config().after_epoch(|epoch| epoch.model::<Gan>().map(|_| ControlFlow::Continue(())));
+                for config in [config().epochs(0), unlike] {
+                    let error = train_ae(&mut autoencoder(), &digits(12), &config).unwrap_err();
+                    History::before(&error).into_iter().for_each(shown);
+                }
+            }),
+        ),
         ("History::epochs", Call(|| histories(|history| _ = history.epochs()))),
         ("History::final_loss", Call(|| histories(|history| _ = history.final_loss()))),
         ("History::final_validation_loss", Call(|| histories(|history| _ = history.final_validation_loss()))),
@@ -259,6 +310,13 @@ pub fn rows() -> Table {
             Call(|| {
                 SIZES.iter().for_each(|n| trained_gan(gan_config().snapshots(*n, [0, 1, usize::MAX])));
                 trained_gan(gan_config().snapshots(1, 0..));
+            }),
+        ),
+        (
+            "GanConfig::after_epoch",
+            Call(|| {
+                trained_gan(gan_config().after_epoch(|_| Ok(ControlFlow::Break(()))));
+                trained_gan(gan_config().after_epoch(|epoch| epoch.model::<Gan>().map(|_| ControlFlow::Continue(()))));
             }),
         ),
         ("GanConfig::checkpoint", Call(|| paths().iter().for_each(|path| trained_gan(gan_config().checkpoint(path))))),

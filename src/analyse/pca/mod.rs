@@ -6,6 +6,7 @@
 
 mod eigen;
 
+use crate::engine::{Accumulate, GatherLhs, PackedRhs, gemm, offsets, vectorized};
 use std::fmt;
 
 use ndarray::{Array1, Array2};
@@ -14,8 +15,6 @@ use rayon::prelude::*;
 use super::Codes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit;
-use crate::nn::engine::vectorized;
-use crate::nn::{Left, Panels, Start, offsets, product};
 
 /// The principal components of codes: the directions in which they vary most, one after the other. Comes from [`pca`].
 ///
@@ -230,9 +229,9 @@ fn covariance(values: &[f32], mean: &[f32], unit: f64) -> Vec<f64> {
             centred.extend_from_slice(values);
             centre(&mut centred, mean, (1.0 / unit) as f32);
             let count = values.len() / dim;
-            let transposed = Left { values: &centred, rows: &columns, steps: &offsets(count, dim) };
-            let right = Panels::of_rows(&centred, count, dim, dim);
-            product(transposed, &right, Start::Output, 1.0, &mut sums, &offsets(dim, dim));
+            let transposed = GatherLhs { values: &centred, rows: &columns, steps: &offsets(count, dim) };
+            let right = PackedRhs::of_rows(&centred, count, dim, dim);
+            gemm(transposed, &right, Accumulate::Output, 1.0, &mut sums, &offsets(dim, dim));
         }
         sums
     });

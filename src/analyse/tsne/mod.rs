@@ -214,7 +214,7 @@ fn descend(affinities: &Affinities, start: Vec<[f32; 2]>, settings: &Tsne, clock
     let mut progress = Progress::begin(settings.progress_every);
     let mut descent = Descent::new(affinities, start);
     for iteration in 1..=settings.iterations {
-        if settings.stop.is_wanted() {
+        if settings.stop.should_stop() {
             return (descent.points, iteration - 1);
         }
         descent.step();

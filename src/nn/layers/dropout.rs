@@ -3,13 +3,12 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{BLOCK, Layer, Operation, Place};
+use super::{LayerContext, Operation};
 use crate::{
+    engine::{BLOCK, OnThreads, vectorized},
     nn::{
-        engine::vectorized,
-        parallel::OnThreads,
         sequential::Sequential,
-        tape::{Pass, Tape, Variable, record},
+        tape::{Pass, Variable},
     },
     random,
 };
@@ -27,12 +26,12 @@ impl Sequential {
     ///
     /// `rate` must be in [0, 1). The mask depends on the training's seed only, not on the number of threads.
     pub fn dropout(self, rate: f32) -> Self {
-        self.push(Layer::Dropout(Dropout { rate }))
+        self.push(Dropout { rate })
     }
 }
 
 impl Dropout {
-    /// Multiplies each value by its mask, 0 or 1 / (1 − rate). The mask is computed again on the way back, not kept.
+    /// Multiplies each value by its mask, 0 or 1 / (1 − rate). The mask is computed again in the backward pass, not kept.
     fn mask(self, values: &mut [f32], seed: u64) {
         // Compared as integers: exact, and less work than drawing floats.
         let threshold = (f64::from(self.rate) * 2f64.powi(32)) as u32;
@@ -73,15 +72,14 @@ impl Operation for Dropout {
         }
     }
 
-    fn forward<T: Tape>(&self, x: Variable<T>, _place: Place<'_>, pass: &mut Pass) -> Variable<T> {
+    fn forward(&self, mut x: Variable, _context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
         if !pass.training || self.rate == 0.0 {
             return x;
         }
-        let (mut x, tape) = x.split();
         let (rows, needs_gradient, dropout, seed) = (x.rows, x.needs_gradient, *self, pass.stream());
         let mut y = x.take_values();
         dropout.mask(&mut y, seed);
-        record(tape, Arc::new(y), rows, needs_gradient, move |mut gradient, gradients| {
+        pass.record(Arc::new(y), rows, needs_gradient, move |mut gradient, gradients| {
             dropout.mask(&mut gradient, seed);
             gradients.add_to(&x, gradient);
         })

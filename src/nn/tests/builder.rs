@@ -112,7 +112,7 @@ fn mistakes_in_layers_of_pictures_say_what_does_not_fit() {
     let flat = || Sequential::input([264]);
     let no_picture = |layer: &str| {
         let hint = "put .reshape([channels, height, width]) before it";
-        format!("layer 1, {layer}: expected pictures [channels, height, width], got [264]; {hint}")
+        format!("layer 1, {layer}: expected an input [channels, height, width], got [264]; {hint}")
     };
     let table = [
         (flat().conv2d(4, 3), &no_picture("conv2d") as &str),

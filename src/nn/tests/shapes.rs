@@ -1,6 +1,6 @@
 //! Every layer over random shapes, against the plain formulas: the output and all gradients.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use proptest::{
     prelude::*,
@@ -10,16 +10,17 @@ use rand::Rng;
 use serde_json::json;
 
 use super::{
-    Single,
+    Single, backward,
     plain::{self, Products, Sum, Windows, double},
     shared,
 };
 use crate::{
+    engine::Buffer,
     nn::{
-        buffer::Buffer,
-        layers::{Layer, Operation, Place},
+        layers::Layer,
+        plan::Step,
         sequential::Sequential,
-        tape::{NotRecording, Pass, Recording, Variable, record},
+        tape::{ParameterKey, Pass},
     },
     random,
 };
@@ -114,13 +115,9 @@ impl Case {
     /// Returns the running statistics.
     fn check(&self, y: &[Sum], backward: impl Fn(&[f64]) -> Vec<Vec<Sum>>) -> Result<Vec<Vec<f32>>, TestCaseError> {
         let parameters = shared(&self.parameters);
-        let single = Single {
-            layer: &self.layer,
-            input: &self.input,
-            weights: &parameters,
-            slope: self.slope,
-            enlarged: self.enlarged,
-        };
+        let mut single = Single::new(&self.layer, &self.input, &parameters);
+        single.step.fused.slope = (self.slope != 1.0).then_some(self.slope);
+        single.step.fused.up_sample = self.enlarged;
         let slope = f64::from(self.slope);
         let bent: Vec<Sum> =
             y.iter().map(|y| Sum::new(if y.value > 0.0 { y.value } else { slope * y.value }, y.size)).collect();
@@ -132,42 +129,35 @@ impl Case {
         let g_of_y: Vec<f64> =
             g.iter().zip(y).map(|(g, y)| f64::from(*g) * if y.value > 0.0 { 1.0 } else { slope }).collect();
 
-        let mut pass = self.pass();
-        let [output] = single.forward::<Recording, 1>([(&self.x, true, &mut pass)]);
+        let mut pass = self.pass().recording(true);
+        let [x, output] = single.forward(&self.x, true, &mut pass);
         close("output", &output.values, &bent)?;
-        let statistics = pass.take_statistics();
-        let gradients = gradients(output, &g, pass);
+        let statistics = single.statistics(&mut pass);
+        super::backward(&output, &g, &mut pass);
+        let gradients: Vec<Buffer> = [vec![pass.gradient(&x)], single.gradients(pass)].into_iter().flatten().collect();
         let expected = backward(&g_of_y);
         prop_assert_eq!(gradients.len(), expected.len());
         for (number, (got, expected)) in gradients.iter().zip(&expected).enumerate() {
             close(&format!("gradient {number} (0 is that of x)"), got, expected)?;
         }
         // As the first layer of a network, whose input needs no gradient.
-        let mut pass = self.pass();
-        let [output] = single.forward::<Recording, 1>([(&self.x, false, &mut pass)]);
-        for (got, expected) in self::gradients(output, &g, pass).iter().zip(&gradients[1..]) {
+        let mut pass = self.pass().recording(true);
+        let [_, output] = single.forward(&self.x, false, &mut pass);
+        super::backward(&output, &g, &mut pass);
+        for (got, expected) in single.gradients(pass).iter().zip(&gradients[1..]) {
             prop_assert_eq!(&got[..], &expected[..], "with and without a gradient of x");
         }
         // Without a tape, and after a smaller batch.
         let rows = self.x.len() * self.enlarged[0] * self.enlarged[1] / self.input.iter().product::<usize>();
-        let (first, mut passes) = (&self.x[..self.x.len() / rows], [self.pass(), self.pass()]);
-        let [pass_of_first, pass_of_all] = &mut passes;
+        let first = &self.x[..self.x.len() / rows];
         let [first, all] =
-            single.forward::<NotRecording, 2>([(first, false, pass_of_first), (&self.x, false, pass_of_all)]);
+            [first, &self.x].map(|x| single.forward(x, false, &mut self.pass().recording(false))[1].clone());
         close("output without a tape", &all.values, &bent)?;
         if statistics.is_empty() {
             close("output of the first row alone", &first.values, &bent[..bent.len() / rows])?;
         }
         Ok(statistics)
     }
-}
-
-/// What a pass returns if `g` is the gradient of its output.
-fn gradients(output: Variable<Recording>, g: &[f32], pass: Pass) -> Vec<Buffer> {
-    let (output, tape) = output.split();
-    let g = Buffer::from(g.to_vec());
-    let end = record(tape, Arc::new(vec![0.0].into()), 1, true, move |_, gradients| gradients.add_to(&output, g));
-    pass.backward(end)
 }
 
 /// Checks a layer with a weight and a bias.
@@ -228,7 +218,7 @@ proptest! {
         padding in padding(), slope in slope(),
     ) {
         let mut windows = conv2d_windows(size, channels.into(), kernel, stride, &padding);
-        windows.rows = fewer(rows, windows.products());
+        windows.rows = fewer(rows, windows.multiply_adds());
         let [height, width, channels] = windows.large;
         let filters = windows.small[2];
         let padding = padding.json();
@@ -265,7 +255,7 @@ proptest! {
         let [height, width] = size;
         let (large, small) = ([out[0], out[1], filters], [height, width, channels]);
         let mut windows = Windows { rows: 1, large, small, kernel, stride, before };
-        windows.rows = fewer(rows, windows.products());
+        windows.rows = fewer(rows, windows.multiply_adds());
         let layer = layer(json!({
             "layer": "conv_transpose2d", "filters": filters, "kernel": kernel, "stride": stride, "padding": padding.json(),
             "output_padding": more,
@@ -287,7 +277,7 @@ proptest! {
         prop_assume!(fits(0) && fits(1) && factor != [1, 1]);
         let enlarged = [size[0] * factor[0], size[1] * factor[1]];
         let mut windows = conv2d_windows(enlarged, channels.into(), kernel, [1, 1], &padding);
-        windows.rows = fewer(rows, windows.products());
+        windows.rows = fewer(rows, windows.multiply_adds());
         let (channels, filters, rows) = (channels.0, channels.1, windows.rows);
         let padding = padding.json();
         let layer = layer(json!({"layer": "conv2d", "filters": filters, "kernel": kernel, "stride": [1, 1], "padding": padding}));
@@ -457,11 +447,12 @@ proptest! {
     fn dropout(rows in rows(), width in 1usize..=2000, rate in select(vec![0.0f32, 0.1, 0.5, 0.9]), seed: u64) {
         let (x, g) = (vec![1.0; rows * width], numbers(1, rows * width));
         let layer = layer(json!({"layer": "dropout", "rate": rate}));
-        let single = Single { layer: &layer, input: &[width], weights: &[], slope: 1.0, enlarged: [1, 1] };
+        let single = Single::new(&layer, &[width], &[]);
         let mut pass = Pass::training(seed);
-        let [output] = single.forward::<Recording, 1>([(&x, true, &mut pass)]);
+        let [input, output] = single.forward(&x, true, &mut pass);
         let mask = output.values.to_vec();
-        for (got, (mask, g)) in gradients(output, &g, pass)[0].iter().zip(mask.iter().zip(&g)) {
+        backward(&output, &g, &mut pass);
+        for (got, (mask, g)) in pass.gradient(&input).iter().zip(mask.iter().zip(&g)) {
             prop_assert_eq!(*got, mask * g);
         }
         let kept = 1.0 / (1.0 - rate);
@@ -469,13 +460,13 @@ proptest! {
         let (count, rate) = (mask.len() as f64, f64::from(rate));
         let dropped = mask.iter().filter(|m| **m == 0.0).count() as f64;
         prop_assert!((dropped - rate * count).abs() <= 6.0 * (rate * (1.0 - rate) * count).sqrt() + 1e-9);
-        let [predicted] = single.forward::<NotRecording, 1>([(&x, false, &mut Pass::prediction())]);
+        let [_, predicted] = single.forward(&x, false, &mut Pass::prediction());
         prop_assert_eq!(&predicted.values[..], &x[..]);
     }
 
-    /// A network, in which layers do the work of their neighbours, gives what its layers give one by one.
+    /// A network, in which layers are fused, gives what its layers give one by one.
     #[test]
-    fn neighbours_taken_along_change_nothing(
+    fn fusion_changes_nothing(
         rows in rows(), channels in (1usize..=17, 1usize..=17), factor in pair(1..=3), stride in 1usize..=2, padding in 0usize..=3,
         after: [Index; 2],
     ) {
@@ -491,25 +482,31 @@ proptest! {
         let quarters = |seed, count| numbers(seed, count).iter().map(|v| (v * 4.0).round() / 4.0).collect::<Vec<f32>>();
         network.parameters_mut().enumerate().for_each(|(number, p)| *p = Arc::new(quarters(number as u64, p.len())));
         let x = quarters(4, rows * channels.0 * 12);
-        let start = |pass: &mut Pass| Variable::<Recording>::tracked(Arc::new(x.clone().into()), rows, pass);
+        let start = |pass: &mut Pass| pass.tracked(Arc::new(x.clone().into()), rows);
 
+        // Each layer has its parameters in a network of its own.
         let mut pass = Pass::training(0);
-        let mut y = start(&mut pass);
-        for node in network.nodes() {
-            let weights = node.weights();
-            let (prepared, packed) = (OnceLock::new(), Arc::default());
-            let place = Place { prepared: &prepared, packed: &packed, ..node.place(&weights) };
-            y = node.layer.forward(y, place, &mut pass);
+        let first = start(&mut pass);
+        let (mut y, mut keys) = (first.clone(), Vec::new());
+        for (number, node) in network.nodes().iter().enumerate() {
+            let step = Step::new(&node.layer, &node.input, &node.output);
+            y = step.forward(&node.weights(), number, y, &mut pass);
+            let parameters = node.parameters.iter().enumerate();
+            keys.extend(parameters.map(|(n, p)| (ParameterKey { network: number, number: n }, p.values.len())));
         }
         let one_by_one = y.values.to_vec();
         let g = quarters(1, one_by_one.len());
-        let expected = gradients(y, &g, pass);
+        backward(&y, &g, &mut pass);
+        let mut expected = vec![pass.gradient(&first)];
+        expected.extend(pass.into_gradients(keys.into_iter()).into_iter().map(|gradient| gradient.sum.unwrap()));
 
         let mut pass = Pass::training(0);
-        let x = start(&mut pass);
-        let y = network.forward(x, &mut pass);
+        let first = start(&mut pass);
+        let y = network.forward(first.clone(), &mut pass);
         near("output", &y.values, &one_by_one)?;
-        let got = gradients(y, &g, pass);
+        backward(&y, &g, &mut pass);
+        let mut got = vec![pass.gradient(&first)];
+        got.extend(pass.gradients(&[&network]));
         prop_assert_eq!(got.len(), expected.len());
         for (number, (got, expected)) in got.iter().zip(&expected).enumerate() {
             near(&format!("gradient {number}"), got, expected)?;

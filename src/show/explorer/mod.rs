@@ -42,7 +42,7 @@ const MOST_PIXELS: usize = 1 << 24;
 /// # std::fs::remove_file(file).ok();
 ///
 /// let vae = Vae::strided([4, 8, 16], 32, 2)?;
-/// explore(&vae.autoencoder()?, &digits)?;
+/// explore(&vae.autoencoder(), &digits)?;
 /// # Ok::<(), latentlab::Error>(())
 /// ```
 pub fn explore(autoencoder: &Autoencoder, images: &Dataset) -> Result<Explorer> {
@@ -304,7 +304,7 @@ mod tests {
         let colored = Dataset::new(Array4::zeros((3, 3, 28, 28)), Array1::zeros(3), ["a"]).unwrap();
         let small = Dataset::new(Array4::zeros((3, 1, 8, 8)), Array1::zeros(3), ["a"]).unwrap();
         let mut broken = dense(2);
-        let encoder = broken.networks_mut().into_iter().next().unwrap();
+        let encoder = crate::model::Model::trained_mut(&mut broken).remove(0);
         encoder.parameters_mut().for_each(|values| *values = std::sync::Arc::new(vec![f32::NAN; values.len()]));
         let of =
             |settings: Explore, model: &Autoencoder, data: &Dataset| settings.of(model, data).unwrap_err().to_string();

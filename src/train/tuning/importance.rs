@@ -1,5 +1,5 @@
-//! How much each parameter matters: the variance that a random forest's splits by it take away (L. Breiman, "Random Forests", 2001;
-//! "mean decrease in impurity"), as a share of what all splits take away.
+//! How much each parameter matters: the reduction of variance by a random forest's splits (L. Breiman, "Random
+//! Forests", 2001; "mean decrease in impurity"), as a share of the reduction by all splits.
 
 use rand::Rng;
 
@@ -8,16 +8,16 @@ use super::trial::{TrialRecord, TrialState};
 use crate::random::{Random, stream};
 
 const TREES: u64 = 64;
-/// A leaf of one trial would explain that trial's noise.
+/// A leaf with a single trial would fit that trial's noise.
 const SMALLEST_LEAF: usize = 2;
-/// A tree of more trials says no more.
+/// More trials do not change a tree's result much.
 const MOST_ROWS: usize = 1000;
 
-/// The places of a trial's settings, and its value.
+/// A trial's settings as numbers, and its value.
 type Row = (Vec<f64>, f64);
 
-/// A share for each parameter, in the space's order; all 0 if the values do not differ. Of complete trials only: what a pruned one
-/// reached is of an earlier epoch.
+/// A share for each parameter, in the space's order; all 0 if the values do not differ. Only complete trials count: a
+/// pruned one's value is from an earlier epoch.
 pub(super) fn importance(space: &Space, trials: &[TrialRecord]) -> Vec<f64> {
     let complete = trials.iter().filter(|trial| trial.state == TrialState::Complete);
     let mut rows: Vec<Row> = complete
@@ -40,20 +40,20 @@ pub(super) fn importance(space: &Space, trials: &[TrialRecord]) -> Vec<f64> {
     gains.iter().map(|gain| if total > 0.0 { gain / total } else { 0.0 }).collect()
 }
 
-/// Brings the values to about 1 by a power of two, which changes no digit: squares of the largest numbers are no numbers.
+/// Scales the values to about 1 by a power of two, which is exact: squares of the largest numbers would overflow.
 fn scale(rows: &mut [Row]) {
     let largest = rows.iter().fold(0.0f64, |largest, row| largest.max(row.1.abs()));
     if largest > 0.0 {
         let exponent = -largest.log2().floor() as i32;
-        // In two steps: 2^1074 alone is no number either.
+        // In two steps: 2^1074 alone would overflow too.
         let factors = [exponent / 2, exponent - exponent / 2].map(|exponent| 2f64.powi(exponent));
         rows.iter_mut().for_each(|row| row.1 = row.1 * factors[0] * factors[1]);
     }
 }
 
-/// Splits the rows where it takes away most variance, and then both parts, adding what each split takes away to its parameter.
+/// Splits the rows where that reduces the variance most, then both parts, and adds each reduction to its parameter.
 fn grow(rows: Vec<&Row>, gains: &mut [f64]) {
-    // Not by calling itself: trees of many trials can be deep.
+    // Not recursive: trees of many trials can be deep.
     let mut parts = vec![rows];
     while let Some(mut rows) = parts.pop() {
         let mut best = (0.0, 0, 0.0);
@@ -78,7 +78,7 @@ fn grow(rows: Vec<&Row>, gains: &mut [f64]) {
         let (gain, parameter, above) = best;
         if gain > 0.0 {
             gains[parameter] += gain;
-            // At a place that is there: between two neighbouring numbers is none.
+            // At an existing value: between two neighbouring floats there is no other.
             let (left, right) = rows.into_iter().partition(|row| row.0[parameter] < above);
             parts.extend([right, left]);
         }

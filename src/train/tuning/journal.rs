@@ -45,39 +45,40 @@ pub(super) enum Event {
     },
 }
 
-/// How every journal begins.
+/// The first bytes of every journal.
 const BEGINNING: &[u8] = br#"{"study""#;
 
-/// Before the check at a line's end: the beginning of the SHA-256 of the check before it and of the line without its own. So a line that was
-/// changed, lost, doubled or moved is found. Journals of the first version have none, and get none.
+/// What precedes the check at a line's end. The check is the beginning of the SHA-256 of the previous line's check and
+/// of the line itself, so that lines that were changed, lost, doubled or moved are detected. Journals of the first
+/// version have no checks.
 const BEFORE_CHECK: &str = r#","check":""#;
 const CHECK_DIGITS: usize = 16;
 
-/// Others hold the lock for moments. One that is stopped with it in its hand must not stop everybody.
+/// Other processes hold the lock briefly. One that is suspended while holding it must not block all others.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// More processes than anybody has for one study.
+/// More processes than one study is shared by.
 const MOST_WORKERS: usize = 10_000;
 
 pub(super) struct Journal {
     path: PathBuf,
     file: File,
-    /// How far it has been read.
+    /// How far the file has been read.
     read: Position,
-    /// This worker's number: the smallest that no living process has.
+    /// This worker's number: the smallest that no running process has.
     pub(super) worker: usize,
     /// Locked as long as this worker lives: the system unlocks it however the process ends.
     _alive: File,
 }
 
-/// Behind a line.
+/// The position after a line.
 #[derive(Clone, Default)]
 pub(super) struct Position {
     bytes: u64,
     lines: usize,
-    /// The last line's check; `None` in a journal without, and before the first line.
+    /// The last line's check; `None` in a journal without checks, and before the first line.
     check: Option<String>,
-    /// Whether the last line has lost its end: an editor took it away.
+    /// Whether the last line has no line end: an editor may have removed it.
     open: bool,
 }
 
@@ -105,7 +106,7 @@ impl Journal {
         }
         let open = |path: &Path| File::options().read(true).write(true).create(true).truncate(false).open(path);
         let file = open(path).map_err(io)?;
-        // By its own name: two that come through different links must see each other.
+        // By its canonical name: processes that use different links must find the same worker files.
         let path = fs::canonicalize(path).map_err(io)?;
         let locked = lock(&file, &path)?;
         let mut worker = 0;
@@ -117,14 +118,14 @@ impl Journal {
             });
             match candidate {
                 Ok(Some(file)) => break file,
-                // Another user's, perhaps.
+                // The file may belong to another user.
                 Err(error) if error.kind() != Io::PermissionDenied || worker >= MOST_WORKERS => {
                     return Err(Error::io(&path, "open", error));
                 }
                 _ => worker += 1,
             }
         };
-        // What killed ones left behind it: the file of one that has ended says no more than none.
+        // Removes the files of killed workers: a worker that has ended needs no file.
         for dead in worker + 1.. {
             match File::open(worker_file(&path, dead)) {
                 Ok(file) if file.try_lock().is_ok() => remove(&worker_file(&path, dead)),
@@ -136,11 +137,11 @@ impl Journal {
         Ok(Self { path, file, read: Position::default(), worker, _alive: alive })
     }
 
-    /// Whether the process that had this number of a worker (not ours) has ended.
+    /// Whether the process with this worker number (not ours) has ended.
     pub(super) fn has_ended(&self, worker: usize) -> bool {
         match File::open(worker_file(&self.path, worker)) {
             Ok(file) => file.try_lock().is_ok(),
-            // Without the file it has ended in good order.
+            // Without its file it has ended normally.
             Err(error) => error.kind() == Io::NotFound,
         }
     }
@@ -155,12 +156,13 @@ impl Journal {
         if !is_at(&self.file, &self.path) {
             let place = self.path.display().to_string();
             let error = Error::expected(ErrorKind::Io, place, "the journal that was opened", "another file or none");
-            return Err(error.hint("It was moved, replaced or deleted: make the study anew with Study::journal"));
+            return Err(error.hint("It was moved, replaced or deleted: open it again with Study::journal"));
         }
         Ok(locked)
     }
 
-    /// What others have written since, up to the first line that is wrong. `first` is how a new journal of this study would begin.
+    /// What others have written since, up to the first line that is wrong. `first` is how a new journal of this study
+    /// would begin.
     pub(super) fn new_lines(&mut self, first: Option<&Event>) -> Result<Vec<Result<Line>>> {
         let bytes = self.unread()?;
         let mut lines: Vec<Result<Line>> = Vec::new();
@@ -170,7 +172,7 @@ impl Journal {
             let mut after = Position { bytes: at.bytes + piece.len() as u64, open: !whole, ..at.clone() };
             let text = piece.trim_ascii();
             if text.is_empty() {
-                // Of a line end that an editor has added.
+                // A line end that an editor has added.
                 if whole {
                     after.lines += usize::from(at.lines > 0 && !at.open);
                     at = after;
@@ -187,7 +189,7 @@ impl Journal {
                     at = after.clone();
                     lines.push(Ok(Line { place, event, after }));
                 }
-                // Of a process that was stopped while writing: `append` writes over it.
+                // Left by a process that was stopped while writing: `append` overwrites it.
                 Err(_) if !whole => break,
                 Err(got) => {
                     let error =
@@ -197,7 +199,7 @@ impl Journal {
                 }
             }
         }
-        // Nothing but the beginning of this very journal is written over.
+        // Only an incomplete beginning of this very journal may be overwritten.
         if let Some(first) = first
             && lines.is_empty()
             && !bytes.trim_ascii().is_empty()
@@ -214,7 +216,7 @@ impl Journal {
         if self.file.metadata().map_err(io)?.len() < self.read.bytes {
             let place = format!("{}, line {}", self.path.display(), self.read.lines);
             let error = Error::expected(ErrorKind::Data, place, "the lines that were there", "a shorter file");
-            return Err(error.hint("Make the study anew with Study::journal"));
+            return Err(error.hint("Open it again with Study::journal"));
         }
         let mut bytes = Vec::new();
         (self.file.seek(SeekFrom::Start(self.read.bytes))).map_err(io)?;
@@ -228,12 +230,13 @@ impl Journal {
         Ok(bytes)
     }
 
-    /// Notes that a line has been taken in.
+    /// Records that a line has been applied.
     pub(super) fn advance(&mut self, after: Position) {
         self.read = after;
     }
 
-    /// Adds a line; `new_lines` must have been called, and all of them taken in, under the same lock. Where that fails nothing is added.
+    /// Adds a line; `new_lines` must have been called, and all of them applied, under the same lock. On failure nothing
+    /// is added.
     pub(super) fn append(&mut self, event: &Event) -> Result<()> {
         let start = self.read.bytes;
         let (body, check) = match &self.read {
@@ -245,7 +248,7 @@ impl Journal {
             .and_then(|()| self.file.seek(SeekFrom::Start(start)))
             .and_then(|_| self.file.write_all(line.as_bytes()))
             .and_then(|()| match event {
-                // Some disks tell only now that they are full.
+                // Some file systems report only here that they are full.
                 Event::Tell { .. } => self.file.sync_data().or_else(|error| match error.kind() {
                     Io::Unsupported | Io::InvalidInput => Ok(()),
                     _ => Err(error),
@@ -263,7 +266,7 @@ impl Journal {
 }
 
 impl Drop for Journal {
-    /// Removes the worker's file, under the journal's lock: nobody else takes its number meanwhile.
+    /// Removes the worker's file, under the journal's lock, so that no other process takes its number meanwhile.
     fn drop(&mut self) {
         if let Ok(_locked) = lock(&self.file, &self.path) {
             remove(&worker_file(&self.path, self.worker));
@@ -274,7 +277,7 @@ impl Drop for Journal {
 fn lock(file: &File, path: &Path) -> Result<Locked> {
     let failed = |error| Error::io(path, "lock", error);
     let (start, mut pause) = (Instant::now(), Duration::from_micros(100));
-    // One handle more, so that the lock ends with its owner and not with the journal.
+    // A handle of its own, so that the lock ends with its owner and not with the journal.
     let handle = file.try_clone().map_err(failed)?;
     loop {
         match handle.try_lock() {
@@ -305,11 +308,11 @@ fn is_at(_file: &File, path: &Path) -> bool {
     path.exists()
 }
 
-/// The event of a line and its check, or what came instead.
+/// The event of a line and its check, or what is wrong with the line.
 fn parse(text: &[u8], at: &Position) -> Result<(Event, Option<String>), String> {
     let text = std::str::from_utf8(text).map_err(|error| error.to_string())?;
     let (body, noted) = split_check(text);
-    // Whether there are checks, the first line says.
+    // The first line decides whether there are checks.
     let check = match (at.lines, &at.check, noted) {
         (1.., None, _) | (0, _, None) => None,
         (_, before, noted) => {
@@ -359,7 +362,7 @@ fn foreign(path: &Path, got: &str) -> Error {
     error.hint("Name another file")
 }
 
-/// Removes a worker's file: with anything in it, it would be somebody else's.
+/// Removes a worker's file: a file with content is not one of ours.
 fn remove(worker_file: &Path) {
     if fs::metadata(worker_file).is_ok_and(|file| file.len() == 0) {
         let _ = fs::remove_file(worker_file);

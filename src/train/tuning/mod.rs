@@ -1,5 +1,7 @@
-//! Hyper-parameter search by ask and tell: a space, a study that says what to try next, a journal that several may share.
-// Ours, because the `optimizer` crate's journal hands the same trial numbers to two processes and drops what one of them found.
+//! Hyper-parameter search by ask and tell: a space, a study that suggests what to try next, a journal that several
+//! processes may share.
+// Our own, because the `optimizer` crate's journal gives the same trial numbers to two processes and loses the results
+// of one of them.
 
 mod importance;
 mod journal;

@@ -2,10 +2,11 @@
 
 use super::trial::{TrialRecord, TrialState};
 
-/// So many trials have to be complete before one is pruned.
+/// The number of complete trials before any is pruned (Optuna's `n_startup_trials`).
 const COMPLETE: usize = 5;
 
-/// Whether the trial's best value so far is worse than the median of the complete ones at its last epoch. `cost`: lower is better.
+/// Whether the trial's best value so far is worse than the median of the complete ones at its last epoch. `cost`: lower
+/// is better.
 pub(super) fn should_prune(trial: &TrialRecord, all: &[TrialRecord], cost: impl Fn(f64) -> f64) -> bool {
     let Some(&(epoch, last)) = trial.reports.last() else { return false };
     if last.is_none() {

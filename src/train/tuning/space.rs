@@ -50,10 +50,10 @@ pub enum Setting {
     Text(String),
 }
 
-/// More runs than anybody waits for.
+/// More combinations than a grid search can run.
 const MOST_COMBINATIONS: usize = 1_000_000;
 
-/// A name stands in tables and figures.
+/// Names appear in tables and figures.
 const LONGEST_NAME: usize = 200;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,8 +92,8 @@ impl Space {
         self.with(name.into(), Range::Choice(settings.into_iter().map(Into::into).collect()))
     }
 
-    /// Draws the parameter before it by its logarithm, as suits a learning rate: as often between 0.0001 and 0.001 as between
-    /// 0.001 and 0.01. Its range must begin above 0.
+    /// Draws the last parameter on a logarithmic scale, as suits a learning rate: as often between 0.0001 and 0.001 as
+    /// between 0.001 and 0.01. Its range must begin above 0.
     pub fn log(mut self) -> Self {
         match self.parameters.last_mut() {
             Some(last) => last.log = true,
@@ -102,8 +102,8 @@ impl Space {
         self
     }
 
-    /// Goes through all combinations in order instead of sampling, as nested loops would, the last parameter changing fastest.
-    /// No trial is pruned. All parameters must be choices or integers.
+    /// Goes through all combinations in order instead of sampling, as nested loops would, the last parameter changing
+    /// fastest. No trial is pruned. All parameters must be choices or integers, without [`log`](Self::log).
     pub fn grid(mut self) -> Self {
         self.grid = true;
         self
@@ -207,6 +207,7 @@ impl Parameter {
                 Err(wrong(place, "a range above 0 for its logarithm", low))
             }
             Range::Integer(0, _) if self.log => Err(wrong(place, "a range above 0 for its logarithm", 0)),
+            _ if self.log && grid => Err(wrong(place, "no log() in a grid, which tries all settings", "log()")),
             _ => Ok(()),
         }
     }
@@ -229,7 +230,7 @@ impl Parameter {
         }
     }
 
-    /// A setting's place on the line where it is sampled: its logarithm or itself; of a choice, its position.
+    /// A setting as a number on the scale on which it is sampled: its logarithm or itself; for a choice, its index.
     pub(super) fn place(&self, setting: &Setting) -> f64 {
         let scale = |number: f64| if self.log { number.ln() } else { number };
         match (&self.range, setting) {
@@ -240,7 +241,8 @@ impl Parameter {
         }
     }
 
-    /// The line on which numbers are sampled. An integer has the places that round to it, half a step to both sides.
+    /// The interval from which numbers are sampled. An integer has the numbers that round to it, half a step to both
+    /// sides.
     pub(super) fn line(&self) -> (f64, f64) {
         let (low, high) = match self.range {
             Range::Float(low, high) => (low, high),
@@ -250,7 +252,7 @@ impl Parameter {
         if self.log { (low.ln(), high.ln()) } else { (low, high) }
     }
 
-    /// The setting at a place of the line.
+    /// The setting for a number of that interval.
     pub(super) fn at(&self, place: f64) -> Setting {
         let number = if self.log { place.exp() } else { place };
         match self.range {
@@ -260,7 +262,7 @@ impl Parameter {
         }
     }
 
-    /// The part of the line where everything is the same setting; `None` for floats.
+    /// The part of the interval that rounds to the same integer; `None` for others.
     pub(super) fn step(&self, place: f64) -> Option<(f64, f64)> {
         let Range::Integer(low, high) = self.range else { return None };
         let number = if self.log { place.exp() } else { place };

@@ -18,7 +18,7 @@ use crate::{
     stop::StopHandle,
 };
 
-/// A search for the best settings in a [`Space`]: ask for a trial, train with its settings, tell what came out.
+/// A search for the best settings in a [`Space`]: ask for a trial, train with its settings, tell the result.
 ///
 /// ```
 /// use latentlab::{Autoencoder, Dataset, Space, Study, TrainConfig, train_ae};
@@ -37,20 +37,20 @@ use crate::{
 /// # Ok::<(), latentlab::Error>(())
 /// ```
 ///
-/// Settings are sampled by the tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), the first ten at random; a space
-/// that is a [`grid`](Space::grid) is gone through in order. With a [`journal`](Self::journal) a study can be stopped at any
-/// time and go on, and several processes can share it.
+/// Settings are sampled by the tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), the first ten at
+/// random; a [`grid`](Space::grid) is tried in order. With a [`journal`](Self::journal) a study can be stopped at any
+/// time and resumed, and several processes can share it.
 pub struct Study {
     seed: u64,
     trials: usize,
     stop: StopHandle,
     progress_every: usize,
-    /// From the first trial on: since when, and how many were done then.
+    /// Set at the first trial, with the time and the number of trials that were done by then.
     progress: Mutex<Option<(Progress, Instant, usize)>>,
     shared: Arc<Mutex<Shared>>,
 }
 
-/// What a study and its trials share.
+/// The state that a study and its trials share.
 pub(super) struct Shared {
     pub(super) maximize: bool,
     space: Space,
@@ -64,7 +64,7 @@ impl Study {
     /// A study that looks for the lowest value: a loss.
     ///
     /// # Errors
-    /// When the space has no parameters, or one has no proper range or a name that is taken.
+    /// When the space has no parameters, or one has an invalid range or a name that is used twice.
     pub fn minimize(space: Space) -> Result<Self> {
         Self::new(space, false)
     }
@@ -72,7 +72,7 @@ impl Study {
     /// A study that looks for the highest value: an accuracy.
     ///
     /// # Errors
-    /// When the space has no parameters, or one has no proper range or a name that is taken.
+    /// When the space has no parameters, or one has an invalid range or a name that is used twice.
     pub fn maximize(space: Space) -> Result<Self> {
         Self::new(space, true)
     }
@@ -85,42 +85,44 @@ impl Study {
         Ok(Self { seed: 0, trials, stop, progress_every: 1, progress, shared })
     }
 
-    /// What the sampling depends on, besides the trials so far. Default: 0.
+    /// The seed of the sampling, which also depends on the trials so far. Default: 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// After how many trials a line says what came out, 0 for silence. Default: 1.
+    /// After how many trials a line with the result is printed, 0 for silence. Default: 1.
     pub fn progress_every(mut self, trials: usize) -> Self {
         self.progress_every = trials;
         self
     }
 
-    /// Lets this handle end the study, as a notebook's stop button does: [`ask`](Self::ask) then hands out no more trials, and [`tell`](Self::tell)
-    /// forgets what came out, which may be of a training that was cut short as well. That trial is handed out again when the study goes on.
+    /// Lets this handle end the study, as a notebook's stop button does: [`ask`](Self::ask) then hands out no more
+    /// trials, and [`tell`](Self::tell) ignores the result, which may come from a training that was cut short as well.
+    /// That trial is handed out again when the study is resumed.
     pub fn stop_handle(mut self, handle: &StopHandle) -> Self {
         self.stop = handle.clone();
         self
     }
 
-    /// How many trials there shall be, those in the journal included. Default: 100; of a grid all combinations, which are also
-    /// the most.
+    /// The number of trials, those in the journal included. Default: 100; for a grid all combinations, which are also
+    /// the maximum.
     pub fn trials(mut self, count: usize) -> Self {
         self.trials = locked(&self.shared).space.combinations().map_or(count, |all| all.min(count));
         self
     }
 
-    /// Keeps the study in a file, a line of JSON for each event. If the file exists, the study goes on where it was: a trial
-    /// that was running when its process ended is handed out again with the same settings. Several processes (or several
-    /// studies in the threads of one) may have the same file at the same time and share the trials.
+    /// Keeps the study in a file, a line of JSON for each event. If the file exists, the study continues from it: a
+    /// trial that was running when its process ended is handed out again with the same settings. Several processes (or
+    /// several studies in the threads of one) may use the same file at the same time and share the trials.
     ///
-    /// Each line ends with a check of itself and of the line before it: one that was changed, lost or moved is refused, and so is a value outside
-    /// its range. What a process was writing when it was killed is cut off.
+    /// Each line ends with a checksum over itself and the line before it: lines that were changed, lost or moved are
+    /// refused, and so are values outside their range. An incomplete last line, left by a process that was killed, is
+    /// cut off.
     ///
     /// # Errors
-    /// When the file cannot be opened or locked, is not a journal (it is left as it is then), is damaged (the line is named), or is that of
-    /// another space or direction.
+    /// When the file cannot be opened or locked, is not a journal (it is left unchanged), is damaged (the error names
+    /// the line), or belongs to another space or direction.
     pub fn journal(self, path: impl AsRef<Path>) -> Result<Self> {
         let journal = Journal::open(path.as_ref())?;
         {
@@ -134,13 +136,12 @@ impl Study {
         Ok(self)
     }
 
-    /// The next trial; `None` if there are enough. While other processes still have trials, so that nothing is left to do
-    /// here, it is `None` too.
+    /// The next trial; `None` if all have been handed out, also while other processes still work on theirs.
     ///
     /// # Errors
     /// When the journal cannot be read or written.
     pub fn ask(&self) -> Result<Option<Trial>> {
-        if self.stop.is_wanted() {
+        if self.stop.should_stop() {
             return Ok(None);
         }
         let mut shared = locked(&self.shared);
@@ -159,14 +160,15 @@ impl Study {
         }))
     }
 
-    /// Says how far the study is, and what came out of a trial.
+    /// Shows how far the study is, and the result of a trial.
     fn say(&self, shared: &Shared, told: Option<usize>) {
         let done = shared.records.iter().filter(|record| record.state != TrialState::Running).count();
         let mut progress = locked(&self.progress);
         let (progress, start, before) =
             progress.get_or_insert_with(|| (Progress::begin(self.progress_every), Instant::now(), done));
         let state = || {
-            // Of a journal with more trials than are wanted now, a lost one is handed out all the same: nothing, or less, is left.
+            // A lost trial of a journal is handed out even if the journal has more trials than are wanted now: then
+            // nothing, or less, is left.
             let share = done.saturating_sub(*before) as f64 / (self.trials as f64 - *before as f64);
             let times = times(start.elapsed().as_secs_f64(), share);
             shared.progress([done, self.trials], told, &times)
@@ -177,16 +179,17 @@ impl Study {
         }
     }
 
-    /// What a trial reached: its value at the end, or where it was pruned. A trial that gave NaN or infinity has failed,
-    /// and the study keeps away from its settings.
+    /// Tells a trial's result: its value at the end, or where it was pruned. With NaN or infinity the trial has failed,
+    /// and the study avoids its settings.
     ///
     /// # Errors
-    /// When the trial is of another study, or the journal cannot be read or written: then nothing is told, and the trial is handed out again.
+    /// When the trial belongs to another study, or the journal cannot be read or written: then nothing is recorded, and
+    /// the trial is handed out again.
     pub fn tell(&self, trial: Trial, value: f64) -> Result<()> {
         if !Arc::ptr_eq(&self.shared, &trial.shared) {
             return Err(wrong("study", "a trial of its own", format!("trial {} of another study", trial.number)));
         }
-        if self.stop.is_wanted() {
+        if self.stop.should_stop() {
             return Ok(());
         }
         let (value, seconds) = (Some(value).filter(|value| value.is_finite()), trial.started.elapsed().as_secs_f64());
@@ -197,12 +200,12 @@ impl Study {
         Ok(())
     }
 
-    /// All trials in their order, as far as this study has seen: with a journal, until the last ask, report or tell.
+    /// All trials in their order; with a journal, as of this study's last ask, report or tell.
     pub fn records(&self) -> Vec<TrialRecord> {
         locked(&self.shared).records.clone()
     }
 
-    /// The complete trial with the best value, the first of equals.
+    /// The complete trial with the best value, the first one if several are equal.
     ///
     /// # Errors
     /// When no trial is complete.
@@ -213,9 +216,9 @@ impl Study {
         best.ok_or_else(|| wrong("study", "at least 1 complete trial", "none"))
     }
 
-    /// How much each parameter matters, by name in the space's order: shares that sum to 1, of the variance of the complete
-    /// trials' values that a random forest's splits by it explain (mean decrease in impurity; Breiman, 2001). A hint, not a
-    /// measurement: pruned trials do not count, and of good settings there are more than of bad ones.
+    /// How much each parameter matters, by name in the space's order: shares that sum to 1, of the variance of the
+    /// complete trials' values that a random forest's splits by it explain (mean decrease in impurity; Breiman, 2001).
+    /// A hint, not a measurement: pruned trials do not count, and good settings are sampled more often than bad ones.
     ///
     /// # Errors
     /// When fewer than four trials are complete.
@@ -239,7 +242,7 @@ impl Study {
         locked(&self.shared).maximize
     }
 
-    /// A value as something to be minimised.
+    /// A value turned so that lower is better.
     pub(super) fn cost(&self, value: f64) -> f64 {
         locked(&self.shared).cost(value)
     }
@@ -281,7 +284,7 @@ impl Shared {
         }
     }
 
-    /// Does something while no other process reads or writes the journal, knowing all that is in it.
+    /// Runs an action under the journal's lock, after all its lines have been applied.
     fn together<T>(&mut self, action: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let _locked = self.journal.as_ref().map(Journal::lock).transpose()?;
         self.catch_up()?;
@@ -305,12 +308,13 @@ impl Shared {
         }
     }
 
-    /// How the journal of this study begins.
+    /// The first line of this study's journal.
     fn beginning(&self) -> Event {
         Event::Study { maximize: self.maximize, space: self.space.clone() }
     }
 
-    /// Writes an event down and applies it: what could not be written has not happened, and what cannot be applied is not written.
+    /// Writes an event and applies it: an event that cannot be written is not applied, and one that cannot be applied
+    /// is not written.
     fn note(&mut self, event: Event) -> Result<()> {
         self.check(&event)?;
         if let Some(journal) = &mut self.journal {
@@ -328,7 +332,7 @@ impl Shared {
                 if (*maximize, space) != (self.maximize, &self.space) {
                     let error =
                         Error::new(ErrorKind::Data, "study", "its space or direction is not that of the journal");
-                    return Err(error.hint("Name another file, or delete this one to start anew"));
+                    return Err(error.hint("Name another file, or delete this one to start again"));
                 }
             }
             Event::Ask { trial, settings, .. } => {
@@ -402,7 +406,7 @@ impl Shared {
         })
     }
 
-    /// A trial that nobody works on any more, or a new one.
+    /// A trial whose worker has ended, or a new one.
     fn hand_out(&mut self, trials: usize, seed: u64) -> Result<Option<(usize, Arc<()>)>> {
         let lost = self.records.iter().find(|record| record.state == TrialState::Running && self.is_lost(record));
         let (trial, settings) = match lost {
@@ -425,7 +429,7 @@ impl Shared {
         }
     }
 
-    /// Notes a value at an epoch, and says whether the trial should be pruned.
+    /// Records a value at an epoch; returns whether the trial should be pruned.
     pub(super) fn report(&mut self, trial: usize, epoch: usize, value: f64) -> Result<bool> {
         self.together(|shared| {
             let last = shared.running(trial)?.reports.last().map_or(0, |report| report.0);
@@ -440,7 +444,7 @@ impl Shared {
     }
 }
 
-/// A panic elsewhere leaves no event half applied.
+/// No event is left half applied by a panic elsewhere.
 pub(super) fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

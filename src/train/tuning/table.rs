@@ -5,7 +5,7 @@ use super::study::Study;
 use super::trial::TrialState;
 use crate::html::{cell, escape_html, table};
 
-/// So many trials are shown, the best first.
+/// The number of trials that are shown, the best first.
 const ROWS: usize = 20;
 
 /// In the order of the table.

@@ -1,6 +1,7 @@
-//! The tree-structured Parzen estimator: J. Bergstra et al., "Algorithms for Hyper-Parameter Optimization", NeurIPS 2011, with the
-//! choices that Optuna documents for its TPESampler: the best tenth of the trials (at most 25) against the others, ten random
-//! trials first, 24 candidates, weights that fade for trials before the last 25.
+//! The tree-structured Parzen estimator: J. Bergstra et al., "Algorithms for Hyper-Parameter Optimization", NeurIPS
+//! 2011, with the defaults of Optuna's `TPESampler`, whose names the constants have. It differs in one point: trials
+//! that run or have failed count as bad (Optuna's `constant_liar` does so for running ones), so that two workers do not
+//! try the same.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +12,22 @@ use super::space::{Parameter, Range, Setting, Space};
 use super::trial::{TrialRecord, TrialState};
 use crate::random::{Random, mix, stream};
 
-const RANDOM_TRIALS: usize = 10;
-const CANDIDATES: usize = 24;
-const MOST_GOOD: usize = 25;
-const UNFADED: usize = 25;
+/// So many trials are drawn at random before the estimator is used.
+const N_STARTUP_TRIALS: usize = 10;
+/// So many candidates are drawn from the good trials' density; the one with the highest expected improvement is tried.
+const N_EI_CANDIDATES: usize = 24;
+
+/// How many of the finished trials are good: a tenth, at most 25.
+fn gamma(finished: usize) -> usize {
+    finished.div_ceil(10).min(25)
+}
+
+/// The weights of trials in their order: 1 for the last 25, before that a ramp from 1/n.
+fn default_weights(n: usize) -> Vec<f64> {
+    let (start, ramp) = (1.0 / n.max(1) as f64, n.saturating_sub(25));
+    let step = (1.0 - start) / ramp.saturating_sub(1).max(1) as f64;
+    (0..n).map(|index| if index < ramp { start + step * index as f64 } else { 1.0 }).collect()
+}
 
 /// What to try next. `cost`: lower is better.
 pub(super) fn suggest(
@@ -34,7 +47,7 @@ pub(super) fn suggest(
                 trials.iter().map(|trial| parameter.place(&trial.settings[&parameter.name])).collect()
             };
             let (good, bad) = (Density::of(parameter, &places(&good)), Density::of(parameter, &places(&bad)));
-            let candidates = [0.0; CANDIDATES].map(|_| good.sample(&mut random));
+            let candidates = [0.0; N_EI_CANDIDATES].map(|_| good.sample(&mut random));
             let rated = candidates.iter().map(|&place| (good.log(parameter, place) - bad.log(parameter, place), place));
             // The first where none can be compared: on a line too short for densities.
             rated.fold((f64::NEG_INFINITY, candidates[0]), |best, next| if next.0 > best.0 { next } else { best }).1
@@ -44,11 +57,10 @@ pub(super) fn suggest(
     space.parameters.iter().enumerate().map(setting).collect()
 }
 
-/// The best trials and the others, each in their order; no best ones as long as there are few. Trials that run elsewhere count as
-/// bad, so that two workers do not try the same.
+/// The best trials and the others, each in their order; no best ones before the startup trials have finished.
 fn split(trials: &[TrialRecord], cost: impl Fn(f64) -> f64) -> (Vec<&TrialRecord>, Vec<&TrialRecord>) {
     let finished = trials.iter().filter(|trial| trial.state != TrialState::Running).count();
-    let good = if finished < RANDOM_TRIALS { 0 } else { finished.div_ceil(10).min(MOST_GOOD) };
+    let good = if finished < N_STARTUP_TRIALS { 0 } else { gamma(finished) };
     // Complete ones by their value; pruned ones by how far they came, then by their value; the rest.
     let rank = |trial: &TrialRecord| match (trial.state, trial.value) {
         (TrialState::Complete, Some(value)) => (0, 0, cost(value)),
@@ -94,13 +106,17 @@ struct Kernel {
 }
 
 impl Density {
-    /// From the trials' places in their order, and one more for what was known before: anywhere.
+    /// From the trials' places in their order, and a prior: anywhere.
     fn of(parameter: &Parameter, places: &[f64]) -> Self {
-        let weights = weights(places.len());
+        let weights = default_weights(places.len());
         if let Range::Choice(settings) = &parameter.range {
-            let mut shares = vec![1.0 / settings.len() as f64; settings.len()];
+            let (n, kernels) = (settings.len() as f64, places.len() as f64 + 1.0);
+            let mut shares = vec![1.0 / n; settings.len()];
             for (place, weight) in places.iter().zip(&weights) {
-                shares[*place as usize] += weight;
+                // Each trial's own distribution, of which a part is uniform.
+                let rest = weight / (kernels + n);
+                shares.iter_mut().for_each(|share| *share += rest);
+                shares[*place as usize] += rest * kernels;
             }
             return Self::Shares(shares);
         }
@@ -111,13 +127,14 @@ impl Density {
             .chain([Kernel { weight: 1.0, mean: middle, deviation: width }])
             .collect();
         kernels.sort_by(|a, b| a.mean.total_cmp(&b.mean));
-        // As wide as the larger gap to a neighbour, but neither so narrow that it finds only itself again nor wider than the line.
+        // As wide as the larger gap to a neighbour (the ends of the line are none), but neither so narrow that it finds
+        // only itself again nor wider than the line.
         let means: Vec<f64> = kernels.iter().map(|kernel| kernel.mean).collect();
         let narrowest = width / (kernels.len() as f64 + 1.0).min(100.0);
         for (index, kernel) in kernels.iter_mut().enumerate().filter(|(_, kernel)| kernel.deviation == 0.0) {
-            let before = if index == 0 { low } else { means[index - 1] };
-            let after = means.get(index + 1).copied().unwrap_or(high);
-            kernel.deviation = (kernel.mean - before).max(after - kernel.mean).clamp(narrowest, width);
+            let before = index.checked_sub(1).map_or(0.0, |before| kernel.mean - means[before]);
+            let after = means.get(index + 1).map_or(0.0, |after| after - kernel.mean);
+            kernel.deviation = before.max(after).clamp(narrowest, width);
         }
         Self::Mixture { kernels, line: (low, high) }
     }
@@ -162,23 +179,9 @@ impl Density {
 impl Kernel {
     /// How much of it lies between two places.
     fn share(&self, from: f64, to: f64) -> f64 {
-        let below = |place: f64| (1.0 + error_function((place - self.mean) / (self.deviation * 2f64.sqrt()))) / 2.0;
+        let below = |place: f64| (1.0 + libm::erf((place - self.mean) / (self.deviation * 2f64.sqrt()))) / 2.0;
         below(to) - below(from)
     }
-}
-
-/// To 1.5e-7: M. Abramowitz and I. Stegun, "Handbook of Mathematical Functions", 1964, formula 7.1.26.
-fn error_function(x: f64) -> f64 {
-    let t = 1.0 / (1.0 + 0.3275911 * x.abs());
-    let factors = [0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429];
-    let sum = factors.iter().rev().fold(0.0, |sum, factor| (sum + factor) * t);
-    (1.0 - sum * (-x * x).exp()).copysign(x)
-}
-
-/// The last trials count fully, those before them the less the older they are.
-fn weights(count: usize) -> Vec<f64> {
-    let faded = count.saturating_sub(UNFADED);
-    (0..count).map(|index| if index < faded { (index + 1) as f64 / (faded + 1) as f64 } else { 1.0 }).collect()
 }
 
 /// An index, as often as its weight says.
@@ -207,13 +210,6 @@ mod tests {
             reports: Vec::new(),
             seconds: 0.0,
             worker: 0,
-        }
-    }
-
-    #[test]
-    fn the_error_function_has_the_tables_values() {
-        for (x, expected) in [(0.0, 0.0), (0.5, 0.5204998778), (1.0, 0.8427007929), (-2.0, -0.9953222650)] {
-            assert!((error_function(x) - expected).abs() < 2e-7, "{x}: {}", error_function(x));
         }
     }
 
@@ -247,8 +243,35 @@ mod tests {
     }
 
     #[test]
-    fn old_trials_fade() {
-        assert_eq!(weights(3), [1.0; 3]);
-        assert_eq!(weights(28)[..4], [0.25, 0.5, 0.75, 1.0]);
+    fn old_trials_fade_as_in_optuna() {
+        assert!(default_weights(0).is_empty());
+        assert_eq!(default_weights(25), [1.0; 25]);
+        assert_eq!(default_weights(26)[..2], [1.0 / 26.0, 1.0]);
+        // numpy.linspace(1 / 28, 1, num=3), then 25 ones.
+        let (weights, expected) = (default_weights(28), [1.0 / 28.0, 29.0 / 56.0, 1.0, 1.0]);
+        assert!(
+            weights.iter().zip(expected).all(|(weight, expected)| (weight - expected).abs() < 1e-15),
+            "{weights:?}"
+        );
+        assert_eq!(weights.len(), 28);
+    }
+
+    /// What Optuna's `_ParzenEstimator` makes of the same trials by default: endpoints are not considered, the magic
+    /// clip is.
+    #[test]
+    fn densities_are_those_of_optuna() {
+        let space = Space::new().float("x", 0.0, 1.0).choice("c", ["a", "b", "c", "d"]);
+        let deviations = |places: &[f64]| {
+            let Density::Mixture { kernels, .. } = Density::of(&space.parameters[0], places) else { panic!() };
+            kernels.iter().map(|kernel| (kernel.mean, kernel.deviation)).collect::<Vec<_>>()
+        };
+        assert_eq!(deviations(&[0.75, 0.0]), [(0.0, 0.5), (0.5, 1.0), (0.75, 0.25)]);
+        // At least 1 / 5 of the line with four kernels.
+        assert_eq!(deviations(&[0.0625, 0.125, 0.1875])[..2], [(0.0625, 0.2), (0.125, 0.2)]);
+        // Of n kernels one of a trial has (1/n + 1) / (4/n + 1) at its choice, (1/n) / (4/n + 1) at others; the prior
+        // 1/4.
+        let Density::Shares(shares) = Density::of(&space.parameters[1], &[2.0, 2.0]) else { panic!() };
+        let expected = [2.0 / 7.0 + 0.25, 2.0 / 7.0 + 0.25, 8.0 / 7.0 + 0.25, 2.0 / 7.0 + 0.25];
+        assert!(shares.iter().zip(expected).all(|(share, expected)| (share - expected).abs() < 1e-15), "{shares:?}");
     }
 }

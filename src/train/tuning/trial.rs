@@ -10,10 +10,15 @@ use std::{
 
 use super::space::{Setting, short, wrong};
 use super::study::Shared;
-use crate::{error::Result, html::cell, relay::Listening};
+use crate::{
+    error::{Error, Result},
+    html::cell,
+    relay::Listening,
+};
 
-/// What to try next, handed out by [`Study::ask`](crate::Study::ask) and given back to [`Study::tell`](crate::Study::tell). Dropped
-/// without that (the training failed, the kernel was stopped), it is handed out again.
+/// The settings to try next, handed out by [`Study::ask`](crate::Study::ask) and returned to
+/// [`Study::tell`](crate::Study::tell). If it is dropped before (the training failed, the kernel was stopped), it is
+/// handed out again.
 pub struct Trial {
     pub(super) shared: Arc<Mutex<Shared>>,
     pub(super) number: usize,
@@ -21,7 +26,7 @@ pub struct Trial {
     /// Whether the study would prune it, as of its last report.
     pub(super) pruned: Arc<AtomicBool>,
     pub(super) started: Instant,
-    /// As long as it lives, so does the trial.
+    /// Dropped together with the trial, which is lost then.
     pub(super) _token: Arc<()>,
     pub(super) _listening: Listening,
 }
@@ -32,42 +37,14 @@ impl Trial {
         self.number
     }
 
-    /// A number among its settings.
-    ///
-    /// # Errors
-    /// When the space has no such parameter, or it is a text.
-    pub fn float(&self, name: &str) -> Result<f64> {
-        self.named().float(name)
-    }
-
-    /// A whole number among its settings.
-    ///
-    /// # Errors
-    /// When the space has no such parameter, or it is not a whole number.
-    pub fn integer(&self, name: &str) -> Result<usize> {
-        self.named().integer(name)
-    }
-
-    /// A text among its settings.
-    ///
-    /// # Errors
-    /// When the space has no such parameter, or it is a number.
-    pub fn text(&self, name: &str) -> Result<&str> {
-        self.named().text(name)
-    }
-
-    fn named(&self) -> Named<'_> {
-        Named { number: self.number, settings: &self.settings }
-    }
-
     /// All its settings by name.
     pub fn settings(&self) -> &BTreeMap<String, Setting> {
         &self.settings
     }
 
-    /// Notes what was reached after an epoch (from 1), and says whether the trial should be pruned: whether its best value so far
-    /// is worse than the median of the finished trials at the same epoch, once five have finished (the median stopping rule of
-    /// Golovin et al., "Google Vizier", KDD 2017). In a grid it never should.
+    /// Reports a value after an epoch (from 1); returns whether the trial should be pruned: whether its best
+    /// value so far is worse than the median of the finished trials at the same epoch, once five have finished (the
+    /// median stopping rule of Golovin et al., "Google Vizier", KDD 2017). Never in a grid.
     ///
     /// # Errors
     /// When the epoch is not above the last one reported, or the journal cannot be read or written.
@@ -75,54 +52,66 @@ impl Trial {
         self.link().report(epoch, value)
     }
 
-    /// What a training needs of it.
+    /// What a training needs of the trial.
     pub(crate) fn link(&self) -> TrialLink {
         TrialLink { shared: self.shared.clone(), number: self.number, pruned: self.pruned.clone() }
     }
 }
 
-/// A trial's settings, to be asked for by name.
-struct Named<'a> {
-    number: usize,
-    settings: &'a BTreeMap<String, Setting>,
+/// A trial's settings by name.
+macro_rules! by_name {
+    ($($type:ty),+) => {$(
+        impl $type {
+            /// A number among its settings.
+            ///
+            /// # Errors
+            /// When the space has no such parameter, or it is a text.
+            pub fn float(&self, name: &str) -> Result<f64> {
+                match setting(self.number, &self.settings, name)? {
+                    Setting::Float(number) => Ok(*number),
+                    Setting::Integer(number) => Ok(*number as f64),
+                    Setting::Text(text) => Err(unlike(self.number, name, "a number", text)),
+                }
+            }
+
+            /// A whole number among its settings.
+            ///
+            /// # Errors
+            /// When the space has no such parameter, or it is not a whole number.
+            pub fn integer(&self, name: &str) -> Result<usize> {
+                match setting(self.number, &self.settings, name)? {
+                    Setting::Integer(number) => Ok(*number),
+                    other => Err(unlike(self.number, name, "a whole number", other)),
+                }
+            }
+
+            /// A text among its settings.
+            ///
+            /// # Errors
+            /// When the space has no such parameter, or it is a number.
+            pub fn text(&self, name: &str) -> Result<&str> {
+                match setting(self.number, &self.settings, name)? {
+                    Setting::Text(text) => Ok(text),
+                    other => Err(unlike(self.number, name, "a text", other)),
+                }
+            }
+        }
+    )+};
+}
+by_name!(Trial, TrialRecord);
+
+fn setting<'a>(trial: usize, settings: &'a BTreeMap<String, Setting>, name: &str) -> Result<&'a Setting> {
+    settings.get(name).ok_or_else(|| {
+        let names: Vec<&str> = settings.keys().map(String::as_str).collect();
+        wrong(format!("trial {trial}"), format!("a parameter of {}", names.join(", ")), format!("{name:?}"))
+    })
 }
 
-impl<'a> Named<'a> {
-    fn float(&self, name: &str) -> Result<f64> {
-        match self.setting(name)? {
-            Setting::Float(number) => Ok(*number),
-            Setting::Integer(number) => Ok(*number as f64),
-            other => Err(self.unlike(name, "a number", other)),
-        }
-    }
-
-    fn integer(&self, name: &str) -> Result<usize> {
-        match self.setting(name)? {
-            Setting::Integer(number) => Ok(*number),
-            other => Err(self.unlike(name, "a whole number", other)),
-        }
-    }
-
-    fn text(&self, name: &str) -> Result<&'a str> {
-        match self.setting(name)? {
-            Setting::Text(text) => Ok(text),
-            other => Err(self.unlike(name, "a text", other)),
-        }
-    }
-
-    fn setting(&self, name: &str) -> Result<&'a Setting> {
-        self.settings.get(name).ok_or_else(|| {
-            let names: Vec<&str> = self.settings.keys().map(String::as_str).collect();
-            wrong(format!("trial {}", self.number), format!("a parameter of {}", names.join(", ")), format!("{name:?}"))
-        })
-    }
-
-    fn unlike(&self, name: &str, expected: &str, got: &Setting) -> crate::error::Error {
-        wrong(format!("trial {}, {name:?}", self.number), expected, cell(&got.to_string()))
-    }
+fn unlike(trial: usize, name: &str, expected: &str, got: &impl ToString) -> Error {
+    wrong(format!("trial {trial}, {name:?}"), expected, cell(&got.to_string()))
 }
 
-/// A trial as a training sees it, which does not keep it alive.
+/// A trial as a training uses it, without keeping it alive.
 #[derive(Clone)]
 pub(crate) struct TrialLink {
     shared: Arc<Mutex<Shared>>,
@@ -150,7 +139,7 @@ impl fmt::Debug for TrialLink {
     }
 }
 
-/// What is known of a trial.
+/// A trial and its results so far.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct TrialRecord {
@@ -160,44 +149,14 @@ pub struct TrialRecord {
     pub settings: BTreeMap<String, Setting>,
     /// How it ended.
     pub state: TrialState,
-    /// What was told at its end; `None` while it runs, and if it failed.
+    /// The value told at its end; `None` while it runs, and if it failed.
     pub value: Option<f64>,
-    /// What was reported: epoch and value; `None` for NaN or infinite ones.
+    /// The reports: epoch and value; `None` for NaN or infinite ones.
     pub reports: Vec<(usize, Option<f64>)>,
     /// How long it took, in seconds; 0 while it runs.
     pub seconds: f64,
     /// The worker that has it.
     pub(super) worker: usize,
-}
-
-impl TrialRecord {
-    /// A number among its settings.
-    ///
-    /// # Errors
-    /// When the space has no such parameter, or it is a text.
-    pub fn float(&self, name: &str) -> Result<f64> {
-        self.named().float(name)
-    }
-
-    /// A whole number among its settings.
-    ///
-    /// # Errors
-    /// When the space has no such parameter, or it is not a whole number.
-    pub fn integer(&self, name: &str) -> Result<usize> {
-        self.named().integer(name)
-    }
-
-    /// A text among its settings.
-    ///
-    /// # Errors
-    /// When the space has no such parameter, or it is a number.
-    pub fn text(&self, name: &str) -> Result<&str> {
-        self.named().text(name)
-    }
-
-    fn named(&self) -> Named<'_> {
-        Named { number: self.number, settings: &self.settings }
-    }
 }
 
 /// How a trial ended.

@@ -1,8 +1,8 @@
 //! `latentlab reproduce`: a report's protocol from beginning to end, its numbers beside ours.
 
-mod findings;
-mod judge;
 mod page;
+mod reference_classifier;
+mod results;
 mod run;
 mod s0;
 mod s1;
@@ -17,7 +17,7 @@ use clap::ValueEnum;
 use latentlab::{Dataset, Result};
 
 use self::{
-    findings::Finished,
+    results::Finished,
     run::Run,
     store::{Settings, Store},
 };
@@ -35,7 +35,8 @@ pub struct Arguments {
     /// Where the data are: a folder, or `built-in` for the built-in data (sets LATENTLAB_DATA)
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Where report.html and results.json go; without it target/reproduce/s0 …, of a quick run target/reproduce/s0-quick …
+    /// Where report.html and results.json go; without it target/reproduce/s0 …, of a quick run
+    /// target/reproduce/s0-quick …
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Go on with the run that was interrupted there
@@ -67,15 +68,15 @@ struct Protocol {
     title: &'static str,
     /// What the homework asked for, in sentences.
     asked: &'static str,
-    /// Where the data come from, the training images before the test images.
+    /// Loads the data, the training images before the test images.
     data: fn() -> Result<Dataset>,
-    /// For how many epochs the trainings go if the user does not say; `None` if that is not to be chosen.
+    /// The default number of epochs; `None` if the user cannot choose it.
     epochs: Option<usize>,
     /// In their order; later ones use the models that earlier ones have saved.
     tasks: Vec<Task>,
 }
 
-/// A part of a protocol that is done as a whole: once finished, its results are stored.
+/// A part of a protocol; its results are stored once it is finished.
 struct Task {
     /// The name of its file.
     key: &'static str,
@@ -105,7 +106,7 @@ pub fn reproduce(arguments: &Arguments) -> Outcome<()> {
         Some(folder) => folder.clone(),
         None => Project::find()?.root.join("target/reproduce").join(name),
     };
-    // Before the data are loaded, for which a wrong folder should not have to wait.
+    // Before the data are loaded: a wrong folder should be reported at once.
     Store::look(&folder, arguments.resume)?;
     let data = (protocol.data)().map_err(|error| error.to_string())?;
     println!("{}: {}\n{data}", protocol.name, protocol.title);
@@ -118,7 +119,7 @@ pub fn reproduce(arguments: &Arguments) -> Outcome<()> {
     Ok(())
 }
 
-/// Does what is not done yet; the page and the results are written anew after each task.
+/// Does the tasks that are not done yet; page and results are written again after each.
 fn work(protocol: &Protocol, store: &Store, run: &mut Run) -> Outcome<()> {
     let (count, mut finished) = (protocol.tasks.len(), Vec::<Finished>::new());
     for (index, Task { key, title, work }) in protocol.tasks.iter().enumerate() {
@@ -134,7 +135,7 @@ fn work(protocol: &Protocol, store: &Store, run: &mut Run) -> Outcome<()> {
             |error: String| format!("{error}\nThe tasks before \"{title}\" are kept; `--resume` goes on from there.");
         work(run).map_err(|error| kept(error.to_string()))?;
         let seconds = start.elapsed().as_secs_f64();
-        let task = Finished { title: (*title).into(), seconds, findings: run.take_findings() };
+        let task = Finished { title: (*title).into(), seconds, items: run.take_items() };
         finished.push(store.finish(key, task).map_err(kept)?);
         page::write(protocol, store, &finished)?;
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{
     Protocol,
-    findings::{Condition, Finding, Finished, Number},
+    results::{Condition, Finished, Item, Number},
     store::Store,
 };
 use crate::project::Outcome;
@@ -51,8 +51,8 @@ fn seconds(finished: &[Finished]) -> f64 {
 }
 
 fn numbers(finished: &[Finished]) -> impl Iterator<Item = &Number> {
-    finished.iter().flat_map(|task| &task.findings).filter_map(|finding| match finding {
-        Finding::Number(number) => Some(number),
+    finished.iter().flat_map(|task| &task.items).filter_map(|item| match item {
+        Item::Number(number) => Some(number),
         _ => None,
     })
 }
@@ -104,7 +104,7 @@ fn page(protocol: &Protocol, store: &Store, finished: &[Finished]) -> String {
     );
     for task in finished {
         let _ = writeln!(html, "<h2>{}</h2>", escape_html(&task.title));
-        task.findings.iter().for_each(|finding| html += &section(finding));
+        task.items.iter().for_each(|item| html += &section(item));
         let _ = writeln!(html, "<p class=\"small\">{}</p>", duration_text(task.seconds));
     }
     html
@@ -134,11 +134,11 @@ fn number_row(number: &Number, quick: bool) -> String {
     )
 }
 
-fn section(finding: &Finding) -> String {
-    match finding {
-        Finding::Text(text) => format!("<p>{}</p>\n", escape_html(text)),
-        Finding::Number(_) => String::new(), // in the table above
-        Finding::Table { caption, head, rows } => {
+fn section(item: &Item) -> String {
+    match item {
+        Item::Text(text) => format!("<p>{}</p>\n", escape_html(text)),
+        Item::Number(_) => String::new(), // in the table above
+        Item::Table { caption, head, rows } => {
             let head: String = head.iter().map(|name| format!("<th>{}", escape_html(name))).collect();
             let cell = |text: &String| {
                 let class = if text.starts_with(|c: char| c.is_ascii_digit()) { " class=\"number\"" } else { "" };
@@ -148,7 +148,7 @@ fn section(finding: &Finding) -> String {
             let rows: String = rows.iter().map(row).collect();
             format!("<table>\n<caption>{}</caption>\n<tr>{head}</tr>\n{rows}</table>\n", escape_html(caption))
         }
-        Finding::Figure { caption, html } => {
+        Item::Figure { caption, html } => {
             format!("<figure>\n{html}\n<figcaption>{}</figcaption>\n</figure>\n", escape_html(caption))
         }
     }

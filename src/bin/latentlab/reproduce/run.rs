@@ -1,4 +1,4 @@
-//! What tasks work with: the data, the trainings, and a place for what they find.
+//! What tasks use: the data, the trainings, and their results.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use latentlab::{
 };
 
 use super::{
-    findings::{Finding, Number, figure_html},
+    results::{Item, Number, figure_html},
     store::Store,
 };
 
@@ -18,17 +18,17 @@ const TRAINING: usize = 60_000;
 pub struct Run<'a> {
     store: &'a Store,
     pub quick: bool,
-    /// Where the protocol leaves it to the user: see `Protocol::epochs`.
+    /// The number of epochs, where the protocol leaves it to the user: see `Protocol::epochs`.
     pub asked_epochs: usize,
     /// Training and test images together.
     pub all: Dataset,
     pub train: Dataset,
     pub test: Dataset,
-    findings: Vec<Finding>,
+    items: Vec<Item>,
 }
 
 impl<'a> Run<'a> {
-    /// A quick run sees but a few images.
+    /// A quick run uses only a few images.
     pub fn new(store: &'a Store, data: &Dataset, asked_epochs: usize) -> Result<Self> {
         let quick = store.settings.quick;
         let (training, test) = if quick { (1_000, 500) } else { (TRAINING, data.len() - TRAINING) };
@@ -38,7 +38,7 @@ impl<'a> Run<'a> {
             data.clone()
         };
         let (train, test) = all.split(training, test)?;
-        Ok(Self { store, quick, asked_epochs, all, train, test, findings: Vec::new() })
+        Ok(Self { store, quick, asked_epochs, all, train, test, items: Vec::new() })
     }
 
     /// The protocol's epochs; two at most in a quick run.
@@ -46,12 +46,12 @@ impl<'a> Run<'a> {
         if self.quick { epochs.min(2) } else { epochs }
     }
 
-    /// Where a model is saved that later tasks use.
+    /// The path of a model that later tasks use.
     pub fn model(&self, name: &str) -> PathBuf {
         self.store.model(name)
     }
 
-    /// Where a task keeps something else.
+    /// The path of another file of a task.
     pub fn file(&self, name: &str) -> PathBuf {
         self.store.file(name)
     }
@@ -86,7 +86,7 @@ impl<'a> Run<'a> {
         train_gan(model, images, &if path.exists() { config.resume(path) } else { config })
     }
 
-    /// A training goes on from where it was interrupted; one that had ended gives what it gave then.
+    /// An interrupted training is resumed; a finished one returns its history at once.
     fn resumable(&self, name: &str, config: TrainConfig) -> TrainConfig {
         let path = self.announced(name);
         let config = config.checkpoint(&path);
@@ -100,28 +100,28 @@ impl<'a> Run<'a> {
     }
 
     pub fn text(&mut self, text: impl Into<String>) {
-        self.findings.push(Finding::Text(text.into()));
+        self.items.push(Item::Text(text.into()));
     }
 
     pub fn number(&mut self, number: Number) {
         let ours = number.ours.map_or("not a number".into(), |ours| number.text(ours));
         let report = number.report.map_or(String::new(), |report| format!(" (report: {})", number.text(report)));
         println!("  {}: {ours}{report}", number.name);
-        self.findings.push(Finding::Number(number));
+        self.items.push(Item::Number(number));
     }
 
     pub fn table(&mut self, caption: impl Into<String>, head: &[&str], rows: Vec<Vec<String>>) {
         let head = head.iter().map(|&name| name.into()).collect();
-        self.findings.push(Finding::Table { caption: caption.into(), head, rows });
+        self.items.push(Item::Table { caption: caption.into(), head, rows });
     }
 
     pub fn figure(&mut self, caption: impl Into<String>, figure: &Figure) -> Result<()> {
-        self.findings.push(Finding::Figure { caption: caption.into(), html: figure_html(figure)? });
+        self.items.push(Item::Figure { caption: caption.into(), html: figure_html(figure)? });
         Ok(())
     }
 
-    /// What the task that ends here has found.
-    pub fn take_findings(&mut self) -> Vec<Finding> {
-        std::mem::take(&mut self.findings)
+    /// The results of the task that ends here.
+    pub fn take_items(&mut self) -> Vec<Item> {
+        std::mem::take(&mut self.items)
     }
 }

@@ -5,14 +5,15 @@ use latentlab::{
     classify, code_grid, decode, embed, kmeans_accuracy, row, sample,
 };
 
-use super::{Protocol, Task, findings::Number, judge, run::Run};
+use super::{Protocol, Task, reference_classifier, results::Number, run::Run};
 
-/// The first one's results are the report's rivals; the others show the spread.
+/// The first one's results are compared with the report's; the others show the spread.
 const SEEDS: [u64; 3] = [0, 1, 2];
 /// The epochs after which the report shows reconstructions.
 const EPOCHS: [usize; 6] = [1, 5, 10, 15, 20, 25];
 
-/// Keras' default: of its classifier the report names no batch. With the autoencoders' 256 it takes too few steps (93 % on 32 numbers of the CAE).
+/// Keras' default: of its classifier the report names no batch. With the autoencoders' 256 it takes too few steps (93 %
+/// on 32 numbers of the CAE).
 const CLASSIFIER_BATCH: usize = 32;
 
 /// One of the four models, and what the report has for it.
@@ -23,7 +24,7 @@ struct Model {
     readable: usize,
     clustering: f64,
     classifier: Option<f64>,
-    /// What is to be reached.
+    /// The goal.
     clustering_goal: Option<f64>,
     classifier_goal: Option<f64>,
 }
@@ -75,13 +76,14 @@ pub fn protocol() -> Protocol {
     Protocol {
         name: "S0",
         title: "a dense against a convolutional autoencoder on MNIST",
-        asked: "Autoencoders of dense layers (AE) and of convolutions (CAE), each with a code of 2 and of 32 numbers, on 20,000 digits: \
-                how readable are reconstructions over the epochs, how well do clusters of the codes match the digits, and how well can \
-                a small network name a digit from its code? Also a variational autoencoder.",
+        asked: "Autoencoders of dense layers (AE) and of convolutions (CAE), each with a code of 2 and of 32 numbers, \
+                on 20,000 digits: how readable are reconstructions over the epochs, how well do clusters of the codes \
+                match the digits, and how well can a small network name a digit from its code? Also a variational \
+                autoencoder.",
         data: Dataset::digits,
         epochs: None,
         tasks: vec![
-            Task { key: "judge", title: "The judge of reconstructed digits", work: judge::train },
+            Task { key: "reference-classifier", title: "The reference classifier", work: reference_classifier::train },
             Task { key: "reconstructions", title: "Task 1: reconstructions over the epochs", work: reconstructions },
             Task { key: "clusters", title: "Task 2: clusters of codes", work: clusters },
             Task { key: "classifiers", title: "Task 3: digits named from their codes", work: classifiers },
@@ -130,10 +132,11 @@ fn percent(share: f64) -> String {
 fn reconstructions(run: &mut Run) -> Result<()> {
     let sixteen = parts(run).1.take(16);
     run.text(format!(
-        "20,000 training images (the first of MNIST's), 4,000 test images (the first of its test set), Adam with learning rate 0.001, mean squared \
-         error: the report gives the numbers of images, epochs and the batch size of 256. A reconstruction of one of the first 16 test digits \
-         counts as readable if the judge says it is that digit and is at least {} sure.",
-        percent(f64::from(judge::CONFIDENT))
+        "20,000 training images (the first of MNIST's), 4,000 test images (the first of its test set), Adam with \
+         learning rate 0.001, mean squared error: the report gives the numbers of images, epochs and the batch size of \
+         256. A reconstruction of one of the first 16 test digits counts as readable if the reference classifier names \
+         that digit with a confidence of at least {}.",
+        percent(f64::from(reference_classifier::CONFIDENT))
     ));
     let mut losses = LineChart::new("epoch", "mean squared error on the test images");
     let mut rows = Vec::new();
@@ -143,10 +146,10 @@ fn reconstructions(run: &mut Run) -> Result<()> {
             let (_, history) = trained(run, model, seed)?;
             let mut readable = Vec::new();
             for Snapshot { images, .. } in &history.snapshots {
-                let verdicts = judge::verdicts(run, &sixteen.with_images(images.clone())?)?;
-                let confidences = verdicts.confidences();
-                let right = verdicts.labels().iter().zip(verdicts.true_labels()).zip(&confidences);
-                readable.push(right.filter(|((a, b), c)| a == b && **c >= judge::CONFIDENT).count());
+                let predictions = reference_classifier::predictions(run, &sixteen.with_images(images.clone())?)?;
+                let confidences = predictions.confidences();
+                let right = predictions.labels().iter().zip(predictions.true_labels()).zip(&confidences);
+                readable.push(right.filter(|((a, b), c)| a == b && **c >= reference_classifier::CONFIDENT).count());
             }
             last.push((readable.last().copied().unwrap_or(0) as f64, history.total_seconds()));
             if seed == SEEDS[0] {
@@ -175,8 +178,8 @@ fn reconstructions(run: &mut Run) -> Result<()> {
 fn clusters(run: &mut Run) -> Result<()> {
     let (_, test) = parts(run);
     run.text(
-        "k-means with ten clusters on the codes of the test images, the best of ten starts. Each cluster takes the digit that is commonest in it; the \
-         accuracy is the share of images whose cluster took their digit.",
+        "k-means with ten clusters on the codes of the test images, the best of ten starts. Each cluster takes the \
+         digit that is commonest in it; the accuracy is the share of images whose cluster took their digit.",
     );
     let pixels = kmeans_accuracy(&Codes::of_pixels(&test)?, 10)?;
     let mut rows = vec![vec![
@@ -227,8 +230,9 @@ fn clusters(run: &mut Run) -> Result<()> {
 fn classifiers(run: &mut Run) -> Result<()> {
     let (train, _) = parts(run);
     run.text(
-        "On the codes of the trained encoders, which stay as they are: a dense layer of 64 with ReLU, one of 10 with softmax, on the same 20,000 images, \
-         tested on the same 4,000. The report gives 54 % for \"2 latent\" without naming the model.",
+        "On the codes of the trained encoders, which stay as they are: a dense layer of 64 with ReLU, one of 10 with \
+         softmax, on the same 20,000 images, tested on the same 4,000. The report gives 54 % for \"2 latent\" without \
+         naming the model.",
     );
     let mut losses = LineChart::new("epoch", "cross-entropy on the test images");
     let mut accuracies = LineChart::new("epoch", "accuracy on the test images");
@@ -261,10 +265,10 @@ fn variational(run: &mut Run) -> Result<()> {
     let mut vae = Vae::convolutional(2)?.seed(SEEDS[0]);
     let history = run.train_vae("vae", &mut vae, &train, config(run, SEEDS[0]).loss(Loss::BinaryCrossEntropy))?;
     vae.save(run.model("vae"))?;
-    let autoencoder = vae.autoencoder()?;
+    let autoencoder = vae.autoencoder();
     run.text(
-        "The convolutional network in its variational form, with a code of 2 numbers and binary cross-entropy (784 times this loss is the negative \
-         evidence lower bound). The report names one and gives no number.",
+        "The convolutional network in its variational form, with a code of 2 numbers and binary cross-entropy (784 \
+         times this loss is the negative evidence lower bound). The report names one and gives no number.",
     );
     run.figure("Loss", &history.plot()?)?;
     let grid = decode(&autoencoder, &code_grid([-2.0, -2.0], [2.0, 2.0], 15)?)?;

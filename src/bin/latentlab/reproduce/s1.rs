@@ -6,7 +6,7 @@ use latentlab::{
     reconstructions, row, tsne,
 };
 
-use super::{Protocol, Task, findings::Number, judge, run::Run};
+use super::{Protocol, Task, reference_classifier, results::Number, run::Run};
 
 const SEED: u64 = 0;
 /// The report's choice from its grid.
@@ -19,12 +19,12 @@ pub fn protocol() -> Protocol {
         name: "S1",
         title: "denoising, classification, latent space and a GAN on MNIST",
         asked: "A convolutional autoencoder on MNIST: search its learning rate, weight decay and code size; make it \
-                remove noise; classify digits by a linear layer on its frozen encoder; look at its latent space and draw \
-                new images from it. Then a generative adversarial network, its samples over the epochs.",
+                remove noise; classify digits by a linear layer on its frozen encoder; look at its latent space and \
+                draw new images from it. Then a generative adversarial network, its samples over the epochs.",
         data: Dataset::digits,
         epochs: None,
         tasks: vec![
-            Task { key: "judge", title: "The judge of generated digits", work: judge::train },
+            Task { key: "reference-classifier", title: "The reference classifier", work: reference_classifier::train },
             Task { key: "grid", title: "Twelve settings of the autoencoder", work: grid },
             Task { key: "denoising", title: "Denoising", work: denoising },
             Task { key: "classifier", title: "A linear classifier on the frozen encoder", work: classifier },
@@ -84,9 +84,10 @@ fn grid(run: &mut Run) -> Result<()> {
         }
     }
     run.text(
-        "The report's network in PyTorch's conventions, without the dropout whose place it does not give. Adam with L2 weight \
-         decay, mean squared error, batches of 128 (the report does not say). The report found learning rate 0.001, weight \
-         decay 0.0001 and 10 numbers best; a code of 100 numbers always gives a lower error, but is no longer a summary.",
+        "The report's network in PyTorch's conventions, without the dropout whose place it does not give. Adam with L2 \
+         weight decay, mean squared error, batches of 128 (the report does not say). The report found learning rate \
+         0.001, weight decay 0.0001 and 10 numbers best; a code of 100 numbers always gives a lower error, but is no \
+         longer a summary.",
     );
     let head = ["learning rate", "weight decay", "code", "training MSE", "test MSE", "time"];
     run.table("20 epochs each", &head, rows);
@@ -109,8 +110,9 @@ fn denoising(run: &mut Run) -> Result<()> {
     let seconds = history.total_seconds();
     run.number(Number::new("denoising: test MSE, noise of variance 1", loss, 4).setting(setting(run), SEED, seconds));
     run.text(format!(
-        "The same network with 10 numbers, learning rate 0.001 and weight decay 0.0001. Gaussian noise of variance 1 goes on each \
-         input, anew in each epoch; the target stays clean. The test images' mean squared error is {loss:.4}."
+        "The same network with 10 numbers, learning rate 0.001 and weight decay 0.0001. Gaussian noise of variance 1 \
+         is added to each input and drawn again in each epoch; the target stays clean. The test images' mean squared error is \
+         {loss:.4}."
     ));
     let rows = [("noisy", noisy.images()), ("denoised", denoised.images()), ("original", ten.images())];
     run.figure("Test digits", &ImageGrid::rows(rows).figure()?)?;
@@ -131,7 +133,8 @@ fn classifier(run: &mut Run) -> Result<()> {
             .setting(setting, SEED, history.total_seconds()),
     );
     run.text(
-        "The encoder of the report's best setting stays as it is; only the layer from its 10 numbers to the 10 classes learns.",
+        "The encoder of the report's best setting stays as it is; only the layer from its 10 numbers to the 10 \
+         classes learns.",
     );
     run.figure("Cross-entropy and accuracy", &row([history.plot()?, history.plot_accuracy()?]))?;
     let confusion = predictions.confusion()?;
@@ -148,8 +151,8 @@ fn latent(run: &mut Run) -> Result<()> {
     let explained: f64 = components.explained_variance_ratio().iter().sum();
     let neighbours = tsne(&codes, &Tsne::new().progress_every(0))?;
     run.text(format!(
-        "The first {} test digits, each point the 10 numbers of one. The two principal components hold {:.0} % of the codes' \
-         variance; t-SNE keeps neighbours together (KL divergence {:.2}).",
+        "The first {} test digits, each point the 10 numbers of one. The two principal components hold {:.0} % of the \
+         codes' variance; t-SNE keeps neighbours together (KL divergence {:.2}).",
         codes.len(),
         100.0 * explained,
         neighbours.divergence(),
@@ -157,8 +160,8 @@ fn latent(run: &mut Run) -> Result<()> {
     let maps = [components.transform(&codes)?.scatter()?.title("PCA"), neighbours.scatter()?.title("t-SNE")];
     run.figure("From 10 numbers to 2", &row(maps))?;
     run.text(
-        "Codes drawn at random, each number from a normal distribution with the mean and standard deviation it has over the test \
-         images: between the classes the decoder finds no digits.",
+        "Codes drawn at random, each number from a normal distribution with the mean and standard deviation it has \
+         over the test images: between the classes the decoder finds no digits.",
     );
     let points = codes.points();
     let (mean, spread) = (points.mean_axis(Axis(0)).unwrap_or_default(), points.std_axis(Axis(0), 0.0));
@@ -184,10 +187,10 @@ fn gan(run: &mut Run, learning_rate: f64) -> Result<()> {
     let mut rows = Vec::new();
     for Snapshot { epoch, images, .. } in &history.snapshots {
         let seconds = history.seconds[..*epoch].iter().sum();
-        let (sure, classes) = judge::coverage(run, images)?;
+        let (sure, classes) = reference_classifier::coverage(run, images)?;
         let setting = format!("epoch {epoch}, batch 200, Adam 0.5 and 0.999, learning rate {learning_rate}");
         let name = |what: &str| format!("GAN {learning_rate}, epoch {epoch}: {what}");
-        run.number(Number::share(name("samples the judge is sure of"), sure).setting(&setting, SEED, seconds));
+        run.number(Number::share(name("samples classified with confidence"), sure).setting(&setting, SEED, seconds));
         run.number(Number::new(name("classes covered"), classes as f64, 0).setting(&setting, SEED, seconds));
         rows.push(vec![
             epoch.to_string(),
@@ -197,12 +200,16 @@ fn gan(run: &mut Run, learning_rate: f64) -> Result<()> {
         ]);
     }
     run.text(format!(
-        "Generator and discriminator as in the report, each with Adam (β 0.5 and 0.999), binary cross-entropy, batches of 200, 15 \
-         epochs of all images, training and test. After some epochs the judge looks at {SAMPLES} samples, of the same noise \
-         each time: how many show a digit of which it is at least 90 % sure, and of how many of the ten classes at least one in a \
-         hundred samples surely is."
+        "Generator and discriminator as in the report, each with Adam (β 0.5 and 0.999), binary cross-entropy, batches \
+         of 200, 15 epochs of all images, training and test. After some epochs the reference classifier is given \
+         {SAMPLES} samples, from the same noise each time: how many it classifies with a confidence of at least 90 %, \
+         and how many of the ten classes have at least one in a hundred of these samples."
     ));
-    run.table("What the judge says of the samples", &["epoch", "sure of", "classes covered", "time"], rows);
+    run.table(
+        "Samples classified by the reference classifier",
+        &["epoch", "confident", "classes covered", "time"],
+        rows,
+    );
     run.figure("Samples, a column for each noise", &history.plot_snapshots()?)?;
     run.figure("Losses", &history.plot()?)
 }

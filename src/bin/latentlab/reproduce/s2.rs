@@ -6,7 +6,7 @@ use latentlab::{
     reconstruct, reconstructions, row, sample, train_ae, tsne,
 };
 
-use super::{Protocol, Task, findings::Number, run::Run};
+use super::{Protocol, Task, results::Number, run::Run};
 
 const SEED: u64 = 0;
 /// The best of the report's own search: filters, hidden units, learning rate.
@@ -21,9 +21,9 @@ pub fn protocol() -> Protocol {
     Protocol {
         name: "S2",
         title: "tuning, fine-tuning and variational autoencoders on Fashion-MNIST",
-        asked: "A convolutional autoencoder on Fashion-MNIST with a code of 2 numbers: compare optimizers, search the architecture's \
-                settings and cross-validate the best; a code of 10 numbers and a classifier on it, fine-tuned; maps of the latent spaces; \
-                variational autoencoders with 2 and 3 numbers; a denoising one.",
+        asked: "A convolutional autoencoder on Fashion-MNIST with a code of 2 numbers: compare optimizers, search the \
+                architecture's settings and cross-validate the best; a code of 10 numbers and a classifier on it, \
+                fine-tuned; maps of the latent spaces; variational autoencoders with 2 and 3 numbers; a denoising one.",
         data: Dataset::garments,
         epochs: None,
         tasks: vec![
@@ -62,9 +62,10 @@ fn test_loss(name: &str, history: &History, report: f64) -> Number {
 
 fn two(run: &mut Run) -> Result<()> {
     run.text(
-        "The best settings of the report's search: three convolutions of 12, 24 and 48 filters, a hidden layer of 128, Adam with learning rate 0.004748 (here \
-         falling to 0 as a cosine over the epochs), mean squared error on images in [0, 1]. A sigmoid ends the decoder here; the report's ends in nothing. Batches of 128, which the report \
-         does not give.",
+        "The best settings of the report's search: three convolutions of 12, 24 and 48 filters, a hidden layer of 128, \
+         Adam with learning rate 0.004748 (here falling to 0 as a cosine over the epochs), mean squared error on \
+         images in [0, 1]. A sigmoid ends the decoder here; the report's ends in nothing. Batches of 128, which the \
+         report does not give.",
     );
     let mut model = autoencoder(2)?;
     let history = run.train_ae("two", &mut model, &run.train, config(run, 30))?;
@@ -88,11 +89,13 @@ const FINE_TUNING: [f64; 2] = [0.003, 0.0003];
 
 fn fine_tuning(run: &mut Run) -> Result<()> {
     run.text(
-        "An encoder with 10 numbers and one linear layer to the classes, trained together for two epochs. The report gives the accuracy on its validation \
-         images; ours is that on 10,000 training images from which nothing learned, and by which the network, rates and batch were chosen; the test images, \
-         by which nothing was chosen, stand beside it. The report does not give the network. This is its variant with four convolutions, whose layout it does not \
-         give either: one of 20 filters at full size before those with stride 2, trained as an autoencoder for 5 epochs before. Batch normalisation brings the codes, \
-         which an autoencoder leaves at any size, to one size before the linear layer; without it the first steps harm the encoder.",
+        "An encoder with 10 numbers and one linear layer to the classes, trained together for two epochs. The report \
+         gives the accuracy on its validation images; ours is that on 10,000 training images from which nothing \
+         learned, and by which the network, rates and batch were chosen; the test images, by which nothing was chosen, \
+         stand beside it. The report does not give the network. This is its variant with four convolutions, whose \
+         layout it does not give either: one of 20 filters at full size before those with stride 2, trained as an \
+         autoencoder for 5 epochs before. Batch normalisation brings the codes, which an autoencoder leaves at any \
+         size, to one size before the linear layer; without it the first steps harm the encoder.",
     );
     let (training, validation) = held_out(run)?;
     let mut rows = Vec::new();
@@ -117,7 +120,8 @@ fn fine_tuning(run: &mut Run) -> Result<()> {
             let number = Number::share("fine-tuned classifier: validation accuracy after 2 epochs", accuracy);
             let [first, second] = FINE_TUNING;
             let setting = format!(
-                "filters 20, 32, 64, 64, hidden 128, code 10, batch normalisation, one linear layer, batch 32, Adam {first}, then {second}, nothing frozen"
+                "filters 20, 32, 64, 64, hidden 128, code 10, batch normalisation, one linear layer, batch 32, Adam \
+                 {first}, then {second}, nothing frozen"
             );
             run.number(number.report(0.897).at_least(0.897).setting(setting, seed, seconds));
         }
@@ -152,7 +156,10 @@ fn denoising(run: &mut Run) -> Result<()> {
     let mut model = Autoencoder::strided(LARGEST, HIDDEN, 3)?.seed(SEED);
     let history = run.train_ae("denoising", &mut model, &run.train, config(run, 30).input_noise(0.3))?;
     run.number(test_loss("denoising, 3 numbers, noise 0.3: test MSE", &history, 0.0213));
-    run.text("Filters 16, 32, 64. Gaussian noise of standard deviation 0.3 on the input, anew in each epoch and on the test images too; the target is the clean image.");
+    run.text(
+        "Filters 16, 32, 64. Gaussian noise of standard deviation 0.3 on the input, drawn again in each epoch, and on the \
+         test images too; the target is the clean image.",
+    );
     let ten = run.test.take(10);
     let noisy = ten.with_noise(0.3, SEED)?;
     let output = reconstruct(&model, &noisy)?;
@@ -176,7 +183,10 @@ fn folds(run: &mut Run) -> Result<()> {
     let number = Number::new("5-fold cross-validation: mean MSE, 2 numbers", mean, 4).report(0.0345).at_most(0.0345);
     let setting = format!("{} epochs a fold, batch 128, Adam {RATE}; ± {deviation:.4}", run.epochs(15));
     run.number(number.setting(setting, SEED, seconds));
-    run.text("The training images in five parts; each is validated on once, by a model that has learned from the others for 15 epochs, as in the report's search.");
+    run.text(
+        "The training images in five parts; each is validated on once, by a model that has learned from the others \
+         for 15 epochs, as in the report's search.",
+    );
     run.table("Mean squared error on the fold left out", &["fold", "MSE"], rows);
     Ok(())
 }
@@ -194,8 +204,8 @@ fn maps(run: &mut Run) -> Result<()> {
     let around = decode(&two, &code_grid(low, high, 9)?)?;
     let around = ImageGrid::new(&around, 9).figure()?.title("decoded around the mean bag");
     run.text(format!(
-        "The report decodes (−3, −2), a point of its plane beside a bag. In ours the mean code of the bags is ({:.1}, {:.1}): in the middle of the right \
-         figure, which goes a standard deviation of the codes to each side.",
+        "The report decodes (−3, −2), a point of its plane beside a bag. In ours the mean code of the bags is ({:.1}, \
+         {:.1}): in the middle of the right figure, which goes a standard deviation of the codes to each side.",
         bag[0], bag[1]
     ));
     run.figure("2 numbers", &row([scatter, around]))?;
@@ -225,19 +235,20 @@ fn variational(run: &mut Run, latent_dim: usize) -> Result<()> {
     let last = |values: &[f64]| values.last().copied().unwrap_or(f64::NAN);
     let (reconstruction, kl) = (last(&history.validation_reconstruction), last(&history.validation_kl));
     run.text(format!(
-        "z = μ + σ·ε, binary cross-entropy and the KL divergence to N(0, I), filters 16, 32, 64, hidden 64, Adam 0.001, batches of 128. After {} \
-         epochs ({}) the test images' cross-entropy is {reconstruction:.4} a pixel and the divergence {kl:.2} nats an image.",
+        "z = μ + σ·ε, binary cross-entropy and the KL divergence to N(0, I), filters 16, 32, 64, hidden 64, Adam \
+         0.001, batches of 128. After {} epochs ({}) the test images' cross-entropy is {reconstruction:.4} a pixel and \
+         the divergence {kl:.2} nats an image.",
         history.epochs(),
         duration_text(history.total_seconds()),
     ));
-    let codes = embed(&vae.autoencoder()?, &run.test.take(2_000))?;
+    let codes = embed(&vae.autoencoder(), &run.test.take(2_000))?;
     let map = match latent_dim {
         2 => codes.scatter()?,
         _ => Scatter3d::new(codes.points(), codes.labels()).names(codes.class_names().to_vec()).figure()?,
     };
     run.figure("Mean codes of 2,000 test images", &map)?;
     if latent_dim == 2 {
-        let plane = decode(&vae.autoencoder()?, &code_grid([-2.0, -2.0], [2.0, 2.0], 15)?)?;
+        let plane = decode(&vae.autoencoder(), &code_grid([-2.0, -2.0], [2.0, 2.0], 15)?)?;
         run.figure("What the plane decodes to, from −2 to 2", &ImageGrid::new(&plane, 15).figure()?)?;
     }
     run.figure("Samples: codes drawn from N(0, I)", &ImageGrid::new(&sample(&vae, 30, SEED)?, 10).figure()?)?;
@@ -262,7 +273,10 @@ fn optimizers(run: &mut Run) -> Result<()> {
         run.number(number.setting("50 epochs, batch 128, learning rate 0.005", SEED, history.total_seconds()));
         rows.push([vec![name.to_string()], losses.to_vec(), vec![duration_text(history.total_seconds())]].concat());
     }
-    run.text("The report's first network (filters 16, 32, 64, hidden 64, 2 numbers), learning rate 0.005, 50 epochs, batches of 128. Each point of a curve is the mean of up to five epochs.");
+    run.text(
+        "The report's first network (filters 16, 32, 64, hidden 64, 2 numbers), learning rate 0.005, 50 epochs, \
+         batches of 128. Each point of a curve is the mean of up to five epochs.",
+    );
     run.table("After 50 epochs", &["optimizer", "training MSE", "test MSE", "time"], rows);
     run.figure("Losses", &row([training.figure()?, test.figure()?]))
 }
@@ -306,9 +320,10 @@ fn study(run: &mut Run) -> Result<()> {
     let setting = format!("{trials} trials of {epochs} epochs, the worse ones pruned");
     run.number(Number::new("study: best validation MSE, 2 numbers", value, 4).setting(setting, SEED, seconds));
     run.text(format!(
-        "{trials} trials of the report's search space, {epochs} epochs each, sampled by a tree-structured Parzen estimator; a trial that is worse than the median \
-         of the others at the same epoch is pruned. 50,000 images to train on, 10,000 of the training images to validate on. The report took 100 \
-         trials and found filters 12, 24, 48, learning rate 0.004748, hidden 128, Adam."
+        "{trials} trials of the report's search space, {epochs} epochs each, sampled by a tree-structured Parzen \
+         estimator; a trial that is worse than the median of the others at the same epoch is pruned. 50,000 images to \
+         train on, 10,000 of the training images to validate on. The report took 100 trials and found filters 12, 24, \
+         48, learning rate 0.004748, hidden 128, Adam."
     ));
     let names = study.parameter_names();
     let head: Vec<&str> = ["trial"].into_iter().chain(names.iter().map(String::as_str)).chain(["MSE"]).collect();

@@ -5,9 +5,10 @@ use latentlab::{
     reconstruct, reconstructions, row,
 };
 
-use super::{Protocol, Task, findings::Number, run::Run};
+use super::{Protocol, Task, results::Number, run::Run};
 
-/// Of the first five, the one whose two numbers are both alive after a few batches: the code's ReLU can kill one for good.
+/// Of the first five, the one whose two numbers are both alive after a few batches: the code's ReLU can kill one for
+/// good.
 const SEED: u64 = 2;
 /// The report trains for 100; at 1,076 images a second an epoch of both models takes two minutes.
 const EPOCHS: usize = 25;
@@ -27,9 +28,9 @@ pub fn protocol() -> Protocol {
     Protocol {
         name: "S3",
         title: "the wide convolutional autoencoder on Fashion-MNIST",
-        asked: "A convolutional autoencoder with 112 filters and batch normalisation that squeezes a garment into 2 numbers, and the \
-                same as a denoising autoencoder: their losses over the epochs, and what 500 garments look like as codes, as \
-                features of the last convolution, and to PCA.",
+        asked: "A convolutional autoencoder with 112 filters and batch normalisation that squeezes a garment into 2 \
+                numbers, and the same as a denoising autoencoder: their losses over the epochs, and what 500 garments \
+                look like as codes, as features of the last convolution, and to PCA.",
         data: Dataset::garments,
         epochs: Some(EPOCHS),
         tasks: vec![
@@ -77,9 +78,9 @@ fn setting(noise: f32) -> String {
 
 fn cae(run: &mut Run) -> Result<()> {
     run.text(
-        "Adam with learning rate 0.001, binary cross-entropy, batches of 100, Keras' conventions (Glorot-uniform weights, batch \
-         normalisation with momentum 0.99). The test images serve as validation, as in the report. Grey pixels keep the \
-         cross-entropy well above 0, however good the image.",
+        "Adam with learning rate 0.001, binary cross-entropy, batches of 100, Keras' conventions (Glorot-uniform \
+         weights, batch normalisation with momentum 0.99). The test images serve as validation, as in the report. Grey \
+         pixels keep the cross-entropy well above 0, however good the image.",
     );
     let (model, _) = train(run, "cae", &CAE, 0.0)?;
     run.figure("Test garments and what comes back from 2 numbers", &reconstructions(&model, &run.test)?)
@@ -87,8 +88,8 @@ fn cae(run: &mut Run) -> Result<()> {
 
 fn dae(run: &mut Run) -> Result<()> {
     run.text(format!(
-        "The same network with Gaussian noise on its input, anew in each epoch, and the clean image as target; the test images \
-         get noise too. The report does not give the noise's standard deviation; here it is {NOISE}."
+        "The same network with Gaussian noise on its input, drawn again in each epoch, and the clean image as target; the \
+         test images get noise too. The report does not give the noise's standard deviation; here it is {NOISE}."
     ));
     let (model, history) = train(run, "dae", &DAE, NOISE)?;
     let (best, epochs, end) = (history.best_epoch, history.epochs(), history.final_validation_loss());
@@ -98,13 +99,14 @@ fn dae(run: &mut Run) -> Result<()> {
     run.number(number.setting(setting(NOISE), SEED, history.total_seconds()));
     run.text(if end > 1.01 * lowest {
         format!(
-            "The test loss is lowest after epoch {best}, with {lowest:.4}, and rises to {end:.4} after epoch {epochs}. The report's is lowest after \
-             epoch 5 and rises from there."
+            "The test loss is lowest after epoch {best}, with {lowest:.4}, and rises to {end:.4} after epoch {epochs}. \
+             The report's is lowest after epoch 5 and rises from there."
         )
     } else {
         format!(
-            "The test loss is lowest after epoch {best}, with {lowest:.4}, and {end:.4} after the last, {epochs}: there is no over-fitting yet. The report \
-             sees it from epoch 5 on; with noise that is new in each epoch the network cannot learn it by heart."
+            "The test loss is lowest after epoch {best}, with {lowest:.4}, and {end:.4} after the last, {epochs}: \
+             there is no over-fitting yet. The report sees it from epoch 5 on; with noise that is new in each epoch \
+             the network cannot learn it by heart."
         )
     });
     let ten = run.test.take(10);
@@ -118,9 +120,9 @@ fn maps(run: &mut Run) -> Result<()> {
     let some = run.test.shuffled(SEED).take(500);
     let pixels = Codes::of_pixels(&some)?;
     run.text(
-        "500 random test garments. Of the features (2,800 numbers behind the last convolution, its normalisation and pooling) and \
-         of the 784 pixels, the first two principal components. The colours are this project's, which stay apart for colour-blind readers, \
-         not the report's.",
+        "500 random test garments. Of the features (2,800 numbers behind the last convolution, its normalisation and \
+         pooling) and of the 784 pixels, the first two principal components. The colours are this project's, which \
+         stay apart for colour-blind readers, not the report's.",
     );
     let mut rows = Vec::new();
     for name in ["cae", "dae"] {

@@ -7,7 +7,7 @@ use latentlab::{
     reconstruct,
 };
 
-use super::{Protocol, Task, findings::Number, run::Run};
+use super::{Protocol, Task, results::Number, run::Run};
 
 /// The best of some twenty to forty that were tried for 40 epochs: how many outputs the last ReLU kills depends on it.
 const SEED: u64 = 29;
@@ -16,9 +16,9 @@ pub fn protocol() -> Protocol {
     Protocol {
         name: "S4",
         title: "tiny dense autoencoders and their codes on MNIST",
-        asked: "Two autoencoders of few dense layers, AE1 with a code of 2 numbers and AE2 with 4, every layer with a ReLU: \
-                train them, split them into encoder and decoder, compare what they give back, and find the rules by which \
-                they write digits as numbers.",
+        asked: "Two autoencoders of few dense layers, AE1 with a code of 2 numbers and AE2 with 4, every layer with a \
+                ReLU: train them, split them into encoder and decoder, compare what they give back, and find the rules \
+                by which they write digits as numbers.",
         data: Dataset::digits,
         epochs: None,
         tasks: vec![
@@ -61,9 +61,10 @@ fn train(run: &mut Run, name: &str, latent_dim: usize, report: f64) -> Result<()
     let brightest = images.images().fold_axis(Axis(0), 0.0f32, |most, value| most.max(*value));
     let dead = brightest.iter().filter(|value| **value == 0.0).count();
     run.text(format!(
-        "784 pixels → dense 50 → dense {latent_dim} → dense 784, ReLU after each, Glorot-uniform weights. {epochs} epochs of {} images took \
-         {}; the loss is {:.4} in training and {loss:.4} on {} test images. {dead} of the 784 outputs are 0 for every training image: the last ReLU \
-         has killed them. How many depends on the seed, and with them the loss; seed {SEED} is the best of those tried.",
+        "784 pixels → dense 50 → dense {latent_dim} → dense 784, ReLU after each, Glorot-uniform weights. {epochs} \
+         epochs of {} images took {}; the loss is {:.4} in training and {loss:.4} on {} test images. {dead} of the 784 \
+         outputs are 0 for every training image: the last ReLU has killed them. How many depends on the seed, and with \
+         them the loss; seed {SEED} is the best of those tried.",
         train.len(),
         duration_text(seconds),
         history.final_loss(),
@@ -96,9 +97,9 @@ fn rules1(run: &mut Run) -> Result<()> {
         scatter = scatter.annotate([centre[0], centre[1]], letter.to_string());
     }
     run.text(format!(
-        "Test codes, up to 250 of each digit. A digit counts as well recognised if most of its cluster (k-means, ten clusters) are the \
-         same digit: {:.1} % are. The report decodes three points of its own plane; the letters are points of ours, the centres \
-         of the clusters.",
+        "Test codes, up to 250 of each digit. A digit counts as well recognised if most of its cluster (k-means, ten \
+         clusters) are the same digit: {:.1} % are. The report decodes three points of its own plane; the letters are \
+         points of ours, the centres of the clusters.",
         100.0 * clusters.accuracy()
     ));
     run.figure("The plane of AE1's codes", &scatter.figure()?)?;
@@ -121,8 +122,8 @@ fn rules2(run: &mut Run) -> Result<()> {
     let word = |word: ArrayView1<f32>| word.iter().map(|value| format!("{value:.0}")).collect::<Vec<_>>().join(", ");
     let captions: Vec<String> = words.rows().into_iter().map(word).collect();
     run.text(
-        "The report writes words of four round numbers: (50, 60, 30, 40) for a 0. These are ours, each digit's mean code rounded to tens, where 90 is \
-         the greatest value that the number takes in the test images.",
+        "The report writes words of four round numbers: (50, 60, 30, 40) for a 0. These are ours, each digit's mean \
+         code rounded to tens, where 90 is the greatest value that the number takes in the test images.",
     );
     let images = decode(&ae2, &(&words * &step))?;
     run.figure("What AE2 makes of round numbers", &ImageGrid::new(&images, 5).captions(captions).figure()?)

@@ -1,4 +1,4 @@
-//! The folder of a run: what is finished stays, however the run ends.
+//! The folder of a run: finished tasks are kept, however the run ends.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::findings::Finished;
+use super::results::Finished;
 use crate::project::{Outcome, cannot, make_folder, open_lock, read_bytes};
 
-/// What results depend on: those of other settings do not go together.
+/// The settings that results depend on: results of different settings must not be mixed.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// "S1"
@@ -45,18 +45,18 @@ impl Settings {
 
 pub struct Store {
     folder: PathBuf,
-    /// Of the tasks' files: results for other numbers of epochs are other results.
+    /// The suffix of the tasks' files: another number of epochs gives other results.
     suffix: String,
     pub settings: Settings,
     /// Held as long as the run works in the folder.
     _lock: File,
 }
 
-/// `run.json`: whose folder this is.
+/// `run.json`: which run this folder belongs to.
 #[derive(Serialize, Deserialize)]
 struct Header {
     settings: Settings,
-    /// Until what an earlier run has left is cleared away, there is nothing to go on with.
+    /// False until the files of an earlier run are removed: before that there is nothing to resume.
     begun: bool,
 }
 
@@ -64,7 +64,7 @@ struct Header {
 #[derive(Serialize, Deserialize)]
 struct Done {
     settings: Settings,
-    /// The file's own name: one that has been moved is another task's.
+    /// The file's own name: a file that was renamed belongs to another task.
     name: String,
     task: Finished,
 }
@@ -77,7 +77,8 @@ const MODELS: &str = "models";
 const CHECKPOINTS: &str = "checkpoints";
 
 impl Store {
-    /// Refuses a folder in which a run can neither begin nor, if that is asked for, go on; returns the settings of a run to go on with.
+    /// Refuses a folder in which a run can neither begin nor, if asked for, be resumed; returns the settings of a run
+    /// to resume.
     pub fn look(folder: &Path, resume: bool) -> Outcome<Option<Settings>> {
         let shown = folder.display();
         if folder.exists() && !folder.is_dir() {
@@ -108,16 +109,16 @@ impl Store {
             let tasks = fs::read_dir(folder.join(TASKS)).map_or(0, Iterator::count);
             return Err(format!(
                 "{shown}: it holds a run {}, with {tasks} finished tasks. Add --resume to go on with it, choose \
-                 another folder by --out, or delete this one to begin anew.",
+                 another folder by --out, or delete this one to start again.",
                 settings.describe()
             ));
         }
         Ok(Some(settings).filter(|_| begun && resume))
     }
 
-    /// The store of a run that begins or goes on. A quick run that is not to go on takes the place of an earlier one.
+    /// The store of a run that begins or is resumed. A quick run that is not resumed replaces an earlier one.
     pub fn open(folder: &Path, settings: Settings, epochs: Option<usize>, resume: bool) -> Outcome<Self> {
-        // A folder in which nothing may be done does not get a lock either.
+        // A folder that is refused must not get a lock file.
         Self::look(folder, resume)?;
         let lock = open_lock(&folder.join(LOCK))?;
         lock.try_lock().map_err(|_| format!("{}: another run is at work in it.", folder.display()))?;
@@ -147,7 +148,7 @@ impl Store {
         write(&self.folder.join(HEADER), &sealed(&Header { settings: self.settings.clone(), begun })?)
     }
 
-    /// What a task found, if it is done.
+    /// The results of a task, if it is done.
     pub fn finished(&self, key: &str) -> Outcome<Option<Finished>> {
         let path = self.folder.join(TASKS).join(self.task(key));
         match read::<Done>(&path)? {
@@ -179,7 +180,7 @@ impl Store {
         self.file(&format!("{name}.safetensors"))
     }
 
-    /// A file that a task goes on from, as from a checkpoint.
+    /// A file from which a task is resumed, as from a checkpoint.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.join(CHECKPOINTS).join(name)
     }
@@ -201,7 +202,7 @@ fn pretty(value: &impl Serialize) -> Outcome<Vec<u8>> {
     serde_json::to_vec_pretty(value).map_err(|error| format!("The results cannot be written as JSON ({error})."))
 }
 
-/// With a checksum of all of it: what is damaged is not read as something else.
+/// With a checksum, so that damage is detected.
 fn sealed(value: &impl Serialize) -> Outcome<Vec<u8>> {
     let content = serde_json::to_value(value).map_err(|error| format!("The results are no JSON ({error})."))?;
     pretty(&json!({ "sha256": checksum(&content), "content": content }))
@@ -211,7 +212,7 @@ fn checksum(content: &Value) -> String {
     Sha256::digest(content.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The content of a sealed file; none if there is no file.
+/// The content of a file with a checksum; `None` if there is no file.
 fn read<T: DeserializeOwned>(path: &Path) -> Outcome<Option<T>> {
     if !path.exists() {
         return Ok(None);
@@ -238,7 +239,7 @@ fn write(path: &Path, bytes: &[u8]) -> Outcome<()> {
     write_whole(path, bytes).map_err(|error| error.to_string())
 }
 
-/// Removes what a run has left in one of its folders, and nothing else.
+/// Removes a run's files from one of its folders, and nothing else.
 fn clear(folder: &Path) -> Outcome<()> {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();

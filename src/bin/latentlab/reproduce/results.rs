@@ -1,4 +1,4 @@
-//! What a task finds: numbers, tables, figures and remarks, as they are stored and shown.
+//! The results of a task: numbers, tables, figures and text, as they are stored and shown.
 
 use latentlab::{Figure, Result};
 use serde::{Deserialize, Serialize};
@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 pub struct Finished {
     pub title: String,
     pub seconds: f64,
-    pub findings: Vec<Finding>,
+    #[serde(alias = "findings")]
+    pub items: Vec<Item>,
 }
 
 /// In the order in which the page shows them.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Finding {
+pub enum Item {
     Text(String),
     Number(Number),
     Table {
@@ -47,7 +48,7 @@ pub struct Number {
     pub seconds: f64,
 }
 
-/// What a number should be.
+/// The condition that a number should meet.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Condition {
@@ -56,7 +57,7 @@ pub enum Condition {
 }
 
 impl Number {
-    /// A loss or a count, shown with so many decimals.
+    /// A loss or a count, shown with `decimals` decimals.
     pub fn new(name: impl Into<String>, ours: f64, decimals: usize) -> Self {
         Self {
             name: name.into(),
@@ -71,12 +72,12 @@ impl Number {
         }
     }
 
-    /// A share in \[0, 1\], shown in per cent.
+    /// A share in \[0, 1\], shown as a percentage.
     pub fn share(name: impl Into<String>, ours: f64) -> Self {
         Self { share: true, ..Self::new(name, ours, 2) }
     }
 
-    /// What the report has.
+    /// The report's number.
     pub fn report(self, report: f64) -> Self {
         Self { report: Some(report), ..self }
     }
@@ -89,7 +90,7 @@ impl Number {
         Self { condition: Some(Condition::AtMost(limit)), ..self }
     }
 
-    /// How it came about.
+    /// The settings that led to it.
     pub fn setting(self, setting: impl Into<String>, seed: u64, seconds: f64) -> Self {
         Self { setting: setting.into(), seed, seconds, ..self }
     }

@@ -1,23 +1,72 @@
-//! Trainings in files: written after each epoch, read to go on to the same bits.
+//! Trainings in files: written after each epoch, read to continue to the same bits.
 
-use std::{collections::BTreeMap, fmt, path::Path, ptr, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    ptr,
+    sync::Arc,
+};
 
 use ndarray::Array4;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{
-    config::TrainConfig,
-    epochs::{Learner, restore},
-    history::{History, Snapshot},
-};
+use super::{EpochEnd, Observer};
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
-    nn::{Checkpoint, Weights, read_checkpoint},
+    nn::{self, OptimizerState, Weights, read_checkpoint},
+    train::{
+        config::TrainConfig,
+        history::{History, Snapshot, StoppedBy},
+        objective::Learner,
+        run::restore,
+    },
 };
 
-/// What a checkpoint says beside the model, its optimizer's moments and the images of the snapshots.
+/// Writes a file after each epoch.
+pub(super) struct Checkpoint {
+    path: PathBuf,
+    settings: Settings,
+    /// The epoch of the file that is there, and whether the last attempt to write a newer one failed.
+    written: usize,
+    failed: bool,
+}
+
+impl Checkpoint {
+    pub fn new(path: &Path, settings: &Settings) -> Self {
+        Self { path: path.into(), settings: settings.clone(), written: 0, failed: false }
+    }
+}
+
+impl Observer for Checkpoint {
+    /// A path that cannot be written is an error before the first epoch.
+    fn begin(&mut self, at: &mut EpochEnd<'_>) -> Result<()> {
+        write(&self.path, &self.settings, at)
+    }
+
+    /// A full disk must not end the training: it continues, with a warning in its history.
+    fn after_epoch(&mut self, at: &mut EpochEnd<'_>) -> Result<ControlFlow<StoppedBy>> {
+        let epoch = at.history.epochs();
+        match write(&self.path, &self.settings, at) {
+            Ok(()) => (self.written, self.failed) = (epoch, false),
+            Err(error) if !self.failed => {
+                self.failed = true;
+                let written = match self.written {
+                    0 => String::new(),
+                    written => format!("; its last checkpoint is that of epoch {written}"),
+                };
+                at.history.warnings.push(format!("after epoch {epoch}: {error}. The training goes on{written}"));
+            }
+            Err(_) => {}
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// What a checkpoint holds beside the model, its optimizer's moments and the images of the snapshots.
 #[derive(Serialize, Deserialize)]
 struct State {
     settings: Settings,
@@ -28,9 +77,9 @@ struct State {
     snapshots: Vec<(usize, [usize; 4])>,
 }
 
-/// All that decides the bits of a training beside its model, by name and as text: what differs can be named.
+/// All that decides the bits of a training beside its model, by name and as text, so that a difference can be named.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct Settings(BTreeMap<String, String>);
+pub(in crate::train) struct Settings(BTreeMap<String, String>);
 
 impl Settings {
     pub fn of(config: &TrainConfig, (training, validation): (&Dataset, Option<&Dataset>)) -> Self {
@@ -43,29 +92,29 @@ impl Settings {
         if config.schedule.depends_on_epochs() {
             note("epochs", &config.epochs);
         }
-        note("loss", &config.loss);
+        note("loss", &config.loss_used());
         note("seed", &config.seed);
         note("early_stopping", &config.patience);
         note("input_noise", &config.input_noise);
-        note("kl_weight", &config.kl_weight);
+        note("kl_weight", &config.kl_weight_used());
         settings.insert("training images".into(), fingerprint(training));
         settings.insert("validation".into(), validation.map_or("none".into(), fingerprint));
         Self(settings)
     }
 
-    /// Refuses to go on with others.
-    fn check(&self, now: &Self, path: &Path) -> Result<()> {
+    /// Refuses to continue with others.
+    fn check(&self, now: &Self, path: &Path, names: &str) -> Result<()> {
         let differing = now.0.iter().find(|(name, value)| self.0.get(*name) != Some(value));
         let Some((name, value)) = differing else { return Ok(()) };
         let then = self.0.get(name).map_or("none", String::as_str);
         let expected = format!("the settings it was written with: {name} {then}");
-        let error =
-            Error::expected(ErrorKind::Argument, format!("TrainConfig::resume, {}", path.display()), expected, value);
+        let place = format!("{names}::resume, {}", path.display());
+        let error = Error::expected(ErrorKind::Argument, place, expected, value);
         Err(error.hint("Only the number of epochs may change, and what does not change the training"))
     }
 }
 
-/// Of images and labels: how many, and the beginning of their SHA-256.
+/// The number of images, and the beginning of the SHA-256 of images and labels.
 fn fingerprint(images: &Dataset) -> String {
     let mut hash = Sha256::new();
     for values in images.values().chunks(4096) {
@@ -76,52 +125,48 @@ fn fingerprint(images: &Dataset) -> String {
     format!("{} images, {digest}", images.len())
 }
 
-/// Writes where a training is; `best` are the weights that early stopping would restore, if there is any.
-pub(super) fn write<const N: usize>(
-    path: &Path,
-    settings: &Settings,
-    learner: &mut impl Learner<N>,
-    history: &History,
-    best: &[Weights],
-) -> Result<()> {
+/// Writes the state of a training.
+fn write(path: &Path, settings: &Settings, at: &mut EpochEnd<'_>) -> Result<()> {
     let mut tensors = BTreeMap::new();
-    let descents = learner.descents();
-    for (which, descent) in descents.iter().enumerate() {
-        for (parameter, moments) in descent.moments.iter().enumerate() {
+    let optimizers = at.model.optimizers(at.optimizer);
+    for (which, optimizer) in optimizers.iter().enumerate() {
+        for (parameter, moments) in optimizer.moments.iter().enumerate() {
             for (moment, values) in moments.iter().enumerate() {
                 tensors.insert(moment_name(which, parameter, moment), values.clone());
             }
         }
     }
-    let steps = descents.iter().map(|descent| descent.steps).collect();
-    for (parameter, weights) in best.iter().enumerate() {
+    let steps = optimizers.iter().map(|optimizer| optimizer.steps).collect();
+    for (parameter, weights) in at.best.iter().enumerate() {
         tensors.insert(best_name(parameter), weights.to_vec());
     }
     let mut snapshots = Vec::new();
-    for Snapshot { epoch, images } in &history.snapshots {
+    for Snapshot { epoch, images } in &at.history.snapshots {
         let (n, channels, height, width) = images.dim();
         snapshots.push((*epoch, [n, channels, height, width]));
         tensors.insert(snapshot_name(*epoch), images.iter().copied().collect());
     }
-    let state = State { settings: settings.clone(), steps, history: history.clone(), snapshots };
+    let state = State { settings: settings.clone(), steps, history: at.history.clone(), snapshots };
     let state = serde_json::to_value(state).map_err(|error| damaged(path, error))?;
-    learner.file().write(path, Some(&Checkpoint { state, tensors }))
+    at.model.file().write(path, Some(&nn::Checkpoint { state, tensors }))
 }
 
-/// Puts the learner where the checkpoint was; returns the history, and the weights that early stopping would restore.
-pub(super) fn read<const N: usize>(
+/// Sets model and optimizer to the checkpoint's state; returns the history, and the weights that early stopping would
+/// restore.
+pub(in crate::train) fn resume(
     path: &Path,
     settings: &Settings,
-    learner: &mut impl Learner<N>,
+    model: &mut dyn Learner,
+    of_run: &mut OptimizerState,
     epochs: usize,
 ) -> Result<(History, Vec<Weights>)> {
-    let (networks, Checkpoint { state, mut tensors }) = read_checkpoint(path, &learner.file())?;
+    let (networks, nn::Checkpoint { state, mut tensors }) = read_checkpoint(path, &model.file())?;
     let State { settings: then, steps, mut history, snapshots } =
         serde_json::from_value(state).map_err(|error| damaged(path, error))?;
-    let (learning, file) = (learner.networks(), learner.file());
+    let (trained, file) = (model.trained(), model.file());
     let mut weights: Vec<Weights> = Vec::new();
     for ((name, network), read) in file.networks.iter().zip(&networks) {
-        if learning.iter().any(|learning| ptr::eq(*learning, *network)) {
+        if trained.iter().any(|trained| ptr::eq(*trained, *network)) {
             weights.extend(read.parameters().cloned());
         } else if network.parameters().ne(read.parameters()) {
             return Err(Error::expected(
@@ -132,12 +177,15 @@ pub(super) fn read<const N: usize>(
             ));
         }
     }
-    then.check(settings, path)?;
+    then.check(settings, path, model.settings())?;
     if history.epochs() > epochs {
-        let (place, expected) = ("TrainConfig::epochs", format!("at least the {} of the checkpoint", history.epochs()));
+        let (place, expected) =
+            (format!("{}::epochs", model.settings()), format!("at least the {} of the checkpoint", history.epochs()));
         return Err(Error::expected(ErrorKind::Argument, place, expected, epochs));
     }
-    if let Err(message) = check_history(&history) {
+    // Files of before `metrics` name one that has no values.
+    history.metrics.retain(|_, values| !values.is_empty());
+    if let Err(message) = check_history(&history, model.measures()) {
         return Err(damaged(path, message));
     }
     let mut take = |name: String| tensors.remove(&name).ok_or_else(|| damaged(path, format!("{name} is missing")));
@@ -153,7 +201,7 @@ pub(super) fn read<const N: usize>(
     if !best.is_empty() && !best.iter().map(|best| best.len()).eq(weights.iter().map(|weights| weights.len())) {
         return Err(damaged(path, "the best weights have other shapes"));
     }
-    // Statistics have no moments, and before the first step nothing has.
+    // Running statistics have no moments, and before the first step there are none.
     let mut moments = Vec::new();
     for which in 0..steps.len() {
         let both = |parameter| -> Option<[Vec<f32>; 2]> {
@@ -162,7 +210,7 @@ pub(super) fn read<const N: usize>(
         };
         moments.push((0..).map_while(both).collect::<Vec<_>>());
     }
-    let sizes = trainable_sizes(learner);
+    let sizes = trainable_sizes(model, of_run);
     let fits = |(steps, moments, sizes): (&i32, &Vec<[Vec<f32>; 2]>, &Vec<usize>)| {
         let kept = |moment: &Vec<f32>, size: &usize| moment.is_empty() || moment.len() == *size;
         let begun = *steps > 0 && moments.len() == sizes.len();
@@ -175,22 +223,22 @@ pub(super) fn read<const N: usize>(
     if let Some(name) = tensors.keys().next() {
         return Err(damaged(path, format!("{name} belongs to nothing")));
     }
-    restore(learner, &weights);
-    for (descent, (steps, moments)) in learner.descents().into_iter().zip(steps.into_iter().zip(moments)) {
-        (descent.steps, descent.moments) = (steps, moments);
+    restore(model, &weights);
+    for (optimizer, (steps, moments)) in model.optimizers(of_run).into_iter().zip(steps.into_iter().zip(moments)) {
+        (optimizer.steps, optimizer.moments) = (steps, moments);
     }
     Ok((history, best))
 }
 
-/// Whether the history could be one: others rely on its lengths.
-fn check_history(history: &History) -> Result<(), String> {
+/// Checks the history's lengths, on which other code relies.
+fn check_history(history: &History, measures: &[&str]) -> Result<(), String> {
     let epochs = history.epochs();
     for (name, series) in [("seconds", &history.seconds), ("learning rates", &history.learning_rate)] {
         if series.len() != epochs {
             return Err(format!("{} {name} for {epochs} epochs", series.len()));
         }
     }
-    for series in [
+    let curves = [
         &history.validation_loss,
         &history.accuracy,
         &history.validation_accuracy,
@@ -198,11 +246,14 @@ fn check_history(history: &History) -> Result<(), String> {
         &history.kl,
         &history.validation_reconstruction,
         &history.validation_kl,
-        &history.discriminator_loss,
-    ] {
-        if !series.is_empty() && series.len() != epochs {
-            return Err(format!("a curve of {} values for {epochs} epochs", series.len()));
+    ];
+    for curve in curves.into_iter().chain(history.metrics.values()) {
+        if !curve.is_empty() && curve.len() != epochs {
+            return Err(format!("a curve of {} values for {epochs} epochs", curve.len()));
         }
+    }
+    if let Some(name) = measures.iter().find(|name| epochs > 0 && history.clone().curve(name, false).is_empty()) {
+        return Err(format!("no {name}"));
     }
     // The first epoch is the best so far: a loss is finite.
     if history.best_epoch > epochs || (history.best_epoch == 0) != (epochs == 0) {
@@ -214,10 +265,10 @@ fn check_history(history: &History) -> Result<(), String> {
     Ok(())
 }
 
-/// How many values each parameter has that training learns, by optimizer.
-fn trainable_sizes<const N: usize>(learner: &mut impl Learner<N>) -> Vec<Vec<usize>> {
-    let optimizers = learner.descents().len();
-    let networks = learner.networks().into_iter().map(|network| {
+/// The number of values of each trainable parameter, by optimizer.
+fn trainable_sizes(model: &mut dyn Learner, of_run: &mut OptimizerState) -> Vec<Vec<usize>> {
+    let optimizers = model.optimizers(of_run).len();
+    let networks = model.trained().into_iter().map(|network| {
         let parameters = network.nodes().iter().flat_map(|node| &node.parameters);
         parameters.filter(|parameter| parameter.trainable).map(|parameter| parameter.values.len()).collect()
     });

@@ -1,0 +1,192 @@
+//! What a training minimises, and the step and the measures that follow from it.
+
+use std::sync::Arc;
+
+use ndarray::Array4;
+use rand::Rng;
+use rand_distr::StandardNormal;
+use rayon::prelude::*;
+
+use super::config::TrainConfig;
+use crate::{
+    data::Dataset,
+    engine::{Buffer, OnThreads, for_shards},
+    error::Result,
+    model::Model,
+    nn::{OptimizerState, Pass, Sequential, Variable, channels_last, learn},
+    random,
+};
+
+/// Means over a batch: the loss, what [`Learner::measures`] names, and zeros.
+pub(crate) type Measures = [f64; 3];
+
+/// The images to train on, and those to validate on.
+pub(crate) type Data = (Dataset, Option<Dataset>);
+
+/// What a model minimises: its mathematics is [`loss`](Self::loss) alone.
+pub(crate) trait Objective: Model + Sized {
+    /// The measures of a batch, and its loss on the tape, both as a share of those of the batch that it is part of.
+    fn loss(&self, batch: &Batch, config: &TrainConfig, pass: &mut Pass) -> (Measures, Variable);
+
+    /// What it measures beside the loss: the names of [`History`](super::History)'s curves.
+    const MEASURES: &'static [&'static str] = &[];
+
+    /// The name of what is minimised.
+    fn name(&self, config: &TrainConfig) -> String {
+        config.loss_used().name().into()
+    }
+
+    /// Refuses images and settings that do not suit this model, and gives what its trained networks take.
+    fn prepare(&self, data: Data, config: &TrainConfig) -> Result<Data>;
+
+    /// The images of a snapshot, if this model makes images.
+    fn snapshot(&self, _config: &TrainConfig) -> Result<Option<Array4<f32>>> {
+        Ok(None)
+    }
+}
+
+/// A model as the loop over the epochs sees it: what has an [`Objective`], and what makes steps of its own.
+pub(crate) trait Learner: Model {
+    /// The name of its settings.
+    fn settings(&self) -> &'static str {
+        "TrainConfig"
+    }
+
+    /// See [`Objective::MEASURES`].
+    fn measures(&self) -> &'static [&'static str];
+
+    /// See [`Objective::name`].
+    fn objective(&self, config: &TrainConfig) -> String;
+
+    /// See [`Objective::prepare`].
+    fn prepare(&self, data: Data, config: &TrainConfig) -> Result<Data>;
+
+    /// The states of the optimizers that change it: that of the run, unless it has its own.
+    fn optimizers<'a>(&'a mut self, of_run: &'a mut OptimizerState) -> Vec<&'a mut OptimizerState> {
+        vec![of_run]
+    }
+
+    /// Forward pass, backward pass and update for one batch. Returns its means; where one is not finite, nothing was
+    /// updated.
+    fn step(
+        &mut self,
+        batch: (&Dataset, &[usize]),
+        seed: u64,
+        config: &TrainConfig,
+        optimizer: &mut OptimizerState,
+    ) -> Measures;
+
+    /// The means over all images without dropout, with the same noise each time; for models that can be validated.
+    fn measure(&self, _images: &Dataset, _config: &TrainConfig) -> Measures {
+        [f64::NAN; 3]
+    }
+
+    /// See [`Objective::snapshot`].
+    fn snapshot(&self, config: &TrainConfig) -> Result<Option<Array4<f32>>>;
+
+    /// What a live view shows of the model after each epoch.
+    fn sample(&self) -> Result<Option<Array4<f32>>> {
+        Ok(None)
+    }
+}
+
+impl<O: Objective> Learner for O {
+    fn measures(&self) -> &'static [&'static str] {
+        O::MEASURES
+    }
+
+    fn objective(&self, config: &TrainConfig) -> String {
+        self.name(config)
+    }
+
+    fn prepare(&self, data: Data, config: &TrainConfig) -> Result<Data> {
+        Objective::prepare(self, data, config)
+    }
+
+    fn step(
+        &mut self,
+        (images, rows): (&Dataset, &[usize]),
+        seed: u64,
+        config: &TrainConfig,
+        optimizer: &mut OptimizerState,
+    ) -> Measures {
+        let learned = learn(rows.len(), &self.trained(), seed, |range, seed, pass| {
+            let share = range.len() as f64 / rows.len() as f64;
+            self.loss(&Batch::of(images, &rows[range], config.input_noise, seed, share), config, pass)
+        });
+        learned.apply(&mut self.trained_mut(), optimizer);
+        learned.means
+    }
+
+    fn measure(&self, images: &Dataset, config: &TrainConfig) -> Measures {
+        let networks = self.trained();
+        Sequential::pack_all(&networks, false);
+        let rows: Vec<usize> = (0..images.len()).collect();
+        let blocks = rows.par_chunks(Sequential::rows_at_once(&networks)).enumerate();
+        let sums = for_shards(blocks, |(block, rows)| {
+            // Streams far from those of the steps, the same in every epoch.
+            let seed = random::mix(!config.seed, block as u64);
+            let mut pass = Pass::prediction();
+            pass.begin(seed);
+            let batch = Batch::of(images, rows, config.input_noise, seed, 1.0);
+            self.loss(&batch, config, &mut pass).0.map(|mean| mean * rows.len() as f64)
+        });
+        std::array::from_fn(|index| sums.iter().map(|sums| sums[index]).sum::<f64>() / rows.len() as f64)
+    }
+
+    fn snapshot(&self, config: &TrainConfig) -> Result<Option<Array4<f32>>> {
+        Objective::snapshot(self, config)
+    }
+}
+
+/// Some images of a batch as networks take them.
+pub(crate) struct Batch {
+    /// The images with noise, if there is any.
+    input: Arc<Buffer>,
+    /// The images as they are.
+    pub target: Arc<Buffer>,
+    pub labels: Vec<usize>,
+    /// Which share of its batch it is.
+    pub share: f64,
+}
+
+impl Batch {
+    fn of(images: &Dataset, rows: &[usize], noise: f32, seed: u64, share: f64) -> Self {
+        let target = gather(images, rows);
+        let labels = rows.iter().map(|row| images.labels()[*row]).collect();
+        Self { input: with_noise(&target, noise, seed), target, labels, share }
+    }
+
+    /// The input of a network of this input shape.
+    pub fn input(&self, shape: &[usize], pass: &mut Pass) -> Variable {
+        let input = pass.input(Arc::clone(&self.input), self.labels.len());
+        channels_last(input, shape, pass)
+    }
+}
+
+/// The chosen images as rows of values.
+pub(super) fn gather(images: &Dataset, rows: &[usize]) -> Arc<Buffer> {
+    let width: usize = images.image_shape().iter().product();
+    let all = images.values();
+    let mut batch = Buffer::unset(rows.len() * width);
+    batch
+        .par_chunks_mut(width)
+        .zip(rows)
+        .on_threads()
+        .for_each(|(out, row)| out.copy_from_slice(&all[row * width..][..width]));
+    Arc::new(batch)
+}
+
+/// The images with Gaussian noise of this standard deviation; the same images where it is 0.
+fn with_noise(images: &Arc<Buffer>, standard_deviation: f32, seed: u64) -> Arc<Buffer> {
+    const BLOCK: usize = 4096;
+    if standard_deviation == 0.0 {
+        return Arc::clone(images);
+    }
+    let mut noisy = Buffer::clone(images);
+    noisy.par_chunks_mut(BLOCK).enumerate().for_each(|(block, values)| {
+        let mut random = random::stream(!seed, block as u64);
+        values.iter_mut().for_each(|v| *v += standard_deviation * random.sample::<f32, _>(StandardNormal));
+    });
+    Arc::new(noisy)
+}
