@@ -1,20 +1,23 @@
-//! Files that are there whole or not at all. Public for the command-line tool, which writes its files likewise.
+//! Atomic writes: a file is there whole or not at all. Public for the command-line tool, which writes its files too.
 
 use std::{
-    collections::hash_map::RandomState,
-    fs::{self, File, Metadata, OpenOptions},
-    hash::BuildHasher,
+    fs::{self, Metadata, OpenOptions},
     io::{self, ErrorKind as Io, Write},
     path::{Path, PathBuf},
 };
 
+use tempfile::NamedTempFile;
+
 use crate::error::{Error, ErrorKind, Result};
 
-/// Writes a file, replacing what was there: beside it under a name of its own, then renamed. Any number of threads and processes may write
-/// to one path: each leaves its whole content, the last one stays. When the disk is full, or the process is killed at any moment, what was
-/// there before is still there, or the new content already. The next writer into the folder removes what a killed one left beside.
+/// Writes a file, replacing what was there: first beside it under a temporary name, then renamed.
 ///
-/// A link stays a link: the file behind it is replaced. Its permissions, and where possible its owner, stay; a read-only file is not replaced.
+/// Any number of threads and processes may write to one path: each write is whole, the last one stays. When the disk
+/// is full, or the process is killed at any moment, the file holds either the old content or the new. The next write
+/// into the folder removes what a killed one left there.
+///
+/// A link stays a link: the file behind it is replaced. Its permissions, and where possible its owner, stay; a
+/// read-only file is not replaced.
 ///
 /// # Errors
 /// When the file cannot be written, or the path is that of a folder.
@@ -23,129 +26,122 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |error| failed(path, error);
     match fs::metadata(path) {
         Ok(old) if old.is_dir() => Err(folder(path)),
-        // A device or a pipe takes what is written into it, and nothing can be put in its place.
+        // A device or a pipe cannot be replaced: write into it.
         Ok(old) if !old.is_file() => fs::write(path, bytes).map_err(failed),
         Ok(old) => {
-            // Replacing asks only the folder; whether the file may be written, only opening it tells.
+            // Renaming needs only the folder's permission; only opening the file checks its own.
             if old.permissions().readonly() {
                 let error = Error::new(ErrorKind::Io, path.display().to_string(), "cannot write it (it is read-only)");
                 return Err(error.hint("Make it writable, or save under another name"));
             }
             OpenOptions::new().write(true).open(path).map_err(failed)?;
             let target = fs::canonicalize(path).map_err(failed)?;
-            let part = Part::write(&target, bytes, Some(&old)).map_err(failed)?;
-            part.replace(&target).map_err(failed)
+            let part = temporary(&target, bytes, Some(&old)).map_err(failed)?;
+            part.persist(&target).map(drop).map_err(|error| failed(error.error))
         }
         Err(error) if error.kind() == Io::NotFound => {
             let target = behind_links(path).map_err(failed)?;
-            Part::write(&target, bytes, None).and_then(|part| part.replace(&target)).map_err(failed)
+            let part = temporary(&target, bytes, None).map_err(failed)?;
+            part.persist(&target).map(drop).map_err(|error| failed(error.error))
         }
         Err(error) => Err(failed(error)),
     }
 }
 
-/// [`write_whole`], but never in the place of another file.
+/// [`write_whole`], but never over another file.
 ///
 /// # Errors
-/// When there is something at the path already (an [`ErrorKind::Io`] whose source is `AlreadyExists`), or it cannot be written.
+/// When there is something at the path already (an [`ErrorKind::Io`] whose source is `AlreadyExists`), or it cannot be
+/// written.
 pub fn create_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     check_name(path)?;
-    let failed = |error| failed(path, error);
-    let taken = || failed(io::Error::from(Io::AlreadyExists));
     if fs::symlink_metadata(path).is_ok() {
-        return Err(taken());
+        return Err(failed(path, Io::AlreadyExists.into()));
     }
-    let part = Part::write(path, bytes, None).map_err(failed)?;
-    match fs::hard_link(&part.path, path) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == Io::AlreadyExists => Err(taken()),
-        // A file system without links: the name is taken first, by an empty file.
-        Err(_) => OpenOptions::new().write(true).create_new(true).open(path).map_err(failed).and_then(|_| {
-            part.replace(path).map_err(|error| {
+    let persisted = temporary(path, bytes, None).map_err(|error| failed(path, error))?.persist_noclobber(path);
+    match persisted {
+        Ok(_) => Ok(()),
+        Err(error) if error.error.kind() == Io::AlreadyExists => Err(failed(path, error.error)),
+        // A file system that can neither link nor rename without replacing: an empty file takes the name first.
+        Err(refused) => {
+            OpenOptions::new().write(true).create_new(true).open(path).map_err(|error| failed(path, error))?;
+            refused.file.persist(path).map(drop).map_err(|error| {
                 let _ = fs::remove_file(path);
-                failed(error)
+                failed(path, error.error)
             })
-        }),
+        }
     }
 }
 
-/// A file on its way, removed unless it gets its name. Locked by its writer, however that ends: what can be locked belongs to nobody.
-struct Part {
-    path: PathBuf,
-    file: File,
+/// Bytes in lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 const MARK: &str = ".latentlab-";
 const ENDING: &str = ".part";
+const RANDOM: usize = 16;
 
-impl Part {
-    /// `old`: the file whose place it will take.
-    fn write(target: &Path, bytes: &[u8], old: Option<&Metadata>) -> io::Result<Self> {
-        clear(target);
-        let mut part = Self::create(target, old)?;
-        part.file.write_all(bytes)?;
-        if let Some(old) = old {
-            inherit(&part.file, old)?;
+/// A whole file beside `target`, removed unless it is renamed; `old` is the file that it will replace. Its writer holds
+/// a lock on it until it ends, however it ends: a file that can be locked belongs to nobody.
+fn temporary(target: &Path, bytes: &[u8], old: Option<&Metadata>) -> io::Result<NamedTempFile> {
+    clear(target);
+    let mut part = loop {
+        let part = created_beside(target, old)?;
+        // File systems without locks: then nobody clears it either.
+        let _ = part.as_file().lock();
+        // Another writer may have cleared it before it was locked.
+        if part.path().exists() {
+            break part;
         }
-        // A renamed file whose content is not on the disk yet would be empty after a power cut; and only now do some tell that they are full.
-        match part.file.sync_data() {
-            Err(error) if !matches!(error.kind(), Io::Unsupported | Io::InvalidInput) => Err(error),
-            _ => Ok(part),
-        }
+    };
+    part.as_file_mut().write_all(bytes)?;
+    if let Some(old) = old {
+        inherit(part.as_file(), old)?;
     }
-
-    /// A new file beside the target, locked.
-    fn create(target: &Path, old: Option<&Metadata>) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        if old.is_some() {
-            // What others may not read they may not read meanwhile either.
-            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        }
-        #[cfg(not(unix))]
-        let _ = old;
-        for number in 0..100u64 {
-            let path = beside(target, &format!("{MARK}{:016x}{ENDING}", RandomState::new().hash_one(number)));
-            match options.open(&path) {
-                Ok(file) => {
-                    // Where files cannot be locked, nobody clears them.
-                    let _ = file.lock();
-                    // Another may have cleared it before it was locked. Nobody gets the same name by chance.
-                    if path.exists() {
-                        return Ok(Self { path, file });
-                    }
-                }
-                Err(error) if error.kind() == Io::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(Io::AlreadyExists.into())
-    }
-
-    fn replace(self, target: &Path) -> io::Result<()> {
-        fs::rename(&self.path, target)
+    // Without this, a renamed file could be empty after a power cut; and some file systems report a full disk only here.
+    match part.as_file().sync_data() {
+        Err(error) if !matches!(error.kind(), Io::Unsupported | Io::InvalidInput) => Err(error),
+        _ => Ok(part),
     }
 }
 
-impl Drop for Part {
-    fn drop(&mut self) {
-        // Not there any more once it has its name.
-        let _ = fs::remove_file(&self.path);
+fn created_beside(target: &Path, old: Option<&Metadata>) -> io::Result<NamedTempFile> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    if old.is_some() {
+        // Private until it has the permissions of the file that it replaces.
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     }
+    #[cfg(not(unix))]
+    let _ = old;
+    let prefix = format!(".{}{MARK}", shortened_name(target));
+    let mut names = tempfile::Builder::new();
+    names.prefix(&prefix).suffix(ENDING).rand_bytes(RANDOM);
+    names.make_in(folder_of(target), |path| options.open(path))
 }
 
-/// The path of a hidden file in the same folder: the file's name, as far as there is room for it (names end at 255 bytes), and an ending.
+/// The path of a hidden file in the same folder: the file's name, shortened where need be, and an ending.
 pub(crate) fn beside(target: &Path, ending: &str) -> PathBuf {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let end = (0..=name.len().min(200)).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
-    target.with_file_name(format!(".{}{ending}", &name[..end]))
+    target.with_file_name(format!(".{}{ending}", shortened_name(target)))
 }
 
-/// Removes what writers that were killed left in the target's folder. Nothing is done about what cannot be removed.
+/// The target's name, cut so that something can be added: names have at most 255 bytes.
+fn shortened_name(target: &Path) -> String {
+    let mut name = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let end = (0..=name.len().min(200)).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
+    name.truncate(end);
+    name
+}
+
+fn folder_of(target: &Path) -> &Path {
+    target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Removes what killed writers left in the target's folder. What cannot be removed stays.
 fn clear(target: &Path) {
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(folder_of(target)).into_iter().flatten().flatten() {
         if is_part(&entry.file_name().to_string_lossy())
             && entry.file_type().is_ok_and(|kind| kind.is_file())
             && let Ok(file) = OpenOptions::new().write(true).open(entry.path())
@@ -157,13 +153,13 @@ fn clear(target: &Path) {
 }
 
 fn is_part(name: &str) -> bool {
-    let number = name.strip_suffix(ENDING).and_then(|name| name.rsplit_once(MARK)).map(|(_, number)| number);
+    let random = name.strip_suffix(ENDING).and_then(|name| name.rsplit_once(MARK)).map(|(_, random)| random);
     name.starts_with('.')
-        && number.is_some_and(|number| number.len() == 16 && number.bytes().all(|b| b.is_ascii_hexdigit()))
+        && random.is_some_and(|random| random.len() == RANDOM && random.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
-/// Gives a new file the permissions, and where it is allowed the owner, of the one whose place it takes.
-fn inherit(file: &File, old: &Metadata) -> io::Result<()> {
+/// Gives a new file the permissions, and where allowed the owner, of the file that it replaces.
+fn inherit(file: &fs::File, old: &Metadata) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -180,7 +176,7 @@ fn inherit(file: &File, old: &Metadata) -> io::Result<()> {
     file.set_permissions(old.permissions())
 }
 
-/// Where a link that leads to no file yet leads.
+/// Where a link to a file that does not exist yet points.
 fn behind_links(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_path_buf();
     for _ in 0..40 {
