@@ -20,22 +20,22 @@ pub(super) fn contingency<'a>(
     table
 }
 
-/// The commonest class of one cluster, the first of several; `None` for a cluster without points.
+/// The most common class of a cluster, the first of several; `None` for a cluster without points.
 pub(super) fn majority_class(counts: ArrayView1<usize>) -> Option<usize> {
     let most = counts.iter().copied().max().filter(|&most| most > 0)?;
     counts.iter().position(|&count| count == most)
 }
 
-/// The share of points that bear their cluster's majority label; several clusters may take the same class.
+/// The fraction of points with their cluster's majority label; several clusters may take the same class.
 pub(super) fn majority_accuracy(table: &Array2<usize>) -> f64 {
     let hits: usize = table.rows().into_iter().map(|counts| counts.iter().copied().max().unwrap_or(0)).sum();
     hits as f64 / table.sum() as f64
 }
 
-/// The share of points that bear their cluster's label when every class goes to at most one cluster, as well as that
-/// can be done (the Hungarian method). Clusters beyond the number of classes get none.
+/// The fraction of points with their cluster's label when every class goes to at most one cluster, with the best such
+/// assignment (Hungarian method). Clusters beyond the number of classes get none.
 pub(super) fn one_to_one_accuracy(table: &Array2<usize>) -> f64 {
-    // The method wants no more rows than columns.
+    // The method needs no more rows than columns.
     let wide = if table.nrows() > table.ncols() { table.t() } else { table.view() };
     let weights = Matrix::from_fn(wide.nrows(), wide.ncols(), |(row, column)| wide[[row, column]] as i64);
     let (hits, _) = kuhn_munkres(&weights);

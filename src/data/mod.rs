@@ -12,13 +12,13 @@
 //! | `download` | the way from a mirror to the disk |
 //! | `idx` | the file format |
 //! | `content` | what a file is that is none |
-//! | `glyphs` | the built-in digits and garments |
+//! | `synthetic` | the built-in digits and garments |
 
 mod collection;
 mod content;
 mod download;
 mod folds;
-mod glyphs;
+mod synthetic;
 mod idx;
 #[cfg(test)]
 #[path = "../../tests/mutate/mod.rs"]

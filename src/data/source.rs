@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::collection::{Collection, FASHION_MNIST, MNIST};
 use super::idx::{Idx, Kind};
 use super::search::Search;
-use super::{Dataset, glyphs, say, thousands};
+use super::{Dataset, synthetic, say, thousands};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit;
 
@@ -79,7 +79,7 @@ impl Dataset {
     /// When they would be larger than one result may be: 1.3 million images with the 4 GiB that hold unless the environment
     /// variable `LATENTLAB_MAX_BYTES` says otherwise.
     pub fn built_in_digits(n: usize, seed: u64) -> Result<Self> {
-        built_in(&MNIST, n, seed, glyphs::digits)
+        built_in(&MNIST, n, seed, synthetic::digits)
     }
 
     /// `n` drawn garments of shape \[1, 28, 28\] with the classes of Fashion-MNIST. The same seed gives the same images;
@@ -89,7 +89,7 @@ impl Dataset {
     /// When they would be larger than one result may be: 1.3 million images with the 4 GiB that hold unless the environment
     /// variable `LATENTLAB_MAX_BYTES` says otherwise.
     pub fn built_in_garments(n: usize, seed: u64) -> Result<Self> {
-        built_in(&FASHION_MNIST, n, seed, glyphs::garments)
+        built_in(&FASHION_MNIST, n, seed, synthetic::garments)
     }
 
     /// Any pair of IDX files, plain or gzip: images (n, height, width) and as many labels. Grey values become
@@ -168,7 +168,7 @@ fn built_in(
     seed: u64,
     draw: fn(usize, u64) -> (Array4<f32>, Array1<usize>),
 ) -> Result<Dataset> {
-    let [height, width] = glyphs::SIZE;
+    let [height, width] = synthetic::SIZE;
     limit::check(format!("built-in {}", collection.built_in), "the images", &[n, height, width])?;
     let (images, labels) = draw(n, seed);
     Ok(Dataset {

@@ -5,14 +5,14 @@ use rand::{RngCore, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 /// A seeded source of random choices, in the few forms that drawing needs.
-pub(super) struct Dice(Xoshiro256PlusPlus);
+pub(super) struct Rng(Xoshiro256PlusPlus);
 
-impl Dice {
+impl Rng {
     pub(super) fn new(seed: u64) -> Self {
         Self(Xoshiro256PlusPlus::seed_from_u64(seed))
     }
 
-    /// A seed for further dice.
+    /// A seed for further rng.
     pub(super) fn key(&mut self) -> u64 {
         self.0.next_u64()
     }

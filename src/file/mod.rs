@@ -1,5 +1,7 @@
 //! Atomic writes: a file is there whole or not at all. Public for the command-line tool, which writes its files too.
 
+pub(crate) mod tensors;
+
 use std::{
     fs::{self, Metadata, OpenOptions},
     io::{self, ErrorKind as Io, Write},
