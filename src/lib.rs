@@ -28,6 +28,7 @@
 
 mod analyse;
 mod data;
+mod engine;
 mod error;
 #[doc(hidden)]
 pub mod file;

@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Instant};
 use rand::Rng;
 
 use crate::{
+    engine::{Accumulate, Buffer, GatherLhs, PackedRhs, Reuse, gemm, offsets},
     model::Autoencoder,
     nn::{
-        Buffer, Descent, Layer, Left, Loss, NotRecording, Operation, Optimizer, Panels, Pass, Recording, Reuse,
-        Sequential, Start, Variable, offsets, product, record,
+        Layer, Loss, NotRecording, Operation, Optimizer, OptimizerState, Pass, Recording, Sequential, Variable, record,
     },
     random,
 };
@@ -18,13 +18,13 @@ use crate::{
 /// A convolution counts its weights for each place of the smaller of its two pictures, as far as they see the picture and not the zeros
 /// around it. A convolution after an up-sampling counts what is left of it when equal pixels are taken together: with factor 3 and
 /// a 3×3 kernel 25/9 instead of 9 products a pixel.
-pub fn prediction_products(network: &Sequential) -> usize {
+pub fn prediction_multiply_adds(network: &Sequential) -> usize {
     layers(network).iter().map(|layer| layer.products).sum()
 }
 
 /// The multiply-adds that an autoencoder needs to train on one image: as many as forwards for the gradient of the weights, and as
 /// many again for the gradient of each layer's input, but for the first layer with weights, behind which nobody asks for one.
-pub fn training_products(autoencoder: &Autoencoder) -> usize {
+pub fn training_multiply_adds(autoencoder: &Autoencoder) -> usize {
     let layers = [layers(autoencoder.encoder()), layers(autoencoder.decoder())].concat();
     let first = layers.iter().find(|layer| layer.has_weights).map_or(0, |layer| layer.products);
     3 * layers.iter().map(|layer| layer.products).sum::<usize>() - first
@@ -41,7 +41,7 @@ fn layers(network: &Sequential) -> Vec<Count> {
     let mut before = [1, 1];
     for node in network.nodes() {
         let enlarged = if node.layer.takes_up_sampling(&node.input, before) { before } else { [1, 1] };
-        let products = node.layer.products(&node.input, enlarged);
+        let products = node.layer.multiply_adds(&node.input, enlarged);
         counts.push(Count { products, has_weights: !node.parameters.is_empty() });
         before = if let Layer::UpSample2d(layer) = &node.layer { layer.factor() } else { [1, 1] };
     }
@@ -50,7 +50,7 @@ fn layers(network: &Sequential) -> Vec<Count> {
 
 /// The multiply-adds a second that all threads together reach in the engine's own products, of matrices in the second-level cache: the
 /// best of some short rounds.
-pub fn product_rate() -> f64 {
+pub fn gemm_rate() -> f64 {
     const ROUNDS: usize = 30;
     (0..ROUNDS).map(|_| rayon::broadcast(|_| round()).iter().sum()).fold(0.0, f64::max)
 }
@@ -64,12 +64,12 @@ fn round() -> f64 {
     let (left, right) = (vec![0.5; ROWS * STEPS], vec![0.5; STEPS * COLUMNS]);
     let mut out = vec![0.0; ROWS * COLUMNS];
     let (rows, steps, out_rows) = (offsets(ROWS, STEPS), offsets(STEPS, 1), offsets(ROWS, COLUMNS));
-    let panels = Panels::pack(&right, &offsets(STEPS, COLUMNS), COLUMNS, 1);
-    let left = Left { values: &left, rows: &rows, steps: &steps };
+    let panels = PackedRhs::pack(&right, &offsets(STEPS, COLUMNS), COLUMNS, 1);
+    let left = GatherLhs { values: &left, rows: &rows, steps: &steps };
     let start = Instant::now();
     let mut count = 0;
     while start.elapsed().as_secs_f64() < SECONDS {
-        product(left, &panels, Start::Zero, 1.0, std::hint::black_box(&mut out), &out_rows);
+        gemm(left, &panels, Accumulate::Zero, 1.0, std::hint::black_box(&mut out), &out_rows);
         count += 1;
     }
     (count * ROWS * STEPS * COLUMNS) as f64 / start.elapsed().as_secs_f64()
@@ -155,7 +155,7 @@ impl LossStep {
 pub struct OptimizerStep {
     network: Sequential,
     gradients: Vec<Buffer>,
-    descent: Descent,
+    descent: OptimizerState,
 }
 
 impl OptimizerStep {
@@ -163,7 +163,7 @@ impl OptimizerStep {
     pub fn new(network: &Sequential, optimizer: Optimizer) -> Self {
         let mut network = network.clone();
         let gradients = network.trainable_mut().map(|weights| numbers(weights.len(), 1)).collect();
-        Self { network, gradients, descent: Descent::new(optimizer, 1e-9) }
+        Self { network, gradients, descent: OptimizerState::new(optimizer, 1e-9) }
     }
 
     /// One update of all weights.
@@ -182,30 +182,30 @@ fn numbers(count: usize, seed: u64) -> Buffer {
 mod tests {
     use super::*;
 
-    fn products(network: Sequential) -> usize {
-        prediction_products(&network.build().unwrap())
+    fn multiply_adds(network: Sequential) -> usize {
+        prediction_multiply_adds(&network.build().unwrap())
     }
 
     #[test]
     fn products_are_those_of_arithmetic() {
         let picture = |channels, size| Sequential::input([channels, size, size]);
-        assert_eq!(products(Sequential::input([784]).dense(50).relu().dense(4)), 784 * 50 + 50 * 4);
-        assert_eq!(products(picture(3, 10).conv2d(5, 3)), 8 * 8 * 9 * 3 * 5);
+        assert_eq!(multiply_adds(Sequential::input([784]).dense(50).relu().dense(4)), 784 * 50 + 50 * 4);
+        assert_eq!(multiply_adds(picture(3, 10).conv2d(5, 3)), 8 * 8 * 9 * 3 * 5);
         // Of 14 windows with a padding of 1 and a stride of 2 the first sees 2 of its 3 pixels.
-        assert_eq!(products(picture(1, 28).conv2d(12, 3).stride(2).padding(1)), 41 * 41 * 12);
+        assert_eq!(multiply_adds(picture(1, 28).conv2d(12, 3).stride(2).padding(1)), 41 * 41 * 12);
         // A transposed convolution counts as the convolution that it is the adjoint of.
         let transposed = picture(12, 14).conv_transpose2d(1, 3).stride(2).padding(1).output_padding(1);
-        assert_eq!(products(transposed), 41 * 41 * 12);
+        assert_eq!(multiply_adds(transposed), 41 * 41 * 12);
         // 4 pixels become 12, then 10: of the outputs four see one pixel (three times), six see two.
-        assert_eq!(products(picture(64, 4).up_sample2d(3).conv2d(112, 3)), 16 * 16 * 64 * 112);
-        assert_eq!(products(picture(64, 4).up_sample2d(3).conv2d(112, 3).stride(2)), 5 * 5 * 9 * 64 * 112);
-        assert_eq!(products(picture(3, 10).batch_norm().max_pool2d(2).up_sample2d(2).flatten().dropout(0.5)), 0);
+        assert_eq!(multiply_adds(picture(64, 4).up_sample2d(3).conv2d(112, 3)), 16 * 16 * 64 * 112);
+        assert_eq!(multiply_adds(picture(64, 4).up_sample2d(3).conv2d(112, 3).stride(2)), 5 * 5 * 9 * 64 * 112);
+        assert_eq!(multiply_adds(picture(3, 10).batch_norm().max_pool2d(2).up_sample2d(2).flatten().dropout(0.5)), 0);
     }
 
     #[test]
     fn training_needs_no_gradient_of_the_images() {
         let (encoder, decoder) = (784 * 50 + 50 * 4, 4 * 784);
-        assert_eq!(training_products(&Autoencoder::tiny(4).unwrap()), 3 * (encoder + decoder) - 784 * 50);
+        assert_eq!(training_multiply_adds(&Autoencoder::tiny(4).unwrap()), 3 * (encoder + decoder) - 784 * 50);
     }
 
     #[test]
@@ -221,6 +221,6 @@ mod tests {
         let before = step.network.parameters().flat_map(|weights| weights.to_vec()).collect::<Vec<_>>();
         step.update();
         assert_ne!(before, step.network.parameters().flat_map(|weights| weights.to_vec()).collect::<Vec<_>>());
-        assert!(product_rate() > 0.0);
+        assert!(gemm_rate() > 0.0);
     }
 }

@@ -268,7 +268,7 @@ fn bench_begins_each_row_with_the_model_and_its_rate() {
         assert!(headline.contains(&"GFLOP/s") && headline[0] != "s4-ae4", "{text}");
         assert_eq!(row[0], "s4-ae4");
         let rate: f64 = row[1].parse().unwrap();
-        assert!(rate > 0.0 && row[2] == "img/s" && row[3] == "floor", "{text}");
+        assert!(rate > 0.0 && row[2] == "img/s" && row[3] == "roofline", "{text}");
         assert_eq!(row.contains(&"embed"), arguments.contains(&"--inference"), "{text}");
     }
 }

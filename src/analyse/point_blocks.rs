@@ -1,8 +1,7 @@
 //! Points in blocks with one vector lane each, for distances from one point to many.
 
+use crate::engine::vectorized;
 use ndarray::ArrayView2;
-
-use crate::nn::engine::vectorized;
 
 /// Points in a block.
 pub(super) const WIDTH: usize = 64;

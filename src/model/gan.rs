@@ -6,7 +6,7 @@ use super::{check_images, image_shape, outside};
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
-    nn::{Descent, ModelFile, Optimizer, Sequential, Summary, read_model},
+    nn::{ModelFile, Optimizer, OptimizerState, Sequential, Summary, read_model},
     random,
 };
 
@@ -40,7 +40,7 @@ pub struct Gan {
     generator: Sequential,
     discriminator: Sequential,
     image_shape: [usize; 3],
-    descents: [Descent; 2],
+    descents: [OptimizerState; 2],
     label_smoothing: f32,
     seed: u64,
 }
@@ -83,20 +83,20 @@ impl Gan {
             return wrong(format!("the discriminator's output ({last}) is {output:?}, but it must be one number: [1]"));
         }
         let image_shape = image_shape(image, "gan", "generator output")?;
-        let descent = Descent::new(Optimizer::adam().betas(0.5, 0.999), 0.0002);
+        let descent = OptimizerState::new(Optimizer::adam().betas(0.5, 0.999), 0.0002);
         let descents = [descent.clone(), descent];
         Ok(Self { generator, discriminator, image_shape, descents, label_smoothing: 0.0, seed: 0 })
     }
 
     /// The generator's optimizer and its learning rate; it starts anew.
     pub fn generator_optimizer(mut self, optimizer: Optimizer, learning_rate: f64) -> Self {
-        self.descents[0] = Descent::new(optimizer, learning_rate);
+        self.descents[0] = OptimizerState::new(optimizer, learning_rate);
         self
     }
 
     /// The discriminator's optimizer and its learning rate; it starts anew.
     pub fn discriminator_optimizer(mut self, optimizer: Optimizer, learning_rate: f64) -> Self {
-        self.descents[1] = Descent::new(optimizer, learning_rate);
+        self.descents[1] = OptimizerState::new(optimizer, learning_rate);
         self
     }
 
@@ -163,7 +163,7 @@ impl Gan {
         let ([generator, discriminator], settings) = read_model(path, KIND, NAMES)?;
         let Settings { optimizers, learning_rates, label_smoothing, seed } = settings;
         let gan = Self::new(generator, discriminator).map_err(|error| error.within(&path.display().to_string()))?;
-        let descents = std::array::from_fn(|which| Descent::new(optimizers[which], learning_rates[which]));
+        let descents = std::array::from_fn(|which| OptimizerState::new(optimizers[which], learning_rates[which]));
         Ok(Self { descents, label_smoothing, seed, ..gan })
     }
 
@@ -223,12 +223,12 @@ impl Gan {
     /// Forgets what the optimizers remember.
     pub(crate) fn restart_optimizers(&mut self) {
         for descent in &mut self.descents {
-            *descent = Descent::new(descent.optimizer, descent.learning_rate);
+            *descent = OptimizerState::new(descent.optimizer, descent.learning_rate);
         }
     }
 
     /// Their optimizers.
-    pub(crate) fn descents_mut(&mut self) -> [&mut Descent; 2] {
+    pub(crate) fn descents_mut(&mut self) -> [&mut OptimizerState; 2] {
         self.descents.each_mut()
     }
 
@@ -238,12 +238,12 @@ impl Gan {
     }
 
     /// The generator and its optimizer, for training.
-    pub(crate) fn generator_mut(&mut self) -> (&mut Sequential, &mut Descent) {
+    pub(crate) fn generator_mut(&mut self) -> (&mut Sequential, &mut OptimizerState) {
         (&mut self.generator, &mut self.descents[0])
     }
 
     /// The discriminator and its optimizer, for training.
-    pub(crate) fn discriminator_mut(&mut self) -> (&mut Sequential, &mut Descent) {
+    pub(crate) fn discriminator_mut(&mut self) -> (&mut Sequential, &mut OptimizerState) {
         (&mut self.discriminator, &mut self.descents[1])
     }
 }

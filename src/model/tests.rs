@@ -6,7 +6,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::Autoencoder;
-use crate::nn::{Buffer, Loss, Pass, Recording, Sequential, Variable, channels_first, channels_last};
+use crate::{
+    engine::Buffer,
+    nn::{Loss, Pass, Recording, Sequential, Variable, channels_first, channels_last},
+};
 
 #[derive(Deserialize)]
 struct Reference {

@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{
-    buffer::Buffer,
-    subnormals::tiny_to_zero,
-    tape::{Tape, Variable, record},
-};
+use super::tape::{Tape, Variable, record};
+use crate::engine::{Buffer, tiny_to_zero};
 
 /// Softmax cross-entropy −ln(e^xₗ / Σⱼ e^xⱼ) of logits x, of shape (rows, classes), and a label l for each row: its mean over the rows and the
 /// accuracy (the share of rows whose largest logit is that of the label), each as a `share` of a batch's, and the loss on the tape.

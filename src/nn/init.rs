@@ -4,8 +4,7 @@ use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::layers::BLOCK;
-use crate::random;
+use crate::{engine::BLOCK, random};
 
 /// How weights and biases are drawn before training.
 ///

@@ -5,13 +5,10 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::{
-    buffer::Buffer,
-    engine::vectorized,
-    layers::{BLOCK, sigmoid},
-    parallel::OnThreads,
-    subnormals::{TINY, tiny_to_zero},
+    layers::sigmoid,
     tape::{Tape, Variable, record},
 };
+use crate::engine::{BLOCK, Buffer, OnThreads, TINY, tiny_to_zero, vectorized};
 
 /// How far the output is from the target. Always the mean over all pixels of all images of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

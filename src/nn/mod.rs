@@ -2,20 +2,15 @@
 //!
 //! To add a layer, copy the file in `layers/` that is nearest to it and add it to the list in `layers/mod.rs`.
 
-mod batch;
-mod buffer;
 mod cross_entropy;
-mod descent;
-pub(crate) mod engine;
 mod init;
 mod layers;
 mod loss;
-mod memory;
 mod optimizer;
-mod parallel;
+mod optimizer_state;
 mod reparametrisation;
 mod sequential;
-mod subnormals;
+mod step;
 mod summary;
 mod tape;
 mod weights;
@@ -30,14 +25,10 @@ pub use optimizer::Optimizer;
 pub use sequential::Sequential;
 pub use summary::{Summary, SummaryRow};
 
-pub(crate) use batch::{Cut, Learned, learn};
-pub(crate) use buffer::{Buffer, Reuse};
 pub(crate) use cross_entropy::cross_entropy;
-pub(crate) use descent::Descent;
-pub(crate) use engine::{Left, Panels, Start, offsets, product};
 pub(crate) use layers::{Layer, Operation, Weights, channels_first, channels_last};
-pub(crate) use memory::count as count_values;
-pub(crate) use parallel::{OnThreads, for_shards};
+pub(crate) use optimizer_state::OptimizerState;
 pub(crate) use reparametrisation::reparametrise;
+pub(crate) use step::{BatchSplit, Learned, learn};
 pub(crate) use tape::{NotRecording, Pass, Recording, Tape, Variable, record};
 pub(crate) use weights::{Checkpoint, ModelFile, read_checkpoint, read_model};

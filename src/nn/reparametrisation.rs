@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{
-    buffer::Buffer,
-    tape::{Tape, Variable, record},
-};
+use super::tape::{Tape, Variable, record};
+use crate::engine::Buffer;
 
 /// Codes z = μ + σ·ε (Kingma and Welling 2014) of rows \[μ, ln σ²\], with ε of shape (rows, latent_dim) given; and the mean over the rows of the
 /// divergence KL(N(μ, σ²) ‖ N(0, 1)) = ½ Σ (μ² + σ² − ln σ² − 1), as a `share` of a batch's.

@@ -7,17 +7,14 @@ use ndarray::{ArrayD, IxDyn};
 use rayon::prelude::*;
 
 use super::{
-    buffer::{Buffer, Reuse},
-    engine::{Packed, Prepared},
     init::Init,
     layers::{Layer, Operation, Place, Weights, channels_first, channels_last, shape_text},
-    memory,
-    parallel::for_shards,
     summary::Summary,
     tape::{NotRecording, Pass, Tape, Variable},
     weights::{ModelFile, read_model},
 };
 use crate::{
+    engine::{self, Buffer, PackedWeights, PreparedConvolution, Reuse, for_shards},
     error::{Error, ErrorKind, Result},
     limit, random,
 };
@@ -60,9 +57,9 @@ pub(crate) struct Node {
     pub output: Vec<usize>,
     pub parameters: Vec<Parameter>,
     /// What a convolution makes in its first step.
-    prepared: OnceLock<Arc<Prepared>>,
+    prepared: OnceLock<Arc<PreparedConvolution>>,
     /// The weights as products take them, until they change.
-    packed: Arc<Packed>,
+    packed: Arc<PackedWeights>,
 }
 
 impl Node {
@@ -125,7 +122,7 @@ impl Sequential {
             let expected = "a shape of positive sizes such as [1, 28, 28]";
             Some(Error::expected(ErrorKind::Shape, "input", expected, shape_text(&input)))
         } else {
-            memory::count("input", "one sample", &input).err()
+            engine::count("input", "one sample", &input).err()
         };
         Self {
             input,
@@ -193,14 +190,14 @@ impl Sequential {
             let output = layer
                 .output_shape(self.output_shape())
                 .map_err(|message| Error::new(ErrorKind::Shape, place.as_str(), message))?;
-            let values_of_one = memory::count(&place, "one sample", &output)?;
+            let values_of_one = engine::count(&place, "one sample", &output)?;
             let all = self.values().saturating_add(values_of_one);
             limit::check(place.as_str(), "one sample in all layers up to this one", &[all])?;
             layer.check_sizes(&place, self.output_shape())?;
             let mut parameters = Vec::new();
             let mut weights = self.parameter_count();
             for spec in layer.parameters(self.output_shape()) {
-                weights = weights.saturating_add(memory::count(&place, spec.name, &spec.shape)?);
+                weights = weights.saturating_add(engine::count(&place, spec.name, &spec.shape)?);
                 limit::check(place.as_str(), "all weights up to this layer", &[weights])?;
                 limit::check(place.as_str(), "weights in whole vectors", &spec.packed_shape())?;
                 let values = Arc::new(values(number, layer.name(), &spec)?);
@@ -346,7 +343,7 @@ impl Sequential {
     pub(crate) fn run(&self, values: &[f32], rows: usize) -> Vec<f32> {
         let width = self.input.iter().product::<usize>();
         let out_width = self.output_shape().iter().product::<usize>();
-        let mut output = memory::zeros(rows * out_width);
+        let mut output = engine::zeros(rows * out_width);
         let _reuse = Reuse::begin();
         let block = Self::rows_at_once(&[self]);
         let blocks = output.par_chunks_mut(block * out_width).zip(values.par_chunks(block * width));

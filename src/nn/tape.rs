@@ -14,10 +14,7 @@ use dfdx::{
     tensor_ops::Backward,
 };
 
-use super::{
-    buffer::Buffer,
-    engine::{Moments, Start},
-};
+use crate::engine::{Accumulate, Buffer, Moments};
 
 /// A tape on which operations are recorded ([`Recording`]) or not ([`NoneTape`]).
 pub(crate) trait Tape: dfdx::tensor::Tape<f32, Cpu> {}
@@ -115,10 +112,10 @@ impl Gradients<'_> {
 
     /// The gradient of a parameter so far, taken out to be added to and [put back](Self::put): from zero, where its numbers mean nothing yet,
     /// or from what stands in it.
-    pub fn take_sum(&mut self, parameter: &Parameter, length: usize) -> (Buffer, Start<'static>) {
+    pub fn take_sum(&mut self, parameter: &Parameter, length: usize) -> (Buffer, Accumulate<'static>) {
         match self.taken(&parameter.0, length) {
-            Some(sum) => (sum, Start::Output),
-            None => (Buffer::unset(length), Start::Zero),
+            Some(sum) => (sum, Accumulate::Output),
+            None => (Buffer::unset(length), Accumulate::Zero),
         }
     }
 

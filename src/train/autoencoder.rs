@@ -11,11 +11,12 @@ use super::{
 };
 use crate::{
     data::Dataset,
+    engine::Buffer,
     error::{Error, ErrorKind, Result},
     model::{Autoencoder, decoded},
     nn::{
-        Buffer, Descent, Loss, ModelFile, NotRecording, Pass, Sequential, Tape, Variable, channels_first,
-        channels_last, learn,
+        Loss, ModelFile, NotRecording, OptimizerState, Pass, Sequential, Tape, Variable, channels_first, channels_last,
+        learn,
     },
     random,
 };
@@ -52,7 +53,7 @@ pub fn train_ae(autoencoder: &mut Autoencoder, images: &Dataset, config: &TrainC
         autoencoder.check_images(set)?;
     }
     config.check_targets(&training, validation.as_ref())?;
-    let descent = Descent::new(config.optimizer, config.learning_rate);
+    let descent = OptimizerState::new(config.optimizer, config.learning_rate);
     let mut learner = Reconstruction { autoencoder, config, descent };
     train(&mut learner, (&training, validation.as_ref()), config, History::new(config.loss.name()))
 }
@@ -83,7 +84,7 @@ pub fn evaluate(autoencoder: &Autoencoder, images: &Dataset, loss: Loss) -> Resu
 struct Reconstruction<'a> {
     autoencoder: &'a mut Autoencoder,
     config: &'a TrainConfig,
-    descent: Descent,
+    descent: OptimizerState,
 }
 
 impl Learner<1> for Reconstruction<'_> {
@@ -95,7 +96,7 @@ impl Learner<1> for Reconstruction<'_> {
         self.autoencoder.networks_mut().into()
     }
 
-    fn descents(&mut self) -> Vec<&mut Descent> {
+    fn descents(&mut self) -> Vec<&mut OptimizerState> {
         vec![&mut self.descent]
     }
 

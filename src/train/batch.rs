@@ -8,7 +8,8 @@ use rayon::prelude::*;
 
 use crate::{
     data::Dataset,
-    nn::{Buffer, OnThreads, Sequential, for_shards},
+    engine::{Buffer, OnThreads, for_shards},
+    nn::Sequential,
     random,
 };
 

@@ -10,11 +10,12 @@ use super::{
 };
 use crate::{
     data::Dataset,
+    engine::Buffer,
     error::{Error, ErrorKind, Result},
     limit,
     model::Classifier,
     nn::{
-        Buffer, Descent, ModelFile, NotRecording, Pass, Sequential, Tape, Variable, channels_last, cross_entropy, learn,
+        ModelFile, NotRecording, OptimizerState, Pass, Sequential, Tape, Variable, channels_last, cross_entropy, learn,
     },
     random,
 };
@@ -58,7 +59,7 @@ pub fn train_classifier(classifier: &mut Classifier, images: &Dataset, config: &
     }
     let seen = |images: &Dataset| if classifier.is_frozen() { encoded(classifier, images) } else { Ok(images.clone()) };
     let (training, validation) = (seen(&training)?, validation.as_ref().map(seen).transpose()?);
-    let descent = Descent::new(config.optimizer, config.learning_rate);
+    let descent = OptimizerState::new(config.optimizer, config.learning_rate);
     let mut learner = Classification { classifier, config, descent };
     train(&mut learner, (&training, validation.as_ref()), config, History::new("cross-entropy"))
 }
@@ -76,7 +77,7 @@ fn encoded(classifier: &Classifier, images: &Dataset) -> Result<Dataset> {
 struct Classification<'a> {
     classifier: &'a mut Classifier,
     config: &'a TrainConfig,
-    descent: Descent,
+    descent: OptimizerState,
 }
 
 impl Learner<2> for Classification<'_> {
@@ -90,7 +91,7 @@ impl Learner<2> for Classification<'_> {
         self.classifier.learning_mut()
     }
 
-    fn descents(&mut self) -> Vec<&mut Descent> {
+    fn descents(&mut self) -> Vec<&mut OptimizerState> {
         vec![&mut self.descent]
     }
 

@@ -15,8 +15,9 @@ use super::{
 };
 use crate::{
     data::{Dataset, shuffled_indices},
+    engine::Reuse,
     error::{Error, ErrorKind, Result},
-    nn::{Cut, Descent, ModelFile, Reuse, Sequential, Weights},
+    nn::{BatchSplit, ModelFile, OptimizerState, Sequential, Weights},
     progress::Progress,
     random,
     relay::Listening,
@@ -37,7 +38,7 @@ pub(super) trait Learner<const N: usize>: Send + Sync {
     fn networks_mut(&mut self) -> Vec<&mut Sequential>;
 
     /// The optimizers that change them.
-    fn descents(&mut self) -> Vec<&mut Descent>;
+    fn descents(&mut self) -> Vec<&mut OptimizerState>;
 
     /// The model that these networks are part of.
     fn file(&self) -> ModelFile<'_>;
@@ -89,7 +90,7 @@ fn check_batches<const N: usize, L: Learner<N>>(learner: &L, training: &Dataset,
     }
     // The last image may join the batch before it.
     let rows = training.len().min(config.batch_size.saturating_add(1));
-    Cut::check(&place, rows, &learner.networks())
+    BatchSplit::check(&place, rows, &learner.networks())
 }
 
 /// The first layer that is trained and needs batches of at least two rows, if there is one.

@@ -12,12 +12,13 @@ use super::{
 };
 use crate::{
     data::Dataset,
+    engine::{self, Buffer, for_shards},
     error::{Error, ErrorKind, Result},
     limit,
     model::{Gan, decoded},
     nn::{
-        Buffer, Cut, Descent, Learned, Loss, ModelFile, NotRecording, Pass, Recording, Sequential, Variable,
-        channels_first, channels_last, count_values, for_shards, learn,
+        BatchSplit, Learned, Loss, ModelFile, NotRecording, OptimizerState, Pass, Recording, Sequential, Variable,
+        channels_first, channels_last, learn,
     },
     progress::duration_text,
     random,
@@ -172,7 +173,7 @@ pub fn gan_step(gan: &mut Gan, batch: &Dataset) -> Result<GanLosses> {
     {
         return Err(check::one_row(ErrorKind::Data, "gan_step", &layer));
     }
-    Cut::check("gan_step", batch.len(), &networks.map(|(_, network)| network))?;
+    BatchSplit::check("gan_step", batch.len(), &networks.map(|(_, network)| network))?;
     check_fakes("gan_step", gan, batch.len())?;
     let rows: Vec<usize> = (0..batch.len()).collect();
     let losses = rayon::scope(|_| step(gan, &gather(batch, &rows), batch.len()));
@@ -252,7 +253,7 @@ impl Learner<2> for Adversaries<'_> {
         self.gan.networks_mut().into()
     }
 
-    fn descents(&mut self) -> Vec<&mut Descent> {
+    fn descents(&mut self) -> Vec<&mut OptimizerState> {
         self.gan.descents_mut().into()
     }
 
@@ -315,8 +316,8 @@ fn step_with(gan: &mut Gan, real: &Buffer, noise: &[f32], seed: u64) -> GanLosse
 /// Refuses a step with so many generated images that they, or what they are made of, are too large.
 fn check_fakes(place: &str, gan: &Gan, rows: usize) -> Result<()> {
     limit::check(place, "noise", &[rows, gan.latent_dim()])?;
-    let shard = Cut::new(rows, &[gan.generator()]).shard.min(rows);
-    count_values(place, "generated images in the widest layer", &[shard, gan.generator().widest()])?;
+    let shard = BatchSplit::new(rows, &[gan.generator()]).shard.min(rows);
+    engine::count(place, "generated images in the widest layer", &[shard, gan.generator().widest()])?;
     Ok(())
 }
 
@@ -325,7 +326,7 @@ fn fakes(gan: &Gan, noise: &[f32], seed: u64) -> Buffer {
     let (generator, latent_dim) = (gan.generator(), gan.latent_dim());
     let pixels: usize = gan.image_shape().iter().product();
     let rows = noise.len() / latent_dim;
-    let shard = Cut::new(rows, &[generator]).shard;
+    let shard = BatchSplit::new(rows, &[generator]).shard;
     let mut images = Buffer::unset(rows * pixels);
     let shards = images.par_chunks_mut(shard * pixels).zip(noise.par_chunks(shard * latent_dim)).enumerate();
     for_shards(shards, |(index, (images, noise))| {

@@ -11,10 +11,11 @@ use super::{
 };
 use crate::{
     data::Dataset,
+    engine::Buffer,
     error::Result,
     model::Vae,
     nn::{
-        Buffer, Descent, ModelFile, NotRecording, Pass, Sequential, Tape, Variable, channels_last, learn, reparametrise,
+        ModelFile, NotRecording, OptimizerState, Pass, Sequential, Tape, Variable, channels_last, learn, reparametrise,
     },
     random,
 };
@@ -49,7 +50,7 @@ pub fn train_vae(vae: &mut Vae, images: &Dataset, config: &TrainConfig) -> Resul
     }
     config.check_targets(&training, validation.as_ref())?;
     let history = History::new(format!("{} + KL", config.loss.name()));
-    let descent = Descent::new(config.optimizer, config.learning_rate);
+    let descent = OptimizerState::new(config.optimizer, config.learning_rate);
     let mut learner = Variational { vae, config, descent };
     train(&mut learner, (&training, validation.as_ref()), config, history)
 }
@@ -58,7 +59,7 @@ pub fn train_vae(vae: &mut Vae, images: &Dataset, config: &TrainConfig) -> Resul
 struct Variational<'a> {
     vae: &'a mut Vae,
     config: &'a TrainConfig,
-    descent: Descent,
+    descent: OptimizerState,
 }
 
 impl Learner<3> for Variational<'_> {
@@ -70,7 +71,7 @@ impl Learner<3> for Variational<'_> {
         self.vae.networks_mut().into()
     }
 
-    fn descents(&mut self) -> Vec<&mut Descent> {
+    fn descents(&mut self) -> Vec<&mut OptimizerState> {
         vec![&mut self.descent]
     }
 

@@ -7,10 +7,9 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::{Found, eigen, scaled};
+use crate::engine::{Accumulate, GatherLhs, PackedRhs, gemm, offsets, vectorized};
 use crate::error::Result;
 use crate::limit;
-use crate::nn::engine::vectorized;
-use crate::nn::{Left, Panels, Start, offsets, product};
 
 pub(super) fn components(codes: &Array2<f32>, count: usize) -> Result<Found> {
     let (n, dim) = codes.dim();
@@ -75,9 +74,9 @@ fn covariance(values: &[f32], mean: &[f32], unit: f64) -> Vec<f64> {
             centred.extend_from_slice(values);
             centre(&mut centred, mean, (1.0 / unit) as f32);
             let count = values.len() / dim;
-            let transposed = Left { values: &centred, rows: &columns, steps: &offsets(count, dim) };
-            let right = Panels::of_rows(&centred, count, dim, dim);
-            product(transposed, &right, Start::Output, 1.0, &mut sums, &offsets(dim, dim));
+            let transposed = GatherLhs { values: &centred, rows: &columns, steps: &offsets(count, dim) };
+            let right = PackedRhs::of_rows(&centred, count, dim, dim);
+            gemm(transposed, &right, Accumulate::Output, 1.0, &mut sums, &offsets(dim, dim));
         }
         sums
     });

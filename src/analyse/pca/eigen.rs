@@ -3,9 +3,8 @@
 //!
 //! Our own, because a covariance of pictures (784 × 784) is to be a matter of a second: rows are rotated in vectors and on all threads.
 
+use crate::engine::vectorized;
 use rayon::prelude::*;
-
-use crate::nn::engine::vectorized;
 
 /// Coordinates that are rotated together.
 const STRIP: usize = 64;

@@ -4,12 +4,11 @@
 //! machine's vectors, which no library of single transforms offers. The picture is real and the kernel symmetric, so columns are
 //! transformed in pairs, the second as the imaginary part of the first, and only half of the spectrum is worked on.
 
+use crate::engine::vectorized;
 use std::f64::consts::PI;
 use std::ops::{Add, Mul, Sub};
 
 use rayon::prelude::*;
-
-use crate::nn::engine::vectorized;
 
 /// Transforms side by side.
 const LANES: usize = 16;

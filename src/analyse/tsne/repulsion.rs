@@ -5,10 +5,10 @@
 //! its gradient at any place (as in the smooth particle mesh Ewald method, Essmann et al. 1995; that t-SNE can be computed on a grid
 //! is due to Linderman et al. 2019). One convolution of real values serves both forces and the sum.
 
+use crate::engine::vectorized;
 use rayon::prelude::*;
 
 use super::fourier::{Convolution, side_of_at_least};
-use crate::nn::engine::vectorized;
 
 /// Distance of the grid's lines. The kernel falls within a distance of 1: with splines of the fifth degree 2,000 points, however sparse, get
 /// forces exact to 2 %, and 10,000 codes of MNIST an embedding of divergence 1.625; spacings of 0.5 and 0.33 give 5 % and 1.644, and 1.620

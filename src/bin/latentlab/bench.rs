@@ -7,10 +7,10 @@ use latentlab::{Autoencoder, Dataset, Result, TrainConfig, embed, measure, ndarr
 
 /// What stands in `--help` below the options.
 const COLUMNS: &str = "\
-Each row begins with the model and its images a second. The floor beside it is what arithmetic leaves: the
-rate of a program that does nothing but the multiply-adds of the model's matrix products and convolutions,
-as fast as this machine multiplies matrices in its cache (measured first, in the headline). Peak memory
-(Linux) is that of the process so far: name one model to see its own.";
+Each row begins with the model and its images a second. The roofline beside it is the most that arithmetic
+allows: the rate of a program that does nothing but the multiply-adds of the model's matrix products and
+convolutions, as fast as this machine multiplies matrices in its cache (measured first, in the headline).
+Peak memory (Linux) is that of the process so far: name one model to see its own.";
 
 #[derive(clap::Args)]
 #[command(after_help = COLUMNS)]
@@ -47,17 +47,17 @@ const MODELS: [Model; 6] = [
 ];
 
 pub fn bench(arguments: &Arguments) -> Result<()> {
-    let products = measure::product_rate();
-    let (threads, gigaflops) = (rayon::current_num_threads(), 2e-9 * products);
-    println!("{threads} threads, {gigaflops:.0} GFLOP/s in products of matrices (two operations a multiply-add)");
+    let multiply_adds = measure::gemm_rate();
+    let (threads, gigaflops) = (rayon::current_num_threads(), 2e-9 * multiply_adds);
+    println!("{threads} threads, {gigaflops:.0} GFLOP/s in matrix products (two operations a multiply-add)");
     let chosen = |model: &&Model| arguments.models.is_empty() || arguments.models.iter().any(|name| name == model.name);
     for model in MODELS.iter().filter(chosen) {
         let autoencoder = (model.build)()?;
         let columns = if arguments.inference {
-            inference(&autoencoder, arguments.seconds, products)?
+            inference(&autoencoder, arguments.seconds, multiply_adds)?
         } else {
-            let floor = products / measure::training_products(&autoencoder) as f64;
-            beside_floor(training(autoencoder, model.batch_size, arguments.seconds)?, floor)
+            let roofline = multiply_adds / measure::training_multiply_adds(&autoencoder) as f64;
+            beside_roofline(training(autoencoder, model.batch_size, arguments.seconds)?, roofline)
         };
         println!("{:<10} {columns}{}", model.name, peak_memory());
     }
@@ -79,7 +79,7 @@ fn training(mut autoencoder: Autoencoder, batch_size: usize, seconds: f64) -> Re
 }
 
 /// Images a second of `reconstruct` and `embed`, on 60,000 random images.
-fn inference(autoencoder: &Autoencoder, seconds: f64, products: f64) -> Result<String> {
+fn inference(autoencoder: &Autoencoder, seconds: f64, multiply_adds: f64) -> Result<String> {
     let images = noise(60_000)?;
     let rate = |work: &dyn Fn(&Dataset) -> Result<()>| -> Result<f64> {
         work(&images.take(5_000))?; // the warm-up
@@ -90,19 +90,19 @@ fn inference(autoencoder: &Autoencoder, seconds: f64, products: f64) -> Result<S
         }
         Ok(count as f64 / start.elapsed().as_secs_f64())
     };
-    let encoding = measure::prediction_products(autoencoder.encoder());
-    let decoding = measure::prediction_products(autoencoder.decoder());
+    let encoding = measure::prediction_multiply_adds(autoencoder.encoder());
+    let decoding = measure::prediction_multiply_adds(autoencoder.decoder());
     let reconstructing = rate(&|images| reconstruct(autoencoder, images).map(drop))?;
     let embedding = rate(&|images| embed(autoencoder, images).map(drop))?;
     Ok(format!(
         "{}   embed {}",
-        beside_floor(reconstructing, products / (encoding + decoding) as f64),
-        beside_floor(embedding, products / encoding as f64),
+        beside_roofline(reconstructing, multiply_adds / (encoding + decoding) as f64),
+        beside_roofline(embedding, multiply_adds / encoding as f64),
     ))
 }
 
-fn beside_floor(rate: f64, floor: f64) -> String {
-    format!("{rate:>8.0} img/s   floor {floor:>8.0} img/s, {:>3.0} % reached", 100.0 * rate / floor)
+fn beside_roofline(rate: f64, roofline: f64) -> String {
+    format!("{rate:>8.0} img/s   roofline {roofline:>8.0} img/s, {:>3.0} % reached", 100.0 * rate / roofline)
 }
 
 /// The most memory that the process has held so far, where the operating system says it (Linux).

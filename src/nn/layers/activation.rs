@@ -3,13 +3,13 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{BLOCK, Layer, Operation, Place};
-use crate::nn::{
-    engine::vectorized,
-    parallel::OnThreads,
-    sequential::Sequential,
-    subnormals::tiny_to_zero,
-    tape::{Pass, Tape, Variable, record},
+use super::{Layer, Operation, Place};
+use crate::{
+    engine::{BLOCK, OnThreads, tiny_to_zero, vectorized},
+    nn::{
+        sequential::Sequential,
+        tape::{Pass, Tape, Variable, record},
+    },
 };
 
 /// An element-wise activation, y = f(x); shapes stay as they are. Every derivative here can be had from y alone, so the

@@ -4,14 +4,13 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Layer, Operation, Place, Weights, max_pool2d::Windows};
-use crate::nn::{
-    buffer::Buffer,
-    engine::{Moments, repeat, shard, vectorized},
-    init::ParameterSpec,
-    parallel::OnThreads,
-    sequential::Sequential,
-    subnormals::tiny_to_zero,
-    tape::{Pass, Tape, Variable, record},
+use crate::{
+    engine::{Buffer, Moments, OnThreads, repeat, shard, tiny_to_zero, vectorized},
+    nn::{
+        init::ParameterSpec,
+        sequential::Sequential,
+        tape::{Pass, Tape, Variable, record},
+    },
 };
 
 /// Batch normalisation (Ioffe and Szegedy 2015): y = γ · (x − μ) / √(σ² + ε) + β, channel by channel.

@@ -4,13 +4,15 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{HeightWidth, Layer, Operation, Place, Weights, add_gradients, joined, picture};
-use crate::nn::{
-    buffer::Buffer,
-    engine::{Convolution, Packed, Panels, Prepared, Start, rectified_gradient},
-    init::ParameterSpec,
-    parallel::OnThreads,
-    sequential::Sequential,
-    tape::{Pass, Tape, Variable, record},
+use crate::{
+    engine::{
+        Accumulate, Buffer, Convolution, OnThreads, PackedRhs, PackedWeights, PreparedConvolution, rectified_gradient,
+    },
+    nn::{
+        init::ParameterSpec,
+        sequential::Sequential,
+        tape::{Pass, Tape, Variable, record},
+    },
 };
 
 /// A convolution (cross-correlation, as all frameworks have it) with a bias:
@@ -195,10 +197,10 @@ impl Operation for Conv2d {
         }
     }
 
-    fn products(&self, input: &[usize], factor: [usize; 2]) -> usize {
+    fn multiply_adds(&self, input: &[usize], factor: [usize; 2]) -> usize {
         match picture(input).and_then(|input| self.convolution(input)) {
-            Ok(convolution) if factor == [1, 1] => convolution.products(),
-            Ok(convolution) => enlarged(convolution, factor).products(),
+            Ok(convolution) if factor == [1, 1] => convolution.multiply_adds(),
+            Ok(convolution) => enlarged(convolution, factor).multiply_adds(),
             Err(_) => 0, // such a layer is in no network
         }
     }
@@ -228,11 +230,11 @@ impl Operation for Conv2d {
                 gradients.add_to_parameter(&bias_key, rectified_gradient(&y, &mut g, slope, bias.len()));
             }
             let convolution = &weights.convolution;
-            let weight_gradient = |start: Start<'_>, sum: &mut [f32]| match &weights.merged {
+            let weight_gradient = |start: Accumulate<'_>, sum: &mut [f32]| match &weights.merged {
                 None => convolution.weight_gradient(&x.values, &g, start, sum),
                 Some(merged) => {
                     let mut gradient = Buffer::unset(convolution.convolution.weights());
-                    convolution.weight_gradient(&g, &x.values, Start::Zero, &mut gradient);
+                    convolution.weight_gradient(&g, &x.values, Accumulate::Zero, &mut gradient);
                     merged.add_weight_gradient(&gradient, start, sum);
                 }
             };
@@ -250,9 +252,9 @@ impl Operation for Conv2d {
 /// A layer's weights and what it computes with them: its own convolution, or what up-sampling and convolution are together.
 struct Weighted {
     weight: Weights,
-    convolution: Arc<Prepared>,
+    convolution: Arc<PreparedConvolution>,
     merged: Option<Enlarged>,
-    packed: Arc<Packed>,
+    packed: Arc<PackedWeights>,
 }
 
 impl Weighted {
@@ -268,14 +270,14 @@ impl Weighted {
         Self { weight, convolution, merged, packed }
     }
 
-    fn forwards(&self) -> &[Panels<'static>] {
+    fn forwards(&self) -> &[PackedRhs<'static>] {
         self.packed.forwards(|| match self.merged {
             None => self.convolution.weights_to_small(&self.weight),
             Some(merged) => self.convolution.weights_to_large(&merged.weights(&self.weight)),
         })
     }
 
-    fn backwards(&self) -> &[Panels<'static>] {
+    fn backwards(&self) -> &[PackedRhs<'static>] {
         self.packed.backwards(|| match self.merged {
             None => self.convolution.weights_to_large(&self.weight),
             Some(merged) => self.convolution.weights_to_small(&merged.weights(&self.weight)),
@@ -336,10 +338,10 @@ impl Enlarged {
     }
 
     /// The adjoint of [`weights`](Self::weights), added to `gradient` as `start` says.
-    fn add_weight_gradient(&self, merged: &[f32], start: Start<'_>, gradient: &mut [f32]) {
+    fn add_weight_gradient(&self, merged: &[f32], start: Accumulate<'_>, gradient: &mut [f32]) {
         let [rows, columns] = self.spread.kernel;
         let (channels, filters) = (self.spread.small[2], self.spread.large[2]);
-        if matches!(start, Start::Zero) {
+        if matches!(start, Accumulate::Zero) {
             gradient.fill(0.0);
         }
         gradient.par_chunks_mut(channels * filters).enumerate().on_threads().for_each(|(k, out)| {

@@ -3,11 +3,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{HeightWidth, Layer, Operation, Place, add_gradients, conv2d::Padding, joined, picture};
-use crate::nn::{
-    engine::{Convolution, Start, rectified_gradient},
-    init::ParameterSpec,
-    sequential::Sequential,
-    tape::{Pass, Tape, Variable, record},
+use crate::{
+    engine::{Accumulate, Convolution, rectified_gradient},
+    nn::{
+        init::ParameterSpec,
+        sequential::Sequential,
+        tape::{Pass, Tape, Variable, record},
+    },
 };
 
 /// A transposed convolution with a bias, the adjoint of a convolution: each input pixel adds its kernel to the output,
@@ -147,9 +149,9 @@ impl Operation for ConvTranspose2d {
         }
     }
 
-    fn products(&self, input: &[usize], _enlarged: [usize; 2]) -> usize {
+    fn multiply_adds(&self, input: &[usize], _enlarged: [usize; 2]) -> usize {
         // An error is that of a layer in no network.
-        picture(input).and_then(|input| self.convolution(input)).map_or(0, |convolution| convolution.products())
+        picture(input).and_then(|input| self.convolution(input)).map_or(0, |convolution| convolution.multiply_adds())
     }
 
     fn pack(&self, place: Place<'_>, backwards: bool) {
@@ -174,7 +176,7 @@ impl Operation for ConvTranspose2d {
             if !idle {
                 gradients.add_to_parameter(&bias_key, rectified_gradient(&y, &mut g, slope, bias.len()));
             }
-            let weight_gradient = |start: Start<'_>, sum: &mut [f32]| {
+            let weight_gradient = |start: Accumulate<'_>, sum: &mut [f32]| {
                 convolution.weight_gradient(&g, &x.values, start, sum);
             };
             let x_gradient = || {

@@ -3,12 +3,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Operation, Place, add_gradients, shape_text};
-use crate::nn::{
-    buffer::Buffer,
-    engine::{Left, Packed, Panels, Start, offsets, product_in_parallel, rectified_gradient},
-    init::ParameterSpec,
-    sequential::Sequential,
-    tape::{Factors, Pass, Tape, Variable, record},
+use crate::{
+    engine::{Accumulate, Buffer, GatherLhs, PackedRhs, PackedWeights, gemm_in_parallel, offsets, rectified_gradient},
+    nn::{
+        init::ParameterSpec,
+        sequential::Sequential,
+        tape::{Factors, Pass, Tape, Variable, record},
+    },
 };
 
 /// A fully connected layer, `y = x · W + b`.
@@ -64,7 +65,7 @@ impl Operation for Dense {
         true
     }
 
-    fn products(&self, input: &[usize], _enlarged: [usize; 2]) -> usize {
+    fn multiply_adds(&self, input: &[usize], _enlarged: [usize; 2]) -> usize {
         input[0] * self.units
     }
 
@@ -81,18 +82,18 @@ impl Operation for Dense {
         let (x, tape) = x.split();
         let (layer, rows, inputs, units, slope) = (self.clone(), x.rows, place.input[0], self.units, place.slope);
 
-        let left = Left { values: &x.values, rows: &offsets(rows, inputs), steps: &offsets(inputs, 1) };
+        let left = GatherLhs { values: &x.values, rows: &offsets(rows, inputs), steps: &offsets(inputs, 1) };
         let mut y = Buffer::unset(rows * units);
-        product_in_parallel(&[(left, layer.panels(&packed, &weight))], Start::Bias(&bias), slope, &mut y);
+        gemm_in_parallel(&[(left, layer.panels(&packed, &weight))], Accumulate::Bias(&bias), slope, &mut y);
         let y = Arc::new(y);
         let postpone = pass.postpones(inputs, units);
         record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
             gradients.add_to_parameter(&bias_key, rectified_gradient(&y, &mut g, slope, units));
             let x_gradient = || {
-                let left = Left { values: &g, rows: &offsets(rows, units), steps: &offsets(units, 1) };
+                let left = GatherLhs { values: &g, rows: &offsets(rows, units), steps: &offsets(units, 1) };
                 let mut x_gradient = Buffer::unset(rows * inputs);
                 let right = layer.panels_backwards(&packed, &weight);
-                product_in_parallel(&[(left, right)], Start::Zero, 1.0, &mut x_gradient);
+                gemm_in_parallel(&[(left, right)], Accumulate::Zero, 1.0, &mut x_gradient);
                 x_gradient
             };
             if let Some(postpone) = postpone {
@@ -100,7 +101,7 @@ impl Operation for Dense {
                 x_gradient.into_iter().for_each(|gradient| gradients.add_to(&x, gradient));
                 return postpone(&weight_key, Factors { x: Arc::clone(&x.values), g, shape: [inputs, units] });
             }
-            let weight_gradient = |start: Start<'_>, sum: &mut [f32]| {
+            let weight_gradient = |start: Accumulate<'_>, sum: &mut [f32]| {
                 add_products(&[(&x.values, &g)], [inputs, units], start, sum);
             };
             add_gradients(gradients, (&weight_key, weight.len()), weight_gradient, &x, x_gradient);
@@ -109,23 +110,28 @@ impl Operation for Dense {
 }
 
 impl Dense {
-    fn panels<'a>(&self, packed: &'a Packed, weight: &[f32]) -> &'a Panels<'static> {
+    fn panels<'a>(&self, packed: &'a PackedWeights, weight: &[f32]) -> &'a PackedRhs<'static> {
         let steps = || offsets(weight.len() / self.units, self.units);
-        &packed.forwards(|| vec![Panels::pack(weight, &steps(), self.units, 1)])[0]
+        &packed.forwards(|| vec![PackedRhs::pack(weight, &steps(), self.units, 1)])[0]
     }
 
-    fn panels_backwards<'a>(&self, packed: &'a Packed, weight: &[f32]) -> &'a Panels<'static> {
+    fn panels_backwards<'a>(&self, packed: &'a PackedWeights, weight: &[f32]) -> &'a PackedRhs<'static> {
         let inputs = weight.len() / self.units;
-        &packed.backwards(|| vec![Panels::pack(weight, &offsets(self.units, 1), inputs, self.units)])[0]
+        &packed.backwards(|| vec![PackedRhs::pack(weight, &offsets(self.units, 1), inputs, self.units)])[0]
     }
 }
 
 /// The gradient of (inputs, units) weights, the sum of xᵀ · g over some pairs of x and g, added to `sum` as `start` says.
-pub(crate) fn add_products(pairs: &[(&[f32], &[f32])], [inputs, units]: [usize; 2], start: Start<'_>, sum: &mut [f32]) {
+pub(crate) fn add_products(
+    pairs: &[(&[f32], &[f32])],
+    [inputs, units]: [usize; 2],
+    start: Accumulate<'_>,
+    sum: &mut [f32],
+) {
     let most = pairs.iter().map(|(_, g)| g.len() / units).max().unwrap_or(0);
     let (rows, steps) = (offsets(inputs, 1), offsets(most, inputs));
-    let panels: Vec<_> = pairs.iter().map(|(_, g)| Panels::of_rows(g, g.len() / units, units, units)).collect();
-    let left = |x, g: &[f32]| Left { values: x, rows: &rows, steps: &steps[..g.len() / units] };
+    let panels: Vec<_> = pairs.iter().map(|(_, g)| PackedRhs::of_rows(g, g.len() / units, units, units)).collect();
+    let left = |x, g: &[f32]| GatherLhs { values: x, rows: &rows, steps: &steps[..g.len() / units] };
     let pairs: Vec<_> = pairs.iter().zip(&panels).map(|((x, g), panels)| (left(x, g), panels)).collect();
-    product_in_parallel(&pairs, start, 1.0, sum);
+    gemm_in_parallel(&pairs, start, 1.0, sum);
 }

@@ -3,11 +3,10 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{BLOCK, Layer, Operation, Place};
+use super::{Layer, Operation, Place};
 use crate::{
+    engine::{BLOCK, OnThreads, vectorized},
     nn::{
-        engine::vectorized,
-        parallel::OnThreads,
         sequential::Sequential,
         tape::{Pass, Tape, Variable, record},
     },

@@ -4,12 +4,12 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{HeightWidth, Layer, Operation, Place, picture};
-use crate::nn::{
-    buffer::Buffer,
-    engine::vectorized,
-    parallel::OnThreads,
-    sequential::Sequential,
-    tape::{Pass, Tape, Variable, record},
+use crate::{
+    engine::{Buffer, OnThreads, vectorized},
+    nn::{
+        sequential::Sequential,
+        tape::{Pass, Tape, Variable, record},
+    },
 };
 
 /// The largest value of each window, y\[c, q\] = max over t of x\[c, stride·q + t\]; windows that do not fit are left out.

@@ -28,12 +28,10 @@ use std::sync::{Arc, OnceLock};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    buffer::Buffer,
-    engine::{Convolution, Moments, Packed, Prepared, Start},
     init::ParameterSpec,
-    parallel::join,
     tape::{Gradients, NotRecording, Parameter, Pass, Tape, Variable},
 };
+use crate::engine::{Accumulate, Buffer, Convolution, Moments, PackedWeights, PreparedConvolution, join};
 
 /// What a layer must say of itself.
 pub(crate) trait Operation {
@@ -79,7 +77,7 @@ pub(crate) trait Operation {
 
     /// How many multiply-adds it needs forwards for one input of that shape that has yet to be enlarged so many times (see [`Place`]);
     /// of matrix products and convolutions only, beside which all else is little.
-    fn products(&self, _input: &[usize], _enlarged: [usize; 2]) -> usize {
+    fn multiply_adds(&self, _input: &[usize], _enlarged: [usize; 2]) -> usize {
         0
     }
 
@@ -102,9 +100,9 @@ pub(crate) struct Place<'a> {
     /// Whether batch normalisation comes right after it (and after its [`Place::slope`]) and takes the statistics of its output.
     pub normalised: bool,
     /// What a convolution prepares once for all steps.
-    pub prepared: &'a OnceLock<Arc<Prepared>>,
+    pub prepared: &'a OnceLock<Arc<PreparedConvolution>>,
     /// The weights as its products take them, made once for each step.
-    pub packed: &'a Arc<Packed>,
+    pub packed: &'a Arc<PackedWeights>,
 }
 
 impl Place<'_> {
@@ -120,8 +118,8 @@ impl Place<'_> {
     }
 
     /// The layer's convolution, prepared in the first step.
-    fn prepared(&self, convolution: impl FnOnce() -> Result<Convolution, String>) -> Arc<Prepared> {
-        let prepare = || Arc::new(Prepared::new(convolution().expect("output_shape has checked it")));
+    fn prepared(&self, convolution: impl FnOnce() -> Result<Convolution, String>) -> Arc<PreparedConvolution> {
+        let prepare = || Arc::new(PreparedConvolution::new(convolution().expect("output_shape has checked it")));
         Arc::clone(self.prepared.get_or_init(prepare))
     }
 }
@@ -131,7 +129,7 @@ impl Place<'_> {
 fn add_gradients(
     gradients: &mut Gradients<'_>,
     (weight_key, weights): (&Parameter, usize),
-    add_weight_gradient: impl FnOnce(Start<'_>, &mut [f32]) + Send,
+    add_weight_gradient: impl FnOnce(Accumulate<'_>, &mut [f32]) + Send,
     x: &Variable<NotRecording>,
     x_gradient: impl FnOnce() -> Buffer + Send,
 ) {
@@ -197,8 +195,8 @@ macro_rules! layers {
                 match self { $(Self::$variant(layer) => layer.pack(place, backwards)),+ }
             }
 
-            fn products(&self, input: &[usize], enlarged: [usize; 2]) -> usize {
-                match self { $(Self::$variant(layer) => layer.products(input, enlarged)),+ }
+            fn multiply_adds(&self, input: &[usize], enlarged: [usize; 2]) -> usize {
+                match self { $(Self::$variant(layer) => layer.multiply_adds(input, enlarged)),+ }
             }
 
             fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {
@@ -231,13 +229,6 @@ impl Layer {
         }
     }
 }
-
-/// Into how many pieces a batch is cut for the threads. Fixed by the batch alone, so that the same seed gives the same bits
-/// with any number of threads.
-pub(crate) const SHARDS: usize = 16;
-
-/// Values that one task works on in an element-wise operation: enough to be worth a task, few enough to stay in cache.
-pub(crate) const BLOCK: usize = 16 * 1024;
 
 /// `[1, 28, 28]` as text.
 pub(crate) fn shape_text(shape: &[usize]) -> String {

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::nn::{
-    buffer::Buffer,
-    parallel::OnThreads,
-    tape::{Tape, Variable, record},
+use crate::{
+    engine::{Buffer, OnThreads},
+    nn::tape::{Tape, Variable, record},
 };
 
 /// (n, channels, height, width) to (n, height, width, channels); other shapes stay as they are.

@@ -4,11 +4,12 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Layer, Operation, Place, shape_text};
-use crate::nn::{
-    parallel::OnThreads,
-    sequential::Sequential,
-    subnormals::tiny_to_zero,
-    tape::{Pass, Tape, Variable, record},
+use crate::{
+    engine::{OnThreads, tiny_to_zero},
+    nn::{
+        sequential::Sequential,
+        tape::{Pass, Tape, Variable, record},
+    },
 };
 
 /// Softmax over the k values of a row: yᵢ = e^(xᵢ − max x) / Σⱼ e^(xⱼ − max x); shape (n, k) stays.

@@ -4,12 +4,12 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{HeightWidth, Layer, Operation, Place, picture};
-use crate::nn::{
-    buffer::Buffer,
-    engine::vectorized,
-    parallel::OnThreads,
-    sequential::Sequential,
-    tape::{Pass, Tape, Variable, record},
+use crate::{
+    engine::{Buffer, OnThreads, vectorized},
+    nn::{
+        sequential::Sequential,
+        tape::{Pass, Tape, Variable, record},
+    },
 };
 
 /// Nearest up-sampling: each pixel becomes factor × factor equal ones, y\[c, p\] = x\[c, ⌊p / factor⌋\]. Backwards the sum of their gradients.

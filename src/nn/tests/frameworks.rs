@@ -7,10 +7,10 @@ use serde::Deserialize;
 use super::{Single, assert_close, mean, shared};
 use crate::nn::{
     cross_entropy,
-    descent::Descent,
     layers::{Layer, Weights},
     loss::Loss,
     optimizer::Optimizer,
+    optimizer_state::OptimizerState,
     tape::{NotRecording, Pass, Recording, Tape, Variable},
 };
 
@@ -239,7 +239,7 @@ fn optimizers_agree_with_pytorch() {
     for case in optimizers {
         case.optimizer.check().unwrap();
         let mut weights = shared(std::slice::from_ref(&start));
-        let mut descent = Descent::new(case.optimizer, case.learning_rate);
+        let mut descent = OptimizerState::new(case.optimizer, case.learning_rate);
         let mut expected = noted.iter().zip(&case.weights).peekable();
         for step in 1..=50 {
             let slope = |((w, t), c): ((&f32, &f32), &f32)| c * (w - t);

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::nn::engine::Instructions;
+use crate::engine::Instructions;
 
 const LIMIT: &str = "LATENTLAB_INSTRUCTIONS";
 
@@ -28,7 +28,7 @@ fn other_processors_pass_the_same_tests() {
         return;
     }
     for limit in ["portable", "avx2"] {
-        let tests = ["nn::tests::", "nn::engine::", "model::tests::"];
+        let tests = ["nn::tests::", "engine::", "model::tests::"];
         let output = Command::new(std::env::current_exe().unwrap()).args(tests).env(LIMIT, limit).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success(), "{limit}: {text}");

@@ -11,11 +11,11 @@ mod shapes;
 use std::sync::{Arc, OnceLock};
 
 use super::{
-    buffer::Buffer,
     layers::{Layer, Operation, Place, Weights},
     loss::Loss,
     tape::{NotRecording, Pass, Tape, Variable},
 };
+use crate::engine::Buffer;
 
 /// The mean loss of outputs and targets.
 fn mean(loss: Loss, output: &[f32], target: &[f32]) -> f64 {

@@ -8,15 +8,17 @@ use std::{
 };
 
 use super::{assert_close, mean};
-use crate::nn::{
-    batch::{Cut, learn_in_pieces},
-    buffer::{ALLOCATED, Buffer, Reuse},
-    descent::Descent,
-    layers::channels_last,
-    loss::Loss,
-    optimizer::Optimizer,
-    sequential::Sequential,
-    tape::{NotRecording, Pass, Recording, Variable},
+use crate::{
+    engine::{ALLOCATED, Buffer, Reuse},
+    nn::{
+        layers::channels_last,
+        loss::Loss,
+        optimizer::Optimizer,
+        optimizer_state::OptimizerState,
+        sequential::Sequential,
+        step::{BatchSplit, learn_in_pieces},
+        tape::{NotRecording, Pass, Recording, Variable},
+    },
 };
 
 #[test]
@@ -72,7 +74,7 @@ fn the_bits_do_not_depend_on_the_threads() {
                 Sequential::input([300]).dense(70).selu().dropout(0.5).dense(300).sigmoid().build().unwrap();
             let x: Arc<Buffer> =
                 Arc::new((0..300 * 130).map(|i| (i as f32 * 0.1).sin().abs()).collect::<Vec<_>>().into());
-            let mut descent = Descent::new(Optimizer::adam(), 0.01);
+            let mut descent = OptimizerState::new(Optimizer::adam(), 0.01);
             for step in 0..3 {
                 let mut pass = Pass::training(step);
                 let y = network.forward(Variable::<Recording>::input(x.clone(), 130), &mut pass);
@@ -106,7 +108,9 @@ fn a_batch_in_pieces_gives_the_gradients_of_the_whole() {
     let mut pass = Pass::training(0);
     let ([mean], loss) = loss_of(0..ROWS, &mut pass);
     let expected = pass.backward(loss);
-    for cut in [Cut { shard: 64, part: 64 }, Cut { shard: 64, part: 13 }, Cut { shard: 200, part: 30 }] {
+    for cut in
+        [BatchSplit { shard: 64, part: 64 }, BatchSplit { shard: 64, part: 13 }, BatchSplit { shard: 200, part: 30 }]
+    {
         let learned = learn_in_pieces(ROWS, cut, 0, |rows, _, pass| loss_of(rows, pass));
         assert!((learned.means[0] - mean).abs() < 1e-6 * mean, "{cut:?}: {} is not {mean}", learned.means[0]);
         assert_eq!(learned.gradients.len(), expected.len());
@@ -119,12 +123,15 @@ fn a_batch_in_pieces_gives_the_gradients_of_the_whole() {
 #[test]
 fn a_batch_is_cut_by_its_size_alone() {
     let tiny = Sequential::input([784]).dense(50).relu().dense(784);
-    assert_eq!(Cut::new(8192, &[&tiny]), Cut { shard: 512, part: 512 });
-    assert_eq!(Cut::new(8192, &[&tiny, &Sequential::input([784]).dense(2000)]), Cut { shard: 512, part: 171 });
-    assert_eq!(Cut::new(256, &[&tiny]), Cut { shard: 64, part: 64 });
-    assert_eq!(Cut::new(5, &[&tiny]), Cut { shard: 64, part: 64 });
+    assert_eq!(BatchSplit::new(8192, &[&tiny]), BatchSplit { shard: 512, part: 512 });
+    assert_eq!(
+        BatchSplit::new(8192, &[&tiny, &Sequential::input([784]).dense(2000)]),
+        BatchSplit { shard: 512, part: 171 }
+    );
+    assert_eq!(BatchSplit::new(256, &[&tiny]), BatchSplit { shard: 64, part: 64 });
+    assert_eq!(BatchSplit::new(5, &[&tiny]), BatchSplit { shard: 64, part: 64 });
     let normalised = Sequential::input([784]).dense(50).batch_norm();
-    assert_eq!(Cut::new(8192, &[&tiny, &normalised]), Cut { shard: 8192, part: 8192 });
+    assert_eq!(BatchSplit::new(8192, &[&tiny, &normalised]), BatchSplit { shard: 8192, part: 8192 });
 }
 
 /// In a process of its own with one thread: other tests use the same pools, and threads need buffers at different times.
@@ -152,11 +159,11 @@ fn a_steady_step_allocates_no_buffers() {
         .same();
     for mut network in [plain, normalised] {
         let _reuse = Reuse::begin();
-        let mut descent = Descent::new(Optimizer::adam(), 0.001);
+        let mut descent = OptimizerState::new(Optimizer::adam(), 0.001);
         let mut allocated = Vec::new();
         for seed in 0..6 {
             network.pack(true, false);
-            let cut = Cut { shard: 64, part: if network.needs_whole_batch() { 64 } else { 20 } };
+            let cut = BatchSplit { shard: 64, part: if network.needs_whole_batch() { 64 } else { 20 } };
             let learned =
                 learn_in_pieces(if network.needs_whole_batch() { 64 } else { 200 }, cut, seed, |rows, _, pass| {
                     let x = Arc::new(Buffer::zeros(rows.len() * 144));
@@ -206,7 +213,7 @@ fn a_network_of_every_layer_learns() {
     };
     let x: Vec<f32> = (0..20 * 64).map(|i| pixel(i / 64, i / 8 % 8, i % 8)).collect();
     let x: Arc<Buffer> = Arc::new(x.into());
-    let mut descent = Descent::new(Optimizer::adam(), 0.01);
+    let mut descent = OptimizerState::new(Optimizer::adam(), 0.01);
     let mut losses = Vec::new();
     for step in 0..150 {
         let mut pass = Pass::training(step);

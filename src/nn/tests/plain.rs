@@ -90,7 +90,7 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    pub fn products(&self) -> usize {
+    pub fn multiply_adds(&self) -> usize {
         self.rows * self.small.iter().product::<usize>() * self.kernel[0] * self.kernel[1] * self.large[2]
     }
 

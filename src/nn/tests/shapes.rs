@@ -15,8 +15,8 @@ use super::{
     shared,
 };
 use crate::{
+    engine::Buffer,
     nn::{
-        buffer::Buffer,
         layers::{Layer, Operation, Place},
         sequential::Sequential,
         tape::{NotRecording, Pass, Recording, Variable, record},
@@ -228,7 +228,7 @@ proptest! {
         padding in padding(), slope in slope(),
     ) {
         let mut windows = conv2d_windows(size, channels.into(), kernel, stride, &padding);
-        windows.rows = fewer(rows, windows.products());
+        windows.rows = fewer(rows, windows.multiply_adds());
         let [height, width, channels] = windows.large;
         let filters = windows.small[2];
         let padding = padding.json();
@@ -265,7 +265,7 @@ proptest! {
         let [height, width] = size;
         let (large, small) = ([out[0], out[1], filters], [height, width, channels]);
         let mut windows = Windows { rows: 1, large, small, kernel, stride, before };
-        windows.rows = fewer(rows, windows.products());
+        windows.rows = fewer(rows, windows.multiply_adds());
         let layer = layer(json!({
             "layer": "conv_transpose2d", "filters": filters, "kernel": kernel, "stride": stride, "padding": padding.json(),
             "output_padding": more,
@@ -287,7 +287,7 @@ proptest! {
         prop_assume!(fits(0) && fits(1) && factor != [1, 1]);
         let enlarged = [size[0] * factor[0], size[1] * factor[1]];
         let mut windows = conv2d_windows(enlarged, channels.into(), kernel, [1, 1], &padding);
-        windows.rows = fewer(rows, windows.products());
+        windows.rows = fewer(rows, windows.multiply_adds());
         let (channels, filters, rows) = (channels.0, channels.1, windows.rows);
         let padding = padding.json();
         let layer = layer(json!({"layer": "conv2d", "filters": filters, "kernel": kernel, "stride": [1, 1], "padding": padding}));

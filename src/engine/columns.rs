@@ -2,12 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::{tile::Start, vector::vectorized};
-use crate::nn::{
+use super::{
     buffer::Buffer,
-    layers::{BLOCK, SHARDS},
-    parallel::OnThreads,
+    parallel::{BLOCK, OnThreads, SHARDS},
     subnormals::tiny_to_zero,
+    tile::Accumulate,
+    vector::vectorized,
 };
 
 /// A matrix of few columns is worked on as one of this many times more columns and fewer rows, where its rows divide so.
@@ -37,16 +37,16 @@ pub(crate) fn rectified_gradient(y: &[f32], gradient: &mut [f32], slope: f32, co
     }
     let parts: Vec<_> = sums.chunks_exact(columns).collect();
     let mut sum = Buffer::unset(columns);
-    add_parts(&parts, Start::Zero, &mut sum);
+    add_parts(&parts, Accumulate::Zero, &mut sum);
     sum
 }
 
 /// Adds parts to `sum`, in their order, or sets it to their sum; all are of one length.
-pub(crate) fn add_parts(parts: &[&[f32]], start: Start<'_>, sum: &mut [f32]) {
+pub(crate) fn add_parts(parts: &[&[f32]], start: Accumulate<'_>, sum: &mut [f32]) {
     const BLOCK: usize = 4096;
     sum.par_chunks_mut(BLOCK).enumerate().on_threads().for_each(|(block, sum)| {
         let range = block * BLOCK..block * BLOCK + sum.len();
-        if matches!(start, Start::Zero) {
+        if matches!(start, Accumulate::Zero) {
             sum.fill(0.0);
         }
         for part in parts {

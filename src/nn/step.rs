@@ -5,30 +5,27 @@ use std::{ops::Range, sync::Arc};
 use rayon::prelude::*;
 
 use super::{
-    buffer::Buffer,
-    descent::Descent,
-    engine::{Start, add_parts},
     layers::add_products,
-    memory,
-    parallel::for_shards,
+    optimizer_state::OptimizerState,
     sequential::Sequential,
     tape::{Gradient, Pass, Recording, Variable},
 };
-use crate::{error::Result, limit, random};
+use crate::{
+    engine::{self, Accumulate, Buffer, SHARDS, add_parts, for_shards},
+    error::Result,
+    limit, random,
+};
 
 /// How a batch is cut: into *shards*, which the threads take through all layers side by side, and these into *parts*, which go one after the other
 /// so that all that a thread works on stays in its cache. Fixed by the batch and the networks alone, so that the same seed gives the same
 /// bits with any number of threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cut {
+pub(crate) struct BatchSplit {
     /// Rows of a shard, but for the last.
     pub shard: usize,
     /// Rows of a part, but for the last of each shard.
     pub part: usize,
 }
-
-/// Shards of a batch, at most.
-const SHARDS: usize = 16;
 
 /// Rows of a shard, at least: each shard reads all weights, and it takes so many rows to make up for it.
 const ROWS: usize = 64;
@@ -36,7 +33,7 @@ const ROWS: usize = 64;
 /// Values of all layers that a part may have: about what a second-level cache holds.
 const VALUES: usize = 640 * 1024;
 
-impl Cut {
+impl BatchSplit {
     /// For a batch of so many rows that goes through these networks: in one piece if one of them needs it.
     pub fn new(rows: usize, networks: &[&Sequential]) -> Self {
         if networks.iter().any(|network| network.needs_whole_batch()) {
@@ -63,7 +60,7 @@ impl Cut {
         let values = networks.iter().map(|network| network.input_shape().iter().product::<usize>() + network.values());
         limit::check(place, "a batch in all layers", &[at_once, values.sum()])?;
         let widest = networks.iter().map(|network| network.widest()).max().unwrap_or(1);
-        memory::count(place, "a batch in the widest layer", &[cut.part.min(rows), widest])?;
+        engine::count(place, "a batch in the widest layer", &[cut.part.min(rows), widest])?;
         Ok(())
     }
 }
@@ -80,7 +77,7 @@ pub(crate) struct Learned<const N: usize> {
 
 impl<const N: usize> Learned<N> {
     /// Moves the networks that the pass met first, in this order; not if the loss is not finite.
-    pub fn apply(&self, networks: &mut [&mut Sequential], descent: &mut Descent) {
+    pub fn apply(&self, networks: &mut [&mut Sequential], descent: &mut OptimizerState) {
         if !self.means[0].is_finite() {
             return;
         }
@@ -115,14 +112,14 @@ pub(crate) fn learn<const N: usize>(
     forward: impl Fn(Range<usize>, u64, &mut Pass) -> ([f64; N], Variable<Recording>) + Sync,
 ) -> Learned<N> {
     Sequential::pack_all(networks, true);
-    learn_in_pieces(rows, Cut::new(rows, networks), seed, forward)
+    learn_in_pieces(rows, BatchSplit::new(rows, networks), seed, forward)
 }
 
 /// Takes a batch forwards and back. `forward(rows, seed, pass)` measures some of its rows, the loss first, and gives the loss on the tape as well, each
 /// as a share of the batch's; `seed` is the randomness of that part of the batch.
 pub(crate) fn learn_in_pieces<const N: usize>(
     rows: usize,
-    cut: Cut,
+    cut: BatchSplit,
     seed: u64,
     forward: impl Fn(Range<usize>, u64, &mut Pass) -> ([f64; N], Variable<Recording>) + Sync,
 ) -> Learned<N> {
@@ -172,10 +169,10 @@ fn sum<'a>(shards: impl Iterator<Item = &'a Gradient> + Clone) -> Buffer {
     let factors: Vec<_> = shards.clone().flat_map(|gradient| &gradient.factors).collect();
     if let Some(first) = factors.first() {
         let pairs: Vec<_> = factors.iter().map(|factors| (&factors.x[..], &factors.g[..])).collect();
-        add_products(&pairs, first.shape, Start::Zero, &mut sum);
+        add_products(&pairs, first.shape, Accumulate::Zero, &mut sum);
     } else {
         let parts: Vec<&[f32]> = shards.filter_map(|gradient| gradient.sum.as_deref()).collect();
-        add_parts(&parts, Start::Zero, &mut sum);
+        add_parts(&parts, Accumulate::Zero, &mut sum);
     }
     sum
 }

@@ -10,6 +10,12 @@ use std::{
 
 use rayon::{iter::MinLen, prelude::*};
 
+/// Into how many pieces a batch is split for the threads. Fixed, so that the same seed gives the same bits with any number of threads.
+pub(crate) const SHARDS: usize = 16;
+
+/// Values that one task works on in an element-wise operation: enough to be worth a task, few enough to stay in cache.
+pub(crate) const BLOCK: usize = 16 * 1024;
+
 thread_local! {
     /// How many shards of the batch of which this thread has one wait for a thread.
     static WAITING: RefCell<Arc<AtomicUsize>> = RefCell::default();

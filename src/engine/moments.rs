@@ -4,9 +4,9 @@ use rayon::prelude::*;
 
 use super::{
     columns::{add_rows, four_rows, repeat, shard},
+    parallel::OnThreads,
     vector::vectorized,
 };
-use crate::nn::parallel::OnThreads;
 
 /// The mean of each column of some rows, and the sum of the squares about it.
 ///

@@ -72,7 +72,7 @@ macro_rules! vectorized {
             fn plain($($arg: $type),*) $(-> $result)? $body
             #[cfg(target_arch = "x86_64")]
             {
-                use $crate::nn::engine::Instructions;
+                use $crate::engine::Instructions;
                 #[target_feature(enable = "avx512f")]
                 #[allow(clippy::too_many_arguments)]
                 fn avx512($($arg: $type),*) $(-> $result)? {

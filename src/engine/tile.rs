@@ -7,7 +7,7 @@ use super::vector::{Instructions, Portable, Vector};
 
 /// What a sum starts from.
 #[derive(Clone, Copy)]
-pub(crate) enum Start<'a> {
+pub(crate) enum Accumulate<'a> {
     Zero,
     /// One value a column.
     Bias(&'a [f32]),
@@ -23,7 +23,7 @@ pub(super) struct Tile<'a> {
     pub panel: *const f32,
     /// How far apart the panel's steps lie.
     pub panel_stride: usize,
-    pub start: Start<'a>,
+    pub start: Accumulate<'a>,
     pub slope: f32,
     pub out: *mut f32,
     pub out_rows: &'a [u32],
@@ -97,8 +97,8 @@ unsafe fn run<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_
     unsafe {
         let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
         match tile.start {
-            Start::Zero => {}
-            Start::Bias(bias) => {
+            Accumulate::Zero => {}
+            Accumulate::Bias(bias) => {
                 for j in 0..VECTORS {
                     let bias = V::load_first(bias.as_ptr().add(tile.column).wrapping_add(j * V::LANES), count(j));
                     for sums in &mut sums {
@@ -106,7 +106,7 @@ unsafe fn run<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_
                     }
                 }
             }
-            Start::Output => {
+            Accumulate::Output => {
                 for (i, sums) in sums.iter_mut().enumerate() {
                     for (j, sum) in sums.iter_mut().enumerate() {
                         let from = out(i).wrapping_add(j * V::LANES);

@@ -1,28 +1,27 @@
-//! Convolutions over a batch of pictures, without copies of the windows (see [`product`]).
+//! Convolutions over a batch of pictures, without copies of the windows (see [`gemm`]).
 
 use rayon::prelude::*;
 
 use super::{
+    buffer::Buffer,
     columns::{add_parts, shard},
-    product::{Left, Panels, offsets, product},
-    tile::Start,
+    gemm::{GatherLhs, PackedRhs, gemm, offsets},
+    memory,
+    parallel::{OnThreads, SHARDS},
+    tile::Accumulate,
     vector::vectorized,
 };
-use crate::{
-    error::Result,
-    limit,
-    nn::{buffer::Buffer, layers::SHARDS, memory, parallel::OnThreads},
-};
+use crate::{error::Result, limit};
 
 /// A convolution relates two pictures: each place (qy, qx) of the *small* one sees a window of the *large* one that begins at
 /// (stride · q − before), where pixels outside of it count as 0.
 ///
 /// All pictures are (height, width, channels), batch after batch; the weights are (kernel height, kernel width, channels of the large
 /// picture, channels of the small one). With L the large picture, S the small one, W the weights and t a place in the window:
-/// - [`to_small`](Prepared::to_small): S\[q, o\] = Σₜ,c L\[stride·q − before + t, c\] · W\[t, c, o\], what `conv2d` does forwards;
-/// - [`to_large`](Prepared::to_large): L\[stride·q − before + t, c\] = Σq,t,o S\[q, o\] · W\[t, c, o\], its adjoint: the gradient of `conv2d`'s input,
+/// - [`to_small`](PreparedConvolution::to_small): S\[q, o\] = Σₜ,c L\[stride·q − before + t, c\] · W\[t, c, o\], what `conv2d` does forwards;
+/// - [`to_large`](PreparedConvolution::to_large): L\[stride·q − before + t, c\] = Σq,t,o S\[q, o\] · W\[t, c, o\], its adjoint: the gradient of `conv2d`'s input,
 ///   and what `conv_transpose2d` does forwards;
-/// - [`weight_gradient`](Prepared::weight_gradient): ∂W\[t, c, o\] = Σq L\[stride·q − before + t, c\] · S\[q, o\], for both.
+/// - [`weight_gradient`](PreparedConvolution::weight_gradient): ∂W\[t, c, o\] = Σq L\[stride·q − before + t, c\] · S\[q, o\], for both.
 ///
 /// (Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning".)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +67,7 @@ impl Convolution {
 
     /// How many multiply-adds each of the three needs for one picture: a weight for each place of a window that is not outside, for
     /// each place of the small picture.
-    pub fn products(&self) -> usize {
+    pub fn multiply_adds(&self) -> usize {
         let inside = |axis: usize| {
             let pixel = move |q: usize, t: usize| (q * self.stride[axis] + t).checked_sub(self.before[axis]);
             let seen = move |q: usize, t: usize| pixel(q, t).is_some_and(|pixel| pixel < self.large[axis]);
@@ -87,7 +86,7 @@ impl Convolution {
             small[axis].max(last.saturating_add(1)).saturating_add(kernel[axis].div_ceil(stride[axis]) - 1)
         };
         memory::count(place, "one picture with its border", &[extent(0), extent(1), small[2]])?;
-        // See `Prepared`: offsets for each place of both pictures, in and out; of each phase four lists.
+        // See `PreparedConvolution`: offsets for each place of both pictures, in and out; of each phase four lists.
         let places = [large, small].map(|[height, width, _]| height.saturating_mul(width));
         limit::check(place, "offsets of one picture's windows", &[2, places[0].saturating_add(places[1])])?;
         let phases = [0, 1].map(|axis| stride[axis].min(kernel[axis]));
@@ -196,7 +195,7 @@ impl Convolution {
 }
 
 /// A [`Convolution`] with the offsets that its products need: made once for a layer, used in every step.
-pub(crate) struct Prepared {
+pub(crate) struct PreparedConvolution {
     pub convolution: Convolution,
     large: Frame,
     small: Frame,
@@ -220,7 +219,7 @@ struct Phase {
     out_rows: Vec<u32>,
 }
 
-impl Prepared {
+impl PreparedConvolution {
     pub fn new(convolution: Convolution) -> Self {
         let (large, small) = (convolution.frame_of_large(), convolution.frame_of_small());
         let filters = convolution.small[2];
@@ -248,17 +247,17 @@ impl Prepared {
     }
 
     /// The weights as [`to_small`](Self::to_small) takes them.
-    pub fn weights_to_small(&self, weights: &[f32]) -> Vec<Panels<'static>> {
-        vec![Panels::pack(weights, &self.weight_rows, self.convolution.small[2], 1)]
+    pub fn weights_to_small(&self, weights: &[f32]) -> Vec<PackedRhs<'static>> {
+        vec![PackedRhs::pack(weights, &self.weight_rows, self.convolution.small[2], 1)]
     }
 
     /// The weights as [`to_large`](Self::to_large) takes them.
-    pub fn weights_to_large(&self, weights: &[f32]) -> Vec<Panels<'static>> {
+    pub fn weights_to_large(&self, weights: &[f32]) -> Vec<PackedRhs<'static>> {
         let (channels, filters) = (self.convolution.large[2], self.convolution.small[2]);
         if self.by_windows {
-            return vec![Panels::pack(weights, &offsets(filters, 1), self.windows.len(), filters)];
+            return vec![PackedRhs::pack(weights, &offsets(filters, 1), self.windows.len(), filters)];
         }
-        self.phases.iter().map(|phase| Panels::pack(weights, &phase.weights, channels, filters)).collect()
+        self.phases.iter().map(|phase| PackedRhs::pack(weights, &phase.weights, channels, filters)).collect()
     }
 
     /// Large pictures to small ones: `leaky(bias + windows · weights)`, with leaky(v) = slope · v where v < 0 (1 leaves v as it is). Also
@@ -266,7 +265,7 @@ impl Prepared {
     pub fn to_small<R: Send>(
         &self,
         large: &[f32],
-        weights: &[Panels<'_>],
+        weights: &[PackedRhs<'_>],
         bias: Option<&[f32]>,
         slope: f32,
         finish: impl Fn(&[f32]) -> R + Sync,
@@ -280,8 +279,15 @@ impl Prepared {
         let finished = pieces.map(|(out, large)| {
             let count = large.len() / from * self.places_of_one();
             let framed = self.large.put(large);
-            let left = Left { values: framed.values(), rows: &self.places[..count], steps: &self.windows };
-            product(left, &weights[0], bias.map_or(Start::Zero, Start::Bias), slope, out, &self.small_places[..count]);
+            let left = GatherLhs { values: framed.values(), rows: &self.places[..count], steps: &self.windows };
+            gemm(
+                left,
+                &weights[0],
+                bias.map_or(Accumulate::Zero, Accumulate::Bias),
+                slope,
+                out,
+                &self.small_places[..count],
+            );
             finish(out)
         });
         let finished = finished.collect();
@@ -295,7 +301,7 @@ impl Prepared {
     pub fn to_large<R: Send>(
         &self,
         small: &[f32],
-        weights: &[Panels<'_>],
+        weights: &[PackedRhs<'_>],
         bias: Option<&[f32]>,
         slope: f32,
         finish: impl Fn(&[f32]) -> R + Sync,
@@ -314,9 +320,9 @@ impl Prepared {
             let pictures = small.len() / from;
             for (phase, panels) in self.phases.iter().zip(weights) {
                 let count = phase.rows.len() / self.small.group() * pictures;
-                let left = Left { values: framed.values(), rows: &phase.rows[..count], steps: &phase.taps };
-                let start = bias.map_or(Start::Zero, Start::Bias);
-                product(left, panels, start, slope, out, &phase.out_rows[..count]);
+                let left = GatherLhs { values: framed.values(), rows: &phase.rows[..count], steps: &phase.taps };
+                let start = bias.map_or(Accumulate::Zero, Accumulate::Bias);
+                gemm(left, panels, start, slope, out, &phase.out_rows[..count]);
             }
             finish(out)
         });
@@ -330,7 +336,7 @@ impl Prepared {
     fn to_large_by_windows<R: Send>(
         &self,
         small: &[f32],
-        weights: &Panels<'_>,
+        weights: &PackedRhs<'_>,
         bias: Option<&[f32]>,
         slope: f32,
         finish: impl Fn(&[f32]) -> R + Sync,
@@ -350,9 +356,9 @@ impl Prepared {
         let pieces = large.par_chunks_mut(group * to).zip(small.par_chunks(group * from)).on_threads();
         let finished = pieces.map(|(out, small)| {
             let count = small.len() / filters;
-            let left = Left { values: small, rows: &self.small_places[..count], steps: &steps };
+            let left = GatherLhs { values: small, rows: &self.small_places[..count], steps: &steps };
             let mut windows = Buffer::unset(count * window);
-            product(left, weights, Start::Zero, 1.0, &mut windows, &out_rows[..count]);
+            gemm(left, weights, Accumulate::Zero, 1.0, &mut windows, &out_rows[..count]);
             let mut framed = Buffer::unset(frame.size());
             for (out, windows) in out.chunks_exact_mut(to).zip(windows.chunks_exact(places * window)) {
                 framed.fill(0.0);
@@ -391,7 +397,7 @@ impl Prepared {
     /// The gradient of the weights, from the large pictures and the small ones (of which one is a gradient), added to `sum` as `start` says.
     ///
     /// Fixed shards of the batch are summed side by side and then added in order: the same bits for any number of threads.
-    pub fn weight_gradient(&self, large: &[f32], small: &[f32], start: Start<'_>, sum: &mut [f32]) {
+    pub fn weight_gradient(&self, large: &[f32], small: &[f32], start: Accumulate<'_>, sum: &mut [f32]) {
         let (from, to) = (size(self.convolution.large), size(self.convolution.small));
         let weights = self.convolution.weights();
         let batch = large.len() / from;
@@ -404,22 +410,22 @@ impl Prepared {
         }
         let mut sums = Buffer::unset(batch.div_ceil(shard) * weights);
         sums.par_chunks_mut(weights).zip(shards).on_threads().for_each(|(sum, (large, small))| {
-            self.add_weight_gradient(large, small, Start::Zero, sum);
+            self.add_weight_gradient(large, small, Accumulate::Zero, sum);
         });
         add_parts(&sums.chunks_exact(weights).collect::<Vec<_>>(), start, sum);
     }
 
-    fn add_weight_gradient(&self, large: &[f32], small: &[f32], start: Start<'_>, sum: &mut [f32]) {
+    fn add_weight_gradient(&self, large: &[f32], small: &[f32], start: Accumulate<'_>, sum: &mut [f32]) {
         let (from, to) = (size(self.convolution.large), size(self.convolution.small));
         let channels = self.convolution.small[2];
         let group = STEPS.div_ceil(self.places_of_one()).min(self.large.group());
         for (number, (large, small)) in large.chunks(group * from).zip(small.chunks(group * to)).enumerate() {
             let count = large.len() / from * self.places_of_one();
             let framed = self.large.put(large);
-            let panels = Panels::of_rows(small, count, channels, channels);
-            let left = Left { values: framed.values(), rows: &self.windows, steps: &self.places[..count] };
-            let start = if number == 0 { start } else { Start::Output };
-            product(left, &panels, start, 1.0, sum, &self.weight_rows);
+            let panels = PackedRhs::of_rows(small, count, channels, channels);
+            let left = GatherLhs { values: framed.values(), rows: &self.windows, steps: &self.places[..count] };
+            let start = if number == 0 { start } else { Accumulate::Output };
+            gemm(left, &panels, start, 1.0, sum, &self.weight_rows);
         }
     }
 

@@ -5,16 +5,14 @@ use std::{iter::repeat_with, sync::Arc};
 use rayon::prelude::*;
 
 use super::{
-    buffer::Buffer,
-    engine::vectorized,
-    layers::{BLOCK, Weights},
+    layers::Weights,
     optimizer::{Algorithm, Optimizer},
-    subnormals::subnormal_to_zero,
 };
+use crate::engine::{BLOCK, Buffer, subnormal_to_zero, vectorized};
 
 /// A training's optimizer at work. It is a plain value: one rebuilt from these fields goes on to the same bits.
 #[derive(Clone)]
-pub(crate) struct Descent {
+pub(crate) struct OptimizerState {
     pub optimizer: Optimizer,
     /// Of the steps to come; a schedule changes it.
     pub learning_rate: f64,
@@ -25,7 +23,7 @@ pub(crate) struct Descent {
     pub moments: Vec<[Vec<f32>; 2]>,
 }
 
-impl Descent {
+impl OptimizerState {
     /// At its beginning. The settings must have been checked.
     pub fn new(optimizer: Optimizer, learning_rate: f64) -> Self {
         Self { optimizer, learning_rate, steps: 0, moments: Vec::new() }
@@ -192,7 +190,7 @@ mod tests {
     ];
 
     /// Steps from `from` to `to` over two parameters, one of more than a block.
-    fn go(descent: &mut Descent, weights: &mut [Weights; 2], from: i32, to: i32) {
+    fn go(descent: &mut OptimizerState, weights: &mut [Weights; 2], from: i32, to: i32) {
         for step in from..to {
             let gradients = weights.each_ref().map(|weights| {
                 let wave = |(i, w): (usize, &f32)| w + ((i as i32 + step) as f32 * 0.7).sin();
@@ -209,7 +207,7 @@ mod tests {
     #[test]
     fn every_weight_moves() {
         for optimizer in ALL {
-            let (mut weights, mut descent) = (start(), Descent::new(optimizer(), 0.01));
+            let (mut weights, mut descent) = (start(), OptimizerState::new(optimizer(), 0.01));
             go(&mut descent, &mut weights, 0, 1);
             for (now, then) in weights.iter().zip(start()) {
                 assert!(now.iter().zip(then.iter()).all(|(now, then)| now != then), "{}", descent.optimizer.name());
@@ -220,11 +218,11 @@ mod tests {
     #[test]
     fn rebuilt_from_its_fields_it_goes_on_to_the_same_bits() {
         for optimizer in ALL {
-            let (mut weights, mut descent) = (start(), Descent::new(optimizer(), 0.01));
+            let (mut weights, mut descent) = (start(), OptimizerState::new(optimizer(), 0.01));
             go(&mut descent, &mut weights, 0, 9);
             let (mut whole, steps, moments) = (weights.clone(), descent.steps, descent.moments.clone());
             go(&mut descent, &mut whole, 9, 15);
-            let mut resumed = Descent { steps, moments, ..Descent::new(descent.optimizer, 0.01) };
+            let mut resumed = OptimizerState { steps, moments, ..OptimizerState::new(descent.optimizer, 0.01) };
             go(&mut resumed, &mut weights, 9, 15);
             assert_eq!(weights, whole, "{}", descent.optimizer.name());
         }
@@ -234,7 +232,7 @@ mod tests {
     #[test]
     fn moments_fade_to_nothing() {
         for optimizer in ALL {
-            let (mut weights, mut descent) = (start(), Descent::new(optimizer().weight_decay(0.0), 1e-4));
+            let (mut weights, mut descent) = (start(), OptimizerState::new(optimizer().weight_decay(0.0), 1e-4));
             descent.update(weights.iter_mut(), &start().map(|values| values.to_vec().into()));
             for step in 0..4000 {
                 let size = if step < 1000 { 1e-20 } else { 0.0 };

@@ -9,14 +9,15 @@ use std::sync::OnceLock;
 use rayon::prelude::*;
 
 use super::{
-    tile::{self, Start, Tile, kernels},
+    buffer::Buffer,
+    parallel::OnThreads,
+    tile::{self, Accumulate, Tile, kernels},
     vector::{Instructions, vectorized},
 };
-use crate::nn::{buffer::Buffer, parallel::OnThreads};
 
 /// The left matrix, see above.
 #[derive(Clone, Copy)]
-pub(crate) struct Left<'a> {
+pub(crate) struct GatherLhs<'a> {
     pub values: &'a [f32],
     pub rows: &'a [u32],
     pub steps: &'a [u32],
@@ -25,7 +26,7 @@ pub(crate) struct Left<'a> {
 /// `count` offsets, `stride` apart.
 ///
 /// # Panics
-/// If 32 bits do not reach so far: sizes are [counted](crate::nn::memory::count) before there are values to reach.
+/// If 32 bits do not reach so far: sizes are [counted](super::count) before there are values to reach.
 pub(crate) fn offsets(count: usize, stride: usize) -> Vec<u32> {
     let reached = count.saturating_sub(1).checked_mul(stride).is_some_and(|last| u32::try_from(last).is_ok());
     assert!(reached, "{count} offsets {stride} apart do not fit into 32 bits");
@@ -33,7 +34,7 @@ pub(crate) fn offsets(count: usize, stride: usize) -> Vec<u32> {
 }
 
 /// The right matrix, in panels of a few vectors of columns: copied step by step, or where it stands.
-pub(crate) struct Panels<'a> {
+pub(crate) struct PackedRhs<'a> {
     instructions: Instructions,
     storage: Storage<'a>,
     steps: usize,
@@ -44,27 +45,27 @@ pub(crate) struct Panels<'a> {
 
 /// A layer's weights as the right matrices of its products: made once, used until the weights change.
 #[derive(Default)]
-pub(crate) struct Packed {
-    forwards: OnceLock<Vec<Panels<'static>>>,
-    backwards: OnceLock<Vec<Panels<'static>>>,
+pub(crate) struct PackedWeights {
+    forwards: OnceLock<Vec<PackedRhs<'static>>>,
+    backwards: OnceLock<Vec<PackedRhs<'static>>>,
 }
 
-impl Packed {
+impl PackedWeights {
     /// For the way forwards.
-    pub fn forwards(&self, pack: impl FnOnce() -> Vec<Panels<'static>>) -> &[Panels<'static>] {
+    pub fn forwards(&self, pack: impl FnOnce() -> Vec<PackedRhs<'static>>) -> &[PackedRhs<'static>] {
         Self::made(&self.forwards, pack)
     }
 
     /// For the gradient of the input.
-    pub fn backwards(&self, pack: impl FnOnce() -> Vec<Panels<'static>>) -> &[Panels<'static>] {
+    pub fn backwards(&self, pack: impl FnOnce() -> Vec<PackedRhs<'static>>) -> &[PackedRhs<'static>] {
         Self::made(&self.backwards, pack)
     }
 
     /// Two threads may make it at once, of which one's is kept: with a lock held, a thread that meanwhile runs other work could wait for itself.
     fn made<'a>(
-        place: &'a OnceLock<Vec<Panels<'static>>>,
-        pack: impl FnOnce() -> Vec<Panels<'static>>,
-    ) -> &'a [Panels<'static>] {
+        place: &'a OnceLock<Vec<PackedRhs<'static>>>,
+        pack: impl FnOnce() -> Vec<PackedRhs<'static>>,
+    ) -> &'a [PackedRhs<'static>] {
         if let Some(panels) = place.get() {
             return panels;
         }
@@ -92,7 +93,7 @@ const TALL: usize = 72;
 /// The largest right matrix of which every core keeps a copy in its second-level cache, in values.
 const SHARED: usize = 1 << 16;
 
-impl<'a> Panels<'a> {
+impl<'a> PackedRhs<'a> {
     /// The matrix with element (k, j) at `values[steps[k] + j · column_stride]`.
     pub fn pack(values: &[f32], steps: &[u32], columns: usize, column_stride: usize) -> Self {
         Self::pack_for(Instructions::of_this_machine(), values, steps, columns, column_stride)
@@ -205,10 +206,10 @@ fn widths(vectors: usize, widest: usize) -> Vec<usize> {
 
 /// `out[i][j] = leaky(start + Σₖ left[i][k] · right[k][j])` on the calling thread, with leaky(v) = v where v > 0 and slope · v
 /// elsewhere (a slope of 1 leaves v as it is); row i of the output begins at `out[out_rows[i]]`.
-pub(crate) fn product(
-    left: Left<'_>,
-    right: &Panels<'_>,
-    start: Start<'_>,
+pub(crate) fn gemm(
+    left: GatherLhs<'_>,
+    right: &PackedRhs<'_>,
+    start: Accumulate<'_>,
     slope: f32,
     out: &mut [f32],
     out_rows: &[u32],
@@ -223,7 +224,12 @@ pub(crate) fn product(
 }
 
 /// The same, on all threads, for an output (rows, columns), row by row, and for several pairs of matrices whose products are summed.
-pub(crate) fn product_in_parallel(pairs: &[(Left<'_>, &Panels<'_>)], start: Start<'_>, slope: f32, out: &mut [f32]) {
+pub(crate) fn gemm_in_parallel(
+    pairs: &[(GatherLhs<'_>, &PackedRhs<'_>)],
+    start: Accumulate<'_>,
+    slope: f32,
+    out: &mut [f32],
+) {
     let Some((first, right)) = pairs.first() else { return };
     let (rows, columns) = (first.rows.len(), right.columns);
     let steps: usize = pairs.iter().map(|(left, _)| left.steps.len()).sum();
@@ -244,8 +250,8 @@ pub(crate) fn product_in_parallel(pairs: &[(Left<'_>, &Panels<'_>)], start: Star
         let range = row..rows.min(row + block);
         for (column, width) in panels {
             for (index, (left, right)) in pairs.iter().enumerate() {
-                let left = Left { rows: &left.rows[range.clone()], ..*left };
-                let start = if index == 0 { start } else { Start::Output };
+                let left = GatherLhs { rows: &left.rows[range.clone()], ..*left };
+                let start = if index == 0 { start } else { Accumulate::Output };
                 let slope = if index + 1 == pairs.len() { slope } else { 1.0 };
                 // SAFETY: just checked; the output has room for all rows and columns, of which no two tasks share both.
                 unsafe { part(left, right, start, slope, whole.pointer(), &out_rows[range.clone()], *column, *width) };
@@ -272,12 +278,12 @@ impl Shared {
 }
 
 /// Refuses a product that would read outside of its slices.
-fn check(left: Left<'_>, right: &Panels<'_>, start: Start<'_>) {
+fn check(left: GatherLhs<'_>, right: &PackedRhs<'_>, start: Accumulate<'_>) {
     assert!(left.steps.len() == right.steps);
     if !left.rows.is_empty() && !left.steps.is_empty() {
         assert!(largest(left.rows) + largest(left.steps) < left.values.len());
     }
-    if let Start::Bias(bias) = start {
+    if let Accumulate::Bias(bias) = start {
         assert!(bias.len() == right.columns);
     }
 }
@@ -294,9 +300,9 @@ vectorized! {
 /// [`check`] must have passed, `out` must have room for the right matrix' columns from each of `out_rows` on, and nobody else may use these meanwhile.
 #[allow(clippy::too_many_arguments)]
 unsafe fn part(
-    left: Left<'_>,
-    right: &Panels<'_>,
-    start: Start<'_>,
+    left: GatherLhs<'_>,
+    right: &PackedRhs<'_>,
+    start: Accumulate<'_>,
     slope: f32,
     out: *mut f32,
     out_rows: &[u32],
@@ -319,7 +325,7 @@ unsafe fn part(
                 steps,
                 panel: panel.as_ptr(),
                 panel_stride,
-                start: if chunk == 0 { start } else { Start::Output },
+                start: if chunk == 0 { start } else { Accumulate::Output },
                 slope: if chunk + 1 == chunks { slope } else { 1.0 },
                 out,
                 out_rows: &out_rows[rows.clone()],
@@ -350,12 +356,12 @@ mod tests {
             for (rows, steps, columns) in [(1, 1, 1), (6, 9, 16), (7, 3, 5), (13, 600, 33), (20, 1030, 112), (9, 0, 4)]
             {
                 let (left, right, bias) = (numbers(rows * steps), numbers(steps * columns), numbers(columns));
-                let packed = Panels::pack_for(instructions, &right, &offsets(steps, columns), columns, 1);
+                let packed = PackedRhs::pack_for(instructions, &right, &offsets(steps, columns), columns, 1);
                 let (left_rows, left_steps, out_rows) =
                     (offsets(rows, steps), offsets(steps, 1), offsets(rows, columns));
                 let mut out = vec![f32::NAN; rows * columns];
-                let left = Left { values: &left, rows: &left_rows, steps: &left_steps };
-                product(left, &packed, Start::Bias(&bias), 0.5, &mut out, &out_rows);
+                let left = GatherLhs { values: &left, rows: &left_rows, steps: &left_steps };
+                gemm(left, &packed, Accumulate::Bias(&bias), 0.5, &mut out, &out_rows);
                 for i in 0..rows {
                     for j in 0..columns {
                         let sum: f32 = (0..steps).map(|k| left.values[i * steps + k] * right[k * columns + j]).sum();
@@ -368,7 +374,7 @@ mod tests {
                     }
                 }
                 let before = out.clone();
-                product(left, &packed, Start::Output, 1.0, &mut out, &out_rows);
+                gemm(left, &packed, Accumulate::Output, 1.0, &mut out, &out_rows);
                 let again: f32 = (0..steps).map(|k| left.values[k] * right[k * columns]).sum();
                 assert_eq!(out[0], before[0] + again);
             }
@@ -378,10 +384,10 @@ mod tests {
     #[test]
     fn the_right_matrix_may_be_transposed() {
         let right = numbers(6); // (2, 3) as the transposed (3, 2)
-        let packed = Panels::pack(&right, &offsets(3, 1), 2, 3);
+        let packed = PackedRhs::pack(&right, &offsets(3, 1), 2, 3);
         let mut out = [0.0; 2];
-        let left = Left { values: &[1.0, 10.0, 100.0], rows: &[0], steps: &[0, 1, 2] };
-        product(left, &packed, Start::Zero, 1.0, &mut out, &[0]);
+        let left = GatherLhs { values: &[1.0, 10.0, 100.0], rows: &[0], steps: &[0, 1, 2] };
+        gemm(left, &packed, Accumulate::Zero, 1.0, &mut out, &[0]);
         assert_eq!(out, [right[0] + 10.0 * right[1] + 100.0 * right[2], right[3] + 10.0 * right[4] + 100.0 * right[5]]);
     }
 

@@ -1,0 +1,26 @@
+//! The arithmetic that networks and analysis compute with: matrix products, convolutions made of them, sums over columns,
+//! the machine's vectors, buffers that are used again, and threads. Another backend would replace this folder.
+
+mod buffer;
+mod columns;
+mod convolution;
+mod gemm;
+mod memory;
+mod moments;
+mod parallel;
+mod subnormals;
+mod tile;
+mod vector;
+
+#[cfg(test)]
+pub(crate) use buffer::ALLOCATED;
+pub(crate) use buffer::{Buffer, Reuse};
+pub(crate) use columns::{add_parts, rectified_gradient, repeat, shard};
+pub(crate) use convolution::{Convolution, PreparedConvolution};
+pub(crate) use gemm::{GatherLhs, PackedRhs, PackedWeights, gemm, gemm_in_parallel, offsets};
+pub(crate) use memory::{count, zeros};
+pub(crate) use moments::Moments;
+pub(crate) use parallel::{BLOCK, OnThreads, SHARDS, for_shards, join};
+pub(crate) use subnormals::{TINY, subnormal_to_zero, tiny_to_zero};
+pub(crate) use tile::Accumulate;
+pub(crate) use vector::{Instructions, vectorized};
