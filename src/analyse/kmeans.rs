@@ -6,11 +6,11 @@
 use std::cmp::Ordering;
 use std::iter::zip;
 
-use ndarray::{Array1, Array2};
+use ndarray::Array2;
 use rand::Rng;
 use rayon::prelude::*;
 
-use super::point_blocks::{PointBlocks, Lane, WIDTH, nearest, squared_distances};
+use super::point_blocks::{Lane, PointBlocks, WIDTH, nearest, squared_distances};
 use super::{Clustering, Codes, clustering::check_counts, rescale::Rescale};
 use crate::error::{Error, Result};
 use crate::limit;

@@ -1,7 +1,9 @@
 //! Data sets.
 
+use std::{fs, path::Path};
+
 use latentlab::{
-    Dataset, Normalisation, data_files, fetch_data,
+    Dataset, Normalisation, Result, data_files, fetch_data,
     ndarray::{Array1, Array4, array},
 };
 
@@ -17,6 +19,27 @@ fn folds(count: usize, seed: u64, every: usize) {
         if let Some(folds) = either(images.folds(count, seed)) {
             folds.progress_every(every).take(3).for_each(drop);
         }
+    }
+}
+
+fn normalised(function: fn(&Normalisation, &Dataset) -> Result<Dataset>) {
+    for mean in FLOATS {
+        for std in FLOATS {
+            let Ok(normalisation) = Normalisation::new(mean, std) else { continue };
+            datasets().iter().for_each(|images| drop(either(function(&normalisation, images))));
+        }
+    }
+}
+
+/// Paths and files that are no folder with data.
+fn no_folders(open: impl Fn(&Path) -> Result<Dataset>) {
+    let garbage = Garbage::new("folders");
+    let files = garbage.files("gz");
+    fs::write(garbage.file("train-images-idx3-ubyte"), fs::read(&files[2]).unwrap()).unwrap();
+    fs::write(garbage.file("train-images-idx3-ubyte.gz"), fs::read(&files[7]).unwrap()).unwrap();
+    let folder = files[0].parent().unwrap().to_owned();
+    for path in [paths(), files, vec![folder]].concat().into_iter().filter(|path| path != Path::new("/")) {
+        refused(open(&path));
     }
 }
 
@@ -85,6 +108,8 @@ pub fn rows() -> Table {
         ("Dataset::digits", Call(|| shown(&Dataset::digits().unwrap().take(1)))),
         ("Dataset::garments", Call(|| shown(&Dataset::garments().unwrap().take(1)))),
         ("Dataset::mnist", Call(|| drop(either(Dataset::mnist())))),
+        ("Dataset::mnist_from", Call(|| no_folders(|path| Dataset::mnist_from(path)))),
+        ("Dataset::fashion_mnist_from", Call(|| no_folders(|path| Dataset::fashion_mnist_from(path)))),
         ("Dataset::fashion_mnist", Call(|| drop(either(Dataset::fashion_mnist())))),
         (
             "Dataset::built_in_digits",
@@ -204,27 +229,22 @@ pub fn rows() -> Table {
         ),
         ("Dataset::evcxr_display", Call(|| datasets().iter().for_each(Dataset::evcxr_display))),
         ("Folds::progress_every", Call(|| SIZES.iter().for_each(|every| folds(2, 0, *every)))),
-        ("Normalisation::of", Call(|| datasets().iter().for_each(|images| _ = either(Normalisation::of(images))))),
         (
-            "Normalisation::apply",
+            "Normalisation::new",
             Call(|| {
                 for mean in FLOATS {
                     for std in FLOATS {
-                        datasets().iter().for_each(|images| drop(either(Normalisation { mean, std }.apply(images))));
+                        let is_sound = mean.is_finite() && std.is_finite() && std > 0.0;
+                        assert_eq!(either(Normalisation::new(mean, std)).is_some(), is_sound, "{mean} {std}");
                     }
                 }
             }),
         ),
-        (
-            "Normalisation::undo",
-            Call(|| {
-                for mean in FLOATS {
-                    for std in FLOATS {
-                        datasets().iter().for_each(|images| drop(either(Normalisation { mean, std }.undo(images))));
-                    }
-                }
-            }),
-        ),
+        ("Normalisation::fit", Call(|| datasets().iter().for_each(|images| _ = either(Normalisation::fit(images))))),
+        ("Normalisation::mean", Nothing("what it was made with")),
+        ("Normalisation::std", Nothing("what it was made with")),
+        ("Normalisation::transform", Call(|| normalised(Normalisation::transform))),
+        ("Normalisation::inverse_transform", Call(|| normalised(Normalisation::inverse_transform))),
         ("data_files", Call(|| drop(format!("{:?}", data_files())))),
         ("fetch_data", Call(|| _ = either(fetch_data()))),
     ]

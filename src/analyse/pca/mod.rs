@@ -11,7 +11,6 @@ use ndarray::{Array1, Array2};
 
 use super::Codes;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limit;
 
 /// The settings of principal component analysis.
 ///

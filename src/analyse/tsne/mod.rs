@@ -24,7 +24,7 @@ use self::affinities::Affinities;
 use self::descent::{Descent, Rates, divergence};
 use self::linfa::LINFA_ITERATIONS;
 use super::{Codes, neighbours::Neighbours, pca::pca, point_blocks::PointBlocks, rescale::Rescale};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::file::tensors::Fitted;
 use crate::limit;
 use crate::progress::{Progress, State, duration_text, times};
@@ -210,9 +210,8 @@ impl Tsne {
 
     /// Refuses settings out of range, and gives the perplexity.
     fn check(&self, codes: &Codes) -> Result<f64> {
-        let wrong = |what: &str, expected: String, got: String| {
-            Err(Error::argument(format!("tsne, {what}"), expected, got))
-        };
+        let wrong =
+            |what: &str, expected: String, got: String| Err(Error::argument(format!("tsne, {what}"), expected, got));
         let n = codes.len();
         if n < 4 {
             return wrong("codes", "at least 4".into(), n.to_string());
@@ -234,7 +233,8 @@ impl Tsne {
                 return wrong(name, format!("a factor from 1 to {MOST_EXAGGERATION}"), factor.to_string());
             }
         }
-        if let Some(rate) = self.learning_rate.filter(|rate| !(f64::MIN_POSITIVE..=f64::from(f32::MAX)).contains(rate)) {
+        if let Some(rate) = self.learning_rate.filter(|rate| !(f64::MIN_POSITIVE..=f64::from(f32::MAX)).contains(rate))
+        {
             return wrong("learning_rate", "a number above 0".into(), rate.to_string());
         }
         if let Start::Given(points) = &self.start {
@@ -482,7 +482,8 @@ impl TsneEmbedding {
     /// Loads an embedding that [`save`](Self::save) wrote.
     ///
     /// # Errors
-    /// If the file cannot be read (an [`ErrorKind::Io`]), or is damaged or of another kind (an [`ErrorKind::Weights`]).
+    /// If the file cannot be read (an [`ErrorKind::Io`](crate::ErrorKind::Io)), or is damaged or of another kind (an
+    /// [`ErrorKind::Weights`](crate::ErrorKind::Weights)).
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         Fitted::<Saved>::load(path.as_ref(), MODEL, |saved| {
             let (points, known): (Array2<f32>, Array2<f32>) = (saved.array("points")?, saved.array("codes")?);

@@ -1,10 +1,10 @@
-//! Handwritten digits: a few ways to write each one, then a hand's irregularities.
+//! Handwritten digits: a few ways to write each one, with the irregularities of handwriting.
 
-use super::rng::Rng;
 use super::raster::{Mask, PIXELS};
+use super::rng::Rng;
 use super::shape::{Point, Warp, curve};
 
-/// The pen's way through one stroke, in a box 1 high and about 0.65 wide; a point given twice is a corner.
+/// The pen's path through one stroke, in a box 1 high and about 0.65 wide; a point given twice is a corner.
 type Stroke = Vec<Point>;
 
 /// An image of `digit`, as MNIST has them: about 20 pixels high, its centre of mass near the centre.
@@ -27,7 +27,7 @@ pub(super) fn draw(digit: usize, rng: &mut Rng) -> [f32; PIXELS] {
         let ends = [radius + rng.about(0.12), radius + rng.about(0.12)];
         mask.stroke(path, ends, soft);
     }
-    // Full ink in the middle of the stroke, whatever the softness of its edge
+    // Full ink in the middle of the stroke, however soft its edge.
     let ink = rng.between(0.95, 1.3);
     let mut image = [0.0; PIXELS];
     for (pixel, cover) in image[mask.cells()].iter_mut().zip(mask.cover()) {

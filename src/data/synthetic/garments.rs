@@ -1,7 +1,7 @@
-//! Garments: outlines filled with grey, then the details by which each one is known.
+//! Garments: outlines filled with grey, then characteristic details.
 
-use super::rng::Rng;
 use super::raster::{Mask, PIXELS};
+use super::rng::Rng;
 use super::shape::polygon;
 use super::sketch::{Sketch, both_sides, left, right};
 use super::{shoes, tops};

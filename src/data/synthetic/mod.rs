@@ -5,19 +5,19 @@
 //! the seed and on `i`: the first images of a larger set are the smaller set, on any number of threads. No function
 //! used here is rounded differently from one platform to the next, so neither are the images.
 
-mod rng;
 mod digits;
 mod garments;
 mod raster;
+mod rng;
 mod shape;
 mod shoes;
 mod sketch;
 mod tops;
 
-use rng::Rng;
 use ndarray::{Array1, Array4};
 use raster::{PIXELS, SIDE};
 use rayon::prelude::*;
+use rng::Rng;
 
 /// The shape of a drawing: height and width.
 pub(crate) const SIZE: [usize; 2] = [SIDE; 2];
@@ -153,7 +153,7 @@ mod tests {
 
     /// Real MNIST and Fashion-MNIST give about 0.80 and 0.69.
     #[test]
-    fn the_nearest_class_mean_tells_most_but_not_all() {
+    fn the_nearest_class_mean_classifies_most_but_not_all() {
         for (name, draw) in BOTH {
             let (images, labels) = draw(3000, 9);
             let mut means = vec![Array1::<f32>::zeros(PIXELS); 10];
@@ -172,7 +172,7 @@ mod tests {
         }
     }
 
-    /// The data must not change silently: results in lessons and reports rest on them.
+    /// Results in lessons and reports depend on the images: they must not change unnoticed.
     #[test]
     fn the_images_are_those_of_earlier_versions() {
         for ((name, draw), expected) in BOTH.into_iter().zip([4250992578183100405, 17501647904973309683]) {

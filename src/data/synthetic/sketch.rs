@@ -1,7 +1,7 @@
 //! How a garment is drawn: filled outlines, lines on the cloth, patterns, folds.
 
-use super::rng::Rng;
 use super::raster::{Mask, PIXELS, SIDE};
+use super::rng::Rng;
 use super::shape::{Field, Point, Warp, curve};
 
 /// A garment being drawn: later shapes cover earlier ones.

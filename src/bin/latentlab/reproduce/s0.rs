@@ -78,7 +78,7 @@ pub fn protocol() -> Protocol {
         asked: "Autoencoders of dense layers (AE) and of convolutions (CAE), each with a code of 2 and of 32 numbers, on 20,000 digits: \
                 how readable are reconstructions over the epochs, how well do clusters of the codes match the digits, and how well can \
                 a small network name a digit from its code? Also a variational autoencoder.",
-        data: Dataset::digits,
+        data: super::Data::Digits,
         epochs: None,
         tasks: vec![
             Task { key: "judge", title: "The judge of reconstructed digits", work: judge::train },
@@ -178,7 +178,7 @@ fn clusters(run: &mut Run) -> Result<()> {
         "k-means with ten clusters on the codes of the test images, the best of ten starts. Each cluster takes the digit that is commonest in it; the \
          accuracy is the share of images whose cluster took their digit.",
     );
-    let pixels = kmeans_accuracy(&Codes::of_pixels(&test)?, 10)?;
+    let pixels = kmeans_accuracy(&Codes::of_pixels(&test), 10)?;
     let mut rows = vec![vec![
         "784 pixels".to_string(),
         percent(pixels.accuracy()),

@@ -21,7 +21,7 @@ pub fn protocol() -> Protocol {
         asked: "A convolutional autoencoder on MNIST: search its learning rate, weight decay and code size; make it \
                 remove noise; classify digits by a linear layer on its frozen encoder; look at its latent space and draw \
                 new images from it. Then a generative adversarial network, its samples over the epochs.",
-        data: Dataset::digits,
+        data: super::Data::Digits,
         epochs: None,
         tasks: vec![
             Task { key: "judge", title: "The judge of generated digits", work: judge::train },
