@@ -285,22 +285,9 @@ pub(super) mod tests {
         encoder.finish().unwrap()
     }
 
-    /// A new folder, removed at the end.
-    pub struct Folder(pub PathBuf, #[allow(dead_code)] tempfile::TempDir);
+    pub use crate::data::folder::Folder;
 
     impl Folder {
-        pub fn new(name: &str) -> Self {
-            let folder = tempfile::Builder::new().prefix(&format!("latentlab-{name}-")).tempdir().unwrap();
-            Self(folder.path().to_owned(), folder)
-        }
-
-        pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
-            let path = self.0.join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(&path, bytes).unwrap();
-            path
-        }
-
         /// The names of the files in it.
         pub fn files(&self) -> Vec<String> {
             let entries = std::fs::read_dir(&self.0).unwrap();

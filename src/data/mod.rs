@@ -18,6 +18,9 @@
 mod collection;
 mod content;
 mod download;
+#[cfg(test)]
+#[path = "../../tests/folder/mod.rs"]
+mod folder;
 mod folds;
 mod idx;
 #[cfg(test)]

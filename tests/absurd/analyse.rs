@@ -1,4 +1,4 @@
-//! Codes and what is made of them.
+//! Codes, clusters, projections, predictions.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ fn embedded(settings: Tsne) {
     }
 }
 
-/// Of all data sets, those that the classifier takes.
+/// Predictions for the data sets that the classifier accepts.
 fn predictions() -> Vec<Predictions> {
     datasets().iter().chain([&digits(30)]).filter_map(|images| either(classify(&classifier(), images))).collect()
 }
@@ -95,12 +95,12 @@ pub fn rows() -> Table {
             }),
         ),
         ("Codes::of_pixels", Call(|| datasets().iter().for_each(|images| shown(&Codes::of_pixels(images))))),
-        ("Codes::points", Nothing("the codes alone, which are sound")),
-        ("Codes::labels", Nothing("the codes alone, which are sound")),
-        ("Codes::class_names", Nothing("the codes alone, which are sound")),
-        ("Codes::len", Nothing("the codes alone, which are sound")),
-        ("Codes::is_empty", Nothing("the codes alone, which are sound")),
-        ("Codes::latent_dim", Nothing("the codes alone, which are sound")),
+        ("Codes::points", Nothing("valid codes")),
+        ("Codes::labels", Nothing("valid codes")),
+        ("Codes::class_names", Nothing("valid codes")),
+        ("Codes::len", Nothing("valid codes")),
+        ("Codes::is_empty", Nothing("valid codes")),
+        ("Codes::latent_dim", Nothing("valid codes")),
         (
             "Codes::class_means",
             Call(|| {
@@ -171,10 +171,10 @@ pub fn rows() -> Table {
                 }
             }),
         ),
-        ("Predictions::labels", Nothing("what classify made")),
-        ("Predictions::true_labels", Nothing("what classify made")),
-        ("Predictions::probabilities", Nothing("what classify made")),
-        ("Predictions::class_names", Nothing("what classify made")),
+        ("Predictions::labels", Nothing("valid predictions")),
+        ("Predictions::true_labels", Nothing("valid predictions")),
+        ("Predictions::probabilities", Nothing("valid predictions")),
+        ("Predictions::class_names", Nothing("valid predictions")),
         ("Predictions::confidences", Call(|| predictions().iter().for_each(|p| drop(p.confidences())))),
         ("Predictions::accuracy", Call(|| predictions().iter().for_each(|p| _ = p.accuracy()))),
         ("Predictions::confusion", Call(|| predictions().iter().for_each(|p| drop(either(p.confusion()))))),
@@ -310,13 +310,13 @@ pub fn rows() -> Table {
         ("Clustering::nmi", Call(|| clusterings(|c| assert!((0.0..=1.0).contains(&c.nmi()))))),
         ("Clustering::ari", Call(|| clusterings(|c| assert!(c.ari() <= 1.0)))),
         ("Clustering::chance", Call(|| clusterings(|c| assert!((0.0..=1.0).contains(&c.chance()))))),
-        ("Clustering::assignments", Nothing("what KMeans::fit made")),
-        ("Clustering::centroids", Nothing("what KMeans::fit made")),
-        ("Clustering::inertia", Nothing("what KMeans::fit made")),
-        ("Clustering::contingency", Nothing("what KMeans::fit made")),
+        ("Clustering::assignments", Nothing("a valid clustering")),
+        ("Clustering::centroids", Nothing("a valid clustering")),
+        ("Clustering::inertia", Nothing("a valid clustering")),
+        ("Clustering::contingency", Nothing("a valid clustering")),
         ("Clustering::cluster_sizes", Call(|| clusterings(|c| drop(c.cluster_sizes())))),
-        ("Clustering::cluster_labels", Nothing("what KMeans::fit made")),
-        ("Clustering::recognised", Nothing("what KMeans::fit made")),
+        ("Clustering::cluster_labels", Nothing("a valid clustering")),
+        ("Clustering::recognised", Nothing("a valid clustering")),
         (
             "Clustering::to_html",
             Call(|| {
@@ -350,8 +350,8 @@ pub fn rows() -> Table {
                 confusions().iter().for_each(shown);
             }),
         ),
-        ("Confusion::counts", Nothing("what Confusion::new counted")),
-        ("Confusion::class_names", Nothing("what Confusion::new was given")),
+        ("Confusion::counts", Nothing("a valid confusion matrix")),
+        ("Confusion::class_names", Nothing("a valid confusion matrix")),
         (
             "Confusion::accuracy",
             Call(|| confusions().iter().for_each(|c| assert!((0.0..=1.0).contains(&c.accuracy())))),
@@ -399,8 +399,8 @@ pub fn rows() -> Table {
                 }
             }),
         ),
-        ("PrincipalComponents::mean", Nothing("what pca found")),
-        ("PrincipalComponents::components", Nothing("what pca found")),
+        ("PrincipalComponents::mean", Nothing("valid components")),
+        ("PrincipalComponents::components", Nothing("valid components")),
         (
             "Pca::explained_variance",
             Call(|| {
@@ -507,11 +507,11 @@ pub fn rows() -> Table {
             }),
         ),
         ("Tsne::fit", Call(|| codes().iter().for_each(|codes| drop(either(quiet().fit(codes)))))),
-        ("TsneEmbedding::codes", Nothing("what tsne made")),
-        ("TsneEmbedding::divergence", Nothing("what tsne made")),
-        ("TsneEmbedding::perplexity", Nothing("what tsne made")),
-        ("TsneEmbedding::iterations", Nothing("what tsne made")),
-        ("TsneEmbedding::seconds", Nothing("what tsne made")),
+        ("TsneEmbedding::codes", Nothing("a valid embedding")),
+        ("TsneEmbedding::divergence", Nothing("a valid embedding")),
+        ("TsneEmbedding::perplexity", Nothing("a valid embedding")),
+        ("TsneEmbedding::iterations", Nothing("a valid embedding")),
+        ("TsneEmbedding::seconds", Nothing("a valid embedding")),
         (
             "TsneEmbedding::transform",
             Call(|| {

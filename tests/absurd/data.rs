@@ -58,7 +58,7 @@ pub fn rows() -> Table {
                     let images = Dataset::new(Array4::from_elem((2, 1, 2, 2), value), array![0, 0], texts());
                     assert_eq!(images.is_ok(), value.is_finite(), "{value}");
                 }
-                // Of no images, any shape: nothing may overflow.
+                // No images of any shape: nothing may overflow.
                 for side in SIZES {
                     if let Ok(images) = Array4::from_shape_vec((0, 1, side.min(1 << 31), 2), Vec::new()) {
                         either(Dataset::new(images, Array1::zeros(0), ["a"]));
@@ -78,13 +78,13 @@ pub fn rows() -> Table {
                 }
             }),
         ),
-        ("Dataset::images", Nothing("the data set alone, which is sound")),
-        ("Dataset::labels", Nothing("the data set alone, which is sound")),
-        ("Dataset::class_names", Nothing("the data set alone, which is sound")),
-        ("Dataset::source", Nothing("the data set alone, which is sound")),
-        ("Dataset::len", Nothing("the data set alone, which is sound")),
-        ("Dataset::is_empty", Nothing("the data set alone, which is sound")),
-        ("Dataset::image_shape", Nothing("the data set alone, which is sound")),
+        ("Dataset::images", Nothing("a valid data set")),
+        ("Dataset::labels", Nothing("a valid data set")),
+        ("Dataset::class_names", Nothing("a valid data set")),
+        ("Dataset::source", Nothing("a valid data set")),
+        ("Dataset::len", Nothing("a valid data set")),
+        ("Dataset::is_empty", Nothing("a valid data set")),
+        ("Dataset::image_shape", Nothing("a valid data set")),
         (
             "Dataset::to_html",
             Call(|| {
@@ -241,8 +241,8 @@ pub fn rows() -> Table {
             }),
         ),
         ("Normalisation::fit", Call(|| datasets().iter().for_each(|images| _ = either(Normalisation::fit(images))))),
-        ("Normalisation::mean", Nothing("what it was made with")),
-        ("Normalisation::std", Nothing("what it was made with")),
+        ("Normalisation::mean", Nothing("a valid normalisation")),
+        ("Normalisation::std", Nothing("a valid normalisation")),
         ("Normalisation::transform", Call(|| normalised(Normalisation::transform))),
         ("Normalisation::inverse_transform", Call(|| normalised(Normalisation::inverse_transform))),
         ("data_files", Call(|| drop(format!("{:?}", data_files())))),
