@@ -55,7 +55,7 @@ pub use data::{DataFile, DataFileState, Dataset, Folds, Normalisation, data_file
 pub use error::{Error, ErrorKind, Result};
 pub use model::{Autoencoder, Classifier, Gan, Vae};
 pub use ndarray;
-pub use nn::{HeightWidth, Init, Loss, Optimizer, Sequential, Summary, SummaryRow};
+pub use nn::{HeightWidth, Init, Loss, Optimizer, Plan, Sequential, Summary, SummaryRow};
 #[doc(hidden)]
 pub use progress::duration_text;
 pub use show::{

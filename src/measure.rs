@@ -7,49 +7,29 @@ use rand::Rng;
 use crate::{
     engine::{Accumulate, Buffer, GatherLhs, PackedRhs, Reuse, gemm, offsets},
     model::Autoencoder,
-    nn::{
-        Layer, Loss, NotRecording, Operation, Optimizer, OptimizerState, Pass, Recording, Sequential, Variable, record,
-    },
+    nn::{Loss, Optimizer, OptimizerState, Pass, Plan, Sequential},
     random,
 };
 
-/// The multiply-adds that a network needs to predict one output: those of its matrix products and convolutions.
+/// The multiply-adds that a network needs to predict one output, see [`Plan`](crate::Plan).
 ///
-/// A convolution counts its weights for each place of the smaller of its two pictures, as far as they see the picture and not the zeros
-/// around it. A convolution after an up-sampling counts what is left of it when equal pixels are taken together: with factor 3 and
-/// a 3×3 kernel 25/9 instead of 9 products a pixel.
+/// # Panics
+/// If the network was not built without mistakes, as all that follows.
 pub fn prediction_multiply_adds(network: &Sequential) -> usize {
-    layers(network).iter().map(|layer| layer.products).sum()
+    network.prediction_plan().expect("a network without mistakes").multiply_adds()
 }
 
-/// The multiply-adds that an autoencoder needs to train on one image: as many as forwards for the gradient of the weights, and as
-/// many again for the gradient of each layer's input, but for the first layer with weights, behind which nobody asks for one.
+/// The multiply-adds that an autoencoder needs to train on one image: as many as in the forward pass for the gradient
+/// of the weights, and as many again for the gradient of each layer's input, but for the first layer with weights, of
+/// whose input no gradient is wanted.
 pub fn training_multiply_adds(autoencoder: &Autoencoder) -> usize {
-    let layers = [layers(autoencoder.encoder()), layers(autoencoder.decoder())].concat();
-    let first = layers.iter().find(|layer| layer.has_weights).map_or(0, |layer| layer.products);
-    3 * layers.iter().map(|layer| layer.products).sum::<usize>() - first
+    let plans = autoencoder.networks().map(|network| network.plan().expect("a network without mistakes"));
+    let first = plans.iter().find_map(Plan::multiply_adds_of_first).unwrap_or(0);
+    3 * plans.iter().map(Plan::multiply_adds).sum::<usize>() - first
 }
 
-#[derive(Clone)]
-struct Count {
-    products: usize,
-    has_weights: bool,
-}
-
-fn layers(network: &Sequential) -> Vec<Count> {
-    let mut counts = Vec::new();
-    let mut before = [1, 1];
-    for node in network.nodes() {
-        let enlarged = if node.layer.takes_up_sampling(&node.input, before) { before } else { [1, 1] };
-        let products = node.layer.multiply_adds(&node.input, enlarged);
-        counts.push(Count { products, has_weights: !node.parameters.is_empty() });
-        before = if let Layer::UpSample2d(layer) = &node.layer { layer.factor() } else { [1, 1] };
-    }
-    counts
-}
-
-/// The multiply-adds a second that all threads together reach in the engine's own products, of matrices in the second-level cache: the
-/// best of some short rounds.
+/// The multiply-adds a second that all threads together reach in the engine's own products, of matrices in the
+/// second-level cache: the best of some short rounds.
 pub fn gemm_rate() -> f64 {
     const ROUNDS: usize = 30;
     (0..ROUNDS).map(|_| rayon::broadcast(|_| round()).iter().sum()).fold(0.0, f64::max)
@@ -65,11 +45,11 @@ fn round() -> f64 {
     let mut out = vec![0.0; ROWS * COLUMNS];
     let (rows, steps, out_rows) = (offsets(ROWS, STEPS), offsets(STEPS, 1), offsets(ROWS, COLUMNS));
     let panels = PackedRhs::pack(&right, &offsets(STEPS, COLUMNS), COLUMNS, 1);
-    let left = GatherLhs { values: &left, rows: &rows, steps: &steps };
+    let lhs = GatherLhs { values: &left, rows: &rows, steps: &steps };
     let start = Instant::now();
     let mut count = 0;
     while start.elapsed().as_secs_f64() < SECONDS {
-        gemm(left, &panels, Accumulate::Zero, 1.0, std::hint::black_box(&mut out), &out_rows);
+        gemm(lhs, &panels, Accumulate::Zero, 1.0, std::hint::black_box(&mut out), &out_rows);
         count += 1;
     }
     (count * ROWS * STEPS * COLUMNS) as f64 / start.elapsed().as_secs_f64()
@@ -80,7 +60,7 @@ pub struct Step {
     network: Sequential,
     x: Arc<Buffer>,
     rows: usize,
-    /// The gradient with which the way back begins.
+    /// The gradient with which the backward pass begins.
     gradient: Buffer,
     _reuse: Reuse,
 }
@@ -99,20 +79,23 @@ impl Step {
     pub fn forward(&self) {
         // As in training: on a worker of the pool from beginning to end.
         rayon::scope(|_| {
-            let x = Variable::<NotRecording>::input(Arc::clone(&self.x), self.rows);
-            std::hint::black_box(&self.network.forward(x, &mut Pass::prediction()).values);
+            let mut pass = Pass::prediction();
+            let x = pass.input(Arc::clone(&self.x), self.rows);
+            std::hint::black_box(&self.network.forward(x, &mut pass).values);
         });
     }
 
-    /// A training step without loss and optimizer: forwards, then the gradients of all weights and of the input too.
+    /// A training step without loss and optimizer: forward pass, then the gradients of all weights and of the input
+    /// too.
     pub fn forward_and_backward(&self) {
         rayon::scope(|_| {
             let mut pass = Pass::training(0);
-            let x = Variable::<Recording>::tracked(Arc::clone(&self.x), self.rows, &mut pass);
-            let (y, tape) = self.network.forward(x, &mut pass).split();
+            let x = pass.tracked(Arc::clone(&self.x), self.rows);
+            let y = self.network.forward(x.clone(), &mut pass);
             let gradient = self.gradient.clone();
-            let start = record(tape, Arc::default(), 1, true, move |_, gradients| gradients.add_to(&y, gradient));
-            std::hint::black_box(pass.backward(start));
+            let start = pass.record(Arc::default(), 1, true, move |_, gradients| gradients.add_to(&y, gradient));
+            pass.backward(&start);
+            std::hint::black_box((pass.gradient(&x), pass.gradients(&[&self.network])));
         });
     }
 }
@@ -126,7 +109,7 @@ pub struct LossStep {
 }
 
 impl LossStep {
-    /// Of so many values.
+    /// Of that many values.
     pub fn new(loss: Loss, values: usize) -> Self {
         let (y, target) = (Arc::new(numbers(values, 1)), numbers(values, 2));
         Self { loss, y, target, _reuse: Reuse::begin() }
@@ -135,8 +118,9 @@ impl LossStep {
     /// The mean loss.
     pub fn forward(&self) {
         rayon::scope(|_| {
-            let y = Variable::<NotRecording>::input(Arc::clone(&self.y), 1);
-            std::hint::black_box(self.loss.record(y, &self.target, 1.0).0);
+            let mut pass = Pass::prediction();
+            let y = pass.input(Arc::clone(&self.y), 1);
+            std::hint::black_box(self.loss.record(y, &self.target, 1.0, &mut pass).0);
         });
     }
 
@@ -144,9 +128,10 @@ impl LossStep {
     pub fn forward_and_backward(&self) {
         rayon::scope(|_| {
             let mut pass = Pass::training(0);
-            let y = Variable::<Recording>::tracked(Arc::clone(&self.y), 1, &mut pass);
-            let (_, loss) = self.loss.record(y, &self.target, 1.0);
-            std::hint::black_box(pass.backward(loss));
+            let y = pass.tracked(Arc::clone(&self.y), 1);
+            let (_, loss) = self.loss.record(y.clone(), &self.target, 1.0, &mut pass);
+            pass.backward(&loss);
+            std::hint::black_box(pass.gradient(&y));
         });
     }
 }
@@ -155,7 +140,7 @@ impl LossStep {
 pub struct OptimizerStep {
     network: Sequential,
     gradients: Vec<Buffer>,
-    descent: OptimizerState,
+    state: OptimizerState,
 }
 
 impl OptimizerStep {
@@ -163,12 +148,12 @@ impl OptimizerStep {
     pub fn new(network: &Sequential, optimizer: Optimizer) -> Self {
         let mut network = network.clone();
         let gradients = network.trainable_mut().map(|weights| numbers(weights.len(), 1)).collect();
-        Self { network, gradients, descent: OptimizerState::new(optimizer, 1e-9) }
+        Self { network, gradients, state: OptimizerState::new(optimizer, 1e-9) }
     }
 
     /// One update of all weights.
     pub fn update(&mut self) {
-        rayon::scope(|_| self.descent.update(self.network.trainable_mut(), &self.gradients));
+        rayon::scope(|_| self.state.update(self.network.trainable_mut(), &self.gradients));
     }
 }
 
@@ -187,19 +172,19 @@ mod tests {
     }
 
     #[test]
-    fn products_are_those_of_arithmetic() {
-        let picture = |channels, size| Sequential::input([channels, size, size]);
+    fn multiply_adds_are_those_of_arithmetic() {
+        let maps = |channels, size| Sequential::input([channels, size, size]);
         assert_eq!(multiply_adds(Sequential::input([784]).dense(50).relu().dense(4)), 784 * 50 + 50 * 4);
-        assert_eq!(multiply_adds(picture(3, 10).conv2d(5, 3)), 8 * 8 * 9 * 3 * 5);
+        assert_eq!(multiply_adds(maps(3, 10).conv2d(5, 3)), 8 * 8 * 9 * 3 * 5);
         // Of 14 windows with a padding of 1 and a stride of 2 the first sees 2 of its 3 pixels.
-        assert_eq!(multiply_adds(picture(1, 28).conv2d(12, 3).stride(2).padding(1)), 41 * 41 * 12);
+        assert_eq!(multiply_adds(maps(1, 28).conv2d(12, 3).stride(2).padding(1)), 41 * 41 * 12);
         // A transposed convolution counts as the convolution that it is the adjoint of.
-        let transposed = picture(12, 14).conv_transpose2d(1, 3).stride(2).padding(1).output_padding(1);
+        let transposed = maps(12, 14).conv_transpose2d(1, 3).stride(2).padding(1).output_padding(1);
         assert_eq!(multiply_adds(transposed), 41 * 41 * 12);
         // 4 pixels become 12, then 10: of the outputs four see one pixel (three times), six see two.
-        assert_eq!(multiply_adds(picture(64, 4).up_sample2d(3).conv2d(112, 3)), 16 * 16 * 64 * 112);
-        assert_eq!(multiply_adds(picture(64, 4).up_sample2d(3).conv2d(112, 3).stride(2)), 5 * 5 * 9 * 64 * 112);
-        assert_eq!(multiply_adds(picture(3, 10).batch_norm().max_pool2d(2).up_sample2d(2).flatten().dropout(0.5)), 0);
+        assert_eq!(multiply_adds(maps(64, 4).up_sample2d(3).conv2d(112, 3)), 16 * 16 * 64 * 112);
+        assert_eq!(multiply_adds(maps(64, 4).up_sample2d(3).conv2d(112, 3).stride(2)), 5 * 5 * 9 * 64 * 112);
+        assert_eq!(multiply_adds(maps(3, 10).batch_norm().max_pool2d(2).up_sample2d(2).flatten().dropout(0.5)), 0);
     }
 
     #[test]

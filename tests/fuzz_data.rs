@@ -30,7 +30,7 @@ static MOST: AtomicUsize = AtomicUsize::new(0);
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         MOST.fetch_max(NOW.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
-        // SAFETY: the caller's promises are the system allocator's.
+        // SAFETY: the caller keeps the allocator's contract, which is that of `System`.
         unsafe { System.alloc(layout) }
     }
 

@@ -1,7 +1,8 @@
 //! Buffers that are used again from step to step.
 //!
-//! A training step needs tens of megabytes for a few milliseconds. Given back to the operating system each time, they cost
-//! more in page faults than some of the arithmetic: while a [`Reuse`] lives, dropped buffers wait for the next step instead.
+//! A training step needs tens of megabytes for a few milliseconds. Given back to the operating system each time, they
+//! cost more in page faults than some of the arithmetic: while a [`Reuse`] lives, dropped buffers wait for the next
+//! step instead.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +21,7 @@ pub(crate) struct Buffer {
     length: usize,
 }
 
-/// A cache line, in bytes and in values; so many values more are allocated, of which the first ones are skipped.
+/// A cache line, in bytes and in values; that many more values are allocated, the first of which are skipped.
 const LINE: usize = 64;
 const SPARE: usize = LINE / size_of::<f32>();
 
@@ -72,18 +73,9 @@ impl Buffer {
             ALLOCATED.fetch_add(usize::from(storage >= WORTH_KEEPING), Ordering::SeqCst);
             vec![0.0; storage]
         };
-        Self::in_storage(used.unwrap_or_else(allocate), length)
-    }
-
-    /// The buffer in storage that [`into_storage`](Self::into_storage) gave.
-    pub fn in_storage(storage: Vec<f32>, length: usize) -> Self {
-        let start = storage.as_ptr().align_offset(LINE).min(storage.len() - length);
+        let storage = used.unwrap_or_else(allocate);
+        let start = storage.as_ptr().align_offset(LINE).min(SPARE);
         Self { storage, start, length }
-    }
-
-    /// How long the storage of a buffer of that length is.
-    pub fn storage_length(length: usize) -> usize {
-        length + SPARE
     }
 
     /// A buffer of zeros.
@@ -91,12 +83,6 @@ impl Buffer {
         let mut buffer = Self::unset(length);
         buffer.fill(0.0);
         buffer
-    }
-
-    /// The values in their storage, for which nothing is copied.
-    pub fn into_storage(self) -> Vec<f32> {
-        let mut aligned = if self.storage.len() == self.length + SPARE { self } else { self.clone() };
-        std::mem::take(&mut aligned.storage)
     }
 }
 
@@ -136,8 +122,9 @@ impl DerefMut for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // A vector that came from elsewhere is of a length that nobody asks for: kept, they would heap up.
-        let is_ours = self.storage.len() == Self::storage_length(self.length);
+        // Only our own allocations are kept: vectors from elsewhere have lengths that are never asked for, and would
+        // accumulate.
+        let is_ours = self.storage.len() == self.length + SPARE;
         if is_ours
             && self.storage.len() >= WORTH_KEEPING
             && USERS.load(Ordering::SeqCst) > 0
@@ -169,7 +156,7 @@ mod tests {
 
         const STRANGE: usize = 7_654_321;
         drop(Buffer::from(vec![0.0; STRANGE]));
-        assert!(pools().all(|pool| !pool.contains_key(&STRANGE)), "memory that nobody will ask for is kept");
+        assert!(pools().all(|pool| !pool.contains_key(&STRANGE)), "memory that is never asked for is kept");
         drop(reuse);
     }
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::Autoencoder;
 use crate::{
     engine::Buffer,
-    nn::{Loss, Pass, Recording, Sequential, Variable, channels_first, channels_last},
+    nn::{Loss, Pass, Sequential, channels_first, channels_last},
 };
 
 #[derive(Deserialize)]
@@ -132,10 +132,12 @@ impl ModelCase {
 
         let x = batch(seed, rows);
         let mut pass = Pass::training(0);
-        let input = channels_last(Variable::<Recording>::input(Arc::clone(&x), rows), &[1, 28, 28]);
+        let input = pass.input(Arc::clone(&x), rows);
+        let input = channels_last(input, &[1, 28, 28], &mut pass);
         let codes = model.encoder().forward(input, &mut pass);
-        let y = channels_first(model.decoder().forward(codes, &mut pass), &[1, 28, 28]);
-        let (loss, on_tape) = Loss::MeanSquaredError.record(y, &x, 1.0);
+        let y = model.decoder().forward(codes, &mut pass);
+        let y = channels_first(y, &[1, 28, 28], &mut pass);
+        let (loss, on_tape) = Loss::MeanSquaredError.record(y, &x, 1.0, &mut pass);
         assert!(
             (loss - self.loss).abs() <= TOLERANCE * self.loss,
             "{name}: expected a loss of {}, got {loss}",
@@ -143,7 +145,9 @@ impl ModelCase {
         );
 
         let mut weights_norm = 0.0;
-        for (index, (gradient, case)) in pass.backward(on_tape).iter().zip(&self.parameters).enumerate() {
+        pass.backward(&on_tape);
+        let gradients = pass.gradients(&model.networks());
+        for (index, (gradient, case)) in gradients.iter().zip(&self.parameters).enumerate() {
             if case.name == "weight" {
                 weights_norm = case.norm;
             }

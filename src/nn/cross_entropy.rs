@@ -2,15 +2,21 @@
 
 use std::sync::Arc;
 
-use super::tape::{Tape, Variable, record};
+use super::tape::{Pass, Variable};
 use crate::engine::{Buffer, tiny_to_zero};
 
-/// Softmax cross-entropy −ln(e^xₗ / Σⱼ e^xⱼ) of logits x, of shape (rows, classes), and a label l for each row: its mean over the rows and the
-/// accuracy (the share of rows whose largest logit is that of the label), each as a `share` of a batch's, and the loss on the tape.
+/// Softmax cross-entropy −ln(e^xₗ / Σⱼ e^xⱼ) of logits x, of shape (rows, classes), and a label l for each row: its
+/// mean over the rows and the accuracy (the share of rows whose largest logit is that of the label), each as a `share`
+/// of a batch's, and the loss on the tape.
 ///
-/// Computed as ln Σⱼ e^(xⱼ − max x) − (xₗ − max x), stable for any x. Backwards: ∂xⱼ = (e^xⱼ / Σ − [j = l]) / rows.
-pub(crate) fn cross_entropy<T: Tape>(logits: Variable<T>, labels: &[usize], share: f64) -> ([f64; 2], Variable<T>) {
-    let (mut logits, tape) = logits.split();
+/// Computed as ln Σⱼ e^(xⱼ − max x) − (xₗ − max x), stable for any x. Backward pass: ∂xⱼ = (e^xⱼ / Σ − \[j = l\]) /
+/// rows.
+pub(crate) fn cross_entropy(
+    mut logits: Variable,
+    labels: &[usize],
+    share: f64,
+    pass: &mut Pass,
+) -> ([f64; 2], Variable) {
     let (rows, needs_gradient) = (logits.rows, logits.needs_gradient);
     let classes = logits.values.len() / rows.max(1);
     let scale = share / rows.max(1) as f64;
@@ -29,7 +35,7 @@ pub(crate) fn cross_entropy<T: Tape>(logits: Variable<T>, labels: &[usize], shar
     }
     let [loss, accuracy] = [loss * scale, right * scale];
     let value = Arc::new(vec![loss as f32].into());
-    let on_tape = record(tape, value, 1, needs_gradient, move |g, gradients| {
+    let on_tape = pass.record(value, 1, needs_gradient, move |g, gradients| {
         values.iter_mut().for_each(|d| *d *= g[0]);
         gradients.add_to(&logits, values);
     });

@@ -1,4 +1,4 @@
-//! The losses: how far a network's output is from its target, and the gradient that starts the way back.
+//! The losses: how far a network's output is from its target, and the gradient with which the backward pass begins.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::{
     layers::sigmoid,
-    tape::{Tape, Variable, record},
+    tape::{Pass, Variable},
 };
 use crate::engine::{BLOCK, Buffer, OnThreads, TINY, tiny_to_zero, vectorized};
 
@@ -20,9 +20,9 @@ pub enum Loss {
     /// Binary cross-entropy −t·ln y − (1 − t)·ln(1 − y) of probabilities y, as after
     /// [`sigmoid`](crate::Sequential::sigmoid); targets in [0, 1].
     ///
-    /// If the network's last layer is a sigmoid, training computes both together from the logits, which is exact where the
-    /// sigmoid has saturated. Elsewhere y is clipped to [10⁻⁷, 1 − 10⁻⁷], as Keras does. On grey pixels the floor is above
-    /// zero: the mean entropy of the pixels.
+    /// If the network's last layer is a sigmoid, training computes both together from the logits, which is exact where
+    /// the sigmoid has saturated. Elsewhere y is clipped to [10⁻⁷, 1 − 10⁻⁷], as Keras does. On grey pixels the floor
+    /// is above zero: the mean entropy of the pixels.
     BinaryCrossEntropy,
     /// Binary cross-entropy of logits x, that is of the probabilities 1 / (1 + e⁻ˣ): for a network without a sigmoid at
     /// its end. Computed as max(x, 0) − x·t + ln(1 + e^−|x|), stable for any x.
@@ -41,13 +41,13 @@ impl Loss {
         }
     }
 
-    /// The mean loss over `output` as a `share` of a batch's mean loss (1 if there are no other parts of it), and itself on the tape as the start of
-    /// the way back.
-    pub(crate) fn record<T: Tape>(self, output: Variable<T>, target: &Buffer, share: f64) -> (f64, Variable<T>) {
-        let (output, tape) = output.split();
+    /// The mean loss over `output` as a `share` of a batch's mean loss (1 if the batch has no other parts), and the
+    /// same on the tape, for the backward pass to begin with.
+    pub(crate) fn record(self, output: Variable, target: &Buffer, share: f64, pass: &mut Pass) -> (f64, Variable) {
         let y = &output.values;
-        // The derivative is taken along, while the values are at hand. Sums in fixed blocks: the same bits for any number of threads.
-        let recording = T::OWNS_TAPE && output.needs_gradient;
+        // The derivative is computed here too, while the values are at hand. Sums in fixed blocks: the same bits for
+        // any number of threads.
+        let recording = pass.is_recording() && output.needs_gradient;
         let mut derivative = Buffer::unset(if recording { y.len() } else { 0 });
         let blocks = y.par_chunks(BLOCK).zip(target.par_chunks(BLOCK));
         let sums: Vec<f64> = if recording {
@@ -62,7 +62,7 @@ impl Loss {
         };
         let mean = share * sums.iter().sum::<f64>() / y.len().max(1) as f64;
         let value = Arc::new(vec![mean as f32].into());
-        let loss = record(tape, value, 1, output.needs_gradient, move |gradient, gradients| {
+        let loss = pass.record(value, 1, output.needs_gradient, move |gradient, gradients| {
             let scale = gradient[0];
             if scale != 1.0 {
                 derivative

@@ -1,13 +1,16 @@
-//! Networks as values: layers, their mathematics on dfdx's tape, initialisation, losses, optimizers, files of weights.
+//! Networks as values: layers, the plan that runs them, the tape of their backward pass, initialisation, losses,
+//! optimizers, files of weights.
 //!
 //! To add a layer, copy the file in `layers/` that is nearest to it and add it to the list in `layers/mod.rs`.
 
 mod cross_entropy;
+mod fusion;
 mod init;
 mod layers;
 mod loss;
 mod optimizer;
 mod optimizer_state;
+mod plan;
 mod reparametrisation;
 mod sequential;
 mod step;
@@ -22,13 +25,14 @@ pub use init::Init;
 pub use layers::HeightWidth;
 pub use loss::Loss;
 pub use optimizer::Optimizer;
+pub use plan::Plan;
 pub use sequential::Sequential;
 pub use summary::{Summary, SummaryRow};
 
 pub(crate) use cross_entropy::cross_entropy;
-pub(crate) use layers::{Layer, Operation, Weights, channels_first, channels_last};
+pub(crate) use layers::{Layer, Weights, channels_first, channels_last};
 pub(crate) use optimizer_state::OptimizerState;
 pub(crate) use reparametrisation::reparametrise;
 pub(crate) use step::{BatchSplit, Learned, learn};
-pub(crate) use tape::{NotRecording, Pass, Recording, Tape, Variable, record};
+pub(crate) use tape::{Pass, Variable};
 pub(crate) use weights::{Checkpoint, ModelFile, read_checkpoint, read_model};

@@ -2,27 +2,27 @@
 
 use std::sync::Arc;
 
-use super::tape::{Tape, Variable, record};
+use super::tape::{Pass, Variable};
 use crate::engine::Buffer;
 
-/// Codes z = μ + σ·ε (Kingma and Welling 2014) of rows \[μ, ln σ²\], with ε of shape (rows, latent_dim) given; and the mean over the rows of the
-/// divergence KL(N(μ, σ²) ‖ N(0, 1)) = ½ Σ (μ² + σ² − ln σ² − 1), as a `share` of a batch's.
+/// Codes z = μ + σ·ε (Kingma and Welling 2014) of rows \[μ, ln σ²\], with ε of shape (rows, latent_dim) given; and the
+/// mean over the rows of the divergence KL(N(μ, σ²) ‖ N(0, 1)) = ½ Σ (μ² + σ² − ln σ² − 1), as a `share` of a batch's.
 ///
-/// The divergence has no place of its own on the tape: its gradient, times `kl_weight`, joins that of z on the way back.
+/// The divergence is not on the tape by itself: its gradient, times `kl_weight`, joins that of z in the backward pass.
 /// ∂μ = ∂z + w·μ, ∂ln σ² = ½·∂z·σ·ε + ½·w·(σ² − 1), with w = kl_weight · share / rows.
-pub(crate) fn reparametrise<T: Tape>(
-    heads: Variable<T>,
+pub(crate) fn reparametrise(
+    heads: Variable,
     epsilon: Vec<f32>,
     kl_weight: f64,
     share: f64,
-) -> (f64, Variable<T>) {
-    let (heads, tape) = heads.split();
+    pass: &mut Pass,
+) -> (f64, Variable) {
     let rows = heads.rows;
     let latent_dim = epsilon.len() / rows.max(1);
     let scale = share / rows.max(1) as f64;
     let mut z = Buffer::unset(epsilon.len());
     let mut kl = 0.0;
-    // The narrowest place of the network: not worth other threads.
+    // The narrowest layer of the network: not worth other threads.
     let all = heads.values.chunks(2 * latent_dim).zip(epsilon.chunks(latent_dim));
     for ((head, epsilon), z) in all.zip(z.chunks_mut(latent_dim)) {
         let (mean, log_variance) = head.split_at(latent_dim);
@@ -33,7 +33,7 @@ pub(crate) fn reparametrise<T: Tape>(
         }
     }
     let needs_gradient = heads.needs_gradient;
-    let z = record(tape, Arc::new(z), rows, needs_gradient, move |gradient, gradients| {
+    let z = pass.record(Arc::new(z), rows, needs_gradient, move |gradient, gradients| {
         let weight = kl_weight * scale;
         let mut of_heads = Buffer::unset(heads.values.len());
         let all = heads.values.chunks(2 * latent_dim).zip(of_heads.chunks_mut(2 * latent_dim));
@@ -58,10 +58,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::nn::{
-        loss::Loss,
-        tape::{Pass, Recording},
-    };
+    use crate::nn::loss::Loss;
 
     /// What tests/reference/steps.py writes.
     #[derive(Deserialize)]
@@ -84,11 +81,12 @@ mod tests {
     /// The codes, their distance from the target, the divergence, and the gradient of both together.
     fn go(heads: &[f32], epsilon: &[f32], target: &[f32], kl_weight: f64) -> (Vec<f32>, f64, f64, Vec<f32>) {
         let mut pass = Pass::training(0);
-        let heads = Variable::<Recording>::tracked(Arc::new(heads.to_vec().into()), epsilon.len() / 3, &mut pass);
-        let (kl, z) = reparametrise(heads, epsilon.to_vec(), kl_weight, 1.0);
+        let heads = pass.tracked(Arc::new(heads.to_vec().into()), epsilon.len() / 3);
+        let (kl, z) = reparametrise(heads.clone(), epsilon.to_vec(), kl_weight, 1.0, &mut pass);
         let codes = z.values.to_vec();
-        let (distance, on_tape) = Loss::MeanSquaredError.record(z, &target.to_vec().into(), 1.0);
-        (codes, distance, kl, pass.backward(on_tape)[0].to_vec())
+        let (distance, loss) = Loss::MeanSquaredError.record(z, &target.to_vec().into(), 1.0, &mut pass);
+        pass.backward(&loss);
+        (codes, distance, kl, pass.gradient(&heads).to_vec())
     }
 
     fn assert_near(got: &[f32], expected: &[f32]) {

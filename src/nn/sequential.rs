@@ -8,13 +8,14 @@ use rayon::prelude::*;
 
 use super::{
     init::Init,
-    layers::{Layer, Operation, Place, Weights, channels_first, channels_last, shape_text},
+    layers::{Layer, Weights, channels_first, channels_last, shape_text},
+    plan::{Compiled, Plan},
     summary::Summary,
-    tape::{NotRecording, Pass, Tape, Variable},
+    tape::{ParameterKey, Pass, Variable},
     weights::{ModelFile, read_model},
 };
 use crate::{
-    engine::{self, Buffer, PackedWeights, PreparedConvolution, Reuse, for_shards},
+    engine::{self, Buffer, Reuse, for_shards},
     error::{Error, ErrorKind, Result},
     limit, random,
 };
@@ -32,8 +33,8 @@ use crate::{
 /// println!("{}", encoder.summary());
 /// assert_eq!(encoder.parameter_count(), 39_352);
 ///
-/// let error = Sequential::input([1, 28, 28]).dense(50).build().unwrap_err();
-/// assert_eq!(error.to_string(), "layer 1, dense: expected a flat input [k], got [1, 28, 28]; put .flatten() before it");
+/// let error = Sequential::input([1, 28, 28]).dense(50).build().unwrap_err().to_string();
+/// assert_eq!(error, "layer 1, dense: expected a flat input [k], got [1, 28, 28]; put .flatten() before it");
 /// # Ok::<(), latentlab::Error>(())
 /// ```
 #[derive(Clone)]
@@ -43,10 +44,10 @@ pub struct Sequential {
     seed: u64,
     nodes: Vec<Node>,
     mistake: Option<Error>,
-    /// The layer that the mistake is in, as long as the words after it may still mend it.
+    /// The layer that the mistake is in, as long as a modifier after it may fix it.
     failed: Option<Layer>,
-    /// The layers as predictions take them, until the weights change.
-    folded: OnceLock<Arc<Vec<Node>>>,
+    /// What runs it, from when it first runs.
+    compiled: OnceLock<Compiled>,
 }
 
 /// A layer in its place: its shapes are known and its weights drawn.
@@ -56,44 +57,11 @@ pub(crate) struct Node {
     pub input: Vec<usize>,
     pub output: Vec<usize>,
     pub parameters: Vec<Parameter>,
-    /// What a convolution makes in its first step.
-    prepared: OnceLock<Arc<PreparedConvolution>>,
-    /// The weights as products take them, until they change.
-    packed: Arc<PackedWeights>,
 }
 
 impl Node {
-    /// Whether a batch normalisation after it is, in predictions, nothing but other weights.
-    fn takes_in(&self, next: &Node) -> bool {
-        matches!(self.layer, Layer::Conv2d(_) | Layer::ConvTranspose2d(_) | Layer::Dense(_))
-            && matches!(next.layer, Layer::BatchNorm(_))
-    }
-
-    /// Takes scale · x + shift of each output channel into the weights and the bias.
-    fn take_in(&mut self, next: &Node) {
-        let Layer::BatchNorm(layer) = &next.layer else { return };
-        let (scale, shift) = layer.line(&next.weights());
-        // How many weights of an output channel stand side by side.
-        let run = match self.layer {
-            Layer::ConvTranspose2d(_) => self.input[0],
-            _ => 1,
-        };
-        let [weight, bias] = [0, 1].map(|index| &self.parameters[index].values);
-        let scaled = weight.iter().enumerate().map(|(i, weight)| weight * scale[i / run % scale.len()]);
-        let shifted = bias.iter().zip(&scale).zip(&shift).map(|((bias, scale), shift)| bias * scale + shift);
-        let (scaled, shifted) = (Arc::new(scaled.collect()), Arc::new(shifted.collect()));
-        (self.parameters[0].values, self.parameters[1].values) = (scaled, shifted);
-        self.packed = Arc::default();
-    }
-
     pub fn weights(&self) -> Vec<Weights> {
         self.parameters.iter().map(|parameter| Arc::clone(&parameter.values)).collect()
-    }
-
-    /// Its place, as if it were alone.
-    pub fn place<'a>(&'a self, weights: &'a [Weights]) -> Place<'a> {
-        let Self { input, prepared, packed, .. } = self;
-        Place { input, weights, slope: 1.0, pool: None, enlarged: [1, 1], normalised: false, prepared, packed }
     }
 }
 
@@ -114,8 +82,8 @@ const PREDICTION_ROWS: usize = 128;
 const PREDICTION_VALUES: usize = 1 << 26;
 
 impl Sequential {
-    /// Starts a network for inputs of that shape, without the batch: `[1, 28, 28]` for an image (channels, height, width),
-    /// `[784]` for a row of values, `[2]` for a code.
+    /// Starts a network for inputs of that shape, without the batch: `[1, 28, 28]` for an image (channels, height,
+    /// width), `[784]` for a row of values, `[2]` for a code.
     pub fn input(shape: impl AsRef<[usize]>) -> Self {
         let input = shape.as_ref().to_vec();
         let mistake = if input.is_empty() || input.contains(&0) {
@@ -131,18 +99,18 @@ impl Sequential {
             nodes: Vec::new(),
             mistake,
             failed: None,
-            folded: OnceLock::new(),
+            compiled: OnceLock::new(),
         }
     }
 
-    /// Draws all weights anew from this seed (default 0): the same seed and layers give the same weights.
+    /// Draws all weights again from this seed (default 0): the same seed and layers give the same weights.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self.redraw();
         self
     }
 
-    /// Draws all weights anew in this way (default [`Init::GlorotUniform`]).
+    /// Draws all weights again in this way (default [`Init::GlorotUniform`]).
     pub fn init(mut self, init: Init) -> Self {
         self.init = init;
         self.redraw();
@@ -152,9 +120,9 @@ impl Sequential {
     /// The network, or the first mistake that was made in building it.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) naming the layer's number and kind, what it expected and what came;
-    /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a layer whose weights, or whose values for one sample, are more than one result
-    /// may have (4 GiB, or what the environment variable `LATENTLAB_MAX_BYTES` says).
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) naming the layer's number and kind, what it expected and what
+    /// came; [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a layer whose weights, or whose values for one
+    /// sample, are more than one result may have (4 GiB, or what the environment variable `LATENTLAB_MAX_BYTES` says).
     pub fn build(self) -> Result<Self> {
         self.check()?;
         Ok(self)
@@ -168,9 +136,9 @@ impl Sequential {
     }
 
     /// Adds a layer: checks its shapes and draws its weights.
-    pub(crate) fn push(self, layer: Layer) -> Self {
+    pub(crate) fn push(self, layer: impl Into<Layer>) -> Self {
         let (init, seed) = (self.init, self.seed);
-        self.push_with(layer, |number, _, spec| Ok(spec.draw(init, parameter_seed(seed, number, spec.name))))
+        self.push_with(layer.into(), |number, _, spec| Ok(spec.draw(init, parameter_seed(seed, number, spec.name))))
     }
 
     /// Adds a layer whose weights come from elsewhere: `values(layer's number, its name, the parameter)`.
@@ -183,20 +151,20 @@ impl Sequential {
             self.failed = None;
             return self;
         }
-        self.folded = OnceLock::new();
-        let number = self.nodes.len() + 1;
+        self.compiled = OnceLock::new();
+        let (number, operation) = (self.nodes.len() + 1, layer.operation());
         let place = format!("layer {number}, {}", layer.name());
         let added = (|| {
-            let output = layer
+            let output = operation
                 .output_shape(self.output_shape())
                 .map_err(|message| Error::new(ErrorKind::Shape, place.as_str(), message))?;
             let values_of_one = engine::count(&place, "one sample", &output)?;
             let all = self.values().saturating_add(values_of_one);
             limit::check(place.as_str(), "one sample in all layers up to this one", &[all])?;
-            layer.check_sizes(&place, self.output_shape())?;
+            operation.check_sizes(&place, self.output_shape())?;
             let mut parameters = Vec::new();
             let mut weights = self.parameter_count();
-            for spec in layer.parameters(self.output_shape()) {
+            for spec in operation.parameters(self.output_shape()) {
                 weights = weights.saturating_add(engine::count(&place, spec.name, &spec.shape)?);
                 limit::check(place.as_str(), "all weights up to this layer", &[weights])?;
                 limit::check(place.as_str(), "weights in whole vectors", &spec.packed_shape())?;
@@ -207,21 +175,14 @@ impl Sequential {
             Ok((self.output_shape().to_vec(), output, parameters))
         })();
         match added {
-            Ok((input, output, parameters)) => self.nodes.push(Node {
-                layer,
-                input,
-                output,
-                parameters,
-                prepared: OnceLock::new(),
-                packed: Arc::default(),
-            }),
+            Ok((input, output, parameters)) => self.nodes.push(Node { layer, input, output, parameters }),
             Err(mistake) => (self.mistake, self.failed) = (Some(mistake), Some(layer)),
         }
         self
     }
 
-    /// Changes the last layer as a word after it says; `change` says whether the word applies to it.
-    pub(crate) fn amend(mut self, word: &str, applies_to: &str, change: impl FnOnce(&mut Layer) -> bool) -> Self {
+    /// Applies a modifier to the last layer; `change` says whether it can be applied.
+    pub(crate) fn amend(mut self, modifier: &str, applies_to: &str, change: impl FnOnce(&mut Layer) -> bool) -> Self {
         let last = match &self.mistake {
             Some(_) => match self.failed.take() {
                 Some(failed) => Some(failed),
@@ -239,7 +200,7 @@ impl Sequential {
             }
             _ if self.mistake.is_some() => self,
             _ => {
-                let place = format!("after layer {}, .{word}()", self.nodes.len());
+                let place = format!("after layer {}, .{modifier}()", self.nodes.len());
                 self.mistake = Some(Error::expected(ErrorKind::Shape, place, format!("{applies_to} before it"), got));
                 self
             }
@@ -272,24 +233,21 @@ impl Sequential {
             .map_or("its input".into(), |node| format!("layer {}, {}", self.nodes.len(), node.layer.name()))
     }
 
-    /// The first layers with their weights, or all of them when there are fewer: what the middle of an encoder makes of an image.
+    /// The first layers with their weights, or all of them when there are fewer: what the middle of an encoder makes of
+    /// an image.
     ///
     /// ```
     /// use latentlab::{Autoencoder, Dataset};
     ///
-    /// let features = Autoencoder::strided([8, 16, 32], 64, 2)?.encoder().take(6); // the three convolutions and their ReLUs
+    /// // The three convolutions and their ReLUs.
+    /// let features = Autoencoder::strided([8, 16, 32], 64, 2)?.encoder().take(6);
     /// let digits = Dataset::built_in_digits(5, 0)?;
     /// assert_eq!(features.predict(&digits.images().clone().into_dyn())?.shape(), [5, 32, 3, 3]);
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn take(&self, layers: usize) -> Self {
-        let alone = |node: &Node| Node { prepared: OnceLock::new(), packed: Arc::default(), ..node.clone() };
-        Self {
-            nodes: self.nodes.iter().take(layers).map(alone).collect(),
-            folded: OnceLock::new(),
-            failed: None,
-            ..self.clone()
-        }
+        let nodes = self.nodes.iter().take(layers).cloned().collect();
+        Self { nodes, compiled: OnceLock::new(), failed: None, ..self.clone() }
     }
 
     /// How many numbers all layers hold, moving statistics included.
@@ -302,11 +260,12 @@ impl Sequential {
         Summary::of("sequential", &[("", self)])
     }
 
-    /// What the network makes of a batch of inputs: `(n, …input shape)` to `(n, …output shape)`. Dropout does nothing here.
+    /// What the network makes of a batch of inputs: `(n, …input shape)` to `(n, …output shape)`. Dropout does nothing
+    /// here.
     ///
     /// # Errors
-    /// If the network was not built without mistakes, the input's shape is another one or a value of it is NaN or infinite, or there
-    /// are more outputs than one result may have.
+    /// If the network was not built without mistakes, the input's shape is another one or a value of it is NaN or
+    /// infinite, or there are more outputs than one result may have.
     ///
     /// ```
     /// use latentlab::{Sequential, ndarray::ArrayD};
@@ -351,9 +310,11 @@ impl Sequential {
         for_shards(blocks, |(output, block)| {
             let mut x = Buffer::unset(block.len());
             x.copy_from_slice(block);
-            let x = Variable::<NotRecording>::input(Arc::new(x), block.len() / width);
-            let x = channels_last(x, &self.input);
-            let y = channels_first(self.forward(x, &mut Pass::prediction()), self.output_shape());
+            let pass = &mut Pass::prediction();
+            let x = pass.input(Arc::new(x), block.len() / width);
+            let x = channels_last(x, &self.input, pass);
+            let y = self.forward(x, pass);
+            let y = channels_first(y, self.output_shape(), pass);
             output.copy_from_slice(&y.values);
         });
         output
@@ -365,28 +326,27 @@ impl Sequential {
         (PREDICTION_VALUES / widest).clamp(1, PREDICTION_ROWS)
     }
 
-    /// Packs the weights of all layers for a step, on all threads; for the way back of those that have a gradient to give: all, if somebody wants
-    /// that of the input, else those behind the first one with weights.
-    pub(crate) fn pack(&self, backwards: bool, input_gradient: bool) {
-        let mut wanted = input_gradient;
-        let mut nodes = Vec::new();
-        each(if backwards { &self.nodes } else { self.folded() }, |node, place| {
-            nodes.push((node, place.enlarged, backwards && wanted));
-            wanted |= !node.parameters.is_empty();
-        });
-        nodes.into_par_iter().for_each(|(node, enlarged, backwards)| {
-            node.layer.pack(Place { enlarged, ..node.place(&node.weights()) }, backwards);
-        });
+    /// What runs the network.
+    pub(crate) fn compiled(&self) -> &Compiled {
+        self.compiled.get_or_init(|| Compiled::new(self))
     }
 
-    /// Packs networks that follow each other for a step, forwards or also backwards; nobody asks for a gradient of the first one's input.
-    pub(crate) fn pack_all(networks: &[&Self], backwards: bool) {
-        networks.par_iter().enumerate().for_each(|(index, network)| network.pack(backwards, index > 0));
+    /// Packs the weights for a step, see [`Plan::pack`](super::plan::Plan).
+    pub(crate) fn pack(&self, backward: bool, input_gradient: bool) {
+        let compiled = self.compiled();
+        let plan = if backward { compiled.training() } else { compiled.prediction(self) };
+        plan.pack(self, backward, input_gradient);
+    }
+
+    /// Packs networks that follow each other for a forward pass, or also for the backward pass, in which the gradient
+    /// of the first one's input is not wanted.
+    pub(crate) fn pack_all(networks: &[&Self], backward: bool) {
+        networks.par_iter().enumerate().for_each(|(index, network)| network.pack(backward, index > 0));
     }
 
     /// Whether a layer needs to see all of a batch at once.
     pub(crate) fn needs_whole_batch(&self) -> bool {
-        self.nodes.iter().any(|node| node.layer.needs_whole_batch())
+        self.nodes.iter().any(|node| node.layer.operation().needs_whole_batch())
     }
 
     /// How many values all layers have for one input.
@@ -394,7 +354,7 @@ impl Sequential {
         self.nodes.iter().map(|node| node.output.iter().product::<usize>()).sum()
     }
 
-    /// How many weights have a gradient that each part of a batch sums by itself: see `Pass::postpones`.
+    /// How many weights have a gradient that each part of a batch sums by itself, see [`Pass::postpones`].
     pub(crate) fn summed_weights(&self) -> usize {
         let nodes = self.nodes.iter().filter(|node| !matches!(node.layer, Layer::Dense(_)));
         nodes.flat_map(|node| &node.parameters).map(|parameter| parameter.values.len()).sum()
@@ -406,45 +366,27 @@ impl Sequential {
         shapes.map(|shape| shape.iter().product()).max().unwrap_or(1)
     }
 
-    /// The first batch normalisation that sees a single value of each channel for one input, if there is one: of a batch of one row it
-    /// has nothing to take a variance of.
+    /// The first batch normalisation that sees a single value of each channel for one input, if there is one: of a
+    /// batch of one row it has nothing to take a variance of.
     pub(crate) fn needs_two_rows(&self) -> Option<String> {
         let single = |node: &Node| matches!(node.layer, Layer::BatchNorm(_)) && node.input[1..].iter().all(|n| *n == 1);
         let index = self.nodes.iter().position(single)?;
         Some(format!("layer {}, batch_norm", index + 1))
     }
 
-    /// All layers, one after the other; pictures are channels last inside.
-    pub(crate) fn forward<T: Tape>(&self, x: Variable<T>, pass: &mut Pass) -> Variable<T> {
-        forward(self.nodes_for::<T>(pass), x, pass)
+    /// All layers, one after the other; feature maps are channels last inside.
+    pub(crate) fn forward(&self, x: Variable, pass: &mut Pass) -> Variable {
+        self.plan_for(pass).forward(self, x, pass)
     }
 
-    /// All layers but a sigmoid at the end: the logits, for a loss that knows how to take them.
-    pub(crate) fn forward_to_logits<T: Tape>(&self, x: Variable<T>, pass: &mut Pass) -> Variable<T> {
-        let nodes = self.nodes_for::<T>(pass);
-        forward(&nodes[..nodes.len() - usize::from(self.ends_in_sigmoid())], x, pass)
+    /// All layers but a sigmoid at the end: the logits, for a loss that takes them.
+    pub(crate) fn forward_to_logits(&self, x: Variable, pass: &mut Pass) -> Variable {
+        self.plan_for(pass).forward_to_logits(self, x, pass)
     }
 
-    /// The layers, or what stands for them where nothing is trained or recorded.
-    fn nodes_for<T: Tape>(&self, pass: &Pass) -> &[Node] {
-        if pass.training || T::OWNS_TAPE { &self.nodes } else { self.folded() }
-    }
-
-    /// The layers for predictions, with each batch normalisation folded into the layer before it where that can take it.
-    fn folded(&self) -> &[Node] {
-        if !self.nodes.windows(2).any(|pair| pair[0].takes_in(&pair[1])) {
-            return &self.nodes;
-        }
-        self.folded.get_or_init(|| {
-            let mut folded: Vec<Node> = Vec::new();
-            for node in &self.nodes {
-                match folded.last_mut() {
-                    Some(last) if last.takes_in(node) => last.take_in(node),
-                    _ => folded.push(node.clone()),
-                }
-            }
-            Arc::new(folded)
-        })
+    fn plan_for(&self, pass: &Pass) -> &Plan {
+        let trains = pass.training || pass.is_recording();
+        if trains { self.compiled().training() } else { self.compiled().prediction(self) }
     }
 
     /// The name of the last layer that changes values, and the range that it makes, if it makes one.
@@ -469,12 +411,12 @@ impl Sequential {
         (self.init, self.seed)
     }
 
-    /// What training learns, in the order of the layers: the order of a pass' gradients.
+    /// What training learns, in the order of the layers.
     pub(crate) fn trainable_mut(&mut self) -> impl Iterator<Item = &mut Weights> {
         self.all_mut().filter(|parameter| parameter.trainable).map(|parameter| &mut parameter.values)
     }
 
-    /// What training observes, in the order of the layers: the order of a pass' statistics.
+    /// What training observes, in the order of the layers.
     pub(crate) fn statistics_mut(&mut self) -> impl Iterator<Item = &mut Weights> {
         self.all_mut().filter(|parameter| !parameter.trainable).map(|parameter| &mut parameter.values)
     }
@@ -485,11 +427,25 @@ impl Sequential {
     }
 
     fn all_mut(&mut self) -> impl Iterator<Item = &mut Parameter> {
-        self.folded = OnceLock::new();
-        self.nodes.iter_mut().flat_map(|node| {
-            node.packed = Arc::default();
-            &mut node.parameters
-        })
+        self.compiled.get_mut().into_iter().for_each(Compiled::forget_weights);
+        self.nodes.iter_mut().flat_map(|node| &mut node.parameters)
+    }
+
+    /// The keys and lengths of what training learns, in the same order.
+    pub(crate) fn trainable_keys(&self) -> impl Iterator<Item = (ParameterKey, usize)> {
+        let all = self.keys().filter(|(_, parameter)| parameter.trainable);
+        all.map(|(key, parameter)| (key, parameter.values.len()))
+    }
+
+    /// The keys of what training observes, in the same order.
+    pub(crate) fn statistic_keys(&self) -> impl Iterator<Item = ParameterKey> {
+        self.keys().filter(|(_, parameter)| !parameter.trainable).map(|(key, _)| key)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = (ParameterKey, &Parameter)> {
+        let network = std::ptr::from_ref(self).addr();
+        let parameters = self.nodes.iter().flat_map(|node| &node.parameters).enumerate();
+        parameters.map(move |(number, parameter)| (ParameterKey { network, number }, parameter))
     }
 
     /// All parameters in the same order, shared.
@@ -528,40 +484,6 @@ impl Sequential {
 impl std::fmt::Debug for Sequential {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.summary())
-    }
-}
-
-fn forward<T: Tape>(nodes: &[Node], x: Variable<T>, pass: &mut Pass) -> Variable<T> {
-    let mut x = Some(x);
-    each(nodes, |node, place| {
-        let place = Place { normalised: place.normalised && pass.training, ..place };
-        x = x.take().map(|x| node.layer.forward(x, place, pass));
-    });
-    x.expect("every layer gives a value")
-}
-
-/// Visits the layers one after the other, each in its place.
-fn each<'a>(nodes: &'a [Node], mut visit: impl FnMut(&'a Node, Place<'_>)) {
-    let mut index = 0;
-    while let Some(node) = nodes.get(index) {
-        let next = |distance: usize| nodes.get(index + distance).map(|node| &node.layer);
-        // A layer takes along the up-sampling before it, the rectified linear unit after it and the max-pooling after that where it can.
-        let (node, enlarged, mut taken) = match (&node.layer, nodes.get(index + 1)) {
-            (Layer::UpSample2d(layer), Some(after)) if after.layer.takes_up_sampling(&after.input, layer.factor()) => {
-                (after, layer.factor(), 1)
-            }
-            _ => (node, [1, 1], 0),
-        };
-        let slope = next(taken + 1).and_then(Layer::slope).filter(|_| node.layer.takes_slope());
-        taken += usize::from(slope.is_some());
-        let pool = match next(taken + 1) {
-            Some(Layer::MaxPool2d(layer)) if node.layer.takes_pooling() => Some(layer),
-            _ => None,
-        };
-        taken += usize::from(pool.is_some());
-        let normalised = matches!(next(taken + 1), Some(Layer::BatchNorm(_)));
-        visit(node, Place { slope: slope.unwrap_or(1.0), pool, enlarged, normalised, ..node.place(&node.weights()) });
-        index += 1 + taken;
     }
 }
 

@@ -1,4 +1,4 @@
-//! A batch's way through a network, forwards and back, on all threads.
+//! The forward and the backward pass of a batch, on all threads.
 
 use std::{ops::Range, sync::Arc};
 
@@ -8,7 +8,7 @@ use super::{
     layers::add_products,
     optimizer_state::OptimizerState,
     sequential::Sequential,
-    tape::{Gradient, Pass, Recording, Variable},
+    tape::{Gradient, Pass, Variable},
 };
 use crate::{
     engine::{self, Accumulate, Buffer, SHARDS, add_parts, for_shards},
@@ -16,9 +16,9 @@ use crate::{
     limit, random,
 };
 
-/// How a batch is cut: into *shards*, which the threads take through all layers side by side, and these into *parts*, which go one after the other
-/// so that all that a thread works on stays in its cache. Fixed by the batch and the networks alone, so that the same seed gives the same
-/// bits with any number of threads.
+/// How a batch is split: into *shards*, which run through all layers side by side on the threads, and these into
+/// *parts*, which run one after the other so that all that a thread works on stays in its cache. Fixed by the batch and
+/// the networks alone, so that the same seed gives the same bits with any number of threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BatchSplit {
     /// Rows of a shard, but for the last.
@@ -27,14 +27,14 @@ pub(crate) struct BatchSplit {
     pub part: usize,
 }
 
-/// Rows of a shard, at least: each shard reads all weights, and it takes so many rows to make up for it.
+/// Rows of a shard, at least: each shard reads all weights, which pays off with that many rows.
 const ROWS: usize = 64;
 
 /// Values of all layers that a part may have: about what a second-level cache holds.
 const VALUES: usize = 640 * 1024;
 
 impl BatchSplit {
-    /// For a batch of so many rows that goes through these networks: in one piece if one of them needs it.
+    /// Of a batch of that many rows through these networks: in one piece if one of them needs it.
     pub fn new(rows: usize, networks: &[&Sequential]) -> Self {
         if networks.iter().any(|network| network.needs_whole_batch()) {
             return Self { shard: rows, part: rows };
@@ -45,55 +45,59 @@ impl BatchSplit {
         Self { shard, part: shard.div_ceil(shard.div_ceil(most)) }
     }
 
-    /// Refuses batches of so many rows that what these networks make of them in a step is too large; `place` is the setting to change.
+    /// Refuses batches of that many rows if what these networks make of them in a step is too large; `place` is the
+    /// setting to change.
     pub fn check(place: &str, rows: usize, networks: &[&Sequential]) -> Result<()> {
         let total = |count: fn(&Sequential) -> usize| networks.iter().map(|network| count(network)).sum::<usize>();
         // A copy to go back to, the gradients and two moments; of parts that are summed by themselves, a gradient each.
         limit::check(place, "weights, their copy, gradients and moments", &[5, total(Sequential::parameter_count)])?;
-        let cut = Self::new(rows, networks);
-        let shards = rows.div_ceil(cut.shard);
+        let split = Self::new(rows, networks);
+        let shards = rows.div_ceil(split.shard);
         if shards > 1 {
             limit::check(place, "gradients of the parts of a batch", &[shards, total(Sequential::summed_weights)])?;
         }
-        // Not all parts are in work at once; but this does not depend on the machine.
-        let at_once = cut.part.min(rows).saturating_mul(shards);
+        // More than are in work at once on most machines, so that the limit does not depend on the machine.
+        let at_once = split.part.min(rows).saturating_mul(shards);
         let values = networks.iter().map(|network| network.input_shape().iter().product::<usize>() + network.values());
         limit::check(place, "a batch in all layers", &[at_once, values.sum()])?;
         let widest = networks.iter().map(|network| network.widest()).max().unwrap_or(1);
-        engine::count(place, "a batch in the widest layer", &[cut.part.min(rows), widest])?;
+        engine::count(place, "a batch in the widest layer", &[split.part.min(rows), widest])?;
         Ok(())
     }
 }
 
 /// What a training step learns from a batch.
 pub(crate) struct Learned<const N: usize> {
-    /// What was measured on the way, the mean loss first.
+    /// What was measured in the forward pass, the mean loss first.
     pub means: [f64; N],
-    /// The gradient of every parameter, in the order in which a pass meets them; none if the loss is not finite.
+    /// The gradient of every parameter of the networks, in their order; none if the loss is not finite.
     pub gradients: Vec<Buffer>,
-    /// New values of the statistics that the networks observe, in the same order.
-    pub statistics: Vec<Vec<f32>>,
+    /// New values of the statistics that the networks observe, in the same order; none of those that were not observed.
+    pub statistics: Vec<Option<Vec<f32>>>,
 }
 
 impl<const N: usize> Learned<N> {
-    /// Moves the networks that the pass met first, in this order; not if the loss is not finite.
-    pub fn apply(&self, networks: &mut [&mut Sequential], descent: &mut OptimizerState) {
+    /// Updates the first of the networks that learned, in their order; not if the loss is not finite.
+    pub fn apply(&self, networks: &mut [&mut Sequential], optimizer: &mut OptimizerState) {
         if !self.means[0].is_finite() {
             return;
         }
         let trainable: Vec<_> = networks.iter_mut().flat_map(|network| network.trainable_mut()).collect();
         let gradients = &self.gradients[..trainable.len()];
-        descent.update(trainable.into_iter(), gradients);
+        optimizer.update(trainable.into_iter(), gradients);
         self.observe(networks);
     }
 
     /// Gives the networks the new values of their statistics.
     pub fn observe(&self, networks: &mut [&mut Sequential]) {
         let observed = networks.iter_mut().flat_map(|network| network.statistics_mut());
-        observed.zip(&self.statistics).for_each(|(running, new)| *running = Arc::new(new.clone()));
+        for (running, new) in observed.zip(&self.statistics) {
+            new.iter().for_each(|new| *running = Arc::new(new.clone()));
+        }
     }
 
-    /// Joins what the same networks learned from another batch: the sums of the means and of the gradients, and the newer statistics.
+    /// Joins what the same networks learned from another batch: the sums of the means and of the gradients, and the
+    /// newer statistics.
     pub fn add(&mut self, other: Self) {
         self.means.iter_mut().zip(other.means).for_each(|(sum, mean)| *sum += mean);
         for (sum, gradient) in self.gradients.iter_mut().zip(other.gradients) {
@@ -103,45 +107,47 @@ impl<const N: usize> Learned<N> {
     }
 }
 
-/// Takes a batch forwards and back through networks, one after the other, whose input needs no gradient: packs their weights, cuts the batch, and
-/// see [`learn_in_pieces`].
+/// Forward and backward pass of a batch through networks, the first of which needs no gradient of its input: packs
+/// their weights, splits the batch, and see [`learn_in_parts`].
 pub(crate) fn learn<const N: usize>(
     rows: usize,
     networks: &[&Sequential],
     seed: u64,
-    forward: impl Fn(Range<usize>, u64, &mut Pass) -> ([f64; N], Variable<Recording>) + Sync,
+    forward: impl Fn(Range<usize>, u64, &mut Pass) -> ([f64; N], Variable) + Sync,
 ) -> Learned<N> {
     Sequential::pack_all(networks, true);
-    learn_in_pieces(rows, BatchSplit::new(rows, networks), seed, forward)
+    learn_in_parts(rows, networks, BatchSplit::new(rows, networks), seed, forward)
 }
 
-/// Takes a batch forwards and back. `forward(rows, seed, pass)` measures some of its rows, the loss first, and gives the loss on the tape as well, each
-/// as a share of the batch's; `seed` is the randomness of that part of the batch.
-pub(crate) fn learn_in_pieces<const N: usize>(
+/// Forward and backward pass of a batch. `forward(rows, seed, pass)` measures some of its rows, the loss first, and
+/// gives the loss on the tape as well, each as a share of the batch's; `seed` is the randomness of that part of the
+/// batch. Gradients are those of the parameters of `networks`, whatever else the pass goes through.
+pub(crate) fn learn_in_parts<const N: usize>(
     rows: usize,
-    cut: BatchSplit,
+    networks: &[&Sequential],
+    split: BatchSplit,
     seed: u64,
-    forward: impl Fn(Range<usize>, u64, &mut Pass) -> ([f64; N], Variable<Recording>) + Sync,
+    forward: impl Fn(Range<usize>, u64, &mut Pass) -> ([f64; N], Variable) + Sync,
 ) -> Learned<N> {
-    let shards = rows.div_ceil(cut.shard);
-    let parts = cut.shard.div_ceil(cut.part);
+    let shards = rows.div_ceil(split.shard);
+    let parts = split.shard.div_ceil(split.part);
     let shard = |shard: usize| {
         let mut pass = Pass::shard(shards, rows);
         let mut means = [0.0; N];
-        let end = rows.min((shard + 1) * cut.shard);
-        for (part, start) in (shard * cut.shard..end).step_by(cut.part).enumerate() {
-            let range = start..end.min(start + cut.part);
+        let end = rows.min((shard + 1) * split.shard);
+        for (part, start) in (shard * split.shard..end).step_by(split.part).enumerate() {
+            let range = start..end.min(start + split.part);
             let seed = random::mix(seed, (shard * parts + part) as u64);
             pass.begin(seed);
-            let (values, on_tape) = forward(range, seed, &mut pass);
+            let (values, loss) = forward(range, seed, &mut pass);
             means.iter_mut().zip(values).for_each(|(mean, value)| *mean += value);
             if !means[0].is_finite() {
                 break;
             }
-            pass.add_backward(on_tape);
+            pass.backward(&loss);
         }
-        let statistics = pass.take_statistics();
-        (means, pass.into_gradients(), statistics)
+        let statistics = pass.take_statistics(networks.iter().flat_map(|network| network.statistic_keys()));
+        (means, pass.into_gradients(networks.iter().flat_map(|network| network.trainable_keys())), statistics)
     };
     let mut done = for_shards((0..shards).into_par_iter(), shard);
     let means = std::array::from_fn(|index| done.iter().map(|(means, ..)| means[index]).sum::<f64>());
@@ -151,6 +157,13 @@ pub(crate) fn learn_in_pieces<const N: usize>(
     let statistics = std::mem::take(&mut done[0].2);
     let gradients: Vec<_> = done.into_iter().map(|(_, gradients, _)| gradients).collect();
     Learned { means, gradients: sums(gradients), statistics }
+}
+
+impl Pass {
+    /// After the backward pass, the gradient of every parameter of these networks, in their order.
+    pub fn gradients(self, networks: &[&Sequential]) -> Vec<Buffer> {
+        sums(vec![self.into_gradients(networks.iter().flat_map(|network| network.trainable_keys()))])
+    }
 }
 
 /// Each parameter's gradient over all shards.

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::{layers::Operation, sequential::Sequential};
+use super::sequential::Sequential;
 use crate::{
     data::thousands,
     error::{Error, visible},

@@ -14,10 +14,7 @@ use crate::{
     engine::Buffer,
     error::{Error, ErrorKind, Result},
     model::{Autoencoder, decoded},
-    nn::{
-        Loss, ModelFile, NotRecording, OptimizerState, Pass, Sequential, Tape, Variable, channels_first, channels_last,
-        learn,
-    },
+    nn::{Loss, ModelFile, OptimizerState, Pass, Sequential, Variable, channels_first, channels_last, learn},
     random,
 };
 
@@ -140,38 +137,43 @@ fn mean_loss(autoencoder: &Autoencoder, images: &Dataset, loss: Loss, noise: f32
         // Streams far from those of the steps, the same in every epoch.
         let input = with_noise(&target, noise, random::mix(!seed, block));
         let mut pass = Pass::prediction();
-        [reconstruction_loss::<NotRecording>(autoencoder, input, &target, 1.0, loss, &mut pass).0]
+        [reconstruction_loss(autoencoder, input, &target, 1.0, loss, &mut pass).0]
     });
     mean
 }
 
-fn reconstruction_loss<T: Tape>(
+fn reconstruction_loss(
     autoencoder: &Autoencoder,
     input: Arc<Buffer>,
     target: &Arc<Buffer>,
     share: f64,
     loss: Loss,
     pass: &mut Pass,
-) -> (f64, Variable<T>) {
+) -> (f64, Variable) {
     let (encoder, decoder) = (autoencoder.encoder(), autoencoder.decoder());
     let rows = target.len() / encoder.input_shape().iter().product::<usize>();
-    let codes = encoder.forward(channels_last(Variable::<T>::input(input, rows), encoder.input_shape()), pass);
+    let input = pass.input(input, rows);
+    let input = channels_last(input, encoder.input_shape(), pass);
+    let codes = encoder.forward(input, pass);
     decoded_loss(decoder, codes, target, share, loss, pass)
 }
 
 /// The loss of what a decoder makes of codes; a sigmoid at its end and the cross-entropy are taken together.
-pub(super) fn decoded_loss<T: Tape>(
+pub(super) fn decoded_loss(
     decoder: &Sequential,
-    codes: Variable<T>,
+    codes: Variable,
     target: &Buffer,
     share: f64,
     loss: Loss,
     pass: &mut Pass,
-) -> (f64, Variable<T>) {
+) -> (f64, Variable) {
     if loss == Loss::BinaryCrossEntropy && decoder.ends_in_sigmoid() {
-        let logits = channels_first(decoder.forward_to_logits(codes, pass), decoder.output_shape());
-        Loss::BinaryCrossEntropyWithLogits.record(logits, target, share)
+        let logits = decoder.forward_to_logits(codes, pass);
+        let logits = channels_first(logits, decoder.output_shape(), pass);
+        Loss::BinaryCrossEntropyWithLogits.record(logits, target, share, pass)
     } else {
-        loss.record(channels_first(decoder.forward(codes, pass), decoder.output_shape()), target, share)
+        let output = decoder.forward(codes, pass);
+        let output = channels_first(output, decoder.output_shape(), pass);
+        loss.record(output, target, share, pass)
     }
 }

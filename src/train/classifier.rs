@@ -14,9 +14,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     limit,
     model::Classifier,
-    nn::{
-        ModelFile, NotRecording, OptimizerState, Pass, Sequential, Tape, Variable, channels_last, cross_entropy, learn,
-    },
+    nn::{ModelFile, OptimizerState, Pass, Sequential, Variable, channels_last, cross_entropy, learn},
     random,
 };
 
@@ -117,7 +115,7 @@ impl Learner<2> for Classification<'_> {
             let noise_seed = random::mix(!self.config.seed, block);
             let input = with_noise(&gather(images, rows), self.config.input_noise, noise_seed);
             let mut pass = Pass::prediction();
-            loss_and_accuracy::<NotRecording>(&networks, input, &labels(images, rows), 1.0, &mut pass).0
+            loss_and_accuracy(&networks, input, &labels(images, rows), 1.0, &mut pass).0
         })
     }
 
@@ -131,14 +129,15 @@ fn labels(images: &Dataset, rows: &[usize]) -> Vec<usize> {
     rows.iter().map(|row| images.labels()[*row]).collect()
 }
 
-fn loss_and_accuracy<T: Tape>(
+fn loss_and_accuracy(
     networks: &[&Sequential],
     input: Arc<Buffer>,
     labels: &[usize],
     share: f64,
     pass: &mut Pass,
-) -> ([f64; 2], Variable<T>) {
-    let x = channels_last(Variable::<T>::input(input, labels.len()), networks[0].input_shape());
+) -> ([f64; 2], Variable) {
+    let x = pass.input(input, labels.len());
+    let x = channels_last(x, networks[0].input_shape(), pass);
     let logits = networks.iter().fold(x, |x, network| network.forward(x, pass));
-    cross_entropy(logits, labels, share)
+    cross_entropy(logits, labels, share, pass)
 }

@@ -17,8 +17,8 @@ use crate::{
     limit,
     model::{Gan, decoded},
     nn::{
-        BatchSplit, Learned, Loss, ModelFile, NotRecording, OptimizerState, Pass, Recording, Sequential, Variable,
-        channels_first, channels_last, learn,
+        BatchSplit, Learned, Loss, ModelFile, OptimizerState, Pass, Sequential, Variable, channels_first,
+        channels_last, learn,
     },
     progress::duration_text,
     random,
@@ -330,9 +330,10 @@ fn fakes(gan: &Gan, noise: &[f32], seed: u64) -> Buffer {
     let mut images = Buffer::unset(rows * pixels);
     let shards = images.par_chunks_mut(shard * pixels).zip(noise.par_chunks(shard * latent_dim)).enumerate();
     for_shards(shards, |(index, (images, noise))| {
-        let mut pass = Pass::training(random::mix(seed, index as u64));
-        let noise = Variable::<NotRecording>::input(Arc::new(Buffer::from(noise)), noise.len() / latent_dim);
-        let y = channels_first(generator.forward(noise, &mut pass), generator.output_shape());
+        let pass = &mut Pass::training(random::mix(seed, index as u64)).recording(false);
+        let noise = pass.input(Arc::new(Buffer::from(noise)), noise.len() / latent_dim);
+        let y = generator.forward(noise, pass);
+        let y = channels_first(y, generator.output_shape(), pass);
         images.copy_from_slice(&y.values);
     });
     images
@@ -345,8 +346,8 @@ fn judge(gan: &Gan, images: &Buffer, target: f32, seed: u64) -> Learned<1> {
     let rows = images.len() / pixels;
     learn(rows, &[discriminator], seed, |range, _, pass| {
         let values = &images[range.start * pixels..range.end * pixels];
-        let x = Variable::<Recording>::input(Arc::new(values.into()), range.len());
-        let x = channels_last(x, discriminator.input_shape());
+        let x = pass.input(Arc::new(values.into()), range.len());
+        let x = channels_last(x, discriminator.input_shape(), pass);
         verdict(discriminator, x, target, range.len() as f64 / rows as f64, pass)
     })
 }
@@ -357,7 +358,7 @@ fn deceive(gan: &Gan, noise: &[f32], seed: u64) -> Learned<1> {
     let rows = noise.len() / latent_dim;
     learn(rows, &[generator, discriminator], seed, |range, _, pass| {
         let values = &noise[range.start * latent_dim..range.end * latent_dim];
-        let noise = Variable::<Recording>::input(Arc::new(values.into()), range.len());
+        let noise = pass.input(Arc::new(values.into()), range.len());
         let images = generator.forward(noise, pass);
         verdict(discriminator, images, 1.0, range.len() as f64 / rows as f64, pass)
     })
@@ -365,14 +366,14 @@ fn deceive(gan: &Gan, noise: &[f32], seed: u64) -> Learned<1> {
 
 fn verdict(
     discriminator: &Sequential,
-    images: Variable<Recording>,
+    images: Variable,
     target: f32,
     share: f64,
     pass: &mut Pass,
-) -> ([f64; 1], Variable<Recording>) {
+) -> ([f64; 1], Variable) {
     let logits = discriminator.forward_to_logits(images, pass);
     let target = vec![target; logits.rows].into();
-    let (loss, on_tape) = Loss::BinaryCrossEntropyWithLogits.record(logits, &target, share);
+    let (loss, on_tape) = Loss::BinaryCrossEntropyWithLogits.record(logits, &target, share, pass);
     ([loss], on_tape)
 }
 

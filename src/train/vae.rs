@@ -14,9 +14,7 @@ use crate::{
     engine::Buffer,
     error::Result,
     model::Vae,
-    nn::{
-        ModelFile, NotRecording, OptimizerState, Pass, Sequential, Tape, Variable, channels_last, learn, reparametrise,
-    },
+    nn::{ModelFile, OptimizerState, Pass, Sequential, Variable, channels_last, learn, reparametrise},
     random,
 };
 
@@ -99,7 +97,7 @@ impl Learner<3> for Variational<'_> {
             let input = with_noise(&target, self.config.input_noise, seed);
             let mut pass = Pass::prediction();
             pass.begin(seed);
-            parts::<NotRecording>(self.vae, input, &target, 1.0, self.config, &mut pass).0
+            parts(self.vae, input, &target, 1.0, self.config, &mut pass).0
         })
     }
 
@@ -116,21 +114,23 @@ impl Learner<3> for Variational<'_> {
     }
 }
 
-fn parts<T: Tape>(
+fn parts(
     vae: &Vae,
     input: Arc<Buffer>,
     target: &Buffer,
     share: f64,
     config: &TrainConfig,
     pass: &mut Pass,
-) -> ([f64; 3], Variable<T>) {
+) -> ([f64; 3], Variable) {
     let pixels: usize = vae.image_shape().iter().product();
     let rows = target.len() / pixels;
     let kl_weight = config.kl_weight / pixels as f64;
-    let x = channels_last(Variable::<T>::input(input, rows), &vae.image_shape());
-    let heads = vae.heads().forward(vae.encoder().forward(x, pass), pass);
+    let x = pass.input(input, rows);
+    let x = channels_last(x, &vae.image_shape(), pass);
+    let features = vae.encoder().forward(x, pass);
+    let heads = vae.heads().forward(features, pass);
     let epsilon = random::normal(rows * vae.latent_dim(), pass.stream());
-    let (kl, codes) = reparametrise(heads, epsilon, kl_weight, share);
+    let (kl, codes) = reparametrise(heads, epsilon, kl_weight, share, pass);
     let (reconstruction, on_tape) = decoded_loss(vae.decoder(), codes, target, share, config.loss, pass);
     ([reconstruction + kl_weight * kl, reconstruction, kl], on_tape)
 }

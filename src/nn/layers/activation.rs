@@ -3,17 +3,17 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Layer, Operation, Place};
+use super::{LayerContext, Operation};
 use crate::{
     engine::{BLOCK, OnThreads, tiny_to_zero, vectorized},
     nn::{
         sequential::Sequential,
-        tape::{Pass, Tape, Variable, record},
+        tape::{Pass, Variable},
     },
 };
 
 /// An element-wise activation, y = f(x); shapes stay as they are. Every derivative here can be had from y alone, so the
-/// input's buffer is overwritten and only y is kept for the way back: ∂x = g · f′.
+/// input's buffer is overwritten and only y is kept for the backward pass: ∂x = g · f′.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "function", rename_all = "snake_case")]
 pub(crate) enum Activation {
@@ -31,39 +31,39 @@ const SELU_SCALE: f32 = 1.050_701;
 impl Sequential {
     /// Rectified linear unit, max(0, x); any shape, unchanged.
     pub fn relu(self) -> Self {
-        self.push(Layer::Activation(Activation::Relu))
+        self.push(Activation::Relu)
     }
 
     /// Leaky rectified linear unit: x where x > 0, `slope`·x elsewhere; any shape, unchanged.
     ///
     /// `slope` must be in (0, 1]. Keras' default is 0.3 (`negative_slope`), PyTorch's 0.01; the reports use 0.2.
     pub fn leaky_relu(self, slope: f32) -> Self {
-        self.push(Layer::Activation(Activation::LeakyRelu { slope }))
+        self.push(Activation::LeakyRelu { slope })
     }
 
     /// Scaled exponential linear unit (Klambauer et al. 2017): λ·x where x > 0, λ·α·(eˣ − 1) elsewhere, with
     /// λ = 1.0507 and α = 1.6733; any shape, unchanged.
     pub fn selu(self) -> Self {
-        self.push(Layer::Activation(Activation::Selu))
+        self.push(Activation::Selu)
     }
 
     /// Hyperbolic tangent, into (−1, 1); any shape, unchanged.
     pub fn tanh(self) -> Self {
-        self.push(Layer::Activation(Activation::Tanh))
+        self.push(Activation::Tanh)
     }
 
     /// Logistic sigmoid, 1 / (1 + e⁻ˣ), into (0, 1); any shape, unchanged.
     ///
-    /// As a network's last layer it goes well with [`Loss::BinaryCrossEntropy`](crate::Loss::BinaryCrossEntropy): training
-    /// then computes the two together from the logits, which stays exact where the sigmoid has saturated.
+    /// As a network's last layer it goes well with [`Loss::BinaryCrossEntropy`](crate::Loss::BinaryCrossEntropy):
+    /// training then computes the two together from the logits, which stays exact where the sigmoid has saturated.
     pub fn sigmoid(self) -> Self {
-        self.push(Layer::Activation(Activation::Sigmoid))
+        self.push(Activation::Sigmoid)
     }
 }
 
 impl Activation {
     /// The slope below 0 of the rectified linear ones.
-    pub(super) fn slope(self) -> Option<f32> {
+    pub(in crate::nn) fn slope(self) -> Option<f32> {
         match self {
             Self::Relu => Some(0.0),
             Self::LeakyRelu { slope } => Some(slope),
@@ -129,8 +129,9 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// eˣ to two units in the last place, for loops that the compiler is to vectorise (a library's `exp` stops it): x = n·ln 2 + r with |r| ≤ ln 2 / 2,
-/// 2ⁿ straight into the exponent's bits and eʳ by its Taylor polynomial. Beyond ±87 it stays where it is there.
+/// eˣ to two units in the last place, for loops that the compiler is to vectorise (a library's `exp` prevents it): with
+/// x = n·ln 2 + r and |r| ≤ ln 2 / 2, 2ⁿ goes straight into the exponent's bits and eʳ is a Taylor polynomial. Beyond
+/// ±87 it stays at the value there.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     // Adding 1.5 · 2²³ rounds to an integer, which then stands in the lowest bits.
@@ -167,13 +168,12 @@ impl Operation for Activation {
         }
     }
 
-    fn forward<T: Tape>(&self, x: Variable<T>, _place: Place<'_>, _pass: &mut Pass) -> Variable<T> {
-        let (mut x, tape) = x.split();
+    fn forward(&self, mut x: Variable, _context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
         let (rows, needs_gradient, activation) = (x.rows, x.needs_gradient, *self);
         let mut y = x.take_values();
         y.par_chunks_mut(BLOCK).on_threads().for_each(|block| activation.apply(block));
         let y = Arc::new(y);
-        record(tape, Arc::clone(&y), rows, needs_gradient, move |mut gradient, gradients| {
+        pass.record(Arc::clone(&y), rows, needs_gradient, move |mut gradient, gradients| {
             gradient
                 .par_chunks_mut(BLOCK)
                 .zip(y.par_chunks(BLOCK))

@@ -3,21 +3,22 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Layer, Operation, Place, Weights, max_pool2d::Windows};
+use super::{Layer, LayerContext, Operation, Weights, max_pool2d::Windows};
 use crate::{
     engine::{Buffer, Moments, OnThreads, repeat, shard, tiny_to_zero, vectorized},
     nn::{
         init::ParameterSpec,
         sequential::Sequential,
-        tape::{Pass, Tape, Variable, record},
+        tape::{Pass, Variable},
     },
 };
 
 /// Batch normalisation (Ioffe and Szegedy 2015): y = γ · (x − μ) / √(σ² + ε) + β, channel by channel.
 ///
-/// μ and σ² are the mean and variance (divided by N) of the channel over the batch and, for pictures, over all N pixels of it; in prediction
-/// the running ones. Shapes: x and y (n, channels, height, width) or (n, channels); γ, β and the running statistics (channels). Backwards, with x̂ = (x − μ) / √(σ² + ε)
-/// and ⟨·⟩ the mean over N: ∂β = Σ g, ∂γ = Σ g·x̂, ∂x = γ / √(σ² + ε) · (g − ⟨g⟩ − x̂ · ⟨g·x̂⟩).
+/// μ and σ² are the mean and variance (divided by N) of the channel over the batch and, for feature maps, over all N
+/// pixels of it; in prediction the running ones. Shapes: x and y (n, channels, height, width) or (n, channels); γ, β
+/// and the running statistics (channels). Backward pass, with x̂ = (x − μ) / √(σ² + ε) and ⟨·⟩ the mean over N: ∂β = Σ
+/// g, ∂γ = Σ g·x̂, ∂x = γ / √(σ² + ε) · (g − ⟨g⟩ − x̂ · ⟨g·x̂⟩).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct BatchNorm {
     momentum: f32,
@@ -25,14 +26,17 @@ pub(crate) struct BatchNorm {
 }
 
 impl Sequential {
-    /// Batch normalisation (Ioffe and Szegedy 2015) of pictures, channel by channel, or of rows of values, value by value. Any shape, unchanged.
+    /// Batch normalisation (Ioffe and Szegedy 2015) of feature maps, channel by channel, or of rows of values, value by
+    /// value. Any shape, unchanged.
     ///
-    /// In training, y = γ · (x − mean) / √(variance + ε) + β with the batch's own mean and variance; in prediction, with the running ones. Each step moves
-    /// these: running ← momentum · running + (1 − momentum) · batch's. The defaults are Keras': momentum 0.99, ε 0.001, the variance divided by N.
-    /// PyTorch's are ε 10⁻⁵ and momentum 0.9 in this sense (it writes 0.1, the share of the new), and its running variance is divided by N − 1.
+    /// In training, y = γ · (x − mean) / √(variance + ε) + β with the batch's own mean and variance; in prediction,
+    /// with the running ones. Each step moves these: running ← momentum · running + (1 − momentum) · batch's. The
+    /// defaults are Keras': momentum 0.99, ε 0.001, the variance divided by N. PyTorch's are ε 10⁻⁵ and momentum 0.9 in
+    /// this sense (it writes 0.1, the share of the new), and its running variance is divided by N − 1.
     /// [`momentum`](Self::momentum) and [`epsilon`](Self::epsilon) after it change them.
     ///
-    /// It holds 4 numbers a channel: γ and β, which training learns, and the running mean and variance, which it observes; all four are saved.
+    /// It holds 4 numbers a channel: γ and β, which training learns, and the running mean and variance, which it
+    /// observes; all four are saved.
     ///
     /// ```
     /// use latentlab::Sequential;
@@ -42,10 +46,11 @@ impl Sequential {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn batch_norm(self) -> Self {
-        self.push(Layer::BatchNorm(BatchNorm { momentum: 0.99, epsilon: 1e-3 }))
+        self.push(BatchNorm { momentum: 0.99, epsilon: 1e-3 })
     }
 
-    /// How much of its running statistics the batch normalisation before it keeps in each step, in [0, 1]; default 0.99.
+    /// How much of its running statistics the batch normalisation before it keeps in each step, in [0, 1]; default
+    /// 0.99.
     pub fn momentum(self, momentum: f32) -> Self {
         self.amend("momentum", "a batch_norm", |layer| {
             match layer {
@@ -95,48 +100,42 @@ impl Operation for BatchNorm {
         ]
     }
 
-    fn takes_slope(&self) -> bool {
-        true
-    }
-
     fn needs_whole_batch(&self) -> bool {
         true
     }
 
-    fn takes_pooling(&self) -> bool {
-        true
-    }
-
-    fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {
-        let (gamma, beta) = (&place.weights[0], &place.weights[1]);
-        let (gamma_key, beta_key) = (pass.parameter(gamma), pass.parameter(beta));
-        let (mut x, tape) = x.split();
-        let (channels, training) = (place.input[0], pass.training);
+    fn forward(&self, mut x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
+        let (gamma, beta) = (&context.weights[0], &context.weights[1]);
+        let [gamma_parameter, beta_parameter] = [0, 1].map(|index| context.parameter(index, pass));
+        let (channels, training) = (context.input[0], pass.training);
         let count = x.values.len() / channels;
 
         let (mean, variance) = if training {
-            let moments = x.moments.take().unwrap_or_else(|| Moments::in_parallel(&x.values, channels));
+            let moments = x.moments.take().unwrap_or_else(|| Moments::in_parallel(&x.values, channels).into());
             let (mean, variance) = moments.mean_and_variance();
-            for (running, batch) in place.weights[2..].iter().zip([&mean, &variance]) {
+            for (index, batch) in [(2, &mean), (3, &variance)] {
+                // From what this pass has noted, if the network runs in it a second time.
+                let running = pass.observed(context.key(index)).unwrap_or(&context.weights[index]);
                 let moved = running.iter().zip(batch).map(|(r, b)| self.momentum * r + (1.0 - self.momentum) * b);
-                pass.observe(moved.collect());
+                let moved = moved.collect();
+                pass.observe(context.key(index), moved);
             }
             (mean, variance)
         } else {
-            (place.weights[2].to_vec(), place.weights[3].to_vec())
+            (context.weights[2].to_vec(), context.weights[3].to_vec())
         };
         let inverse: Vec<f32> = variance.iter().map(|variance| 1.0 / (variance + self.epsilon).sqrt()).collect();
         let (scale, shift) = line_of(gamma, beta, &mean, &inverse);
-        let pooling = place.pool.map(|pool| pool.windows(place.input));
-        // As few pixels as a piece of work may have.
+        let pooling = context.fused.pool.as_ref().map(|pool| pool.windows(context.input));
+        // The fewest pixels that are worked on at once.
         let rows = pooling.map_or(count, |windows| windows.pixels());
-        let line = Line::new(&scale, &shift, place.slope, rows);
+        let line = Line::new(&scale, &shift, context.slope(), rows);
 
         let (y, places) = match pooling {
             None => (line.apply(&x.values), Buffer::default()),
-            Some(windows) => line.apply_and_pool(&x.values, windows, T::OWNS_TAPE),
+            Some(windows) => line.apply_and_pool(&x.values, windows, pass.is_recording()),
         };
-        record(tape, Arc::new(y), x.rows, true, move |g, gradients| {
+        pass.record(Arc::new(y), x.rows, true, move |g, gradients| {
             let pooled = pooling.map(|windows| (windows, &places[..]));
             let [beta_gradient, gamma_gradient] = line.sums(&x.values, &g, pooled, &mean, &inverse);
             if x.needs_gradient {
@@ -148,8 +147,8 @@ impl Operation for BatchNorm {
                     (0..channels).map(|c| -scale[c] * beta_gradient[c] * share - factor[c] * mean[c]).collect();
                 gradients.add_to(&x, line.gradient(&x.values, g, pooled, &factor, &constant));
             }
-            gradients.add_to_parameter(&gamma_key, gamma_gradient);
-            gradients.add_to_parameter(&beta_key, beta_gradient);
+            gradients.add_to_parameter(gamma_parameter, gamma_gradient);
+            gradients.add_to_parameter(beta_parameter, beta_gradient);
         })
     }
 }
@@ -168,8 +167,8 @@ fn line_of(gamma: &[f32], beta: &[f32], mean: &[f32], inverse: &[f32]) -> (Vec<f
     (scale, shift)
 }
 
-/// y = leaky(scale · x + shift), column by column; max-pooled, if the layer took the pooling after it along: then neither the pictures before the
-/// pooling nor their gradient are ever written.
+/// y = leaky(scale · x + shift), column by column; max-pooled, if a pooling is fused: then neither the feature maps
+/// before the pooling nor their gradient are ever written.
 struct Line {
     /// Repeated, see [`repeat`].
     scale: Vec<f32>,
@@ -196,7 +195,7 @@ impl Line {
         y
     }
 
-    /// The pooled pictures, and if asked for the places of the maxima.
+    /// The pooled feature maps, and if asked for the places of the maxima.
     fn apply_and_pool(&self, x: &[f32], windows: Windows, wants_places: bool) -> (Buffer, Buffer) {
         let (from, to) = windows.sizes();
         let mut y = Buffer::unset(x.len() / from * to);
@@ -204,9 +203,9 @@ impl Line {
         let outputs = y.par_chunks_mut(to).zip(places.par_chunks_mut(to));
         outputs.zip(x.par_chunks(from)).on_threads().for_each_init(
             || Buffer::unset(from),
-            |picture, ((y, places), x)| {
-                line(x, &self.scale, &self.shift, self.slope, picture);
-                if wants_places { windows.maxima_and_places(picture, y, places) } else { windows.maxima(picture, y) }
+            |map, ((y, places), x)| {
+                line(x, &self.scale, &self.shift, self.slope, map);
+                if wants_places { windows.maxima_and_places(map, y, places) } else { windows.maxima(map, y) }
             },
         );
         (y, places)
@@ -229,11 +228,11 @@ impl Line {
             match pooled {
                 None => add(x, g),
                 Some((windows, places)) => {
-                    let mut picture = Buffer::unset(from);
+                    let mut map = Buffer::unset(from);
                     let places = places[number * g_shard..].chunks_exact(to);
                     for ((x, g), places) in x.chunks_exact(from).zip(g.chunks_exact(to)).zip(places) {
-                        windows.scatter(g, places, &mut picture);
-                        add(x, &picture);
+                        windows.scatter(g, places, &mut map);
+                        add(x, &map);
                     }
                 }
             }

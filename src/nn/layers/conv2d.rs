@@ -3,7 +3,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{HeightWidth, Layer, Operation, Place, Weights, add_gradients, joined, picture};
+use super::{HeightWidth, LayerContext, Operation, Weights, add_gradients, feature_maps, joined};
 use crate::{
     engine::{
         Accumulate, Buffer, Convolution, OnThreads, PackedRhs, PackedWeights, PreparedConvolution, rectified_gradient,
@@ -11,21 +11,22 @@ use crate::{
     nn::{
         init::ParameterSpec,
         sequential::Sequential,
-        tape::{Pass, Tape, Variable, record},
+        tape::{Pass, Variable},
     },
 };
 
 /// A convolution (cross-correlation, as all frameworks have it) with a bias:
 /// y\[o, q\] = b\[o\] + Σ over c, t of x\[c, stride·q − before + t\] · W\[t, c, o\].
 ///
-/// Shapes: x (n, channels, height, width), W (kernel height, kernel width, channels, filters), b (filters), y (n, filters, out height, out width) with
-/// out = ⌊(size + padding before and after − kernel) / stride⌋ + 1. Backwards: [`Convolution`].
+/// Shapes: x (n, channels, height, width), W (kernel height, kernel width, channels, filters), b (filters), y (n,
+/// filters, out height, out width) with out = ⌊(size + padding before and after − kernel) / stride⌋ + 1. Backward pass:
+/// [`Convolution`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Conv2d {
     filters: usize,
     kernel: HeightWidth,
-    pub(super) stride: HeightWidth,
-    pub(super) padding: Padding,
+    stride: HeightWidth,
+    padding: Padding,
 }
 
 /// How far the windows of a convolution reach over the edge.
@@ -44,71 +45,64 @@ pub(crate) enum Padding {
 impl Sequential {
     /// A 2-D convolution with bias: input `[channels, height, width]`, output `[filters, out height, out width]`.
     ///
-    /// `kernel` is `3` for 3×3 or `[5, 3]` for 5 rows and 3 columns. Without more words the stride is 1 and there is no padding (Keras'
-    /// `valid`); [`same`](Self::same), [`padding`](Self::padding) and [`stride`](Self::stride) after it change that:
-    /// out = ⌊(size + padding − kernel) / stride⌋ + 1. It has kernel·channels·filters + filters parameters.
+    /// `kernel` is `3` for 3×3 or `[5, 3]` for 5 rows and 3 columns. Without modifiers the stride is 1 and there is no
+    /// padding (Keras' `valid`); [`same`](Self::same), [`padding`](Self::padding) and [`stride`](Self::stride) after it
+    /// change that: out = ⌊(size + padding − kernel) / stride⌋ + 1. It has kernel·channels·filters + filters
+    /// parameters.
     ///
-    /// W is stored as (kernel height, kernel width, channels, filters), Keras' order; PyTorch's `Conv2d` holds (filters, channels, kernel height,
-    /// kernel width).
+    /// W is stored as (kernel height, kernel width, channels, filters), Keras' order; PyTorch's `Conv2d` holds
+    /// (filters, channels, kernel height, kernel width).
     ///
     /// ```
     /// use latentlab::Sequential;
     ///
-    /// let network = Sequential::input([1, 28, 28]).conv2d(24, 3).stride(2).padding(1).relu().conv2d(48, [3, 5]).same().build()?;
+    /// let network = Sequential::input([1, 28, 28]).conv2d(24, 3).stride(2).padding(1).relu();
+    /// let network = network.conv2d(48, [3, 5]).same().build()?;
     /// assert_eq!(network.output_shape(), [48, 14, 14]);
     /// assert_eq!(network.parameter_count(), (9 * 24 + 24) + (15 * 24 * 48 + 48));
     ///
     /// let error = Sequential::input([784]).conv2d(32, 3).build().unwrap_err().to_string();
-    /// assert!(error.starts_with("layer 1, conv2d: expected pictures [channels, height, width], got [784]"));
+    /// assert!(error.starts_with("layer 1, conv2d: expected an input [channels, height, width], got [784]"));
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn conv2d(self, filters: usize, kernel: impl Into<HeightWidth>) -> Self {
         let (kernel, stride) = (kernel.into(), 1.into());
-        self.push(Layer::Conv2d(Conv2d { filters, kernel, stride, padding: Padding::default() }))
+        self.push(Conv2d { filters, kernel, stride, padding: Padding::default() })
     }
 
-    /// Moves the windows of the convolution or pooling before it by so many pixels; spreads the pixels of a transposed convolution so far.
+    /// The stride of the convolution or pooling before it, in pixels; of a transposed convolution, how far its input
+    /// pixels are spread.
     pub fn stride(self, stride: impl Into<HeightWidth>) -> Self {
         let stride = stride.into();
         self.amend("stride", "a conv2d, conv_transpose2d or max_pool2d", |layer| {
-            match layer {
-                Layer::Conv2d(Conv2d { stride: old, .. }) => *old = stride,
-                Layer::ConvTranspose2d(layer) => layer.stride = stride,
-                Layer::MaxPool2d(layer) => layer.stride = stride,
-                _ => return false,
-            }
-            true
+            layer.operation_mut().stride_mut().map(|old| *old = stride).is_some()
         })
     }
 
     /// Pads the convolution before it so that a stride of 1 keeps the size (Keras' `same`).
     ///
-    /// With a stride, the output is ⌈size / stride⌉; of an odd padding the larger half is at the bottom and on the right. A transposed
-    /// convolution gives size · stride; Keras crops the last rows and columns of a 3×3 kernel with stride 2, where PyTorch's
-    /// `padding=1, output_padding=1` crops the first: the same size, shifted by a pixel.
+    /// With a stride, the output is ⌈size / stride⌉; of an odd padding the larger half is at the bottom and on the
+    /// right. A transposed convolution gives size · stride; Keras crops the last rows and columns of a 3×3 kernel with
+    /// stride 2, where PyTorch's `padding=1, output_padding=1` crops the first: the same size, shifted by a pixel.
     pub fn same(self) -> Self {
         self.pad("same", Padding::Same)
     }
 
-    /// Pads the convolution before it with so many zeros on each side, as PyTorch's `padding`; crops a transposed convolution by so many pixels.
+    /// Pads the convolution before it with that many zeros on each side, as PyTorch's `padding`; crops a transposed
+    /// convolution by that many pixels.
     pub fn padding(self, padding: impl Into<HeightWidth>) -> Self {
         self.pad("padding", Padding::Explicit(padding.into()))
     }
 
     fn pad(self, method: &str, padding: Padding) -> Self {
         self.amend(method, "a conv2d or conv_transpose2d", |layer| {
-            match layer {
-                Layer::Conv2d(layer) => layer.padding = padding,
-                Layer::ConvTranspose2d(layer) => layer.padding = padding,
-                _ => return false,
-            }
-            true
+            layer.operation_mut().padding_mut().map(|old| *old = padding).is_some()
         })
     }
 }
 
 impl Conv2d {
-    /// The convolution from a large picture, the input, to a small one; or what is wrong.
+    /// The convolution from a large feature map, the input, to a small one; or what is wrong.
     fn convolution(&self, [channels, height, width]: [usize; 3]) -> Result<Convolution, String> {
         if self.filters == 0 {
             return Err("expected at least 1 filter, got 0".into());
@@ -145,13 +139,30 @@ impl Conv2d {
     }
 }
 
+impl Conv2d {
+    /// The one convolution that an up-sampling by `factor`, which makes this input, and this layer are together, if
+    /// they can be merged: see [`Enlarged`].
+    pub(in crate::nn) fn merged_with_up_sampling(&self, input: &[usize], factor: [usize; 2]) -> Option<Convolution> {
+        // With more padding than this some outputs see no feature map at all; a stride leaves most of the enlarged one
+        // unseen.
+        let reach = self.kernel.0.map(|kernel| kernel - 1);
+        let fits = |padding: [usize; 2]| padding[0] <= reach[0] && padding[1] <= reach[1];
+        let too_much = matches!(self.padding, Padding::Explicit(HeightWidth(padding)) if !fits(padding));
+        if self.stride != 1.into() || too_much {
+            return None;
+        }
+        let convolution = feature_maps(input).and_then(|input| self.convolution(input)).ok()?;
+        Some(enlarged(convolution, factor))
+    }
+}
+
 impl Operation for Conv2d {
     fn name(&self) -> &'static str {
         "conv2d"
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, String> {
-        let [rows, columns, filters] = self.convolution(picture(input)?)?.small;
+        let [rows, columns, filters] = self.convolution(feature_maps(input)?)?.small;
         Ok(vec![filters, rows, columns])
     }
 
@@ -167,67 +178,51 @@ impl Operation for Conv2d {
         ]
     }
 
-    fn takes_slope(&self) -> bool {
-        true
-    }
-
-    fn takes_up_sampling(&self, input: &[usize], factor: [usize; 2]) -> bool {
-        /// The two together have a kernel of factor + kernel − 1: beyond these it costs more memory than the enlarged picture.
-        const MOST_PHASES: usize = 1 << 10;
-        const MOST_WEIGHTS: usize = 1 << 26;
-        // With more padding than this some outputs see no picture at all; a stride leaves most of the enlarged picture unseen.
-        let reach = self.kernel.0.map(|kernel| kernel - 1);
-        let fits = |padding: [usize; 2]| padding[0] <= reach[0] && padding[1] <= reach[1];
-        if self.stride != 1.into() || matches!(self.padding, Padding::Explicit(HeightWidth(padding)) if !fits(padding))
-        {
-            return false;
-        }
-        let Ok(convolution) = picture(input).and_then(|input| self.convolution(input)) else { return false };
-        let merged = enlarged(convolution, factor);
-        let ([rows, columns], weights) = (merged.kernel, merged.large[2].saturating_mul(merged.small[2]));
-        factor[0].saturating_mul(factor[1]) <= MOST_PHASES
-            && rows.saturating_mul(columns).saturating_mul(weights) <= MOST_WEIGHTS
-            && merged.check("").is_ok()
-    }
-
     fn check_sizes(&self, place: &str, input: &[usize]) -> crate::error::Result<()> {
-        match picture(input).and_then(|input| self.convolution(input)) {
+        match feature_maps(input).and_then(|input| self.convolution(input)) {
             Ok(convolution) => convolution.check(place),
             Err(_) => Ok(()), // output_shape has said so
         }
     }
 
+    fn stride_mut(&mut self) -> Option<&mut HeightWidth> {
+        Some(&mut self.stride)
+    }
+
+    fn padding_mut(&mut self) -> Option<&mut Padding> {
+        Some(&mut self.padding)
+    }
+
     fn multiply_adds(&self, input: &[usize], factor: [usize; 2]) -> usize {
-        match picture(input).and_then(|input| self.convolution(input)) {
+        match feature_maps(input).and_then(|input| self.convolution(input)) {
             Ok(convolution) if factor == [1, 1] => convolution.multiply_adds(),
             Ok(convolution) => enlarged(convolution, factor).multiply_adds(),
             Err(_) => 0, // such a layer is in no network
         }
     }
 
-    fn pack(&self, place: Place<'_>, backwards: bool) {
-        let weights = Weighted::new(self, &place);
-        weights.forwards();
-        if backwards {
-            weights.backwards();
+    fn pack(&self, context: &LayerContext<'_>, backward: bool) {
+        let weights = Weighted::new(self, context);
+        weights.forward();
+        if backward {
+            weights.backward();
         }
     }
 
-    fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {
-        let (weights, bias) = (Weighted::new(self, &place), place.weights[1].clone());
-        let (weight_key, bias_key) = (pass.parameter(&weights.weight), pass.parameter(&bias));
-        let (x, tape) = x.split();
-        let (rows, slope) = (x.rows, place.slope);
+    fn forward(&self, x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
+        let (weights, bias) = (Weighted::new(self, context), context.weights[1].clone());
+        let [weight_parameter, bias_parameter] = [0, 1].map(|index| context.parameter(index, pass));
+        let (rows, slope) = (x.rows, context.slope());
 
-        let (convolution, finish) = (&weights.convolution, place.moments(self.filters));
+        let (convolution, finish) = (&weights.convolution, context.moments(self.filters));
         let (y, moments) = match weights.merged {
-            None => convolution.to_small(&x.values, weights.forwards(), Some(&bias), slope, finish),
-            Some(_) => convolution.to_large(&x.values, weights.forwards(), Some(&bias), slope, finish),
+            None => convolution.to_small(&x.values, weights.forward(), Some(&bias), slope, finish),
+            Some(_) => convolution.to_large(&x.values, weights.forward(), Some(&bias), slope, finish),
         };
-        let (y, idle) = (Arc::new(y), place.bias_is_idle());
-        let mut y = record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
+        let (y, idle) = (Arc::new(y), context.bias_is_idle());
+        let mut y = pass.record(Arc::clone(&y), rows, true, move |mut g, gradients| {
             if !idle {
-                gradients.add_to_parameter(&bias_key, rectified_gradient(&y, &mut g, slope, bias.len()));
+                gradients.add_to_parameter(bias_parameter, rectified_gradient(&y, &mut g, slope, bias.len()));
             }
             let convolution = &weights.convolution;
             let weight_gradient = |start: Accumulate<'_>, sum: &mut [f32]| match &weights.merged {
@@ -239,17 +234,18 @@ impl Operation for Conv2d {
                 }
             };
             let x_gradient = || match weights.merged {
-                None => convolution.to_large(&g, weights.backwards(), None, 1.0, |_| ()).0,
-                Some(_) => convolution.to_small(&g, weights.backwards(), None, 1.0, |_| ()).0,
+                None => convolution.to_large(&g, weights.backward(), None, 1.0, |_| ()).0,
+                Some(_) => convolution.to_small(&g, weights.backward(), None, 1.0, |_| ()).0,
             };
-            add_gradients(gradients, (&weight_key, weights.weight.len()), weight_gradient, &x, x_gradient);
+            add_gradients(gradients, (weight_parameter, weights.weight.len()), weight_gradient, &x, x_gradient);
         });
         y.moments = joined(moments);
         y
     }
 }
 
-/// A layer's weights and what it computes with them: its own convolution, or what up-sampling and convolution are together.
+/// A layer's weights and what it computes with them: its own convolution, or what up-sampling and convolution are
+/// together.
 struct Weighted {
     weight: Weights,
     convolution: Arc<PreparedConvolution>,
@@ -258,35 +254,36 @@ struct Weighted {
 }
 
 impl Weighted {
-    fn new(layer: &Conv2d, place: &Place<'_>) -> Self {
-        let itself = || picture(place.input).and_then(|input| layer.convolution(input));
-        let (weight, packed) = (Arc::clone(&place.weights[0]), Arc::clone(place.packed));
-        if place.enlarged == [1, 1] {
-            return Self { weight, convolution: place.prepared(itself), merged: None, packed };
+    fn new(layer: &Conv2d, context: &LayerContext<'_>) -> Self {
+        let itself = || feature_maps(context.input).and_then(|input| layer.convolution(input));
+        let (weight, packed) = (Arc::clone(&context.weights[0]), Arc::clone(&context.caches.packed));
+        let factor = context.fused.up_sample;
+        if factor == [1, 1] {
+            return Self { weight, convolution: context.convolution(itself), merged: None, packed };
         }
-        let convolution = place.prepared(|| itself().map(|convolution| enlarged(convolution, place.enlarged)));
+        let convolution = context.convolution(|| itself().map(|convolution| enlarged(convolution, factor)));
         let spread = convolution.convolution;
-        let merged = Some(Enlarged { kernel: layer.kernel.0, factor: place.enlarged, spread });
+        let merged = Some(Enlarged { kernel: layer.kernel.0, factor, spread });
         Self { weight, convolution, merged, packed }
     }
 
-    fn forwards(&self) -> &[PackedRhs<'static>] {
-        self.packed.forwards(|| match self.merged {
+    fn forward(&self) -> &[PackedRhs<'static>] {
+        self.packed.forward(|| match self.merged {
             None => self.convolution.weights_to_small(&self.weight),
             Some(merged) => self.convolution.weights_to_large(&merged.weights(&self.weight)),
         })
     }
 
-    fn backwards(&self) -> &[PackedRhs<'static>] {
-        self.packed.backwards(|| match self.merged {
+    fn backward(&self) -> &[PackedRhs<'static>] {
+        self.packed.backward(|| match self.merged {
             None => self.convolution.weights_to_large(&self.weight),
             Some(merged) => self.convolution.weights_to_small(&merged.weights(&self.weight)),
         })
     }
 }
 
-/// The transposed convolution that a picture's enlargement by `factor` and a `convolution` with a stride of 1 are together: from the
-/// picture as it is (small) to the result (large).
+/// The transposed convolution that an up-sampling by `factor` and a `convolution` with a stride of 1 are together: from
+/// the feature map as it is (small) to the result (large).
 fn enlarged(convolution: Convolution, factor: [usize; 2]) -> Convolution {
     let [height, width, channels] = convolution.large;
     let kernel = convolution.kernel;
@@ -299,11 +296,11 @@ fn enlarged(convolution: Convolution, factor: [usize; 2]) -> Convolution {
     }
 }
 
-/// A convolution of a picture that is first enlarged: each pixel becomes `factor` equal ones.
+/// A convolution of a feature map that is first enlarged: each pixel becomes `factor` equal ones.
 ///
-/// Equal pixels see the sum of their weights, so the enlarged picture need not exist: with a kernel of k, the two together are a *transposed*
-/// convolution of the picture as it is, with a stride of `factor` and a kernel of factor + k − 1. With factor 3 and a kernel of 3×3 each pixel
-/// of the result costs 25/9 products instead of 9.
+/// Equal pixels see the sum of their weights, so the enlarged feature map need not exist: with a kernel of k, the two
+/// together are a *transposed* convolution of the feature map as it is, with a stride of `factor` and a kernel of
+/// factor + k − 1. With factor 3 and a kernel of 3×3 each pixel of the result costs 25/9 multiply-adds instead of 9.
 #[derive(Clone, Copy)]
 struct Enlarged {
     kernel: [usize; 2],
@@ -313,7 +310,8 @@ struct Enlarged {
 }
 
 impl Enlarged {
-    /// The weights k along an axis that fall together into weight t of the transposed convolution: kernel − 1 ≤ t + k < kernel − 1 + factor.
+    /// The weights k along an axis that fall together into weight t of the transposed convolution: kernel − 1 ≤ t + k <
+    /// kernel − 1 + factor.
     fn together(&self, axis: usize, t: usize) -> impl Iterator<Item = usize> + use<> {
         let (kernel, factor) = (self.kernel[axis], self.factor[axis]);
         (kernel - 1).saturating_sub(t)..(kernel - 1 + factor).saturating_sub(t).min(kernel)

@@ -2,46 +2,49 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HeightWidth, Layer, Operation, Place, add_gradients, conv2d::Padding, joined, picture};
+use super::{HeightWidth, Layer, LayerContext, Operation, Padding, add_gradients, feature_maps, joined};
 use crate::{
     engine::{Accumulate, Convolution, rectified_gradient},
     nn::{
         init::ParameterSpec,
         sequential::Sequential,
-        tape::{Pass, Tape, Variable, record},
+        tape::{Pass, Variable},
     },
 };
 
 /// A transposed convolution with a bias, the adjoint of a convolution: each input pixel adds its kernel to the output,
 /// y\[o, stride·q − crop + t\] = b\[o\] + Σ over q, t, c of x\[c, q\] · W\[t, o, c\].
 ///
-/// Shapes: x (n, channels, height, width), W (kernel height, kernel width, filters, channels), b (filters), y (n, filters, out height, out width) with
-/// out = (size − 1) · stride + kernel − 2 · padding + output padding. Backwards: [`Convolution`].
+/// Shapes: x (n, channels, height, width), W (kernel height, kernel width, filters, channels), b (filters), y (n,
+/// filters, out height, out width) with out = (size − 1) · stride + kernel − 2 · padding + output padding. Backward
+/// pass: [`Convolution`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ConvTranspose2d {
     filters: usize,
     kernel: HeightWidth,
-    pub(super) stride: HeightWidth,
-    pub(super) padding: Padding,
+    stride: HeightWidth,
+    padding: Padding,
     output_padding: HeightWidth,
 }
 
 impl Sequential {
-    /// A transposed 2-D convolution with bias: input `[channels, height, width]`, output `[filters, out height, out width]`.
+    /// A transposed 2-D convolution with bias: input `[channels, height, width]`, output `[filters, out height, out
+    /// width]`.
     ///
-    /// Without more words the stride is 1 and nothing is cropped: out = (size − 1) · stride + kernel. With [`same`](Self::same), Keras'
-    /// convention, out = size · stride. With [`padding`](Self::padding) and [`output_padding`](Self::output_padding), PyTorch's, out = (size − 1) ·
-    /// stride + kernel − 2 · padding + output padding. Where the kernel is smaller than the stride, Keras' `valid` has an output padding of
-    /// stride − kernel. It has kernel·channels·filters + filters parameters.
+    /// Without modifiers the stride is 1 and nothing is cropped: out = (size − 1) · stride + kernel. With
+    /// [`same`](Self::same), Keras' convention, out = size · stride. With [`padding`](Self::padding) and
+    /// [`output_padding`](Self::output_padding), PyTorch's, out = (size − 1) · stride + kernel − 2 · padding + output
+    /// padding. Where the kernel is smaller than the stride, Keras' `valid` has an output padding of stride − kernel.
+    /// It has kernel·channels·filters + filters parameters.
     ///
-    /// W is stored as (kernel height, kernel width, filters, channels), Keras' order; PyTorch's `ConvTranspose2d` holds (channels, filters, kernel height,
-    /// kernel width).
+    /// W is stored as (kernel height, kernel width, filters, channels), Keras' order; PyTorch's `ConvTranspose2d` holds
+    /// (channels, filters, kernel height, kernel width).
     ///
     /// ```
     /// use latentlab::Sequential;
     ///
     /// let keras = Sequential::input([64, 7, 7]).conv_transpose2d(32, 3).stride(2).same().build()?;
-    /// let pytorch = Sequential::input([64, 7, 7]).conv_transpose2d(32, 3).stride(2).padding(1).output_padding(1).build()?;
+    /// let pytorch = Sequential::input([64, 7, 7]).conv_transpose2d(32, 3).stride(2).padding(1).output_padding(1);
     /// assert_eq!(keras.output_shape(), [32, 14, 14]);
     /// assert_eq!(pytorch.output_shape(), [32, 14, 14]); // the same size, shifted by a pixel
     /// # Ok::<(), latentlab::Error>(())
@@ -57,8 +60,9 @@ impl Sequential {
         }))
     }
 
-    /// Gives the output of the transposed convolution before it so many more rows and columns, at the bottom and on the right, as
-    /// PyTorch's `output_padding`: a convolution with a stride makes the same of several sizes, and this says which one to go back to.
+    /// Gives the output of the transposed convolution before it that many more rows and columns, at the bottom and on
+    /// the right, as PyTorch's `output_padding`: a convolution with a stride makes the same of several sizes, and this
+    /// says which one to go back to.
     ///
     /// Must be smaller than the stride.
     pub fn output_padding(self, padding: impl Into<HeightWidth>) -> Self {
@@ -74,7 +78,8 @@ impl Sequential {
 }
 
 impl ConvTranspose2d {
-    /// The convolution of which this is the adjoint: from the large picture, our output, to the small one, our input.
+    /// The convolution of which this is the adjoint: from the large feature map, our output, to the small
+    /// one, our input.
     fn convolution(&self, [channels, height, width]: [usize; 3]) -> Result<Convolution, String> {
         if self.filters == 0 {
             return Err("expected at least 1 filter, got 0".into());
@@ -121,7 +126,7 @@ impl Operation for ConvTranspose2d {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, String> {
-        let [rows, columns, filters] = self.convolution(picture(input)?)?.large;
+        let [rows, columns, filters] = self.convolution(feature_maps(input)?)?.large;
         Ok(vec![filters, rows, columns])
     }
 
@@ -138,52 +143,58 @@ impl Operation for ConvTranspose2d {
         ]
     }
 
-    fn takes_slope(&self) -> bool {
-        true
-    }
-
     fn check_sizes(&self, place: &str, input: &[usize]) -> crate::error::Result<()> {
-        match picture(input).and_then(|input| self.convolution(input)) {
+        match feature_maps(input).and_then(|input| self.convolution(input)) {
             Ok(convolution) => convolution.check(place),
             Err(_) => Ok(()), // output_shape has said so
         }
     }
 
-    fn multiply_adds(&self, input: &[usize], _enlarged: [usize; 2]) -> usize {
+    fn multiply_adds(&self, input: &[usize], _up_sample: [usize; 2]) -> usize {
         // An error is that of a layer in no network.
-        picture(input).and_then(|input| self.convolution(input)).map_or(0, |convolution| convolution.multiply_adds())
+        feature_maps(input)
+            .and_then(|input| self.convolution(input))
+            .map_or(0, |convolution| convolution.multiply_adds())
     }
 
-    fn pack(&self, place: Place<'_>, backwards: bool) {
-        let convolution = place.prepared(|| picture(place.input).and_then(|input| self.convolution(input)));
-        place.packed.forwards(|| convolution.weights_to_large(&place.weights[0]));
-        if backwards {
-            place.packed.backwards(|| convolution.weights_to_small(&place.weights[0]));
+    fn stride_mut(&mut self) -> Option<&mut HeightWidth> {
+        Some(&mut self.stride)
+    }
+
+    fn padding_mut(&mut self) -> Option<&mut Padding> {
+        Some(&mut self.padding)
+    }
+
+    fn pack(&self, context: &LayerContext<'_>, backward: bool) {
+        let convolution = context.convolution(|| feature_maps(context.input).and_then(|input| self.convolution(input)));
+        context.caches.packed.forward(|| convolution.weights_to_large(&context.weights[0]));
+        if backward {
+            context.caches.packed.backward(|| convolution.weights_to_small(&context.weights[0]));
         }
     }
 
-    fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {
-        let (weight, bias, packed) = (place.weights[0].clone(), place.weights[1].clone(), Arc::clone(place.packed));
-        let (weight_key, bias_key) = (pass.parameter(&weight), pass.parameter(&bias));
-        let (x, tape) = x.split();
-        let convolution = place.prepared(|| picture(place.input).and_then(|input| self.convolution(input)));
-        let (rows, slope) = (x.rows, place.slope);
+    fn forward(&self, x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
+        let (weight, bias) = (context.weights[0].clone(), context.weights[1].clone());
+        let [weight_parameter, bias_parameter] = [0, 1].map(|index| context.parameter(index, pass));
+        let packed = Arc::clone(&context.caches.packed);
+        let convolution = context.convolution(|| feature_maps(context.input).and_then(|input| self.convolution(input)));
+        let (rows, slope) = (x.rows, context.slope());
 
-        let weights = packed.forwards(|| convolution.weights_to_large(&weight));
-        let (y, moments) = convolution.to_large(&x.values, weights, Some(&bias), slope, place.moments(self.filters));
-        let (y, idle) = (Arc::new(y), place.bias_is_idle());
-        let mut y = record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
+        let weights = packed.forward(|| convolution.weights_to_large(&weight));
+        let (y, moments) = convolution.to_large(&x.values, weights, Some(&bias), slope, context.moments(self.filters));
+        let (y, idle) = (Arc::new(y), context.bias_is_idle());
+        let mut y = pass.record(Arc::clone(&y), rows, true, move |mut g, gradients| {
             if !idle {
-                gradients.add_to_parameter(&bias_key, rectified_gradient(&y, &mut g, slope, bias.len()));
+                gradients.add_to_parameter(bias_parameter, rectified_gradient(&y, &mut g, slope, bias.len()));
             }
             let weight_gradient = |start: Accumulate<'_>, sum: &mut [f32]| {
                 convolution.weight_gradient(&g, &x.values, start, sum);
             };
             let x_gradient = || {
-                let weights = packed.backwards(|| convolution.weights_to_small(&weight));
+                let weights = packed.backward(|| convolution.weights_to_small(&weight));
                 convolution.to_small(&g, weights, None, 1.0, |_| ()).0
             };
-            add_gradients(gradients, (&weight_key, weight.len()), weight_gradient, &x, x_gradient);
+            add_gradients(gradients, (weight_parameter, weight.len()), weight_gradient, &x, x_gradient);
         });
         y.moments = joined(moments);
         y

@@ -2,19 +2,19 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Operation, Place, add_gradients, shape_text};
+use super::{LayerContext, Operation, add_gradients, shape_text};
 use crate::{
     engine::{Accumulate, Buffer, GatherLhs, PackedRhs, PackedWeights, gemm_in_parallel, offsets, rectified_gradient},
     nn::{
         init::ParameterSpec,
         sequential::Sequential,
-        tape::{Factors, Pass, Tape, Variable, record},
+        tape::{Factors, Pass, Variable},
     },
 };
 
 /// A fully connected layer, `y = x · W + b`.
 ///
-/// Shapes: x (n, inputs), W (inputs, units), b (units), y (n, units). Backwards, with g the gradient of y:
+/// Shapes: x (n, inputs), W (inputs, units), b (units), y (n, units). Backward pass, with g the gradient of y:
 /// ∂x = g · Wᵀ, ∂W = xᵀ · g, ∂b = the sum of g over the batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Dense {
@@ -36,7 +36,7 @@ impl Sequential {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn dense(self, units: usize) -> Self {
-        self.push(super::Layer::Dense(Dense { units }))
+        self.push(Dense { units })
     }
 }
 
@@ -61,50 +61,47 @@ impl Operation for Dense {
         ]
     }
 
-    fn takes_slope(&self) -> bool {
-        true
-    }
-
-    fn multiply_adds(&self, input: &[usize], _enlarged: [usize; 2]) -> usize {
+    fn multiply_adds(&self, input: &[usize], _up_sample: [usize; 2]) -> usize {
         input[0] * self.units
     }
 
-    fn pack(&self, place: Place<'_>, backwards: bool) {
-        self.panels(place.packed, &place.weights[0]);
-        if backwards {
-            self.panels_backwards(place.packed, &place.weights[0]);
+    fn pack(&self, context: &LayerContext<'_>, backward: bool) {
+        self.panels(&context.caches.packed, &context.weights[0]);
+        if backward {
+            self.panels_backward(&context.caches.packed, &context.weights[0]);
         }
     }
 
-    fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, pass: &mut Pass) -> Variable<T> {
-        let (weight, bias, packed) = (place.weights[0].clone(), place.weights[1].clone(), Arc::clone(place.packed));
-        let (weight_key, bias_key) = (pass.parameter(&weight), pass.parameter(&bias));
-        let (x, tape) = x.split();
-        let (layer, rows, inputs, units, slope) = (self.clone(), x.rows, place.input[0], self.units, place.slope);
+    fn forward(&self, x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
+        let (weight, bias, packed) =
+            (context.weights[0].clone(), context.weights[1].clone(), Arc::clone(&context.caches.packed));
+        let [weight_parameter, bias_parameter] = [0, 1].map(|index| context.parameter(index, pass));
+        let (layer, rows, inputs, units, slope) = (self.clone(), x.rows, context.input[0], self.units, context.slope());
 
-        let left = GatherLhs { values: &x.values, rows: &offsets(rows, inputs), steps: &offsets(inputs, 1) };
+        let lhs = GatherLhs { values: &x.values, rows: &offsets(rows, inputs), steps: &offsets(inputs, 1) };
         let mut y = Buffer::unset(rows * units);
-        gemm_in_parallel(&[(left, layer.panels(&packed, &weight))], Accumulate::Bias(&bias), slope, &mut y);
+        gemm_in_parallel(&[(lhs, layer.panels(&packed, &weight))], Accumulate::Bias(&bias), slope, &mut y);
         let y = Arc::new(y);
-        let postpone = pass.postpones(inputs, units);
-        record(tape, Arc::clone(&y), rows, true, move |mut g, gradients| {
-            gradients.add_to_parameter(&bias_key, rectified_gradient(&y, &mut g, slope, units));
+        let postpones = pass.postpones(inputs, units);
+        pass.record(Arc::clone(&y), rows, true, move |mut g, gradients| {
+            gradients.add_to_parameter(bias_parameter, rectified_gradient(&y, &mut g, slope, units));
             let x_gradient = || {
-                let left = GatherLhs { values: &g, rows: &offsets(rows, units), steps: &offsets(units, 1) };
+                let lhs = GatherLhs { values: &g, rows: &offsets(rows, units), steps: &offsets(units, 1) };
                 let mut x_gradient = Buffer::unset(rows * inputs);
-                let right = layer.panels_backwards(&packed, &weight);
-                gemm_in_parallel(&[(left, right)], Accumulate::Zero, 1.0, &mut x_gradient);
+                let rhs = layer.panels_backward(&packed, &weight);
+                gemm_in_parallel(&[(lhs, rhs)], Accumulate::Zero, 1.0, &mut x_gradient);
                 x_gradient
             };
-            if let Some(postpone) = postpone {
+            if postpones {
                 let x_gradient = x.needs_gradient.then(x_gradient);
                 x_gradient.into_iter().for_each(|gradient| gradients.add_to(&x, gradient));
-                return postpone(&weight_key, Factors { x: Arc::clone(&x.values), g, shape: [inputs, units] });
+                let factors = Factors { x: Arc::clone(&x.values), g, shape: [inputs, units] };
+                return gradients.postpone(weight_parameter, factors);
             }
             let weight_gradient = |start: Accumulate<'_>, sum: &mut [f32]| {
                 add_products(&[(&x.values, &g)], [inputs, units], start, sum);
             };
-            add_gradients(gradients, (&weight_key, weight.len()), weight_gradient, &x, x_gradient);
+            add_gradients(gradients, (weight_parameter, weight.len()), weight_gradient, &x, x_gradient);
         })
     }
 }
@@ -112,16 +109,17 @@ impl Operation for Dense {
 impl Dense {
     fn panels<'a>(&self, packed: &'a PackedWeights, weight: &[f32]) -> &'a PackedRhs<'static> {
         let steps = || offsets(weight.len() / self.units, self.units);
-        &packed.forwards(|| vec![PackedRhs::pack(weight, &steps(), self.units, 1)])[0]
+        &packed.forward(|| vec![PackedRhs::pack(weight, &steps(), self.units, 1)])[0]
     }
 
-    fn panels_backwards<'a>(&self, packed: &'a PackedWeights, weight: &[f32]) -> &'a PackedRhs<'static> {
+    fn panels_backward<'a>(&self, packed: &'a PackedWeights, weight: &[f32]) -> &'a PackedRhs<'static> {
         let inputs = weight.len() / self.units;
-        &packed.backwards(|| vec![PackedRhs::pack(weight, &offsets(self.units, 1), inputs, self.units)])[0]
+        &packed.backward(|| vec![PackedRhs::pack(weight, &offsets(self.units, 1), inputs, self.units)])[0]
     }
 }
 
-/// The gradient of (inputs, units) weights, the sum of xᵀ · g over some pairs of x and g, added to `sum` as `start` says.
+/// The gradient of (inputs, units) weights, the sum of xᵀ · g over some pairs of x and g, added to `sum` as `start`
+/// says.
 pub(crate) fn add_products(
     pairs: &[(&[f32], &[f32])],
     [inputs, units]: [usize; 2],
@@ -131,7 +129,7 @@ pub(crate) fn add_products(
     let most = pairs.iter().map(|(_, g)| g.len() / units).max().unwrap_or(0);
     let (rows, steps) = (offsets(inputs, 1), offsets(most, inputs));
     let panels: Vec<_> = pairs.iter().map(|(_, g)| PackedRhs::of_rows(g, g.len() / units, units, units)).collect();
-    let left = |x, g: &[f32]| GatherLhs { values: x, rows: &rows, steps: &steps[..g.len() / units] };
-    let pairs: Vec<_> = pairs.iter().zip(&panels).map(|((x, g), panels)| (left(x, g), panels)).collect();
+    let lhs = |x, g: &[f32]| GatherLhs { values: x, rows: &rows, steps: &steps[..g.len() / units] };
+    let pairs: Vec<_> = pairs.iter().zip(&panels).map(|((x, g), panels)| (lhs(x, g), panels)).collect();
     gemm_in_parallel(&pairs, start, 1.0, sum);
 }

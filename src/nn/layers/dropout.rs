@@ -3,35 +3,37 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Layer, Operation, Place};
+use super::{LayerContext, Operation};
 use crate::{
     engine::{BLOCK, OnThreads, vectorized},
     nn::{
         sequential::Sequential,
-        tape::{Pass, Tape, Variable, record},
+        tape::{Pass, Variable},
     },
     random,
 };
 
-/// Inverted dropout (Srivastava et al. 2014): in training each value becomes 0 with probability `rate` and x / (1 − rate)
-/// otherwise; in prediction nothing happens. Backwards the same mask.
+/// Inverted dropout (Srivastava et al. 2014): in training each value becomes 0 with probability `rate` and x / (1 −
+/// rate) otherwise; in prediction nothing happens. The backward pass has the same mask.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Dropout {
     rate: f32,
 }
 
 impl Sequential {
-    /// Dropout (Srivastava et al. 2014), as Keras and PyTorch have it: in training, each value is set to 0 with probability
-    /// `rate` and the others are divided by 1 − `rate`; in prediction nothing happens. Any shape, unchanged.
+    /// Dropout (Srivastava et al. 2014), as Keras and PyTorch have it: in training, each value is set to 0 with
+    /// probability `rate` and the others are divided by 1 − `rate`; in prediction nothing happens. Any shape,
+    /// unchanged.
     ///
     /// `rate` must be in [0, 1). The mask depends on the training's seed only, not on the number of threads.
     pub fn dropout(self, rate: f32) -> Self {
-        self.push(Layer::Dropout(Dropout { rate }))
+        self.push(Dropout { rate })
     }
 }
 
 impl Dropout {
-    /// Multiplies each value by its mask, 0 or 1 / (1 − rate). The mask is computed again on the way back, not kept.
+    /// Multiplies each value by its mask, 0 or 1 / (1 − rate). The mask is computed again in the backward pass, not
+    /// kept.
     fn mask(self, values: &mut [f32], seed: u64) {
         // Compared as integers: exact, and less work than drawing floats.
         let threshold = (f64::from(self.rate) * 2f64.powi(32)) as u32;
@@ -44,8 +46,8 @@ impl Dropout {
 }
 
 vectorized! {
-    /// The randomness of value i is a hash of i and the key, which vectors can compute side by side: two rounds of the 32-bit finalizer
-    /// "lowbias32" (C. Wellons 2018, "Prospecting for hash functions").
+    /// The randomness of value i is a hash of i and the key, which vectors can compute side by side: two rounds of the
+    /// 32-bit finalizer "lowbias32" (C. Wellons 2018, "Prospecting for hash functions").
     fn mask(values: &mut [f32], key: u32, second_key: u32, threshold: u32, scale: f32) {
         let round = |mut h: u32| {
             h = (h ^ (h >> 16)).wrapping_mul(0x7feb_352d);
@@ -72,15 +74,14 @@ impl Operation for Dropout {
         }
     }
 
-    fn forward<T: Tape>(&self, x: Variable<T>, _place: Place<'_>, pass: &mut Pass) -> Variable<T> {
+    fn forward(&self, mut x: Variable, _context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
         if !pass.training || self.rate == 0.0 {
             return x;
         }
-        let (mut x, tape) = x.split();
         let (rows, needs_gradient, dropout, seed) = (x.rows, x.needs_gradient, *self, pass.stream());
         let mut y = x.take_values();
         dropout.mask(&mut y, seed);
-        record(tape, Arc::new(y), rows, needs_gradient, move |mut gradient, gradients| {
+        pass.record(Arc::new(y), rows, needs_gradient, move |mut gradient, gradients| {
             dropout.mask(&mut gradient, seed);
             gradients.add_to(&x, gradient);
         })

@@ -1,19 +1,19 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Layer, Operation, Place, channels_first};
+use super::{LayerContext, Operation, channels_first};
 use crate::nn::{
     sequential::Sequential,
-    tape::{Pass, Tape, Variable},
+    tape::{Pass, Variable},
 };
 
-/// Any shape to one row of values, channels first. Pictures of one channel or one pixel need not move for it.
+/// Any shape to one row of values, channels first. Feature maps of one channel or one pixel need no copy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Flatten {}
 
 impl Sequential {
     /// Any shape to a flat one: `[1, 28, 28]` becomes `[784]`, channels first, row by row (PyTorch's order).
     pub fn flatten(self) -> Self {
-        self.push(Layer::Flatten(Flatten {}))
+        self.push(Flatten {})
     }
 }
 
@@ -26,7 +26,7 @@ impl Operation for Flatten {
         Ok(vec![input.iter().product()])
     }
 
-    fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, _pass: &mut Pass) -> Variable<T> {
-        channels_first(x, place.input)
+    fn forward(&self, x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
+        channels_first(x, context.input, pass)
     }
 }

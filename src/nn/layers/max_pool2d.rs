@@ -3,28 +3,30 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{HeightWidth, Layer, Operation, Place, picture};
+use super::{HeightWidth, LayerContext, Operation, feature_maps};
 use crate::{
     engine::{Buffer, OnThreads, vectorized},
     nn::{
         sequential::Sequential,
-        tape::{Pass, Tape, Variable, record},
+        tape::{Pass, Variable},
     },
 };
 
-/// The largest value of each window, y\[c, q\] = max over t of x\[c, stride·q + t\]; windows that do not fit are left out.
+/// The largest value of each window, y\[c, q\] = max over t of x\[c, stride·q + t\]; windows that do not fit are left
+/// out.
 ///
-/// Shapes: x (n, channels, height, width), y (n, channels, ⌊(height − size) / stride⌋ + 1, …). Backwards the gradient goes to where
-/// the maximum was, to the first one of equals (row by row), as in PyTorch and Keras.
+/// Shapes: x (n, channels, height, width), y (n, channels, ⌊(height − size) / stride⌋ + 1, …). In the backward pass the
+/// gradient goes to where the maximum was, to the first of equal ones (row by row), as in PyTorch and Keras.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MaxPool2d {
     size: HeightWidth,
-    pub(super) stride: HeightWidth,
+    stride: HeightWidth,
 }
 
 impl Sequential {
-    /// Max-pooling: the largest value of each window of `size`, which moves by `size` too unless [`stride`](Self::stride) says otherwise.
-    /// Input `[channels, height, width]`, output `[channels, ⌊(height − size) / stride⌋ + 1, …]`: pixels that fill no window are left out.
+    /// Max-pooling: the largest value of each window of `size`, which moves by `size` too unless
+    /// [`stride`](Self::stride) says otherwise. Input `[channels, height, width]`, output `[channels, ⌊(height − size)
+    /// / stride⌋ + 1, …]`: pixels that fill no window are left out.
     ///
     /// ```
     /// use latentlab::Sequential;
@@ -34,7 +36,7 @@ impl Sequential {
     /// ```
     pub fn max_pool2d(self, size: impl Into<HeightWidth>) -> Self {
         let size = size.into();
-        self.push(Layer::MaxPool2d(MaxPool2d { size, stride: size }))
+        self.push(MaxPool2d { size, stride: size })
     }
 }
 
@@ -44,7 +46,7 @@ impl Operation for MaxPool2d {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, String> {
-        let [channels, height, width] = picture(input)?;
+        let [channels, height, width] = feature_maps(input)?;
         let (size, stride) = (self.size.at_least_1("size")?, self.stride.at_least_1("stride")?);
         if size[0] > height || size[1] > width {
             return Err(format!("a window of {size:?} does not fit into {input:?}"));
@@ -57,14 +59,17 @@ impl Operation for MaxPool2d {
         Ok(vec![channels, (height - size[0]) / stride[0] + 1, (width - size[1]) / stride[1] + 1])
     }
 
-    fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, _pass: &mut Pass) -> Variable<T> {
-        let (x, tape) = x.split();
-        let windows = self.windows(place.input);
+    fn stride_mut(&mut self) -> Option<&mut HeightWidth> {
+        Some(&mut self.stride)
+    }
+
+    fn forward(&self, x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
+        let windows = self.windows(context.input);
         let (from, to) = windows.sizes();
         let mut y = Buffer::unset(x.rows * to);
         // Which place of its window each maximum had.
-        let mut places = Buffer::unset(if T::OWNS_TAPE { x.rows * to } else { 0 });
-        if T::OWNS_TAPE {
+        let mut places = Buffer::unset(if pass.is_recording() { x.rows * to } else { 0 });
+        if pass.is_recording() {
             let outputs = y.par_chunks_mut(to).zip(places.par_chunks_mut(to));
             outputs
                 .zip(x.values.par_chunks(from))
@@ -73,17 +78,17 @@ impl Operation for MaxPool2d {
         } else {
             y.par_chunks_mut(to).zip(x.values.par_chunks(from)).on_threads().for_each(|(y, x)| windows.maxima(x, y));
         }
-        record(tape, Arc::new(y), x.rows, x.needs_gradient, move |g, gradients| {
+        pass.record(Arc::new(y), x.rows, x.needs_gradient, move |g, gradients| {
             let mut x_gradient = Buffer::unset(x.rows * from);
-            let pictures = x_gradient.par_chunks_mut(from).zip(g.par_chunks(to)).zip(places.par_chunks(to));
-            pictures.on_threads().for_each(|((out, g), places)| windows.scatter(g, places, out));
+            let maps = x_gradient.par_chunks_mut(from).zip(g.par_chunks(to)).zip(places.par_chunks(to));
+            maps.on_threads().for_each(|((out, g), places)| windows.scatter(g, places, out));
             gradients.add_to(&x, x_gradient);
         })
     }
 }
 
 impl MaxPool2d {
-    /// The windows in pictures of that shape.
+    /// The windows in feature maps of that shape.
     pub(super) fn windows(&self, input: &[usize]) -> Windows {
         let (size, stride) = (self.size.0, self.stride.0);
         let [channels, height, width] = [input[0], input[1], input[2]];
@@ -92,7 +97,7 @@ impl MaxPool2d {
     }
 }
 
-/// The windows of a picture, rows × columns of them.
+/// The windows of a feature map, rows × columns of them.
 #[derive(Clone, Copy)]
 pub(super) struct Windows {
     channels: usize,
@@ -109,7 +114,7 @@ impl Windows {
         self.height * self.width
     }
 
-    /// How many values a picture has, and how many its maxima.
+    /// How many values a feature map has, and how many its maxima.
     pub fn sizes(&self) -> (usize, usize) {
         (self.pixels() * self.channels, self.rows * self.columns * self.channels)
     }
@@ -192,12 +197,12 @@ mod tests {
     fn a_nan_wins_wherever_it_is() {
         let windows = MaxPool2d { size: 2.into(), stride: 2.into() }.windows(&[1, 2, 2]);
         for place in 0..4 {
-            let mut picture = [1.0, 4.0, 3.0, 2.0];
-            picture[place] = f32::NAN;
+            let mut map = [1.0, 4.0, 3.0, 2.0];
+            map[place] = f32::NAN;
             let [mut y, mut with_place, mut places] = [[0.0]; 3];
-            windows.maxima(&picture, &mut y);
-            windows.maxima_and_places(&picture, &mut with_place, &mut places);
-            assert!(y[0].is_nan() && with_place[0].is_nan() && places[0] == place as f32, "{picture:?}");
+            windows.maxima(&map, &mut y);
+            windows.maxima_and_places(&map, &mut with_place, &mut places);
+            assert!(y[0].is_nan() && with_place[0].is_nan() && places[0] == place as f32, "{map:?}");
         }
         let [mut y, mut places] = [[0.0]; 2];
         windows.maxima_and_places(&[3.0, 1.0, 3.0, f32::NEG_INFINITY], &mut y, &mut places);

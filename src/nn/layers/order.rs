@@ -1,4 +1,5 @@
-//! Between the two orders of a picture's values: (channels, height, width) outside a network, (height, width, channels) inside.
+//! Between the two orders of a feature map's values: (channels, height, width) outside a network, (height, width,
+//! channels) inside.
 
 use std::sync::Arc;
 
@@ -6,33 +7,33 @@ use rayon::prelude::*;
 
 use crate::{
     engine::{Buffer, OnThreads},
-    nn::tape::{Tape, Variable, record},
+    nn::tape::{Pass, Variable},
 };
 
 /// (n, channels, height, width) to (n, height, width, channels); other shapes stay as they are.
-pub(crate) fn channels_last<T: Tape>(x: Variable<T>, shape: &[usize]) -> Variable<T> {
+pub(crate) fn channels_last(x: Variable, shape: &[usize], pass: &mut Pass) -> Variable {
     match *shape {
-        [channels, height, width] => swapped(x, channels, height * width),
+        [channels, height, width] => swapped(x, channels, height * width, pass),
         _ => x,
     }
 }
 
-/// (n, height, width, channels) to (n, channels, height, width) for pictures of shape [channels, height, width]; other shapes stay.
-pub(crate) fn channels_first<T: Tape>(x: Variable<T>, shape: &[usize]) -> Variable<T> {
+/// (n, height, width, channels) to (n, channels, height, width) for feature maps of shape [channels, height, width];
+/// other shapes stay as they are.
+pub(crate) fn channels_first(x: Variable, shape: &[usize], pass: &mut Pass) -> Variable {
     match *shape {
-        [channels, height, width] => swapped(x, height * width, channels),
+        [channels, height, width] => swapped(x, height * width, channels, pass),
         _ => x,
     }
 }
 
 /// Each row of values as a matrix (rows, columns), transposed.
-fn swapped<T: Tape>(x: Variable<T>, rows: usize, columns: usize) -> Variable<T> {
+fn swapped(x: Variable, rows: usize, columns: usize, pass: &mut Pass) -> Variable {
     if rows == 1 || columns == 1 {
         return x;
     }
-    let (x, tape) = x.split();
     let y = Arc::new(transposed(&x.values, rows, columns));
-    record(tape, y, x.rows, x.needs_gradient, move |gradient, gradients| {
+    pass.record(y, x.rows, x.needs_gradient, move |gradient, gradients| {
         gradients.add_to(&x, transposed(&gradient, columns, rows));
     })
 }

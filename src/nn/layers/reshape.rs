@@ -1,9 +1,9 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Layer, Operation, Place, channels_first, channels_last, shape_text};
+use super::{LayerContext, Operation, channels_first, channels_last, shape_text};
 use crate::nn::{
     sequential::Sequential,
-    tape::{Pass, Tape, Variable},
+    tape::{Pass, Variable},
 };
 
 /// The same values, channels first, under another shape.
@@ -22,7 +22,7 @@ impl Sequential {
     /// assert_eq!(error.to_string(), "layer 2, reshape: 3136 values cannot become [64, 7, 8] (3584)");
     /// ```
     pub fn reshape(self, shape: impl AsRef<[usize]>) -> Self {
-        self.push(Layer::Reshape(Reshape { shape: shape.as_ref().to_vec() }))
+        self.push(Reshape { shape: shape.as_ref().to_vec() })
     }
 }
 
@@ -40,7 +40,7 @@ impl Operation for Reshape {
         }
     }
 
-    fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, _pass: &mut Pass) -> Variable<T> {
-        channels_last(channels_first(x, place.input), &self.shape)
+    fn forward(&self, x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
+        channels_last(channels_first(x, context.input, pass), &self.shape, pass)
     }
 }

@@ -3,25 +3,25 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Layer, Operation, Place, shape_text};
+use super::{LayerContext, Operation, shape_text};
 use crate::{
     engine::{OnThreads, tiny_to_zero},
     nn::{
         sequential::Sequential,
-        tape::{Pass, Tape, Variable, record},
+        tape::{Pass, Variable},
     },
 };
 
 /// Softmax over the k values of a row: yᵢ = e^(xᵢ − max x) / Σⱼ e^(xⱼ − max x); shape (n, k) stays.
 ///
-/// Backwards: ∂xᵢ = yᵢ · (gᵢ − Σⱼ gⱼ yⱼ).
+/// Backward pass: ∂xᵢ = yᵢ · (gᵢ − Σⱼ gⱼ yⱼ).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Softmax {}
 
 impl Sequential {
     /// Softmax: turns `[k]` values into k probabilities that sum to 1. Input and output `[k]`.
     pub fn softmax(self) -> Self {
-        self.push(Layer::Softmax(Softmax {}))
+        self.push(Softmax {})
     }
 }
 
@@ -37,8 +37,7 @@ impl Operation for Softmax {
         }
     }
 
-    fn forward<T: Tape>(&self, x: Variable<T>, _place: Place<'_>, _pass: &mut Pass) -> Variable<T> {
-        let (mut x, tape) = x.split();
+    fn forward(&self, mut x: Variable, _context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
         let (rows, needs_gradient) = (x.rows, x.needs_gradient);
         let width = (x.values.len() / rows.max(1)).max(1);
         let mut y = x.take_values();
@@ -49,7 +48,7 @@ impl Operation for Softmax {
             row.iter_mut().for_each(|v| *v /= sum);
         });
         let y = Arc::new(y);
-        record(tape, Arc::clone(&y), rows, needs_gradient, move |mut gradient, gradients| {
+        pass.record(Arc::clone(&y), rows, needs_gradient, move |mut gradient, gradients| {
             gradient.par_chunks_mut(width).zip(y.par_chunks(width)).on_threads().for_each(|(g, y)| {
                 let dot: f32 = g.iter().zip(y).map(|(g, y)| g * y).sum();
                 g.iter_mut().zip(y).for_each(|(g, y)| *g = tiny_to_zero(y * (*g - dot)));

@@ -3,18 +3,17 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{HeightWidth, Layer, Operation, Place, picture};
+use super::{HeightWidth, LayerContext, Operation, feature_maps};
 use crate::{
     engine::{Buffer, OnThreads, vectorized},
     nn::{
         sequential::Sequential,
-        tape::{Pass, Tape, Variable, record},
+        tape::{Pass, Variable},
     },
 };
 
-/// Nearest up-sampling: each pixel becomes factor × factor equal ones, y\[c, p\] = x\[c, ⌊p / factor⌋\]. Backwards the sum of their gradients.
-///
-/// A convolution with a stride of 1 right after it does its work too, without the large picture: see `conv2d`.
+/// Nearest up-sampling: each pixel becomes factor × factor equal ones, y\[c, p\] = x\[c, ⌊p / factor⌋\]. The backward
+/// pass sums their gradients.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct UpSample2d {
     factor: HeightWidth,
@@ -28,8 +27,9 @@ impl UpSample2d {
 }
 
 impl Sequential {
-    /// Nearest up-sampling: each pixel becomes `factor` × `factor` equal ones. Input `[channels, height, width]`, output
-    /// `[channels, factor · height, factor · width]`; Keras' `UpSampling2D`, PyTorch's `Upsample(scale_factor=factor)`.
+    /// Nearest up-sampling: each pixel becomes `factor` × `factor` equal ones. Input `[channels, height, width]`,
+    /// output `[channels, factor · height, factor · width]`; Keras' `UpSampling2D`, PyTorch's
+    /// `Upsample(scale_factor=factor)`.
     ///
     /// ```
     /// use latentlab::Sequential;
@@ -38,7 +38,7 @@ impl Sequential {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn up_sample2d(self, factor: impl Into<HeightWidth>) -> Self {
-        self.push(Layer::UpSample2d(UpSample2d { factor: factor.into() }))
+        self.push(UpSample2d { factor: factor.into() })
     }
 }
 
@@ -48,16 +48,15 @@ impl Operation for UpSample2d {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, String> {
-        let [channels, height, width] = picture(input)?;
+        let [channels, height, width] = feature_maps(input)?;
         let [rows, columns] = self.factor.at_least_1("factor")?;
         Ok(vec![channels, height.saturating_mul(rows), width.saturating_mul(columns)])
     }
 
-    fn forward<T: Tape>(&self, x: Variable<T>, place: Place<'_>, _pass: &mut Pass) -> Variable<T> {
-        let (x, tape) = x.split();
+    fn forward(&self, x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
         let [rows, columns] = self.factor.0;
-        // A row of the picture becomes `rows` rows, a pixel in it `columns` pixels.
-        let (channels, row) = (place.input[0], place.input[0] * place.input[2]);
+        // A row of a feature map becomes `rows` rows, a pixel in it `columns` pixels.
+        let (channels, row) = (context.input[0], context.input[0] * context.input[2]);
         let mut y = Buffer::unset(x.values.len() * rows * columns);
         y.par_chunks_mut(row * columns * rows).zip(x.values.par_chunks(row)).on_threads().for_each(|(out, row)| {
             for out in out.chunks_exact_mut(row.len() * columns) {
@@ -66,7 +65,7 @@ impl Operation for UpSample2d {
                 }
             }
         });
-        record(tape, Arc::new(y), x.rows, x.needs_gradient, move |g, gradients| {
+        pass.record(Arc::new(y), x.rows, x.needs_gradient, move |g, gradients| {
             let mut x_gradient = Buffer::zeros(x.values.len());
             x_gradient.par_chunks_mut(row).zip(g.par_chunks(row * columns * rows)).on_threads().for_each(|(out, g)| {
                 sum_pixels(g, channels, columns, out);

@@ -1,17 +1,21 @@
-//! Reference values: tests/reference/layers.py, steps.py and optimizers.py compute them with PyTorch, keras_layers.py with Keras.
+//! Reference values: tests/reference/layers.py, steps.py and optimizers.py compute them with PyTorch, keras_layers.py
+//! with Keras.
 
 use std::sync::Arc;
 
 use serde::Deserialize;
 
 use super::{Single, assert_close, mean, shared};
-use crate::nn::{
-    cross_entropy,
-    layers::{Layer, Weights},
-    loss::Loss,
-    optimizer::Optimizer,
-    optimizer_state::OptimizerState,
-    tape::{NotRecording, Pass, Recording, Tape, Variable},
+use crate::{
+    engine::Buffer,
+    nn::{
+        cross_entropy,
+        layers::{Layer, Weights},
+        loss::Loss,
+        optimizer::Optimizer,
+        optimizer_state::OptimizerState,
+        tape::{Pass, Variable},
+    },
 };
 
 #[derive(Deserialize)]
@@ -98,27 +102,40 @@ fn keras() -> Keras {
 }
 
 impl LayerCase {
-    /// The layer's output, and its loss on the tape whose gradients are wanted: of the input first, then of the parameters.
-    fn run<T: Tape>(&self, x: &[f32], parameters: &[Weights]) -> (Vec<f32>, f64, Variable<T>, Pass) {
-        let mut pass = if self.training { Pass::training(7) } else { Pass::prediction() };
-        let single =
-            Single { layer: &self.layer, input: &self.input, weights: parameters, slope: 1.0, enlarged: [1, 1] };
-        let [y] = single.forward([(x, true, &mut pass)]);
+    fn pass(&self) -> Pass {
+        if self.training { Pass::training(7) } else { Pass::prediction().recording(true) }
+    }
+
+    /// The layer's input, its output and the loss on the tape, with its value.
+    fn run(&self, x: &[f32], single: &Single, pass: &mut Pass) -> ([Variable; 2], Vec<f32>, f64) {
+        let [x, y] = single.forward(x, true, pass);
         let values = y.values.to_vec();
-        let (mean, loss) = Loss::MeanSquaredError.record(y, &Arc::new(self.target.clone().into()), 1.0);
-        (values, mean, loss, pass)
+        let (mean, loss) = Loss::MeanSquaredError.record(y, &self.target.clone().into(), 1.0, pass);
+        ([x, loss], values, mean)
+    }
+
+    fn single<'a>(&self, parameters: &'a [Weights]) -> Single<'a> {
+        Single::new(&self.layer, &self.input, parameters)
+    }
+
+    /// The gradient of the input first, then those of the parameters.
+    fn gradients(&self, single: &Single, [x, loss]: [Variable; 2], mut pass: Pass) -> Vec<Buffer> {
+        pass.backward(&loss);
+        [vec![pass.gradient(&x)], single.gradients(pass)].into_iter().flatten().collect()
     }
 
     fn check(&self, framework: &str) {
         let name = |what: &str| format!("{}, {framework}: {what}", self.name);
-        let (y, _, loss, mut pass) = self.run::<Recording>(&self.x, &shared(&self.parameters));
+        let parameters = shared(&self.parameters);
+        let (single, mut pass) = (self.single(&parameters), self.pass());
+        let (ends, y, _) = self.run(&self.x, &single, &mut pass);
         assert_close(&name("output"), &y, &self.y, 1e-6);
-        let statistics = pass.take_statistics();
+        let statistics = single.statistics(&mut pass);
         assert_eq!(statistics.len(), self.statistics.len(), "{}", name("statistics"));
         for (got, expected) in statistics.iter().zip(&self.statistics) {
             assert_close(&name("a running statistic"), got, expected, 1e-6);
         }
-        let gradients = pass.backward(loss);
+        let gradients = self.gradients(&single, ends, pass);
         assert_close(&name("gradient of x"), &gradients[0], &self.x_gradient, 1e-6);
         assert_eq!(gradients.len() - 1, self.parameter_gradients.len(), "{}", name("gradients"));
         for (got, expected) in gradients[1..].iter().zip(&self.parameter_gradients) {
@@ -150,9 +167,12 @@ fn layers_agree_with_finite_differences() {
     cases.push(LayerCase { name: "dropout".into(), layer, ..like_relu });
     for case in &cases {
         let parameters = shared(&case.parameters);
-        let (_, _, loss, pass) = case.run::<Recording>(&case.x, &parameters);
-        let gradients = pass.backward(loss);
-        let loss_at = |input: &[f32], parameters: &[Weights]| case.run::<NotRecording>(input, parameters).1;
+        let (single, mut pass) = (case.single(&parameters), case.pass());
+        let (ends, ..) = case.run(&case.x, &single, &mut pass);
+        let gradients = case.gradients(&single, ends, pass);
+        let loss_at = |input: &[f32], parameters: &[Weights]| {
+            case.run(input, &case.single(parameters), &mut case.pass().recording(false)).2
+        };
         const STEP: f32 = 1.0 / 256.0;
         let check = |which: &str, index: usize, got: f32, above: f64, below: f64| {
             let expected = ((above - below) / (2.0 * f64::from(STEP))) as f32;
@@ -189,10 +209,11 @@ fn losses_agree_with_pytorch() {
             _ => Loss::BinaryCrossEntropyWithLogits,
         };
         let mut pass = Pass::training(0);
-        let y = Variable::<Recording>::tracked(Arc::new(case.y.clone().into()), pytorch.rows, &mut pass);
-        let (mean, on_tape) = loss.record(y, &Arc::new(case.target.clone().into()), 1.0);
+        let y = pass.tracked(Arc::new(case.y.clone().into()), pytorch.rows);
+        let (mean, on_tape) = loss.record(y.clone(), &case.target.clone().into(), 1.0, &mut pass);
+        pass.backward(&on_tape);
         assert!((mean - case.loss).abs() < 1e-6, "{}: expected {}, got {mean}", case.name, case.loss);
-        assert_close(&case.name, &pass.backward(on_tape)[0], &case.gradient, 1e-5);
+        assert_close(&case.name, &pass.gradient(&y), &case.gradient, 1e-5);
     }
 }
 
@@ -203,9 +224,10 @@ fn cross_entropy_of_labels_agrees_with_pytorch_and_with_its_own_parts() {
     let go = |rows: std::ops::Range<usize>, share: f64| {
         let mut pass = Pass::training(0);
         let (values, labels) = (case.logits[rows.start * 5..rows.end * 5].to_vec(), &case.labels[rows]);
-        let logits = Variable::<Recording>::tracked(Arc::new(values.into()), labels.len(), &mut pass);
-        let (means, on_tape) = cross_entropy(logits, labels, share);
-        (means, pass.backward(on_tape)[0].to_vec())
+        let logits = pass.tracked(Arc::new(values.into()), labels.len());
+        let (means, on_tape) = cross_entropy(logits.clone(), labels, share, &mut pass);
+        pass.backward(&on_tape);
+        (means, pass.gradient(&logits).to_vec())
     };
     let (whole, gradient) = go(0..6, 1.0);
     assert!((whole[0] - case.loss).abs() < 1e-6 && (whole[1] - case.accuracy).abs() < 1e-9, "{whole:?}");
@@ -217,9 +239,11 @@ fn cross_entropy_of_labels_agrees_with_pytorch_and_with_its_own_parts() {
 
 #[test]
 fn cross_entropy_of_labels_stays_finite_where_the_softmax_has_saturated() {
-    let logits = |values: [f32; 4]| Variable::<NotRecording>::input(Arc::new(values.to_vec().into()), 2);
-    assert_eq!(cross_entropy(logits([1e4, -1e4, 1e4, -1e4]), &[0, 1], 1.0).0, [1e4, 0.5]);
-    assert!(cross_entropy(logits([f32::NAN, 0.0, 0.0, 0.0]), &[0, 1], 1.0).0[0].is_nan());
+    let pass = &mut Pass::prediction();
+    let logits = [[1e4, -1e4, 1e4, -1e4], [f32::NAN, 0.0, 0.0, 0.0]];
+    let [large, nan] = logits.map(|values| pass.input(Arc::new(values.to_vec().into()), 2));
+    assert_eq!(cross_entropy(large, &[0, 1], 1.0, pass).0, [1e4, 0.5]);
+    assert!(cross_entropy(nan, &[0, 1], 1.0, pass).0[0].is_nan());
 }
 
 #[test]
@@ -239,12 +263,12 @@ fn optimizers_agree_with_pytorch() {
     for case in optimizers {
         case.optimizer.check().unwrap();
         let mut weights = shared(std::slice::from_ref(&start));
-        let mut descent = OptimizerState::new(case.optimizer, case.learning_rate);
+        let mut state = OptimizerState::new(case.optimizer, case.learning_rate);
         let mut expected = noted.iter().zip(&case.weights).peekable();
         for step in 1..=50 {
             let slope = |((w, t), c): ((&f32, &f32), &f32)| c * (w - t);
             let gradient: Vec<f32> = weights[0].iter().zip(&target).zip(&curvature).map(slope).collect();
-            descent.update(weights.iter_mut(), &[gradient.into()]);
+            state.update(weights.iter_mut(), &[gradient.into()]);
             if let Some((_, expected)) = expected.next_if(|(noted, _)| **noted == step) {
                 assert_close(&format!("{}, step {step}", case.name), &weights[0], expected, 2e-6);
             }

@@ -1,60 +1,76 @@
-//! Every layer against PyTorch and Keras ([`frameworks`]), against the plain formulas ([`plain`]) over random shapes ([`shapes`]), and what a
-//! network promises as a whole.
+//! Every layer against PyTorch and Keras ([`frameworks`]), against the plain formulas ([`plain`]) over random shapes
+//! ([`shapes`]), and what a network promises as a whole.
 
 mod builder;
 mod frameworks;
 mod instructions;
 mod network;
 mod plain;
+mod plan;
 mod shapes;
 
-use std::sync::{Arc, OnceLock};
+mod tape;
+
+use std::sync::Arc;
 
 use super::{
-    layers::{Layer, Operation, Place, Weights},
+    layers::{Layer, Weights},
     loss::Loss,
-    tape::{NotRecording, Pass, Tape, Variable},
+    plan::Step,
+    tape::{ParameterKey, Pass, Variable},
 };
 use crate::engine::Buffer;
 
 /// The mean loss of outputs and targets.
 fn mean(loss: Loss, output: &[f32], target: &[f32]) -> f64 {
-    let output = Variable::<NotRecording>::input(Arc::new(output.to_vec().into()), 1);
-    loss.record(output, &target.to_vec().into(), 1.0).0
+    let mut pass = Pass::prediction();
+    let output = pass.input(Arc::new(output.to_vec().into()), 1);
+    loss.record(output, &target.to_vec().into(), 1.0, &mut pass).0
 }
 
-/// A layer in a place of its own.
+/// A layer by itself, as a step of a plan.
 struct Single<'a> {
-    layer: &'a Layer,
-    /// The shape of its input, without the batch, channels first.
-    input: &'a [usize],
+    step: Step,
     weights: &'a [Weights],
-    slope: f32,
-    enlarged: [usize; 2],
 }
 
-impl Single<'_> {
-    /// What the layer makes of each of some batches (pictures are channels last), in turn and in the same place. Of a tracked one the
-    /// gradient comes first among those of the pass.
-    fn forward<T: Tape, const N: usize>(&self, batches: [(&[f32], bool, &mut Pass); N]) -> [Variable<T>; N] {
-        let (prepared, packed) = (OnceLock::new(), Arc::default());
-        let place = Place {
-            input: self.input,
-            weights: self.weights,
-            slope: self.slope,
-            pool: None,
-            enlarged: self.enlarged,
-            normalised: false,
-            prepared: &prepared,
-            packed: &packed,
-        };
-        batches.map(|(x, tracked, pass)| {
-            let rows = x.len() * self.enlarged[0] * self.enlarged[1] / self.input.iter().product::<usize>();
-            let values: Arc<Buffer> = Arc::new(x.to_vec().into());
-            let x = if tracked { Variable::tracked(values, rows, pass) } else { Variable::input(values, rows) };
-            self.layer.forward(x, place, pass)
-        })
+impl<'a> Single<'a> {
+    /// For an input of that shape, without the batch, channels first.
+    fn new(layer: &Layer, input: &[usize], weights: &'a [Weights]) -> Self {
+        Self { step: Step::new(layer, input, &[]), weights }
     }
+
+    /// What the layer makes of a batch (feature maps are channels last); the input needs no gradient unless it is
+    /// tracked. Returns the input, too.
+    fn forward(&self, x: &[f32], tracked: bool, pass: &mut Pass) -> [Variable; 2] {
+        let enlarged: usize = self.step.fused.up_sample.iter().product();
+        let rows = x.len() * enlarged / self.step.input.iter().product::<usize>();
+        let values: Arc<Buffer> = Arc::new(x.to_vec().into());
+        let x = if tracked { pass.tracked(values, rows) } else { pass.input(values, rows) };
+        [x.clone(), self.step.forward(self.weights, 0, x, pass)]
+    }
+
+    /// The gradients of the parameters that it learns, after the backward pass.
+    fn gradients(&self, pass: Pass) -> Vec<Buffer> {
+        let specs = self.step.layer.operation().parameters(&self.step.input).into_iter().enumerate();
+        let learned = specs.filter(|(_, spec)| spec.trainable());
+        let keys = learned.map(|(number, _)| (ParameterKey { network: 0, number }, self.weights[number].len()));
+        let gradients = pass.into_gradients(keys).into_iter();
+        gradients.map(|gradient| gradient.sum.unwrap_or_else(|| Buffer::zeros(gradient.length))).collect()
+    }
+
+    /// The new values of the statistics that it observes.
+    fn statistics(&self, pass: &mut Pass) -> Vec<Vec<f32>> {
+        let keys = (0..self.weights.len()).map(|number| ParameterKey { network: 0, number });
+        pass.take_statistics(keys).into_iter().flatten().collect()
+    }
+}
+
+/// Runs the tape backwards with `g` as the gradient of an output.
+fn backward(output: &Variable, g: &[f32], pass: &mut Pass) {
+    let (output, g) = (output.clone(), Buffer::from(g));
+    let end = pass.record(Arc::new(vec![0.0].into()), 1, true, move |_, gradients| gradients.add_to(&output, g));
+    pass.backward(&end);
 }
 
 fn shared(parameters: &[Vec<f32>]) -> Vec<Weights> {

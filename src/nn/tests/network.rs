@@ -1,5 +1,5 @@
-//! What a network promises as a whole: gradients through all layers, also of a batch in pieces, dropout, learning, the same bits on any number of
-//! threads, and steps that allocate nothing.
+//! What a network promises as a whole: gradients through all layers, also of a batch in parts, dropout, learning, the
+//! same bits on any number of threads, and steps that allocate nothing.
 
 use std::{
     ops::Range,
@@ -16,8 +16,8 @@ use crate::{
         optimizer::Optimizer,
         optimizer_state::OptimizerState,
         sequential::Sequential,
-        step::{BatchSplit, learn_in_pieces},
-        tape::{NotRecording, Pass, Recording, Variable},
+        step::{BatchSplit, learn_in_parts},
+        tape::Pass,
     },
 };
 
@@ -27,14 +27,17 @@ fn gradients_flow_through_a_whole_network() {
     let x: Vec<f32> = (0..24).map(|i| (i as f32 * 0.37).sin()).collect();
     let target: Arc<Buffer> = Arc::new((0..12).map(|i| (i % 2) as f32).collect::<Vec<_>>().into());
     let loss_of = |network: &Sequential| {
-        let x = Variable::<NotRecording>::input(Arc::new(x.clone().into()), 4);
-        let y = network.forward(x, &mut Pass::prediction());
-        Loss::BinaryCrossEntropy.record(y, &target, 1.0).0
+        let pass = &mut Pass::prediction();
+        let x = pass.input(Arc::new(x.clone().into()), 4);
+        let y = network.forward(x, pass);
+        Loss::BinaryCrossEntropy.record(y, &target, 1.0, pass).0
     };
     let mut pass = Pass::training(0);
-    let y = network.forward(Variable::<Recording>::input(Arc::new(x.clone().into()), 4), &mut pass);
-    let (_, loss) = Loss::BinaryCrossEntropy.record(y, &target, 1.0);
-    let gradients = pass.backward(loss);
+    let input = pass.input(Arc::new(x.clone().into()), 4);
+    let y = network.forward(input, &mut pass);
+    let (_, loss) = Loss::BinaryCrossEntropy.record(y, &target, 1.0, &mut pass);
+    pass.backward(&loss);
+    let gradients = pass.gradients(&[&network]);
     for (number, gradient) in gradients.iter().enumerate() {
         for (index, got) in gradient.iter().enumerate() {
             let shifted = |by: f32| {
@@ -53,8 +56,9 @@ fn dropout_keeps_the_mean_and_only_works_in_training() {
     let network = Sequential::input([20_000]).dropout(0.3).build().unwrap();
     let ones: Arc<Buffer> = Arc::new(vec![1.0; 20_000].into());
     let drop = |seed| {
-        let x = Variable::<NotRecording>::input(ones.clone(), 1);
-        network.forward(x, &mut Pass::training(seed)).values.to_vec()
+        let pass = &mut Pass::training(seed).recording(false);
+        let x = pass.input(ones.clone(), 1);
+        network.forward(x, pass).values.to_vec()
     };
     let dropped = drop(1);
     let zeros = dropped.iter().filter(|v| **v == 0.0).count() as f64 / 20_000.0;
@@ -74,12 +78,15 @@ fn the_bits_do_not_depend_on_the_threads() {
                 Sequential::input([300]).dense(70).selu().dropout(0.5).dense(300).sigmoid().build().unwrap();
             let x: Arc<Buffer> =
                 Arc::new((0..300 * 130).map(|i| (i as f32 * 0.1).sin().abs()).collect::<Vec<_>>().into());
-            let mut descent = OptimizerState::new(Optimizer::adam(), 0.01);
+            let mut optimizer = OptimizerState::new(Optimizer::adam(), 0.01);
             for step in 0..3 {
                 let mut pass = Pass::training(step);
-                let y = network.forward(Variable::<Recording>::input(x.clone(), 130), &mut pass);
-                let (_, loss) = Loss::BinaryCrossEntropy.record(y, &x, 1.0);
-                descent.update(network.parameters_mut(), &pass.backward(loss));
+                let input = pass.input(x.clone(), 130);
+                let y = network.forward(input, &mut pass);
+                let (_, loss) = Loss::BinaryCrossEntropy.record(y, &x, 1.0, &mut pass);
+                pass.backward(&loss);
+                let gradients = pass.gradients(&[&network]);
+                optimizer.update(network.parameters_mut(), &gradients);
             }
             network.parameters().flat_map(|p| p.iter().map(|v| v.to_bits()).collect::<Vec<_>>()).collect::<Vec<_>>()
         })
@@ -90,9 +97,10 @@ fn the_bits_do_not_depend_on_the_threads() {
     assert_eq!(one, bits(4));
 }
 
-/// Of the two dense layers the first leaves its factors for later, the second sums its gradient shard by shard, as the convolution does.
+/// Of the two dense layers the first leaves its factors for later, the second sums its gradient shard by shard, as the
+/// convolution does.
 #[test]
-fn a_batch_in_pieces_gives_the_gradients_of_the_whole() {
+fn a_batch_in_parts_gives_the_gradients_of_the_whole() {
     const ROWS: usize = 200;
     let network = Sequential::input([2, 6, 6]).conv2d(5, 3).relu().flatten().dense(90).tanh().dense(2).build().unwrap();
     let x: Vec<f32> = (0..ROWS * 72).map(|i| (i as f32 * 0.37).sin()).collect();
@@ -100,28 +108,31 @@ fn a_batch_in_pieces_gives_the_gradients_of_the_whole() {
     let loss_of = |rows: Range<usize>, pass: &mut Pass| {
         let share = rows.len() as f64 / ROWS as f64;
         let values = x[rows.start * 72..rows.end * 72].to_vec();
-        let x = channels_last(Variable::<Recording>::input(Arc::new(values.into()), rows.len()), &[2, 6, 6]);
+        let x = pass.input(Arc::new(values.into()), rows.len());
+        let x = channels_last(x, &[2, 6, 6], pass);
         let target = target[rows.start * 2..rows.end * 2].to_vec();
-        let (loss, on_tape) = Loss::MeanSquaredError.record(network.forward(x, pass), &target.into(), share);
+        let y = network.forward(x, pass);
+        let (loss, on_tape) = Loss::MeanSquaredError.record(y, &target.into(), share, pass);
         ([loss], on_tape)
     };
     let mut pass = Pass::training(0);
     let ([mean], loss) = loss_of(0..ROWS, &mut pass);
-    let expected = pass.backward(loss);
-    for cut in
+    pass.backward(&loss);
+    let expected = pass.gradients(&[&network]);
+    for split in
         [BatchSplit { shard: 64, part: 64 }, BatchSplit { shard: 64, part: 13 }, BatchSplit { shard: 200, part: 30 }]
     {
-        let learned = learn_in_pieces(ROWS, cut, 0, |rows, _, pass| loss_of(rows, pass));
-        assert!((learned.means[0] - mean).abs() < 1e-6 * mean, "{cut:?}: {} is not {mean}", learned.means[0]);
+        let learned = learn_in_parts(ROWS, &[&network], split, 0, |rows, _, pass| loss_of(rows, pass));
+        assert!((learned.means[0] - mean).abs() < 1e-6 * mean, "{split:?}: {} is not {mean}", learned.means[0]);
         assert_eq!(learned.gradients.len(), expected.len());
         for (number, (got, expected)) in learned.gradients.iter().zip(&expected).enumerate() {
-            assert_close(&format!("{cut:?}, gradient {number}"), got, expected, 1e-6);
+            assert_close(&format!("{split:?}, gradient {number}"), got, expected, 1e-6);
         }
     }
 }
 
 #[test]
-fn a_batch_is_cut_by_its_size_alone() {
+fn a_batch_is_split_by_its_size_alone() {
     let tiny = Sequential::input([784]).dense(50).relu().dense(784);
     assert_eq!(BatchSplit::new(8192, &[&tiny]), BatchSplit { shard: 512, part: 512 });
     assert_eq!(
@@ -134,7 +145,8 @@ fn a_batch_is_cut_by_its_size_alone() {
     assert_eq!(BatchSplit::new(8192, &[&tiny, &normalised]), BatchSplit { shard: 8192, part: 8192 });
 }
 
-/// In a process of its own with one thread: other tests use the same pools, and threads need buffers at different times.
+/// In a process of its own with one thread: other tests use the same pools, and threads need buffers at different
+/// times.
 #[test]
 fn a_steady_step_allocates_no_buffers() {
     const ALONE: &str = "LATENTLAB_TEST_ALONE";
@@ -159,19 +171,20 @@ fn a_steady_step_allocates_no_buffers() {
         .same();
     for mut network in [plain, normalised] {
         let _reuse = Reuse::begin();
-        let mut descent = OptimizerState::new(Optimizer::adam(), 0.001);
+        let mut optimizer = OptimizerState::new(Optimizer::adam(), 0.001);
         let mut allocated = Vec::new();
         for seed in 0..6 {
             network.pack(true, false);
-            let cut = BatchSplit { shard: 64, part: if network.needs_whole_batch() { 64 } else { 20 } };
-            let learned =
-                learn_in_pieces(if network.needs_whole_batch() { 64 } else { 200 }, cut, seed, |rows, _, pass| {
-                    let x = Arc::new(Buffer::zeros(rows.len() * 144));
-                    let y = network.forward(Variable::<Recording>::input(Arc::clone(&x), rows.len()), pass);
-                    let (loss, on_tape) = Loss::MeanSquaredError.record(y, &x, 0.1);
-                    ([loss], on_tape)
-                });
-            descent.update(network.trainable_mut(), &learned.gradients);
+            let (rows, part) = if network.needs_whole_batch() { (64, 64) } else { (200, 20) };
+            let split = BatchSplit { shard: 64, part };
+            let learned = learn_in_parts(rows, &[&network], split, seed, |rows, _, pass| {
+                let x = Arc::new(Buffer::zeros(rows.len() * 144));
+                let input = pass.input(Arc::clone(&x), rows.len());
+                let y = network.forward(input, pass);
+                let (loss, on_tape) = Loss::MeanSquaredError.record(y, &x, 0.1, pass);
+                ([loss], on_tape)
+            });
+            optimizer.update(network.trainable_mut(), &learned.gradients);
             allocated.push(ALLOCATED.load(Ordering::SeqCst));
         }
         assert!(allocated[0] > 0);
@@ -179,7 +192,7 @@ fn a_steady_step_allocates_no_buffers() {
     }
 }
 
-/// Twenty pictures of 8×8, given back through every kind of layer but softmax.
+/// Twenty images of 8×8, given back through every kind of layer but softmax.
 #[test]
 fn a_network_of_every_layer_learns() {
     let mut network = Sequential::input([1, 8, 8])
@@ -213,16 +226,19 @@ fn a_network_of_every_layer_learns() {
     };
     let x: Vec<f32> = (0..20 * 64).map(|i| pixel(i / 64, i / 8 % 8, i % 8)).collect();
     let x: Arc<Buffer> = Arc::new(x.into());
-    let mut descent = OptimizerState::new(Optimizer::adam(), 0.01);
+    let mut optimizer = OptimizerState::new(Optimizer::adam(), 0.01);
     let mut losses = Vec::new();
     for step in 0..150 {
         let mut pass = Pass::training(step);
-        let y = network.forward(Variable::<Recording>::input(x.clone(), 20), &mut pass);
-        let (mean, loss) = Loss::MeanSquaredError.record(y, &x, 1.0);
+        let input = pass.input(x.clone(), 20);
+        let y = network.forward(input, &mut pass);
+        let (mean, loss) = Loss::MeanSquaredError.record(y, &x, 1.0, &mut pass);
         losses.push(mean);
-        let statistics = pass.take_statistics();
-        descent.update(network.trainable_mut(), &pass.backward(loss));
-        network.statistics_mut().zip(statistics).for_each(|(running, new)| *running = Arc::new(new));
+        let statistics = pass.take_statistics(network.statistic_keys());
+        pass.backward(&loss);
+        let gradients = pass.gradients(&[&network]);
+        optimizer.update(network.trainable_mut(), &gradients);
+        network.statistics_mut().zip(statistics.into_iter().flatten()).for_each(|(old, new)| *old = Arc::new(new));
     }
     let (first, last) = (losses[0], losses[149]);
     assert!(last < 0.2 * first, "{first} before, {last} after");
@@ -230,7 +246,8 @@ fn a_network_of_every_layer_learns() {
     assert!(predicted < 0.3 * first, "{first} before, {predicted} in prediction");
 }
 
-/// A rectified linear unit that turned NaN into 0 would hide a diverged network; one that turned ∞ into NaN would hide why it did.
+/// A rectified linear unit that turned NaN into 0 would hide a diverged network; one that turned ∞ into NaN would hide
+/// why it did.
 #[test]
 fn nothing_hides_an_overflow() {
     for units in [1, 3, 17, 40] {
@@ -246,7 +263,8 @@ fn nothing_hides_an_overflow() {
     }
 }
 
-/// In predictions batch normalisation is part of the weights before it; recorded, as here for the comparison, it is a layer.
+/// In predictions batch normalisation is part of the weights before it; recorded, as here for the comparison, it is a
+/// layer.
 #[test]
 fn folded_normalisation_predicts_the_same() {
     let mut network = Sequential::input([2, 5, 5])
@@ -269,8 +287,10 @@ fn folded_normalisation_predicts_the_same() {
         .unwrap();
     let x: Arc<Buffer> = Arc::new((0..3 * 50).map(|i| (i as f32 * 0.37).sin()).collect::<Vec<_>>().into());
     let both = |network: &Sequential| {
-        let first = channels_last(Variable::<Recording>::input(Arc::clone(&x), 3), &[2, 5, 5]);
-        let recorded = network.forward(first, &mut Pass::prediction());
+        let pass = &mut Pass::prediction().recording(true);
+        let first = pass.input(Arc::clone(&x), 3);
+        let first = channels_last(first, &[2, 5, 5], pass);
+        let recorded = network.forward(first, pass);
         (network.run(&x, 3), recorded.values.to_vec())
     };
     let (before, _) = both(&network);

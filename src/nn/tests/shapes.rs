@@ -1,6 +1,6 @@
 //! Every layer over random shapes, against the plain formulas: the output and all gradients.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use proptest::{
     prelude::*,
@@ -10,24 +10,26 @@ use rand::Rng;
 use serde_json::json;
 
 use super::{
-    Single,
+    Single, backward,
     plain::{self, Products, Sum, Windows, double},
     shared,
 };
 use crate::{
     engine::Buffer,
     nn::{
-        layers::{Layer, Operation, Place},
+        layers::Layer,
+        plan::Step,
         sequential::Sequential,
-        tape::{NotRecording, Pass, Recording, Variable, record},
+        tape::{ParameterKey, Pass},
     },
     random,
 };
 
-/// Rounding errors that are allowed, as a share of the sum of the terms' magnitudes. A wrong tap among a thousand is 100 times as much.
+/// Rounding errors that are allowed, as a share of the sum of the terms' magnitudes. A wrong tap among a thousand is
+/// 100 times as much.
 const TOLERANCE: f64 = 1e-5;
 
-/// The plain loops of one case should not take longer than so many products.
+/// More products would take the plain loops of one case too long.
 const PRODUCTS: usize = 2_000_000;
 
 fn numbers(seed: u64, count: usize) -> Vec<f32> {
@@ -40,12 +42,12 @@ fn channels() -> impl Strategy<Value = usize> {
     select(vec![1, 2, 3, 7, 8, 12, 15, 16, 17, 24, 31, 32, 33, 48, 49, 65, 112])
 }
 
-/// Batches are cut into 16 shards, and these into groups.
+/// Batches are split into 16 shards, and these into groups.
 fn rows() -> impl Strategy<Value = usize> {
     select(vec![1, 2, 3, 15, 16, 17, 33, 50])
 }
 
-/// The slope below 0 of the rectified linear unit that a layer takes along; 1 where there is none.
+/// The slope below 0 of the rectified linear unit that is fused with a layer; 1 where there is none.
 fn slope() -> impl Strategy<Value = f32> {
     select(vec![1.0, 0.0, 0.2])
 }
@@ -109,65 +111,56 @@ impl Case {
         if self.training { Pass::training(3) } else { Pass::prediction() }
     }
 
-    /// Checks the layer, which is to give leaky(y), and from the gradient of y the gradients `backward` of x and of the parameters.
+    /// Checks the layer, which is to give leaky(y), and from the gradient of y the gradients `backward` of x and of the
+    /// parameters.
     ///
     /// Returns the running statistics.
     fn check(&self, y: &[Sum], backward: impl Fn(&[f64]) -> Vec<Vec<Sum>>) -> Result<Vec<Vec<f32>>, TestCaseError> {
         let parameters = shared(&self.parameters);
-        let single = Single {
-            layer: &self.layer,
-            input: &self.input,
-            weights: &parameters,
-            slope: self.slope,
-            enlarged: self.enlarged,
-        };
+        let mut single = Single::new(&self.layer, &self.input, &parameters);
+        single.step.fused.slope = (self.slope != 1.0).then_some(self.slope);
+        single.step.fused.up_sample = self.enlarged;
         let slope = f64::from(self.slope);
         let bent: Vec<Sum> =
             y.iter().map(|y| Sum::new(if y.value > 0.0 { y.value } else { slope * y.value }, y.size)).collect();
 
-        // The gradient of the layer's output. Where y is 0 but for rounding, either slope is right: nothing comes from there.
+        // The gradient of the layer's output. Where y is 0 but for rounding, either slope is right: nothing comes from
+        // there.
         let mut g = numbers(1, y.len());
         let at_the_bend = |y: &Sum| self.slope != 1.0 && y.value.abs() <= TOLERANCE * y.size;
         g.iter_mut().zip(y).filter(|(_, y)| at_the_bend(y)).for_each(|(g, _)| *g = 0.0);
         let g_of_y: Vec<f64> =
             g.iter().zip(y).map(|(g, y)| f64::from(*g) * if y.value > 0.0 { 1.0 } else { slope }).collect();
 
-        let mut pass = self.pass();
-        let [output] = single.forward::<Recording, 1>([(&self.x, true, &mut pass)]);
+        let mut pass = self.pass().recording(true);
+        let [x, output] = single.forward(&self.x, true, &mut pass);
         close("output", &output.values, &bent)?;
-        let statistics = pass.take_statistics();
-        let gradients = gradients(output, &g, pass);
+        let statistics = single.statistics(&mut pass);
+        super::backward(&output, &g, &mut pass);
+        let gradients: Vec<Buffer> = [vec![pass.gradient(&x)], single.gradients(pass)].into_iter().flatten().collect();
         let expected = backward(&g_of_y);
         prop_assert_eq!(gradients.len(), expected.len());
         for (number, (got, expected)) in gradients.iter().zip(&expected).enumerate() {
             close(&format!("gradient {number} (0 is that of x)"), got, expected)?;
         }
         // As the first layer of a network, whose input needs no gradient.
-        let mut pass = self.pass();
-        let [output] = single.forward::<Recording, 1>([(&self.x, false, &mut pass)]);
-        for (got, expected) in self::gradients(output, &g, pass).iter().zip(&gradients[1..]) {
+        let mut pass = self.pass().recording(true);
+        let [_, output] = single.forward(&self.x, false, &mut pass);
+        super::backward(&output, &g, &mut pass);
+        for (got, expected) in single.gradients(pass).iter().zip(&gradients[1..]) {
             prop_assert_eq!(&got[..], &expected[..], "with and without a gradient of x");
         }
         // Without a tape, and after a smaller batch.
         let rows = self.x.len() * self.enlarged[0] * self.enlarged[1] / self.input.iter().product::<usize>();
-        let (first, mut passes) = (&self.x[..self.x.len() / rows], [self.pass(), self.pass()]);
-        let [pass_of_first, pass_of_all] = &mut passes;
+        let first = &self.x[..self.x.len() / rows];
         let [first, all] =
-            single.forward::<NotRecording, 2>([(first, false, pass_of_first), (&self.x, false, pass_of_all)]);
+            [first, &self.x].map(|x| single.forward(x, false, &mut self.pass().recording(false))[1].clone());
         close("output without a tape", &all.values, &bent)?;
         if statistics.is_empty() {
             close("output of the first row alone", &first.values, &bent[..bent.len() / rows])?;
         }
         Ok(statistics)
     }
-}
-
-/// What a pass returns if `g` is the gradient of its output.
-fn gradients(output: Variable<Recording>, g: &[f32], pass: Pass) -> Vec<Buffer> {
-    let (output, tape) = output.split();
-    let g = Buffer::from(g.to_vec());
-    let end = record(tape, Arc::new(vec![0.0].into()), 1, true, move |_, gradients| gradients.add_to(&output, g));
-    pass.backward(end)
 }
 
 /// Checks a layer with a weight and a bias.
@@ -184,7 +177,7 @@ fn fewer(rows: usize, products_a_row: usize) -> usize {
     rows.min(PRODUCTS / products_a_row.max(1)).max(1)
 }
 
-/// The windows of a conv2d over pictures [height, width]; the pictures grow if the kernel would not fit.
+/// The windows of a conv2d over feature maps [height, width]; the feature maps grow if the kernel would not fit.
 fn conv2d_windows(
     [height, width]: [usize; 2],
     [channels, filters]: [usize; 2],
@@ -196,7 +189,7 @@ fn conv2d_windows(
     for axis in 0..2 {
         match padding {
             Padding::Same => {
-                // TensorFlow's rule: enough zeros for ⌈size / stride⌉ windows, the larger half after the picture.
+                // TensorFlow's rule: enough zeros for ⌈size / stride⌉ windows, the larger half after the feature map.
                 small[axis] = large[axis].div_ceil(stride[axis]);
                 let all = (small[axis] - 1) * stride[axis] + kernel[axis];
                 before[axis] = all.saturating_sub(large[axis]) / 2;
@@ -215,7 +208,10 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
 
     #[test]
-    fn dense(rows in select(vec![1, 2, 16, 17, 36, 37, 300, 1100]), inputs in 1usize..=70, units in channels(), slope in slope()) {
+    fn dense(
+        rows in select(vec![1, 2, 16, 17, 36, 37, 300, 1100]), inputs in 1usize..=70, units in channels(),
+        slope in slope(),
+    ) {
         let rows = fewer(rows, inputs * units);
         let layer = layer(json!({"layer": "dense", "units": units}));
         let case = Case { slope, ..Case::new(layer, &[inputs], numbers(4, rows * inputs)) };
@@ -224,15 +220,17 @@ proptest! {
 
     #[test]
     fn conv2d(
-        rows in rows(), size in pair(1..=12), channels in (channels(), channels()), kernel in pair(1..=5), stride in pair(1..=4),
-        padding in padding(), slope in slope(),
+        rows in rows(), size in pair(1..=12), channels in (channels(), channels()), kernel in pair(1..=5),
+        stride in pair(1..=4), padding in padding(), slope in slope(),
     ) {
         let mut windows = conv2d_windows(size, channels.into(), kernel, stride, &padding);
         windows.rows = fewer(rows, windows.multiply_adds());
         let [height, width, channels] = windows.large;
         let filters = windows.small[2];
         let padding = padding.json();
-        let layer = layer(json!({"layer": "conv2d", "filters": filters, "kernel": kernel, "stride": stride, "padding": padding}));
+        let layer = layer(json!({
+            "layer": "conv2d", "filters": filters, "kernel": kernel, "stride": stride, "padding": padding,
+        }));
         let x = numbers(4, windows.rows * channels * height * width);
         let case = Case { slope, ..Case::new(layer, &[channels, height, width], x) };
         check_products(case, plain::Conv2d(windows), kernel[0] * kernel[1] * channels * filters, filters)?;
@@ -240,8 +238,8 @@ proptest! {
 
     #[test]
     fn conv_transpose2d(
-        rows in rows(), size in pair(1..=8), channels in (channels(), channels()), kernel in pair(1..=5), stride in pair(1..=4),
-        padding in padding(), more in pair(0..=3), slope in slope(),
+        rows in rows(), size in pair(1..=8), channels in (channels(), channels()), kernel in pair(1..=5),
+        stride in pair(1..=4), padding in padding(), more in pair(0..=3), slope in slope(),
     ) {
         let (channels, filters) = channels;
         let more = [more[0] % stride[0], more[1] % stride[1]];
@@ -267,8 +265,8 @@ proptest! {
         let mut windows = Windows { rows: 1, large, small, kernel, stride, before };
         windows.rows = fewer(rows, windows.multiply_adds());
         let layer = layer(json!({
-            "layer": "conv_transpose2d", "filters": filters, "kernel": kernel, "stride": stride, "padding": padding.json(),
-            "output_padding": more,
+            "layer": "conv_transpose2d", "filters": filters, "kernel": kernel, "stride": stride,
+            "padding": padding.json(), "output_padding": more,
         }));
         let x = numbers(4, windows.rows * channels * height * width);
         let case = Case { slope, ..Case::new(layer, &[channels, height, width], x) };
@@ -278,11 +276,14 @@ proptest! {
     /// A conv2d that does the work of the up-sampling before it.
     #[test]
     fn conv2d_of_enlarged_pictures(
-        rows in rows(), size in pair(1..=5), channels in (channels(), channels()), kernel in pair(1..=4), factor in pair(1..=4),
-        padding in padding(), slope in slope(),
+        rows in rows(), size in pair(1..=5), channels in (channels(), channels()), kernel in pair(1..=4),
+        factor in pair(1..=4), padding in padding(), slope in slope(),
     ) {
         let reach = |padding: [usize; 2]| [padding[0].min(kernel[0] - 1), padding[1].min(kernel[1] - 1)];
-        let padding = if let Padding::Explicit(padding) = padding { Padding::Explicit(reach(padding)) } else { padding };
+        let padding = match padding {
+            Padding::Explicit(padding) => Padding::Explicit(reach(padding)),
+            padding => padding,
+        };
         let fits = |axis: usize| matches!(padding, Padding::Same) || size[axis] * factor[axis] >= kernel[axis];
         prop_assume!(fits(0) && fits(1) && factor != [1, 1]);
         let enlarged = [size[0] * factor[0], size[1] * factor[1]];
@@ -290,9 +291,12 @@ proptest! {
         windows.rows = fewer(rows, windows.multiply_adds());
         let (channels, filters, rows) = (channels.0, channels.1, windows.rows);
         let padding = padding.json();
-        let layer = layer(json!({"layer": "conv2d", "filters": filters, "kernel": kernel, "stride": [1, 1], "padding": padding}));
+        let layer = layer(json!({
+            "layer": "conv2d", "filters": filters, "kernel": kernel, "stride": [1, 1], "padding": padding,
+        }));
         let small = [size[0], size[1], channels];
-        let mut case = Case::new(layer, &[channels, enlarged[0], enlarged[1]], numbers(4, rows * small.iter().product::<usize>()));
+        let x = numbers(4, rows * small.iter().product::<usize>());
+        let mut case = Case::new(layer, &[channels, enlarged[0], enlarged[1]], x);
         (case.slope, case.enlarged) = (slope, factor);
         case.parameters = vec![numbers(5, kernel[0] * kernel[1] * channels * filters), numbers(6, filters)];
 
@@ -316,7 +320,10 @@ proptest! {
     }
 
     #[test]
-    fn max_pool2d(rows in rows(), size in pair(1..=4), stride in pair(1..=4), more in pair(0..=6), channels in channels(), ties: bool) {
+    fn max_pool2d(
+        rows in rows(), size in pair(1..=4), stride in pair(1..=4), more in pair(0..=6), channels in channels(),
+        ties: bool,
+    ) {
         let [height, width] = [size[0] + more[0], size[1] + more[1]];
         let small = [more[0] / stride[0] + 1, more[1] / stride[1] + 1, channels];
         let windows = Windows { rows, large: [height, width, channels], small, kernel: size, stride, before: [0, 0] };
@@ -331,8 +338,8 @@ proptest! {
 
     #[test]
     fn batch_norm(
-        rows in rows(), size in proptest::option::of(pair(1..=7)), channels in channels(), momentum in select(vec![0.0, 0.9, 0.99]),
-        epsilon in select(vec![1e-5, 1e-3]), centre in select(vec![0.0, 0.5, 30.0]), training: bool, slope in slope(),
+        rows in rows(), size in proptest::option::of(pair(1..=7)), channels in channels(),
+        momentum in select(vec![0.0, 0.9, 0.99]), epsilon in select(vec![1e-5, 1e-3]), centre in select(vec![0.0, 0.5, 30.0]), training: bool, slope in slope(),
     ) {
         let input: Vec<usize> = [channels].into_iter().chain(size.into_iter().flatten()).collect();
         let mut x = numbers(4, rows * input.iter().product::<usize>());
@@ -437,14 +444,14 @@ proptest! {
     #[test]
     fn flatten_and_reshape(rows in rows(), size in pair(1..=6), channels in channels()) {
         let [height, width] = size;
-        let mut from = Vec::new(); // of a flat value, where it stands in the picture
+        let mut from = Vec::new(); // of a flat value, where it stands in the feature map
         for n in 0..rows {
             for c in 0..channels {
                 from.extend((0..height * width).map(|pixel| (n * height * width + pixel) * channels + c));
             }
         }
         let mut back = vec![0; from.len()];
-        from.iter().enumerate().for_each(|(flat, picture)| back[*picture] = flat);
+        from.iter().enumerate().for_each(|(flat, map)| back[*map] = flat);
         let shape = [channels, height, width];
         let x = numbers(4, from.len());
         check_taken(&Case::new(layer(json!({"layer": "flatten"})), &shape, x.clone()), &from)?;
@@ -457,11 +464,12 @@ proptest! {
     fn dropout(rows in rows(), width in 1usize..=2000, rate in select(vec![0.0f32, 0.1, 0.5, 0.9]), seed: u64) {
         let (x, g) = (vec![1.0; rows * width], numbers(1, rows * width));
         let layer = layer(json!({"layer": "dropout", "rate": rate}));
-        let single = Single { layer: &layer, input: &[width], weights: &[], slope: 1.0, enlarged: [1, 1] };
+        let single = Single::new(&layer, &[width], &[]);
         let mut pass = Pass::training(seed);
-        let [output] = single.forward::<Recording, 1>([(&x, true, &mut pass)]);
+        let [input, output] = single.forward(&x, true, &mut pass);
         let mask = output.values.to_vec();
-        for (got, (mask, g)) in gradients(output, &g, pass)[0].iter().zip(mask.iter().zip(&g)) {
+        backward(&output, &g, &mut pass);
+        for (got, (mask, g)) in pass.gradient(&input).iter().zip(mask.iter().zip(&g)) {
             prop_assert_eq!(*got, mask * g);
         }
         let kept = 1.0 / (1.0 - rate);
@@ -469,47 +477,54 @@ proptest! {
         let (count, rate) = (mask.len() as f64, f64::from(rate));
         let dropped = mask.iter().filter(|m| **m == 0.0).count() as f64;
         prop_assert!((dropped - rate * count).abs() <= 6.0 * (rate * (1.0 - rate) * count).sqrt() + 1e-9);
-        let [predicted] = single.forward::<NotRecording, 1>([(&x, false, &mut Pass::prediction())]);
+        let [_, predicted] = single.forward(&x, false, &mut Pass::prediction());
         prop_assert_eq!(&predicted.values[..], &x[..]);
     }
 
-    /// A network, in which layers do the work of their neighbours, gives what its layers give one by one.
+    /// A network, in which layers are fused, gives what its layers give one by one.
     #[test]
-    fn neighbours_taken_along_change_nothing(
-        rows in rows(), channels in (1usize..=17, 1usize..=17), factor in pair(1..=3), stride in 1usize..=2, padding in 0usize..=3,
-        after: [Index; 2],
+    fn fusion_changes_nothing(
+        rows in rows(), channels in (1usize..=17, 1usize..=17), factor in pair(1..=3), stride in 1usize..=2,
+        padding in 0usize..=3, after: [Index; 2],
     ) {
         let bend = |network: Sequential, which: Index| match which.index(3) {
             0 => network,
             1 => network.relu(),
             _ => network.leaky_relu(0.25),
         };
-        let network = Sequential::input([channels.0, 3, 4]).up_sample2d(factor).conv2d(channels.1, 3).stride(stride).padding(padding);
+        let network = Sequential::input([channels.0, 3, 4]).up_sample2d(factor).conv2d(channels.1, 3);
+        let network = network.stride(stride).padding(padding);
         let network = bend(bend(network, after[0]).conv_transpose2d(channels.0, 3).stride(2), after[1]);
         let mut network = network.flatten().dense(5).build().unwrap();
         // Quarters, whose sums are exact up to the last layer: both ways see the same side of a bend.
         let quarters = |seed, count| numbers(seed, count).iter().map(|v| (v * 4.0).round() / 4.0).collect::<Vec<f32>>();
         network.parameters_mut().enumerate().for_each(|(number, p)| *p = Arc::new(quarters(number as u64, p.len())));
         let x = quarters(4, rows * channels.0 * 12);
-        let start = |pass: &mut Pass| Variable::<Recording>::tracked(Arc::new(x.clone().into()), rows, pass);
+        let start = |pass: &mut Pass| pass.tracked(Arc::new(x.clone().into()), rows);
 
+        // Each layer has its parameters in a network of its own.
         let mut pass = Pass::training(0);
-        let mut y = start(&mut pass);
-        for node in network.nodes() {
-            let weights = node.weights();
-            let (prepared, packed) = (OnceLock::new(), Arc::default());
-            let place = Place { prepared: &prepared, packed: &packed, ..node.place(&weights) };
-            y = node.layer.forward(y, place, &mut pass);
+        let first = start(&mut pass);
+        let (mut y, mut keys) = (first.clone(), Vec::new());
+        for (number, node) in network.nodes().iter().enumerate() {
+            let step = Step::new(&node.layer, &node.input, &node.output);
+            y = step.forward(&node.weights(), number, y, &mut pass);
+            let parameters = node.parameters.iter().enumerate();
+            keys.extend(parameters.map(|(n, p)| (ParameterKey { network: number, number: n }, p.values.len())));
         }
         let one_by_one = y.values.to_vec();
         let g = quarters(1, one_by_one.len());
-        let expected = gradients(y, &g, pass);
+        backward(&y, &g, &mut pass);
+        let mut expected = vec![pass.gradient(&first)];
+        expected.extend(pass.into_gradients(keys.into_iter()).into_iter().map(|gradient| gradient.sum.unwrap()));
 
         let mut pass = Pass::training(0);
-        let x = start(&mut pass);
-        let y = network.forward(x, &mut pass);
+        let first = start(&mut pass);
+        let y = network.forward(first.clone(), &mut pass);
         near("output", &y.values, &one_by_one)?;
-        let got = gradients(y, &g, pass);
+        backward(&y, &g, &mut pass);
+        let mut got = vec![pass.gradient(&first)];
+        got.extend(pass.gradients(&[&network]));
         prop_assert_eq!(got.len(), expected.len());
         for (number, (got, expected)) in got.iter().zip(&expected).enumerate() {
             near(&format!("gradient {number}"), got, expected)?;

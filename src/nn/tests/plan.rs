@@ -1,0 +1,87 @@
+//! What is fused with what, as it is printed.
+
+use crate::nn::sequential::Sequential;
+
+/// The names of a plan's steps.
+fn steps(network: &Sequential) -> Vec<String> {
+    let text = network.plan().unwrap().to_string();
+    let line = |line: &str| line[8..55].trim().to_string();
+    text.lines().skip(2).map(line).filter(|step| !step.is_empty()).collect()
+}
+
+#[test]
+fn a_plan_prints_its_steps() {
+    let network = Sequential::input([1, 28, 28])
+        .conv2d(32, 3)
+        .same()
+        .batch_norm()
+        .leaky_relu(0.2)
+        .max_pool2d(2)
+        .flatten()
+        .dense(112)
+        .relu()
+        .reshape([7, 4, 4])
+        .up_sample2d(3)
+        .conv2d(8, 3)
+        .relu()
+        .conv_transpose2d(1, 3)
+        .stride(2)
+        .same()
+        .batch_norm()
+        .sigmoid()
+        .build()
+        .unwrap();
+    assert_eq!(
+        network.plan().unwrap().to_string(),
+        "\
+Plan for an input of [1, 28, 28]
+Layers  Step                                            Output              Multiply-adds
+1       conv2d + moments                                [32, 28, 28]              215,168
+2-4     batch_norm + leaky_relu + max_pool2d            [32, 14, 14]                    0
+5       flatten                                         [6272]                          0
+6-7     dense + relu                                    [112]                     702,464
+8       reshape                                         [7, 4, 4]                       0
+9-11    up_sample2d + conv2d + relu                     [8, 10, 10]                14,336
+12      conv_transpose2d + moments                      [1, 20, 20]                 6,728
+13      batch_norm                                      [1, 20, 20]                     0
+14      sigmoid                                         [1, 20, 20]                     0
+Total                                                                             938,696"
+    );
+    let prediction = network.prediction_plan().unwrap();
+    assert_eq!(prediction.multiply_adds(), network.plan().unwrap().multiply_adds());
+    let text = prediction.to_string();
+    for step in ["1-3     conv2d + folded batch_norm + leaky_relu ", "12-13   conv_transpose2d + folded batch_norm "] {
+        assert!(text.contains(step), "{text}");
+    }
+    assert!(!text.contains("moments"), "{text}");
+    assert_eq!(format!("{prediction:?}"), text);
+}
+
+#[test]
+fn layers_are_fused_only_where_a_rule_says_so() {
+    let maps = || Sequential::input([2, 8, 8]);
+    for (network, expected) in [
+        (maps().relu().relu(), vec!["relu", "relu"]),
+        (maps().conv2d(2, 3).sigmoid(), vec!["conv2d", "sigmoid"]),
+        (maps().conv2d(2, 3).relu().relu().batch_norm(), vec!["conv2d + relu", "relu", "batch_norm"]),
+        (maps().conv2d(2, 3).relu().max_pool2d(2), vec!["conv2d + relu", "max_pool2d"]),
+        (maps().batch_norm().max_pool2d(2).relu(), vec!["batch_norm + max_pool2d", "relu"]),
+        (maps().batch_norm().relu().max_pool2d(2).max_pool2d(2), vec!["batch_norm + relu + max_pool2d", "max_pool2d"]),
+        (maps().up_sample2d(2).conv2d(2, 3).stride(2), vec!["up_sample2d", "conv2d"]),
+        (maps().up_sample2d(2).conv2d(2, 3).padding(3), vec!["up_sample2d", "conv2d"]),
+        (maps().up_sample2d(2).up_sample2d(2).conv2d(2, 3), vec!["up_sample2d", "up_sample2d + conv2d"]),
+        (maps().up_sample2d(2).conv_transpose2d(2, 3), vec!["up_sample2d", "conv_transpose2d"]),
+        (maps().flatten().dense(3).batch_norm().relu(), vec!["flatten", "dense", "batch_norm + relu"]),
+        (maps(), vec![]),
+    ] {
+        assert_eq!(steps(&network), expected);
+    }
+}
+
+#[test]
+fn a_network_with_a_mistake_has_no_plan() {
+    let network = Sequential::input([4]).dense(0);
+    for plan in [network.plan(), network.prediction_plan()] {
+        assert_eq!(plan.unwrap_err().to_string(), "layer 1, dense: expected at least 1 unit, got 0");
+    }
+}
