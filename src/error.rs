@@ -40,7 +40,8 @@ pub enum ErrorKind {
     Data,
     /// Data could not be fetched.
     Download,
-    /// A saved file (weights, a checkpoint, a fitted clustering or projection) is damaged, foreign, or of another model.
+    /// A saved file (weights, a checkpoint, a fitted clustering or projection) is damaged, foreign, or of another
+    /// model.
     Weights,
     /// The loss became NaN or infinite.
     Diverged,

@@ -12,9 +12,9 @@ const DEFAULT: usize = 4 << 30;
 
 /// The product of `factors`, the number of `f32` values of `what`, if it is within the limit.
 ///
-/// One result may have 4 GiB, or the number of bytes in the environment variable `LATENTLAB_MAX_BYTES`, which is read at the
-/// first check. `place` is where the result would be made ("layer 3, up_sample2d"), `what` names it ("the values of one
-/// image").
+/// One result may have 4 GiB, or the number of bytes in the environment variable `LATENTLAB_MAX_BYTES`, which is read
+/// at the first check. `place` is where the result would be made ("layer 3, up_sample2d"), `what` names it ("the
+/// values of one image").
 ///
 /// # Errors
 /// When it would be larger (the product does not overflow), or the variable is not a number of bytes.

@@ -1,5 +1,6 @@
-//! Damaged files of weights, checkpoints, fitted models and journals: ten thousand of each kind from a fixed seed. None may
-//! panic or allocate more than its size warrants, and none may be read as something other than what was written.
+//! Damaged files of weights, checkpoints, fitted models and journals: ten thousand of each kind from a fixed seed.
+//! None may panic or allocate more than its size warrants, and none may be read as something other than what was
+//! written.
 
 mod folder;
 mod mutate;

@@ -1,4 +1,5 @@
-//! Atomic writes with several writers, killed writers, a full disk, links and permissions: a file is the old one or the new.
+//! Atomic writes with several writers, killed writers, a full disk, links and permissions: a file is the old one or
+//! the new.
 #![cfg(target_os = "linux")]
 
 mod folder;

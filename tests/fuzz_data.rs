@@ -1,5 +1,5 @@
-//! Damaged IDX files, plain and gzip: no panic, no more memory than the file's size warrants, and what loads is what was
-//! written.
+//! Damaged IDX files, plain and gzip: no panic, no more memory than the file's size warrants, and what loads is what
+//! was written.
 
 mod folder;
 mod mutate;
@@ -93,8 +93,8 @@ struct Counts {
     loaded: usize,
 }
 
-/// Reads 10,000 damaged files, of images or labels in turn, with an undamaged file of the other. `is_right` compares the
-/// bytes with what was read.
+/// Reads 10,000 damaged files, of images or labels in turn, with an undamaged file of the other. `is_right` compares
+/// the bytes with what was read.
 fn fuzz(
     name: &str,
     corpus: impl Fn(&[u8]) -> Vec<Vec<u8>>,

@@ -67,8 +67,8 @@ impl Clustering {
         Self { fitted, scale, centroids, inertia, assignments, labels, class_names, contingency, cluster_labels }
     }
 
-    /// The cluster with the nearest centroid for each code, shape `(n)`. For the codes that were clustered these are the
-    /// [`assignments`](Self::assignments).
+    /// The cluster with the nearest centroid for each code, shape `(n)`. For the codes that were clustered these are
+    /// the [`assignments`](Self::assignments).
     ///
     /// # Errors
     /// If the codes have another number of values than the centroids.
@@ -201,7 +201,8 @@ impl Clustering {
         self.cluster_labels.clone()
     }
 
-    /// For every point, whether its cluster took its class; [`accuracy`](Self::accuracy) is the fraction of these points.
+    /// For every point, whether its cluster took its class; [`accuracy`](Self::accuracy) is the fraction of these
+    /// points.
     pub fn recognised(&self) -> Vec<bool> {
         let took = |(&cluster, &label): (&usize, &usize)| self.cluster_labels[cluster] == Some(label);
         zip(&self.assignments, &self.labels).map(took).collect()

@@ -40,8 +40,8 @@ impl Confusion {
     /// Compares the true `labels` with the `predictions`, both of shape `(n)`; an index into `class_names` each.
     ///
     /// # Errors
-    /// If there are none, their numbers differ, one of them is not below the number of classes, or one result cannot hold
-    /// the counts of (classes · classes) pairs (4 GiB: 23,170 classes).
+    /// If there are none, their numbers differ, one of them is not below the number of classes, or one result cannot
+    /// hold the counts of (classes · classes) pairs (4 GiB: 23,170 classes).
     pub fn new(labels: &Array1<usize>, predictions: &Array1<usize>, class_names: Vec<String>) -> Result<Self> {
         if labels.is_empty() {
             return Err(Error::argument("Confusion, labels", "at least 1", 0));
@@ -113,7 +113,8 @@ impl Confusion {
         std::iter::once(head).chain(rows).collect()
     }
 
-    /// The most common mistakes with their header: the true class, the predicted one, the count, the share of the class.
+    /// The most common mistakes with their header: the true class, the predicted one, the count, the share of the
+    /// class.
     fn mistakes(&self) -> Vec<Vec<String>> {
         let wrong =
             self.counts.indexed_iter().filter(|&((truth, prediction), &count)| truth != prediction && count > 0);

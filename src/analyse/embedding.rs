@@ -13,7 +13,8 @@ use crate::{
 /// The codes of all images: (n, channels, height, width) to (n, latent_dim), with the images' labels.
 ///
 /// # Errors
-/// If the images' shape is not that of the encoder's input, a code is not finite, or one result cannot hold the codes (4 GiB).
+/// If the images' shape is not that of the encoder's input, a code is not finite, or one result cannot hold the codes
+/// (4 GiB).
 ///
 /// ```
 /// use latentlab::{Autoencoder, Dataset, embed};
@@ -37,8 +38,8 @@ pub fn embed(autoencoder: &Autoencoder, images: &Dataset) -> Result<Codes> {
 /// Grey values are the network's output: without a final sigmoid some may lie outside \[0, 1\].
 ///
 /// # Errors
-/// If the codes have another number of values than [`latent_dim`](Autoencoder::latent_dim), a value is not finite, or one
-/// result cannot hold the images (4 GiB).
+/// If the codes have another number of values than [`latent_dim`](Autoencoder::latent_dim), a value is not finite, or
+/// one result cannot hold the images (4 GiB).
 ///
 /// ```
 /// use latentlab::{Autoencoder, decode, ndarray::array};

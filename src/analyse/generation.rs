@@ -73,7 +73,8 @@ fn from_noise(place: &str, network: &Sequential, n: usize, seed: u64, shape: [us
     decoded(network, &random::normal(values, seed), n, shape)
 }
 
-/// The codes on the straight line from one code to another, both included: (steps, latent_dim), for [`decode`](crate::decode).
+/// The codes on the straight line from one code to another, both included: (steps, latent_dim), for
+/// [`decode`](crate::decode).
 ///
 /// # Errors
 /// If the codes have different lengths or none or a value that is not finite, or there are fewer than 2 steps or more
@@ -105,8 +106,8 @@ pub fn interpolate(from: &[f32], to: &[f32], steps: usize) -> Result<Array2<f32>
 }
 
 /// The codes of a regular grid in the plane, (size · size, 2), row by row from the top left, in the order in which
-/// [`ImageGrid`](crate::ImageGrid) with `size` columns shows their images: the first value grows from left to right, the
-/// second from bottom to top, both from `lowest` to `highest`.
+/// [`ImageGrid`](crate::ImageGrid) with `size` columns shows their images: the first value grows from left to right,
+/// the second from bottom to top, both from `lowest` to `highest`.
 ///
 /// # Errors
 /// If `size` is below 2 or one result cannot hold the codes (4 GiB), or a bound is not finite or not above the other.

@@ -58,8 +58,8 @@ vectorized! {
         *out = distances(block, point);
     }
 
-    /// The nearest of `centers` (points of `dim` values) to each point of a block, the first of equally near ones, and its
-    /// squared distance.
+    /// The nearest of `centers` (points of `dim` values) to each point of a block, the first of equally near ones,
+    /// and its squared distance.
     pub(super) fn nearest(block: &[Lane], centers: &[f32], which: &mut Lane<u32>, least: &mut Lane) {
         *least = [f32::INFINITY; WIDTH];
         for (index, center) in (0_u32..).zip(centers.chunks_exact(block.len())) {

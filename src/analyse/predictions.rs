@@ -36,8 +36,8 @@ pub struct Predictions {
 /// The predicted class of every image, with the probabilities of all classes.
 ///
 /// # Errors
-/// If the images' shape is not that of the encoder's input, they have another number of classes, or a probability is not
-/// finite.
+/// If the images' shape is not that of the encoder's input, they have another number of classes, or a probability is
+/// not finite.
 pub fn classify(classifier: &Classifier, images: &Dataset) -> Result<Predictions> {
     /// Images in a batch: the encoder's output may be larger than they are.
     const ROWS: usize = 8192;

@@ -159,8 +159,9 @@ impl KnownFile {
         named
     }
 
-    /// Whether `name` is in use for the file: with dots or underscores for hyphens, in capitals, without its format, with
-    /// `.gzip`, `test` for `t10k`, or with the number that a browser adds to a second download. The checksum decides.
+    /// Whether `name` is in use for the file: with dots or underscores for hyphens, in capitals, without its format,
+    /// with `.gzip`, `test` for `t10k`, or with the number that a browser adds to a second download. The checksum
+    /// decides.
     fn goes_by(&self, name: &str) -> bool {
         let name = name.to_lowercase();
         let mut words = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());

@@ -166,7 +166,8 @@ impl Source<'_> {
                 Ok(_) => return Ok(fs::rename(part, target)?),
                 Err(damage) => {
                     File::create(part)?;
-                    // A resumed file may have been begun at another mirror, which packs differently: again from the start.
+                    // A resumed file may have been begun at another mirror, which packs differently: again from the
+                    // start.
                     if !resumed {
                         return Err(damage.into());
                     }
@@ -175,8 +176,8 @@ impl Source<'_> {
         }
     }
 
-    /// Downloads `url` into `part`, resuming at its end; returns whether it was resumed. When the connection breaks, what
-    /// has arrived is kept for the next attempt.
+    /// Downloads `url` into `part`, resuming at its end; returns whether it was resumed. When the connection breaks,
+    /// what has arrived is kept for the next attempt.
     fn transfer(&self, url: &str, part: &Path) -> Result<bool, Box<dyn StdError>> {
         let most = self.file.most_packed_bytes();
         let mut output = OpenOptions::new().append(true).open(part)?;

@@ -9,9 +9,9 @@ use crate::{
     relay::{self, Listening},
 };
 
-/// An iterator over the pairs (training images, validation images) of a k-fold cross-validation, from [`Dataset::folds`].
-/// Each pair is made when it is asked for, since it is a copy of all images. It shows its progress, and ends early when a
-/// notebook's stop button is pressed.
+/// An iterator over the pairs (training images, validation images) of a k-fold cross-validation, from
+/// [`Dataset::folds`]. Each pair is made when it is asked for, since it is a copy of all images. It shows its
+/// progress, and ends early when a notebook's stop button is pressed.
 #[derive(Debug)]
 pub struct Folds {
     images: Dataset,
@@ -43,9 +43,9 @@ impl Folds {
 }
 
 impl Dataset {
-    /// k-fold cross-validation: the shuffled images in `count` parts of equal size (the first ones may have one image more),
-    /// each of which is the validation set of one pair and the others its training set. The order depends only on the
-    /// number of images and the seed.
+    /// k-fold cross-validation: the shuffled images in `count` parts of equal size (the first ones may have one image
+    /// more), each of which is the validation set of one pair and the others its training set. The order depends only
+    /// on the number of images and the seed.
     ///
     /// # Errors
     /// When `count` is not between 2 and the number of images.

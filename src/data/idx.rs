@@ -1,9 +1,9 @@
 //! The IDX format of the MNIST family: a magic number, the sizes, then one byte for each value; all numbers
 //! big-endian. Plain or gzip, told apart by content.
 //!
-//! Header sizes are not trusted: they are checked against the file's length, the expected sizes and the limit of one result
-//! before anything is read. Memory then grows with the bytes that arrive, and gzip is unpacked no further than the header
-//! says.
+//! Header sizes are not trusted: they are checked against the file's length, the expected sizes and the limit of one
+//! result before anything is read. Memory then grows with the bytes that arrive, and gzip is unpacked no further than
+//! the header says.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};

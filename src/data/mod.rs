@@ -88,7 +88,8 @@ impl Dataset {
     /// assert_eq!(stripes.image_shape(), [1, 8, 8]);
     ///
     /// let error = Dataset::new(Array4::zeros((2, 1, 8, 8)), arr1(&[0, 5]), ["upright", "level"]).unwrap_err();
-    /// assert_eq!(error.to_string(), "data set, label 1: expected a number below 2 (the number of class names), got 5");
+    /// let error = error.to_string();
+    /// assert_eq!(error, "data set, label 1: expected a number below 2 (the number of class names), got 5");
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn new(

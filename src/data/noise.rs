@@ -12,8 +12,8 @@ use crate::{
 
 impl Dataset {
     /// The images with Gaussian noise of mean 0 and this standard deviation (in grey values) added, not clipped: what
-    /// [`TrainConfig::input_noise`](crate::TrainConfig::input_noise) adds in training, to show and measure it. An image's
-    /// noise depends on the seed and its index, not on the number of images.
+    /// [`TrainConfig::input_noise`](crate::TrainConfig::input_noise) adds in training, to show and measure it. An
+    /// image's noise depends on the seed and its index, not on the number of images.
     ///
     /// # Errors
     /// When the standard deviation is negative or not finite, or so large that a value becomes infinite.

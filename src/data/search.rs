@@ -1,5 +1,5 @@
-//! Where real data are looked for: a given folder, that of `LATENTLAB_DATA`, or the project's `data`, into which they are
-//! downloaded.
+//! Where real data are looked for: a given folder, that of `LATENTLAB_DATA`, or the project's `data`, into which they
+//! are downloaded.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -102,8 +102,8 @@ const BETWEEN: [&str; 5] = ["raw", "data", "dataset", "datasets", "gzip"];
 /// How far below a data folder the files may be: `MNIST_data/MNIST/raw`.
 const DEPTH: usize = 3;
 
-/// The folder below `root`, or `root` itself, with all of a collection's files, else with some of them, else the one where
-/// they should be. A folder with the collection's name comes before one without.
+/// The folder below `root`, or `root` itself, with all of a collection's files, else with some of them, else the one
+/// where they should be. A folder with the collection's name comes before one without.
 fn folder_in(root: &Path, collection: &Collection) -> PathBuf {
     let own = root.join(collection.folder);
     let (mut named, mut unnamed) = (vec![own.clone()], vec![root.to_owned()]);
@@ -234,8 +234,8 @@ pub fn data_files() -> Vec<DataFile> {
 /// checks all of them. Existing files stay as they are, damaged ones too.
 ///
 /// # Errors
-/// When a file is damaged, or is missing and no mirror has it, or downloads are forbidden: `LATENTLAB_OFFLINE` is set, or
-/// `LATENTLAB_DATA` names another folder.
+/// When a file is damaged, or is missing and no mirror has it, or downloads are forbidden: `LATENTLAB_OFFLINE` is
+/// set, or `LATENTLAB_DATA` names another folder.
 pub fn fetch_data() -> Result<()> {
     let search = Search::from_environment();
     let fetch = |collection: &Collection| collection.read(&search.complete_folder(collection)?).map(drop);

@@ -37,8 +37,8 @@ impl Dataset {
         open_or_built_in(&MNIST, &Search::from_environment(), Self::built_in_digits)
     }
 
-    /// Garments: Fashion-MNIST if it is there or can be downloaded, else 70,000 built-in ones, after a line that says so.
-    /// [`source`](Self::source) tells which.
+    /// Garments: Fashion-MNIST if it is there or can be downloaded, else 70,000 built-in ones, after a line that says
+    /// so. [`source`](Self::source) tells which.
     ///
     /// # Errors
     /// When a file of Fashion-MNIST is there but damaged, or `LATENTLAB_DATA` names a folder without Fashion-MNIST.
@@ -104,8 +104,8 @@ impl Dataset {
         built_in(&MNIST, n, seed, synthetic::digits)
     }
 
-    /// `n` drawn garments of shape \[1, 28, 28\] with the classes of Fashion-MNIST. The same seed gives the same images;
-    /// a larger `n` only adds some.
+    /// `n` drawn garments of shape \[1, 28, 28\] with the classes of Fashion-MNIST. The same seed gives the same
+    /// images; a larger `n` only adds some.
     ///
     /// # Errors
     /// When they would be larger than one result may be: 4 GiB, or what the environment variable `LATENTLAB_MAX_BYTES`
@@ -162,8 +162,8 @@ fn open(collection: &Collection, search: &Search) -> Result<Dataset> {
     })
 }
 
-/// A collection, or the built-in data where it is unavailable. Damaged files, or a given folder without it, remain errors:
-/// other data would hide the mistake.
+/// A collection, or the built-in data where it is unavailable. Damaged files, or a given folder without it, remain
+/// errors: other data would hide the mistake.
 fn open_or_built_in(
     collection: &Collection,
     search: &Search,

@@ -81,8 +81,8 @@ impl Dataset {
         Ok(self.with_label(label))
     }
 
-    /// The images of some classes, in the order of the images. The classes are renumbered in the order of `labels`: class
-    /// `labels[0]` has the label 0 in the result, which has only these class names.
+    /// The images of some classes, in the order of the images. The classes are renumbered in the order of `labels`:
+    /// class `labels[0]` has the label 0 in the result, which has only these class names.
     ///
     /// # Errors
     /// When there is no such class, or one comes twice.
@@ -159,8 +159,8 @@ impl Dataset {
     }
 }
 
-/// The numbers below `n` in random order (Fisher and Yates), the same on every platform: the draws have 64 bits whatever
-/// the width of `usize`.
+/// The numbers below `n` in random order (Fisher and Yates), the same on every platform: the draws have 64 bits
+/// whatever the width of `usize`.
 pub(crate) fn shuffled_indices(n: usize, seed: u64) -> Vec<usize> {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
     let mut indices: Vec<usize> = (0..n).collect();

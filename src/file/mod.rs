@@ -101,7 +101,8 @@ fn temporary(target: &Path, bytes: &[u8], old: Option<&Metadata>) -> io::Result<
     if let Some(old) = old {
         inherit(part.as_file(), old)?;
     }
-    // Without this, a renamed file could be empty after a power cut; and some file systems report a full disk only here.
+    // Without this, a renamed file could be empty after a power cut; and some file systems report a full disk only
+    // here.
     match part.as_file().sync_data() {
         Err(error) if !matches!(error.kind(), Io::Unsupported | Io::InvalidInput) => Err(error),
         _ => Ok(part),

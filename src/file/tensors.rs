@@ -19,7 +19,8 @@ use crate::{
     limit,
 };
 
-/// The only key in safetensors' metadata: their order in the file is not fixed, and equal content should be equal bytes.
+/// The only key in safetensors' metadata: their order in the file is not fixed, and equal content should be equal
+/// bytes.
 const KEY: &str = "latentlab";
 /// What precedes the hash in a file: the header's JSON within safetensors' JSON. No text of a user looks like it there.
 const BEFORE_HASH: &[u8] = br#"\"sha256\":\""#;

@@ -1,7 +1,9 @@
-//! Absurd arguments for every public function: none may panic, abort, overflow, run for ever or allocate without bounds.
+//! Absurd arguments for every public function: none may panic, abort, overflow, run for ever or allocate without
+//! bounds.
 //!
-//! The public functions are read from the source (`interface.rs`), so a new function without a row fails here. The rows run
-//! in processes of their own with a memory limit: an abort is attributed to its row, and the other rows still run.
+//! The public functions are read from the source (`interface.rs`), so a new function without a row fails here. The
+//! rows run in processes of their own with a memory limit: an abort is attributed to its row, and the other rows
+//! still run.
 
 mod analyse;
 mod arguments;
@@ -93,8 +95,8 @@ fn absurd_arguments_give_values_or_errors() {
     assert_eq!(held.len(), table().len(), "not every row has run");
 }
 
-/// Runs the rows of a worker in a process; if a row ends it, the following ones in another. Returns the rows that passed,
-/// with their seconds, and the failures.
+/// Runs the rows of a worker in a process; if a row ends it, the following ones in another. Returns the rows that
+/// passed, with their seconds, and the failures.
 fn watch(worker: usize) -> (Vec<(String, f64)>, Vec<String>) {
     let rows = (table().len() - worker).div_ceil(WORKERS);
     let (mut from, mut held, mut failures) = (0, Vec::new(), Vec::new());

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::file::tensors::Fitted;
 use crate::limit;
 
-/// The principal components of codes: orthogonal directions of greatest variance. Comes from [`Pca::fit`](crate::Pca::fit)
-/// or [`pca`](crate::pca()).
+/// The principal components of codes: orthogonal directions of greatest variance. Comes from
+/// [`Pca::fit`](crate::Pca::fit) or [`pca`](crate::pca()).
 ///
 /// `Display` prints the share of the variance that each explains.
 #[derive(Clone)]

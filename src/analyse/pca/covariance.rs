@@ -1,7 +1,7 @@
 //! Principal components as eigenvectors of the covariance matrix.
 //!
-//! Our own, because linfa-reduction's ([`PcaMethod::Linfa`](super::PcaMethod::Linfa)) is slower on one thread and does not
-//! converge on all codes; scikit-learn's `covariance_eigh` is the same method.
+//! Our own, because linfa-reduction's ([`PcaMethod::Linfa`](super::PcaMethod::Linfa)) is slower on one thread and
+//! does not converge on all codes; scikit-learn's `covariance_eigh` is the same method.
 
 use ndarray::Array2;
 use rayon::prelude::*;

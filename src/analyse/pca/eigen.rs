@@ -1,9 +1,10 @@
-//! Eigenvalues and eigenvectors of a symmetric matrix, in double precision: Householder reflections to tridiagonal form, then
-//! the implicit QL method (Golub & Van Loan, Matrix Computations, ch. 8).
+//! Eigenvalues and eigenvectors of a symmetric matrix, in double precision: Householder reflections to tridiagonal
+//! form, then the implicit QL method (Golub & Van Loan, Matrix Computations, ch. 8).
 //!
 //! Our own. Measured by the time of the whole PCA of 2,000, 10,000 and 60,000 codes of 784 values, two cores:
-//! linfa-linalg's `eigh` takes 3.7, 3.1 and 3.0 times as long; faer 0.24 takes 0.46, 0.61 and 0.85 of the time, 0.2 to 0.4 s
-//! less, but 40 crates and 108 s of processor time to compile before a notebook starts, and a second matrix product.
+//! linfa-linalg's `eigh` takes 3.7, 3.1 and 3.0 times as long; faer 0.24 takes 0.46, 0.61 and 0.85 of the time, 0.2
+//! to 0.4 s less, but 40 crates and 108 s of processor time to compile before a notebook starts, and a second matrix
+//! product.
 
 use rayon::prelude::*;
 

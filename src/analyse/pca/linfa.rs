@@ -1,7 +1,8 @@
 //! Principal components by the crate linfa-reduction.
 //!
-//! Its iterations stop at an absolute error: on large values they never do, until a NaN makes it panic. So the codes are
-//! scaled to a total variance of 1 before the call. It also leaves out components of no variance; too few are an error.
+//! Its iterations stop at an absolute error: on large values they never do, until a NaN makes it panic. So the codes
+//! are scaled to a total variance of 1 before the call. It also leaves out components of no variance; too few are an
+//! error.
 
 use std::thread;
 

@@ -67,9 +67,9 @@ impl Pca {
     /// Finds the principal components of codes, shape `(n, latent_dim)`.
     ///
     /// # Errors
-    /// If there are fewer than 2 codes, the number of components is out of its range, or the matrices are larger than one
-    /// result may be (4 GiB: about 7,000 values a code). With [`PcaMethod::Linfa`] also if the codes vary in fewer
-    /// directions, or the iterations fail.
+    /// If there are fewer than 2 codes, the number of components is out of its range, or the matrices are larger than
+    /// one result may be (4 GiB: about 7,000 values a code). With [`PcaMethod::Linfa`] also if the codes vary in
+    /// fewer directions, or the iterations fail.
     pub fn fit(&self, codes: &Codes) -> Result<PrincipalComponents> {
         let components = self.components;
         let (n, dim) = codes.points().dim();

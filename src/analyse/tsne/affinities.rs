@@ -57,8 +57,8 @@ impl Affinities {
     }
 }
 
-/// pⱼ|ᵢ for the neighbours of every point: a Gaussian of the distance with the width that gives the perplexity; each row
-/// sums to 1.
+/// pⱼ|ᵢ for the neighbours of every point: a Gaussian of the distance with the width that gives the perplexity; each
+/// row sums to 1.
 pub(super) fn conditional(neighbours: &Neighbours, perplexity: f64) -> Vec<f32> {
     neighbours.rows().flat_map_iter(|(_, distances)| gaussian(distances, perplexity)).collect()
 }

@@ -28,8 +28,8 @@ pub(super) fn side_of_at_least(side: usize) -> usize {
 }
 
 impl Convolution {
-    /// `kernel(dx, dy)` for distances from 0 to `side`, the same in all directions; `response(k)` is what the spectrum is
-    /// divided by along each axis, for the frequencies k / (2 · side).
+    /// `kernel(dx, dy)` for distances from 0 to `side`, the same in all directions; `response(k)` is what the
+    /// spectrum is divided by along each axis, for the frequencies k / (2 · side).
     pub fn new(side: usize, kernel: impl Fn(usize, usize) -> f32 + Sync, response: impl Fn(f64) -> f64) -> Self {
         let size = 2 * side;
         let (mut real, mut complex) = (RealFftPlanner::new(), FftPlanner::new());

@@ -49,15 +49,15 @@ pub(super) fn embed(points: &Array2<f32>, perplexity: f64, iterations: usize) ->
     Ok(points)
 }
 
-/// The points mirrored so that the one farthest from zero lies on the first axis; `None` if they are all zero. Distances,
-/// and with them the embedding, stay the same.
+/// The points mirrored so that the one farthest from zero lies on the first axis; `None` if they are all zero.
+/// Distances, and with them the embedding, stay the same.
 ///
 /// linfa-tsne divides by the largest coordinate and then searches the width of each point's Gaussian, starting with
 /// exp(-d^2). Where the squared distances d^2 of neighbours differ widely, as those of images, the search goes to
-/// infinity, everything becomes NaN, and its tree, which has no place for a NaN, overflows the stack. After the reflection
-/// the largest coordinate is the largest length: no two points are farther apart than 2, and exp(-d^2) and exp(d^2 / 2),
-/// its second step, are never so unequal (e^4 and e^2 to 1 at most) that both have less entropy than a third of the
-/// neighbours: the width is found between.
+/// infinity, everything becomes NaN, and its tree, which has no place for a NaN, overflows the stack. After the
+/// reflection the largest coordinate is the largest length: no two points are farther apart than 2, and exp(-d^2) and
+/// exp(d^2 / 2), its second step, are never so unequal (e^4 and e^2 to 1 at most) that both have less entropy than a
+/// third of the neighbours: the width is found between.
 fn turned(points: &Array2<f32>) -> Option<Array2<f64>> {
     let mut points = points.mapv(f64::from);
     let length = |point: ArrayView1<f64>| point.dot(&point).sqrt();

@@ -1,8 +1,8 @@
 //! t-SNE: codes in the plane, close to each other where they are close in the latent space.
 //!
 //! Our own: linfa-tsne runs on one thread, its learning rate does not fit the number of points, and it gives another
-//! result each time. Neighbours are exact, the repulsion is computed on a grid (see `repulsion.rs`), and every sum has a
-//! fixed order.
+//! result each time. Neighbours are exact, the repulsion is computed on a grid (see `repulsion.rs`), and every sum
+//! has a fixed order.
 
 mod affinities;
 mod descent;
@@ -36,7 +36,7 @@ use crate::stop::StopHandle;
 ///
 /// | setting | default | range |
 /// |---|---|---|
-/// | [`perplexity`](Self::perplexity) | 30, or a third of the other points if that is less | 1 to a third of the other points |
+/// | [`perplexity`](Self::perplexity) | 30, at most a third of the other points | 1 to a third of the other points |
 /// | [`iterations`](Self::iterations) | 1000 | at least 1 |
 /// | [`early_exaggeration`](Self::early_exaggeration) | 12, for 250 iterations | at least 1 |
 /// | [`exaggeration`](Self::exaggeration) | 1 | at least 1 |
@@ -79,9 +79,10 @@ pub enum TsneMethod {
     /// Exact neighbours and repulsion on a grid, on all threads: the same seed gives the same bits.
     #[default]
     Grid,
-    /// The crate linfa-tsne (Barnes-Hut, θ = 0.5): one thread, and another result each time. Only the perplexity and the
-    /// number of iterations (at most 10,000) can be set; it starts at random, with a learning rate of 200 and an early
-    /// exaggeration of 12, prints nothing and cannot be stopped. Codes need at least 2 values and must not all be equal.
+    /// The crate linfa-tsne (Barnes-Hut, θ = 0.5): one thread, and another result each time. Only the perplexity and
+    /// the number of iterations (at most 10,000) can be set; it starts at random, with a learning rate of 200 and an
+    /// early exaggeration of 12, prints nothing and cannot be stopped. Codes need at least 2 values and must not all
+    /// be equal.
     Linfa,
 }
 
@@ -167,12 +168,13 @@ impl Tsne {
         Self { progress_every: Some(iterations), ..self }
     }
 
-    /// Embeds codes in the plane: (n, latent_dim) to (n, 2). The same seed gives the same bits with any number of threads.
+    /// Embeds codes in the plane: (n, latent_dim) to (n, 2). The same seed gives the same bits with any number of
+    /// threads.
     ///
     /// # Errors
-    /// If there are fewer than 4 codes, a setting is out of its range or unknown to the method, or one result cannot hold
-    /// the affinities of the neighbours (4 GiB). With [`TsneMethod::Linfa`] also if the codes are all equal or have one
-    /// value.
+    /// If there are fewer than 4 codes, a setting is out of its range or unknown to the method, or one result cannot
+    /// hold the affinities of the neighbours (4 GiB). With [`TsneMethod::Linfa`] also if the codes are all equal or
+    /// have one value.
     ///
     /// ```
     /// use latentlab::{Codes, Dataset, Tsne};
@@ -306,7 +308,8 @@ pub fn tsne(codes: &Codes, settings: &Tsne) -> Result<TsneEmbedding> {
     settings.fit(codes)
 }
 
-/// Where the points start: given, or within about 10⁻⁴ of zero (the usual initialisation). `known`: the codes, rescaled.
+/// Where the points start: given, or within about 10⁻⁴ of zero (the usual initialisation). `known`: the codes,
+/// rescaled.
 fn start(codes: &Codes, known: &Array2<f32>, unit: f64, settings: &Tsne) -> Result<Vec<[f32; 2]>> {
     const SIZE: f32 = 1e-4;
     let mut random: Random = random::stream(settings.seed.unwrap_or(0), 0);
@@ -433,11 +436,11 @@ impl TsneEmbedding {
         self.seconds
     }
 
-    /// Embeds new codes among these, which stay where they are: (m, latent_dim) to (m, 2), with their labels (openTSNE's
-    /// `transform`).
+    /// Embeds new codes among these, which stay where they are: (m, latent_dim) to (m, 2), with their labels
+    /// (openTSNE's `transform`).
     ///
-    /// Each new code is placed independently, by its nearest neighbours among the embedded codes (perplexity 5); also one
-    /// that is far from all of them.
+    /// Each new code is placed independently, by its nearest neighbours among the embedded codes (perplexity 5); also
+    /// one that is far from all of them.
     ///
     /// # Errors
     /// If the new codes have another number of values than those of the embedding, or one result cannot hold their
@@ -452,8 +455,8 @@ impl TsneEmbedding {
         codes.moved(place::place(&neighbours, perplexity, &pairs(self.codes.points())).into(), AXIS)
     }
 
-    /// Saves the embedding as a safetensors file with a SHA-256 of the whole, atomically: the points, and the codes that
-    /// [`transform`](Self::transform) needs.
+    /// Saves the embedding as a safetensors file with a SHA-256 of the whole, atomically: the points, and the codes
+    /// that [`transform`](Self::transform) needs.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -520,7 +523,8 @@ impl fmt::Display for TsneEmbedding {
         let Self { perplexity, iterations, divergence, .. } = self;
         write!(
             f,
-            "t-SNE of {n} codes: perplexity {perplexity}, {iterations} iterations, KL divergence {divergence:.4}, {time}"
+            "t-SNE of {n} codes: perplexity {perplexity}, {iterations} iterations, \
+             KL divergence {divergence:.4}, {time}"
         )
     }
 }

@@ -1,18 +1,19 @@
 //! The repulsion between the points of an embedding: n² pairs, in about n steps.
 //!
-//! With the potential φ(y) = Σⱼ 1 / (1 + |y − yⱼ|²) the force Σⱼ (yᵢ − yⱼ) / (1 + |yᵢ − yⱼ|²)² is −½ ∇φ(yᵢ), and the sum of
-//! all similarities is Σᵢ φ(yᵢ) − n. The points are spread on a grid by splines, one convolution gives the potential, and
-//! the splines give its value and its gradient at any place (as in the smooth particle mesh Ewald method, Essmann et al.
-//! 1995; t-SNE on a grid is due to Linderman et al. 2019). One real convolution serves both forces and the sum.
+//! With the potential φ(y) = Σⱼ 1 / (1 + |y − yⱼ|²) the force Σⱼ (yᵢ − yⱼ) / (1 + |yᵢ − yⱼ|²)² is −½ ∇φ(yᵢ), and the
+//! sum of all similarities is Σᵢ φ(yᵢ) − n. The points are spread on a grid by splines, one convolution gives the
+//! potential, and the splines give its value and its gradient at any place (as in the smooth particle mesh Ewald
+//! method, Essmann et al. 1995; t-SNE on a grid is due to Linderman et al. 2019). One real convolution serves both
+//! forces and the sum.
 
 use rayon::prelude::*;
 
 use super::fourier::{Convolution, side_of_at_least};
 use crate::engine::vectorized;
 
-/// The distance between grid lines. The kernel falls off within a distance of 1: with quintic splines 2,000 points, however
-/// sparse, get forces exact to 2 %, and 10,000 codes of MNIST an embedding of divergence 1.625; spacings of 0.5 and 0.33
-/// give 5 % and 1.644, and 1.620 in a third more time.
+/// The distance between grid lines. The kernel falls off within a distance of 1: with quintic splines 2,000 points,
+/// however sparse, get forces exact to 2 %, and 10,000 codes of MNIST an embedding of divergence 1.625; spacings of
+/// 0.5 and 0.33 give 5 % and 1.644, and 1.620 in a third more time.
 const SPACING: f32 = 0.4;
 
 /// The greatest grid; above it, the lines are farther apart.
@@ -27,8 +28,8 @@ const MARGIN: usize = 14;
 /// Weights of neighbouring lines; the last two are zero padding to the width of a vector.
 type Weights = [f32; 8];
 
-/// Up to this number of points all pairs are summed: as fast, and exact where few points lie so far apart that the grid's
-/// error in a point's own potential would matter.
+/// Up to this number of points all pairs are summed: as fast, and exact where few points lie so far apart that the
+/// grid's error in a point's own potential would matter.
 const EXACT: usize = 512;
 
 /// The repulsion between the points of an embedding, before it is normalised.

@@ -208,7 +208,7 @@ fn kernel_connection() -> io::Result<Connection> {
         stdin_port: ports[2],
         control_port: ports[3],
         hb_port: ports[4],
-        key: key.iter().map(|byte| format!("{byte:02x}")).collect(),
+        key: latentlab::file::hex(&key),
         signature_scheme: usual_scheme(),
     })
 }

@@ -208,7 +208,7 @@ fn sealed(value: &impl Serialize) -> Outcome<Vec<u8>> {
 }
 
 fn checksum(content: &Value) -> String {
-    Sha256::digest(content.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+    latentlab::file::hex(&Sha256::digest(content.to_string()))
 }
 
 /// The content of a sealed file; none if there is no file.
