@@ -38,9 +38,10 @@ pub enum ErrorKind {
     Shape,
     /// A data file is damaged, or not what it should be.
     Data,
-    /// Something could not be fetched.
+    /// Data could not be fetched.
     Download,
-    /// A file of weights is damaged, foreign, or belongs to another network.
+    /// A saved file (weights, a checkpoint, a fitted clustering or projection) is damaged, foreign, or of another
+    /// model.
     Weights,
     /// The loss became NaN or infinite.
     Diverged,
@@ -54,13 +55,13 @@ impl Error {
     /// `place`: where it happened ("layer 7, reshape", "train-images-idx3-ubyte, byte 16"); `message`: what.
     pub(crate) fn new(kind: ErrorKind, place: impl Into<String>, message: impl Into<String>) -> Self {
         let place: String = place.into();
-        // Nothing but a path can be.
+        // Only a path can be empty.
         let place = if place.is_empty() { "an empty path".into() } else { visible(&place).into_owned() };
         let message = visible_lines(&message.into());
         Self(Arc::new(Parts { kind, place, message, hint: None, source: None }))
     }
 
-    /// The commonest form: `place: expected …, got …`.
+    /// The most common form: `place: expected …, got …`.
     pub(crate) fn expected(
         kind: ErrorKind,
         place: impl Into<String>,
@@ -69,6 +70,11 @@ impl Error {
     ) -> Self {
         let message = format!("expected {expected}, got {got}");
         Self::new(kind, place, visible(&message))
+    }
+
+    /// [`expected`](Self::expected) for an argument or a setting out of its range.
+    pub(crate) fn argument(place: impl Into<String>, expected: impl fmt::Display, got: impl fmt::Display) -> Self {
+        Self::expected(ErrorKind::Argument, place, expected, got)
     }
 
     /// An operating-system error at a file: `place` is the path, `doing` what was tried ("read", "create").
@@ -106,7 +112,7 @@ impl Error {
     }
 }
 
-/// What evcxr takes for its own in a line that a cell prints, some of it wherever it stands.
+/// What evcxr acts on in a line that a cell prints, some of it anywhere in the line.
 const KERNEL_MARKS: [&str; 6] = [
     "EVCXR_BEGIN_CONTENT",
     "EVCXR_END_CONTENT",
@@ -116,12 +122,13 @@ const KERNEL_MARKS: [&str; 6] = [
     "EVCXR_ERROR_OCCURRED",
 ];
 
-/// Text in one line in which everything can be seen: what controls a terminal, a page or the kernel, what turns the direction of
-/// writing, ends lines or is no character is escaped as in Rust (`\n`, `\u{1b}`). Never escapes twice.
+/// Text on one line with nothing hidden: control characters of a terminal, a page or the kernel, marks that change the
+/// direction of writing, line ends and noncharacters are escaped as in Rust (`\n`, `\u{1b}`). Idempotent.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     let is_hidden = |c: char| {
         c.is_control()
-            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fff9}'..='\u{fffb}' | '\u{fdd0}'..='\u{fdef}')
+            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || matches!(c, '\u{fff9}'..='\u{fffb}' | '\u{fdd0}'..='\u{fdef}')
             || u32::from(c) & 0xfffe == 0xfffe
     };
     let mut shown = Cow::from(text);
@@ -135,7 +142,7 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     shown
 }
 
-/// The same for text of several lines and columns, which it keeps.
+/// The same for text of several lines: line breaks and tabs stay.
 pub(crate) fn visible_lines(text: &str) -> String {
     text.split_inclusive(['\n', '\t'])
         .flat_map(|part| {
@@ -181,7 +188,7 @@ mod tests {
             Error::expected(ErrorKind::Argument, hostile, hostile, hostile).within(hostile).hint("EVCXR_END_CONTENT");
         let hint = r"EVCXR\u{5f}END_CONTENT";
         assert_eq!(error.to_string(), format!("{shown}, {shown}: expected {shown}, got {shown}. {hint}"));
-        assert_eq!(visible(shown), shown, "once and for all");
+        assert_eq!(visible(shown), shown, "idempotent");
         assert_eq!(visible("お \u{301} 👨‍👩‍👧 עברית naïve"), "お \u{301} 👨‍👩‍👧 עברית naïve");
     }
 

@@ -47,8 +47,9 @@ mod stop;
 mod train;
 
 pub use analyse::{
-    Clustering, Codes, Confusion, KMeans, Pca, Predictions, Tsne, TsneEmbedding, TsneMethod, classify, code_grid,
-    decode, embed, generate, interpolate, kmeans_accuracy, pca, random_codes, reconstruct, sample, tsne,
+    Clustering, Codes, Confusion, KMeans, Pca, PcaMethod, Predictions, PrincipalComponents, Tsne, TsneEmbedding,
+    TsneMethod, classify, code_grid, decode, embed, generate, interpolate, kmeans_accuracy, pca, random_codes,
+    reconstruct, sample, tsne,
 };
 pub use data::{DataFile, DataFileState, Dataset, Folds, Normalisation, data_files, fetch_data};
 pub use error::{Error, ErrorKind, Result};

@@ -1,22 +1,23 @@
-//! How large one result may be: sizes are counted here before anything is allocated.
+//! The limit of one result's size, checked before anything is allocated.
 
 use std::{env, sync::OnceLock};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
-/// The environment variable that sets how many bytes one result may have, for who has more memory or less.
+/// The environment variable that sets how many bytes one result may have.
 const VARIABLE: &str = "LATENTLAB_MAX_BYTES";
 
-/// The bytes that one result may have where the variable is not set: 4 GiB.
+/// The default: 4 GiB.
 const DEFAULT: usize = 4 << 30;
 
-/// The product of `factors`, which is the number of `f32` values that `what` has, if so many are allowed.
+/// The product of `factors`, the number of `f32` values of `what`, if it is within the limit.
 ///
-/// One result may have 4 GiB, or as many bytes as the environment variable `LATENTLAB_MAX_BYTES` says when the first size is
-/// checked. `place` is where it would be made ("layer 3, up_sample2d"), `what` the thing itself ("the values of one image").
+/// One result may have 4 GiB, or the number of bytes in the environment variable `LATENTLAB_MAX_BYTES`, which is read
+/// at the first check. `place` is where the result would be made ("layer 3, up_sample2d"), `what` names it ("the
+/// values of one image").
 ///
 /// # Errors
-/// When it would be larger, however large (the product is never taken modulo anything), or the variable is no number of bytes.
+/// When it would be larger (the product does not overflow), or the variable is not a number of bytes.
 pub(crate) fn check(place: impl Into<String>, what: &str, factors: &[usize]) -> Result<usize> {
     static ALLOWED: OnceLock<Result<usize>> = OnceLock::new();
     let setting = || env::var_os(VARIABLE).map(|value| value.to_string_lossy().into_owned());
@@ -24,20 +25,20 @@ pub(crate) fn check(place: impl Into<String>, what: &str, factors: &[usize]) -> 
     check_within(allowed, place, what, factors)
 }
 
-/// What the variable's value means.
+/// The limit that the variable's value sets.
 fn allowed_bytes(value: Option<&str>) -> Result<usize> {
     match value.map(str::trim).filter(|value| !value.is_empty()) {
         None => Ok(DEFAULT),
         Some(value) => value.parse().map_err(|_| {
-            Error::expected(ErrorKind::Argument, VARIABLE, "a plain number of bytes", format!("{value:?}"))
-                .hint(format!("{DEFAULT} is what holds without it"))
+            Error::argument(VARIABLE, "a plain number of bytes", format!("{value:?}"))
+                .hint(format!("The default is {DEFAULT}"))
         }),
     }
 }
 
 fn check_within(allowed: usize, place: impl Into<String>, what: &str, factors: &[usize]) -> Result<usize> {
     let count = factors.iter().try_fold(1usize, |product, &factor| product.checked_mul(factor));
-    // A product that overflows on its way to a factor of 0 is 0.
+    // With a factor of 0 the product is 0, even if a part of it overflows.
     let count = if factors.contains(&0) { Some(0) } else { count };
     match count {
         Some(count) if count.checked_mul(size_of::<f32>()).is_some_and(|bytes| bytes <= allowed) => Ok(count),
@@ -46,7 +47,7 @@ fn check_within(allowed: usize, place: impl Into<String>, what: &str, factors: &
             let product = factors.iter().map(usize::to_string).collect::<Vec<_>>().join(" × ");
             let expected = format!("at most {} for one result", in_units(allowed as f64));
             let got = format!("{} ({what}: {product} values)", in_units(wanted));
-            Err(Error::expected(ErrorKind::Argument, place, expected, got)
+            Err(Error::argument(place, expected, got)
                 .hint(format!("The environment variable {VARIABLE} allows more: a number of bytes, read once")))
         }
     }
@@ -62,7 +63,7 @@ fn in_units(bytes: f64) -> String {
         }
         (value, unit) = (value / 1024., next);
     }
-    // The next digit counts where a size is just above the limit.
+    // A decimal shows where a size is just above the limit.
     match value {
         _ if value.fract() == 0. && value < 1e6 => format!("{value} {unit}"),
         _ if value < 1e6 => format!("{value:.1} {unit}"),
@@ -73,6 +74,7 @@ fn in_units(bytes: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn sizes_are_counted_without_overflow() {
@@ -95,7 +97,7 @@ mod tests {
                 format!("place: expected at most 4 GiB for one result, got {wanted}. {hint}")
             );
         }
-        assert!(check(&[usize::MAX; 40]).unwrap_err().to_string().contains("e"), "a size beyond f64 is still a size");
+        assert!(check(&[usize::MAX; 40]).unwrap_err().to_string().contains("e"), "a size beyond f64 is still reported");
     }
 
     #[test]
@@ -105,7 +107,7 @@ mod tests {
         assert_eq!(allowed_bytes(Some(" 1024 ")).unwrap(), 1024);
         assert_eq!(
             allowed_bytes(Some("8 GiB")).unwrap_err().to_string(),
-            "LATENTLAB_MAX_BYTES: expected a plain number of bytes, got \"8 GiB\". 4294967296 is what holds without it"
+            "LATENTLAB_MAX_BYTES: expected a plain number of bytes, got \"8 GiB\". The default is 4294967296"
         );
         assert_eq!(check_within(1024, "", "", &[16, 16]).unwrap(), 256);
         let error = check_within(1024, "sample", "the images", &[257]).unwrap_err().to_string();

@@ -1,5 +1,6 @@
-//! Damaged files of weights, checkpoints and journals: ten thousand of each kind from a fixed seed. None may end in a panic or take memory that
-//! its size does not ask for, and none may be read as something else than what was written.
+//! Damaged files of weights, checkpoints, fitted models and journals: ten thousand of each kind from a fixed seed.
+//! None may panic or allocate more than its size warrants, and none may be read as something other than what was
+//! written.
 
 mod folder;
 mod mutate;
@@ -9,14 +10,14 @@ use std::{fs, path::Path};
 
 use folder::Folder;
 use latentlab::{
-    Autoencoder, Dataset, ErrorKind, Optimizer, Result, Sequential, Setting, Space, Study, TrainConfig, TrialRecord,
-    ndarray::ArrayD, train_ae,
+    Autoencoder, Clustering, Codes, Dataset, ErrorKind, KMeans, Optimizer, PrincipalComponents, Result, Sequential,
+    Setting, Space, Study, TrainConfig, TrialRecord, Tsne, TsneEmbedding, ndarray::ArrayD, pca, train_ae,
 };
 use mutate::Mutator;
 
 const MUTATIONS: usize = 10_000;
 
-/// Whoever believes a damaged size ends here.
+/// Trusting a damaged size fails here.
 fn limit_memory() {
     #[cfg(target_os = "linux")]
     {
@@ -43,7 +44,7 @@ fn network() -> Sequential {
         .unwrap()
 }
 
-fn pictures() -> Sequential {
+fn convolutions() -> Sequential {
     let network = Sequential::input([1, 6, 6]).conv2d(3, 3).same().batch_norm().leaky_relu(0.2).max_pool2d(2);
     network.up_sample2d(2).conv_transpose2d(2, 3).stride(2).same().flatten().dense(3).softmax().build().unwrap()
 }
@@ -53,15 +54,15 @@ fn bytes_of(save: impl Fn(&Path) -> Result<()>, path: &Path) -> Vec<u8> {
     fs::read(path).unwrap()
 }
 
-/// Runs it, if it is a network for little inputs.
-fn use_it(network: &Sequential) {
+/// Predicts with it, if its inputs are small.
+fn predict_with(network: &Sequential) {
     if network.input_shape().iter().chain(network.output_shape()).all(|size| *size < 100) {
         let shape = [&[3], network.input_shape()].concat();
         drop(network.predict(&ArrayD::from_elem(shape, 0.5)));
     }
 }
 
-/// One damaged place in one of the numbers, names or words of a JSON text.
+/// A JSON text damaged in a number, a name or a word.
 fn damaged_text(mutator: &mut Mutator, text: &str) -> String {
     String::from_utf8_lossy(&mutator.damage(text.as_bytes(), text.as_bytes())).into_owned()
 }
@@ -71,7 +72,7 @@ fn no_damaged_file_of_weights_is_read() {
     limit_memory();
     let folder = Folder::new("damaged-weights");
     let path = folder.file("network.safetensors");
-    let files = [network(), pictures()].map(|network| bytes_of(|path| network.save(path), &path));
+    let files = [network(), convolutions()].map(|network| bytes_of(|path| network.save(path), &path));
     let mut mutator = Mutator::new(1);
     for number in 0..MUTATIONS {
         let (file, other) = (&files[number % 2], &files[1 - number % 2]);
@@ -87,7 +88,7 @@ fn no_header_panics_though_its_hash_is_right() {
     limit_memory();
     let folder = Folder::new("damaged-headers");
     let path = folder.file("network.safetensors");
-    let files = [network(), pictures()].map(|network| bytes_of(|path| network.save(path), &path));
+    let files = [network(), convolutions()].map(|network| bytes_of(|path| network.save(path), &path));
     let mut mutator = Mutator::new(2);
     let mut read = 0;
     for number in 0..MUTATIONS {
@@ -95,7 +96,7 @@ fn no_header_panics_though_its_hash_is_right() {
         let header = damaged_text(&mut mutator, &signed::header(file));
         fs::write(&path, signed::with_header(file, &header)).unwrap();
         if let Ok(network) = Sequential::load(&path) {
-            use_it(&network);
+            predict_with(&network);
             read += 1;
         }
     }
@@ -115,7 +116,7 @@ fn no_damaged_file_of_the_first_version_panics() {
     for _ in 0..MUTATIONS {
         fs::write(&path, mutator.damage(&file, &file)).unwrap();
         if let Ok(network) = Sequential::load(&path) {
-            use_it(&network);
+            predict_with(&network);
             read += 1;
         }
     }
@@ -158,7 +159,7 @@ fn no_damaged_checkpoint_is_read() {
         let error = resume(which, 2).map(|_| ()).expect_err("a damaged checkpoint was read");
         assert_eq!(error.kind(), ErrorKind::Weights, "{error}");
     }
-    // With the right hash: what it claims is checked all the same, and then it trains.
+    // With the right hash its claims are checked all the same; then it trains.
     let (mut read, tries) = (0, 2000);
     let first = files.each_ref().map(|file| signed::as_version_1(file));
     for number in 0..2 * tries {
@@ -179,6 +180,80 @@ fn no_damaged_checkpoint_is_read() {
     assert!(read > 0 && read < tries, "{read}");
 }
 
+fn codes(stream: u64) -> Codes {
+    Codes::of_pixels(&Dataset::built_in_digits(12, stream).unwrap())
+}
+
+/// Ten thousand damaged files of a fitted model are refused; with the right hash, `load_and_use` may not panic.
+fn refuse_damaged(name: &str, save: impl Fn(u64, &Path) -> Result<()>, load_and_use: impl Fn(&Path) -> Result<()>) {
+    limit_memory();
+    let folder = Folder::new(&format!("damaged-{name}"));
+    let path = folder.file("fitted.safetensors");
+    let files = [0, 1].map(|stream| bytes_of(|path| save(stream, path), &path));
+    files.iter().for_each(|file| {
+        fs::write(&path, file).unwrap();
+        load_and_use(&path).unwrap();
+    });
+    network().save(&path).unwrap();
+    let error = load_and_use(&path).unwrap_err().to_string();
+    assert!(error.contains("that latentlab has saved, got a model of kind sequential"), "{error}");
+    let mut mutator = Mutator::new(8);
+    for number in 0..MUTATIONS {
+        fs::write(&path, mutator.damage(&files[number % 2], &files[1 - number % 2])).unwrap();
+        let error = load_and_use(&path).expect_err("a damaged file was read");
+        assert_eq!(error.kind(), ErrorKind::Weights, "{error}");
+    }
+    let (mut read, tries) = (0, 2000);
+    for number in 0..tries {
+        let file = &files[number % 2];
+        let header = damaged_text(&mut mutator, &signed::header(file));
+        fs::write(&path, signed::with_header(file, &header)).unwrap();
+        read += usize::from(load_and_use(&path).is_ok());
+    }
+    println!("{name}: {MUTATIONS} damaged, {MUTATIONS} refused; {tries} with their hash, {read} read");
+    assert!(read > 0 && read < tries, "{read}");
+}
+
+#[test]
+fn no_damaged_clustering_is_read() {
+    refuse_damaged(
+        "clusterings",
+        |stream, path| KMeans::new(3).runs(1).fit(&codes(stream))?.save(path),
+        |path| {
+            let clustering = Clustering::load(path)?;
+            drop((clustering.to_string(), clustering.accuracy(), clustering.one_to_one_accuracy()));
+            let _ = clustering.predict(&codes(2));
+            Ok(())
+        },
+    );
+}
+
+#[test]
+fn no_damaged_principal_components_are_read() {
+    refuse_damaged(
+        "components",
+        |stream, path| pca(&codes(stream), 2)?.save(path),
+        |path| {
+            let components = PrincipalComponents::load(path)?;
+            let _ = components.transform(&codes(2)).and_then(|codes| components.inverse_transform(&codes));
+            Ok(drop(components.to_string()))
+        },
+    );
+}
+
+#[test]
+fn no_damaged_embedding_is_read() {
+    refuse_damaged(
+        "embeddings",
+        |stream, path| Tsne::new().iterations(20).progress_every(0).fit(&codes(stream))?.save(path),
+        |path| {
+            let embedding = TsneEmbedding::load(path)?;
+            let _ = embedding.transform(&codes(2));
+            Ok(drop(embedding.to_string()))
+        },
+    );
+}
+
 fn space() -> Space {
     let space = Space::new().float("x", -1.0, 1.0).float("rate", 1e-5, 1.0).log().integer("filters", 4, 64);
     space.choice("optimizer", ["adam", "radam", "sgd"])
@@ -188,7 +263,7 @@ fn open(path: &Path, space: Space) -> Result<Study> {
     Study::minimize(space)?.progress_every(0).journal(path)
 }
 
-/// All that a study knows but the time.
+/// A study's records without times.
 fn known(study: &Study) -> Vec<TrialRecord> {
     let mut records = study.records();
     records.iter_mut().for_each(|record| record.seconds = 0.0);
@@ -210,7 +285,7 @@ fn journal(path: &Path, space: Space, trials: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_damaged_journal_is_refused_and_left_alone_or_cut_at_its_torn_end() {
+fn a_damaged_journal_is_refused_and_unchanged_or_cut_at_an_incomplete_line() {
     limit_memory();
     let folder = Folder::new("damaged-journals");
     let path = folder.file("study.jsonl");
@@ -221,7 +296,7 @@ fn a_damaged_journal_is_refused_and_left_alone_or_cut_at_its_torn_end() {
         fs::remove_file(&path).unwrap();
         file
     });
-    // What the study knew after each line.
+    // The study's records after each line.
     let states: Vec<Vec<Vec<TrialRecord>>> = (files.iter().zip(spaces))
         .map(|(file, space)| {
             let ends = file.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
@@ -243,13 +318,13 @@ fn a_damaged_journal_is_refused_and_left_alone_or_cut_at_its_torn_end() {
                 let now = known(&study);
                 let at = states[which].iter().position(|state| *state == now);
                 assert!(at.is_some(), "another study: {}", String::from_utf8_lossy(&damaged));
-                // Only a torn line at the end is gone, or what a cut took.
+                // Only an incomplete last line is missing, or lines that a cut removed.
                 if now == *states[which].last().unwrap() {
                     whole += 1
                 } else {
                     earlier += 1
                 }
-                // The first again: as the records of a journal with many trials that can be handed out.
+                // The study goes on, and its journal stays readable.
                 if number % 10 == 0
                     && let Some(trial) = study.ask().unwrap()
                 {

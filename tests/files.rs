@@ -1,4 +1,5 @@
-//! Files under load: several writers, writers that are killed, a full disk, links and permissions. What is there is the old or the new.
+//! Atomic writes with several writers, killed writers, a full disk, links and permissions: a file is the old one or
+//! the new.
 #![cfg(target_os = "linux")]
 
 mod folder;
@@ -24,7 +25,7 @@ use latentlab::{
 };
 use mutate::Mutator;
 
-/// Networks of different sizes, so that a mixture of two is neither.
+/// Networks of different sizes, so that a mixture of two files equals neither.
 fn network(number: usize) -> Sequential {
     Sequential::input([8]).dense(20 + 40 * number).relu().dense(3).seed(number as u64).build().unwrap()
 }
@@ -61,7 +62,7 @@ fn names(folder: &Path) -> Vec<String> {
 const TASK: &str = "LATENTLAB_TEST_TASK";
 const PLACE: &str = "LATENTLAB_TEST_PLACE";
 
-/// Not a test of its own, but the other process of those below.
+/// The other process of the tests below.
 #[test]
 fn other_process() {
     let (Ok(task), Some(place)) = (std::env::var(TASK), std::env::var_os(PLACE)) else { return };
@@ -108,7 +109,7 @@ fn start(task: &str, place: &Path) -> Child {
         .unwrap()
 }
 
-/// Starts the task, kills it a while after it has begun, and returns the last line it said.
+/// Starts the task, kills it up to 40 ms after it has begun, and returns its last line.
 fn start_and_kill(task: &str, place: &Path, mutator: &mut Mutator) -> String {
     let mut child = start(task, place);
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(|line| line.ok());
@@ -167,7 +168,7 @@ fn a_killed_writer_leaves_the_old_or_the_new() {
         parts += names(&folder.0).len() - 1;
     }
     println!("30 kills, {parts} parts of killed writers seen");
-    // What the last left behind, and one beside it, as if the kill had come while it wrote.
+    // What a writer leaves that is killed while it writes.
     fs::write(folder.file(".other.svg.latentlab-0123456789abcdef.part"), "half").unwrap();
     fs::write(folder.file(".network.safetensors.part"), "of somebody else").unwrap();
     network(0).save(&path).unwrap();
@@ -175,7 +176,7 @@ fn a_killed_writer_leaves_the_old_or_the_new() {
 }
 
 #[test]
-fn a_part_in_the_making_is_left_alone() {
+fn a_part_that_is_being_written_is_left_alone() {
     let folder = Folder::new("files-making");
     let part = folder.file(".figure.svg.latentlab-0123456789abcdef.part");
     let writer = fs::File::create(&part).unwrap();
@@ -188,7 +189,7 @@ fn a_part_in_the_making_is_left_alone() {
 }
 
 #[test]
-fn a_killed_training_goes_on_from_its_checkpoint() {
+fn a_killed_training_resumes_from_its_checkpoint() {
     let folder = Folder::new("files-training");
     let path = folder.file("checkpoint.safetensors");
     train_ae(&mut model(), &images(), &config().epochs(1).checkpoint(&path)).unwrap();
@@ -202,7 +203,7 @@ fn a_killed_training_goes_on_from_its_checkpoint() {
 }
 
 #[test]
-fn a_killed_study_has_all_that_it_was_told() {
+fn a_killed_study_keeps_all_results() {
     let folder = Folder::new("files-study");
     let path = folder.file("study.jsonl");
     let mut mutator = Mutator::new(3);
@@ -222,10 +223,10 @@ fn a_killed_study_has_all_that_it_was_told() {
     assert_eq!(names(&folder.0), ["study.jsonl"], "no dead worker's file");
 }
 
-/// The largest size that a file may grow to here; `None` for what it was allowed at first.
+/// Limits the size of files; `None` restores the original limit.
 fn limit_file_size(bytes: Option<u64>) {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: plain system calls on values of their own.
+    // SAFETY: system calls on local values.
     unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
         assert_eq!(libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit), 0);
@@ -234,7 +235,7 @@ fn limit_file_size(bytes: Option<u64>) {
     }
 }
 
-/// As on a full disk, no file can grow beyond 3,000 bytes here.
+/// As on a full disk: no file can grow beyond 3,000 bytes.
 fn fill_the_disk(folder: &Path) {
     let file = |name: &str| folder.join(name);
     let (figure, journal) = (figure(), study(&file("study.jsonl")));
@@ -265,7 +266,7 @@ fn fill_the_disk(folder: &Path) {
         assert_eq!(fs::read_to_string(file(name)).unwrap(), "old");
     }
 
-    // Ask, report or tell fails; what failed has happened neither on the disk nor in memory.
+    // Ask, report or tell fails, and changes neither the file nor the study.
     let fail = || -> latentlab::Error {
         loop {
             let told = journal.records().into_iter().filter(|record| record.value.is_some()).count();
@@ -310,7 +311,7 @@ fn a_full_disk_leaves_the_old() {
 }
 
 #[test]
-fn links_permissions_and_names_are_as_people_expect() {
+fn links_permissions_and_names_are_handled() {
     let folder = Folder::new("files-links");
     let file = |name: &str| folder.file(name);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;

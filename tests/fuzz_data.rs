@@ -1,38 +1,42 @@
-//! Damaged IDX files, plain and gzip: never a panic, never more memory than the file is worth, and what loads is what
+//! Damaged IDX files, plain and gzip: no panic, no more memory than the file's size warrants, and what loads is what
 //! was written.
 
+mod folder;
 mod mutate;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use flate2::{Compression, GzBuilder, write::GzEncoder};
+use folder::Folder;
 use latentlab::{Dataset, ErrorKind};
 use mutate::Mutator;
 
 const MUTATIONS: usize = 10_000;
 
-/// What reading a file of some hundred bytes may take at any moment: buffers and the state of gzip.
+/// What reading a file of some hundred bytes may allocate: buffers and the state of gzip.
 const MOST_MEMORY: usize = 2 << 20;
 
-/// Counts the bytes that are allocated, and the most there ever were.
+/// Counts the allocated bytes, and their maximum.
 struct Counting;
 
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
 
-// Safety: all is left to the system's allocator.
+// SAFETY: every call goes to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         MOST.fetch_max(NOW.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
+        // SAFETY: the caller keeps the allocator's contract, which is that of `System`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         NOW.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: as above.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -40,30 +44,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// One test at a time, so that the memory is its own.
+/// One test at a time, so that the counts are its own.
 static ALONE: Mutex<()> = Mutex::new(());
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("latentlab-fuzz-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        Self(folder)
-    }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, bytes).unwrap();
-        path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 fn idx(header: &[u32], values: impl Iterator<Item = u8>) -> Vec<u8> {
     header.iter().flat_map(|number| number.to_be_bytes()).chain(values).collect()
@@ -75,7 +57,7 @@ fn pair(seed: u8) -> [Vec<u8>; 2] {
     [images, idx(&[0x801, 6], (0..6).map(|i| (i + seed) % 5))]
 }
 
-/// As different programs pack it.
+/// Packed in the ways of different programs.
 fn packed(bytes: &[u8]) -> Vec<Vec<u8>> {
     let finish = |mut encoder: GzEncoder<Vec<u8>>, bytes: &[u8]| {
         encoder.write_all(bytes).unwrap();
@@ -92,7 +74,7 @@ fn packed(bytes: &[u8]) -> Vec<Vec<u8>> {
     ]
 }
 
-/// What reading gives, and the most bytes that it held at once.
+/// The result of reading, and the most bytes that it allocated at once.
 fn measured(images: &Path, labels: &Path) -> (latentlab::Result<Dataset>, usize) {
     let before = NOW.load(Relaxed);
     MOST.store(before, Relaxed);
@@ -111,8 +93,8 @@ struct Counts {
     loaded: usize,
 }
 
-/// Reads 10,000 damaged files, of images or labels in turn beside the sound other one. `is_right` sees what was written
-/// and what came of it.
+/// Reads 10,000 damaged files, of images or labels in turn, with an undamaged file of the other. `is_right` compares
+/// the bytes with what was read.
 fn fuzz(
     name: &str,
     corpus: impl Fn(&[u8]) -> Vec<Vec<u8>>,
@@ -123,7 +105,7 @@ fn fuzz(
     let (originals, others) = (pair(0).map(|bytes| corpus(&bytes)), pair(1).map(|bytes| corpus(&bytes)));
     let sound = pair(0).map(|bytes| bytes.to_vec());
     let sound = [folder.write("images", &sound[0]), folder.write("labels", &sound[1])];
-    Dataset::from_idx(&sound[0], &sound[1]).unwrap(); // the threads are there from here on
+    Dataset::from_idx(&sound[0], &sound[1]).unwrap(); // starts the threads
     let mut mutator = Mutator::new(13);
     let mut counts = Counts { refused: 0, loaded: 0 };
     for i in 0..MUTATIONS {
@@ -140,7 +122,7 @@ fn fuzz(
                 counts.loaded += 1;
             }
             Err(error) => {
-                // The limit of one result is no damage; a file this small cannot ask for so much.
+                // The limit of one result would be another kind; a file this small cannot reach it.
                 assert_eq!(error.kind(), ErrorKind::Data, "{error}");
                 assert!(error.place().starts_with(&folder.0.display().to_string()), "{error}");
                 counts.refused += 1;
@@ -153,7 +135,7 @@ fn fuzz(
 
 #[test]
 fn a_damaged_idx_file_is_refused_or_read_as_it_is() {
-    // It has no checksum: what loads must be what its bytes say, by a second reader.
+    // There is no checksum: what loads must agree with a second reader.
     let as_written = |file: &[u8], which: usize, data: &Dataset| {
         let number = |at: usize| u32::from_be_bytes(file[at..at + 4].try_into().unwrap()) as usize;
         let (pixels, labels) = content(data);
@@ -174,7 +156,7 @@ fn a_damaged_idx_file_is_refused_or_read_as_it_is() {
 
 #[test]
 fn a_damaged_gzip_file_is_refused_or_equal() {
-    // A piece of the other file may be that whole file.
+    // A piece of the other file may be all of it.
     let wholes = [pair(0), pair(1)];
     let equal = |_: &[u8], which: usize, data: &Dataset| {
         let (pixels, labels) = content(data);
@@ -184,9 +166,9 @@ fn a_damaged_gzip_file_is_refused_or_equal() {
     assert!(counts.refused > 1000 && counts.loaded > 100);
 }
 
-/// What is held while a file is read that promises much, in the header or by its packing.
+/// Large sizes in a header or large compression ratios allocate nothing.
 #[test]
-fn promises_cost_nothing() {
+fn claimed_sizes_are_not_allocated() {
     let _alone = ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let folder = Folder::new("promises");
     let labels = folder.write("labels", &pair(0)[1]);

@@ -36,7 +36,7 @@ fn vae() -> Vae {
 fn cross_entropy_refuses_targets_outside_of_0_and_1() {
     let mut autoencoder = Autoencoder::tiny(2).unwrap();
     let grey = digits(20);
-    let normalised = Normalisation::of(&grey).unwrap().apply(&grey).unwrap();
+    let normalised = Normalisation::fit(&grey).unwrap().transform(&grey).unwrap();
     for loss in CROSS_ENTROPIES {
         let config = quiet().loss(loss);
         for wrong in [&normalised, &changed(&grey, |v| v * 255.0), &spoilt(1.01), &spoilt(-0.02)] {
@@ -66,7 +66,7 @@ fn cross_entropy_refuses_targets_outside_of_0_and_1() {
 
         // Noise is added to the input, not to the target; a normalisation undone may round.
         train_ae(&mut autoencoder, &grey, &config.clone().input_noise(0.5)).unwrap();
-        let undone = Normalisation::of(&grey).unwrap().undo(&normalised).unwrap();
+        let undone = Normalisation::fit(&grey).unwrap().inverse_transform(&normalised).unwrap();
         train_ae(&mut autoencoder, &undone, &config).unwrap();
         train_ae(&mut autoencoder, &spoilt(1.0), &config.clone().snapshots(&normalised, [1])).unwrap();
     }
@@ -80,7 +80,7 @@ fn cross_entropy_refuses_targets_outside_of_0_and_1() {
 #[test]
 fn a_generator_that_cannot_make_the_real_images_is_refused() {
     let grey = digits(20);
-    let normalised = Normalisation::of(&grey).unwrap().apply(&grey).unwrap();
+    let normalised = Normalisation::fit(&grey).unwrap().transform(&grey).unwrap();
     let gan = |end: fn(Sequential) -> Sequential| {
         let generator = end(Sequential::input([4]).dense(784)).reshape([1, 28, 28]);
         Gan::new(generator, Sequential::input([1, 28, 28]).flatten().dense(1)).unwrap()

@@ -1,4 +1,4 @@
-//! No size that a network, a model or a training is asked for aborts the process: it is counted first, and refused if it is too large.
+//! No size of a network, a model or a training aborts the process: sizes are checked first, and refused if too large.
 
 use std::{process::Command, time::Instant};
 
@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 const MOST: usize = usize::MAX;
 
-/// What is asked for by people who mistype, and by those who look for an end.
+/// Ordinary sizes, typing errors and extremes.
 const SIZES: [usize; 16] =
     [0, 1, 2, 3, 5, 28, 1000, 4097, 65_535, 100_000, 1 << 24, 1 << 32, (1 << 32) + 1, 1 << 62, MOST - 1, MOST];
 
@@ -28,7 +28,7 @@ fn sizes_without_bounds_are_refused_where_the_layer_is_added() {
         image().conv2d(4, 3).padding(100_000),
         image().conv2d(4, 3).padding(MOST),
         image().conv2d(1, 3).padding(1 << 40).stride(1 << 40),
-        // An output of 3×3, but a picture of 100,003×100,003 with its padding.
+        // An output of 3×3, but an image of 100,003×100,003 with its padding.
         image().conv2d(1, 3).padding(50_000).stride(50_000),
         image().conv2d(1 << 60, 3),
         image().conv2d(4, 60_000).padding(60_000),
@@ -146,7 +146,7 @@ fn a_batch_that_takes_too_much_memory_is_refused_before_it_is_made() {
     assert!(error.contains("(a batch in all layers: 40 × "), "{error}");
 }
 
-/// A layer with arguments from [`SIZES`], and some words after it.
+/// A layer with arguments from [`SIZES`], and modifiers.
 fn any_layer(network: Sequential, random: &mut StdRng) -> Sequential {
     let few = |random: &mut StdRng| *[1, 2, 3, 4, 7, 30].choose(random).unwrap();
     let size = |random: &mut StdRng| if random.gen_bool(0.6) { few(random) } else { *SIZES.choose(random).unwrap() };
@@ -179,8 +179,8 @@ fn any_layer(network: Sequential, random: &mut StdRng) -> Sequential {
     }
 }
 
-/// In a process that may make results of 16 MiB: ten thousand networks of absurd layers, of which none panics, and those that can be built
-/// predict and train in little more.
+/// In a process with a limit of 16 MiB for one result: of ten thousand networks of absurd layers none panics, and those
+/// that can be built predict and train within little more memory.
 #[test]
 fn ten_thousand_absurd_networks_are_refused_or_work() {
     const CHILD: &str = "LATENTLAB_TEST_CHILD";
@@ -216,7 +216,7 @@ fn ten_thousand_absurd_networks_are_refused_or_work() {
         };
         let values: usize = network.output_shape().iter().product();
         assert!(values <= 4 << 20, "{network:?}");
-        // Multiply-adds, at most: not what is tested here.
+        // An upper bound of the multiply-adds: speed is not tested here.
         if network.parameter_count().saturating_mul(values) > 1 << 27 {
             too_slow += 1;
             continue;

@@ -1,9 +1,9 @@
-//! The real MNIST and Fashion-MNIST, where the environment variable `LATENTLAB_DATA` names a folder that holds both.
+//! The real MNIST and Fashion-MNIST, if the environment variable `LATENTLAB_DATA` names a folder with both.
 
 use latentlab::ndarray::s;
 use latentlab::{DataFileState, Dataset, ErrorKind, data_files, fetch_data};
 
-/// Whether there are real data to test with; says so if not.
+/// Whether there are real data to test with; prints a line if not.
 fn real_data() -> bool {
     let named = std::env::var_os("LATENTLAB_DATA").is_some_and(|value| !value.is_empty() && value != "built-in");
     if !named {
@@ -44,6 +44,22 @@ fn fashion_mnist_is_fashion_mnist() {
 }
 
 #[test]
+fn a_folder_is_opened_whatever_the_variable_says() {
+    if real_data() {
+        let files = data_files();
+        let folder = |file: usize| files[file].path.parent().unwrap();
+        assert_eq!(Dataset::mnist_from(folder(0)).unwrap().images(), Dataset::mnist().unwrap().images());
+        let garments = Dataset::fashion_mnist_from(folder(4)).unwrap();
+        assert_eq!(garments.labels(), Dataset::fashion_mnist().unwrap().labels());
+        // Each other's files are not taken for their own.
+        let error = Dataset::mnist_from(folder(4)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Data);
+        assert!(error.to_string().starts_with("mnist_from: expected a folder that holds MNIST"), "{error}");
+        assert!(error.to_string().contains("there: the files of Fashion-MNIST"), "{error}");
+    }
+}
+
+#[test]
 fn the_files_are_sound_and_read_singly() {
     if real_data() {
         let files = data_files();
@@ -58,7 +74,7 @@ fn the_files_are_sound_and_read_singly() {
     }
 }
 
-/// The eight files of the real collections, linked into a new folder under other names and in other folders.
+/// The eight files of both collections, linked into a new folder under other names and in other folders.
 #[cfg(unix)]
 fn relinked(name: &str, place: impl Fn(&str, &str) -> String) -> Option<std::path::PathBuf> {
     let root = std::env::temp_dir().join(format!("latentlab-real-{name}-{}", std::process::id()));
@@ -71,7 +87,7 @@ fn relinked(name: &str, place: impl Fn(&str, &str) -> String) -> Option<std::pat
     Some(root)
 }
 
-/// This test alone in a process of its own, where `LATENTLAB_DATA` names `root`: whether it passes.
+/// Whether this test passes in a process whose `LATENTLAB_DATA` is `root`.
 #[cfg(unix)]
 fn passes_with(test: &str, root: &std::path::Path) -> bool {
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());

@@ -218,7 +218,7 @@ fn a_stopped_training_keeps_what_it_has_and_goes_on_to_the_same_bits() {
 #[test]
 fn analysis_and_studies_stop() {
     let (train, _) = digits();
-    let codes = Codes::of_pixels(&train).unwrap();
+    let codes = Codes::of_pixels(&train);
     let (running, stopped) = (StopHandle::new(), StopHandle::new());
     stopped.stop();
     let settings = Tsne::new().iterations(20).progress_every(0);

@@ -20,22 +20,22 @@ pub(super) fn contingency<'a>(
     table
 }
 
-/// The commonest class of one cluster, the first of several; `None` for a cluster without points.
+/// The most common class of a cluster, the first of several; `None` for a cluster without points.
 pub(super) fn majority_class(counts: ArrayView1<usize>) -> Option<usize> {
     let most = counts.iter().copied().max().filter(|&most| most > 0)?;
     counts.iter().position(|&count| count == most)
 }
 
-/// The share of points that bear their cluster's majority label; several clusters may take the same class.
+/// The fraction of points with their cluster's majority label; several clusters may take the same class.
 pub(super) fn majority_accuracy(table: &Array2<usize>) -> f64 {
     let hits: usize = table.rows().into_iter().map(|counts| counts.iter().copied().max().unwrap_or(0)).sum();
     hits as f64 / table.sum() as f64
 }
 
-/// The share of points that bear their cluster's label when every class goes to at most one cluster, as well as that
-/// can be done (the Hungarian method). Clusters beyond the number of classes get none.
+/// The fraction of points with their cluster's label when every class goes to at most one cluster, with the best such
+/// assignment (Hungarian method). Clusters beyond the number of classes get none.
 pub(super) fn one_to_one_accuracy(table: &Array2<usize>) -> f64 {
-    // The method wants no more rows than columns.
+    // The method needs no more rows than columns.
     let wide = if table.nrows() > table.ncols() { table.t() } else { table.view() };
     let weights = Matrix::from_fn(wide.nrows(), wide.ncols(), |(row, column)| wide[[row, column]] as i64);
     let (hits, _) = kuhn_munkres(&weights);
@@ -59,8 +59,8 @@ pub(super) fn normalised_mutual_information(table: &Array2<usize>) -> f64 {
     (mutual_information / ((clusters + classes) / 2.0)).clamp(0.0, 1.0)
 }
 
-/// The Rand index adjusted for chance (Hubert & Arabie, 1985): 1 for the same grouping, about 0 for random ones, below 0
-/// for worse than random. It compares pairs of points: together in both groupings, or in one of them only.
+/// The Rand index adjusted for chance (Hubert & Arabie, 1985): 1 for the same grouping, about 0 for random ones,
+/// below 0 for worse than random. It compares pairs of points: together in both groupings, or in one of them only.
 pub(super) fn adjusted_rand_index(table: &Array2<usize>) -> f64 {
     let pairs = |count: &usize| (count * count.saturating_sub(1) / 2) as f64;
     let in_both: f64 = table.iter().map(pairs).sum();
@@ -107,16 +107,21 @@ mod tests {
     /// accuracy, one-to-one accuracy.
     #[rustfmt::skip]
     const REFERENCE: &[Case] = &[
-        ("mixed", &[0, 0, 0, 1, 1, 1, 2, 2, 2, 2], &[1, 1, 0, 0, 0, 2, 2, 2, 2, 1], [0.4427012833, 0.2045454545, 0.7000000000, 0.7000000000]),
-        ("more clusters", &[0, 0, 0, 1, 1, 1, 2, 2], &[0, 1, 1, 2, 2, 3, 4, 0], [0.6881041381, 0.2941176471, 0.8750000000, 0.6250000000]),
-        ("fewer clusters", &[0, 0, 1, 1, 2, 2, 3, 3], &[0, 0, 0, 1, 1, 1, 1, 0], [0.3333333333, 0.0454545455, 0.5000000000, 0.5000000000]),
-        ("shared majority", &[0, 0, 0, 0, 0, 1, 1], &[0, 0, 1, 1, 1, 1, 0], [0.0064681642, -0.1351351351, 0.7142857143, 0.5714285714]),
+        ("mixed", &[0, 0, 0, 1, 1, 1, 2, 2, 2, 2], &[1, 1, 0, 0, 0, 2, 2, 2, 2, 1],
+            [0.4427012833, 0.2045454545, 0.7000000000, 0.7000000000]),
+        ("more clusters", &[0, 0, 0, 1, 1, 1, 2, 2], &[0, 1, 1, 2, 2, 3, 4, 0],
+            [0.6881041381, 0.2941176471, 0.8750000000, 0.6250000000]),
+        ("fewer clusters", &[0, 0, 1, 1, 2, 2, 3, 3], &[0, 0, 0, 1, 1, 1, 1, 0],
+            [0.3333333333, 0.0454545455, 0.5000000000, 0.5000000000]),
+        ("shared majority", &[0, 0, 0, 0, 0, 1, 1], &[0, 0, 1, 1, 1, 1, 0],
+            [0.0064681642, -0.1351351351, 0.7142857143, 0.5714285714]),
         ("independent", &[0, 0, 1, 1], &[0, 1, 0, 1], [0.0000000000, -0.5000000000, 0.5000000000, 0.5000000000]),
         ("one cluster", &[0, 0, 1, 2], &[0, 0, 0, 0], [0.0000000000, 0.0000000000, 0.5000000000, 0.5000000000]),
         ("one class", &[0, 0, 0, 0], &[0, 1, 1, 0], [0.0000000000, 0.0000000000, 1.0000000000, 0.5000000000]),
         ("one of each", &[0, 0, 0], &[0, 0, 0], [1.0000000000, 1.0000000000, 1.0000000000, 1.0000000000]),
         ("every point alone", &[0, 1, 2], &[2, 0, 1], [1.0000000000, 1.0000000000, 1.0000000000, 1.0000000000]),
-        ("perfect, renamed", &[0, 0, 1, 1, 2], &[2, 2, 0, 0, 1], [1.0000000000, 1.0000000000, 1.0000000000, 1.0000000000]),
+        ("perfect, renamed", &[0, 0, 1, 1, 2], &[2, 2, 0, 0, 1],
+            [1.0000000000, 1.0000000000, 1.0000000000, 1.0000000000]),
         ("one point", &[0], &[0], [1.0000000000, 1.0000000000, 1.0000000000, 1.0000000000]),
     ];
 

@@ -1,53 +1,153 @@
-//! A finished clustering: where every point went, and how well clusters and classes agree.
+//! A fitted clustering: the cluster of each point, how well clusters and classes agree, the clusters of new points.
 
 use std::fmt;
 use std::iter::zip;
+use std::path::Path;
 
 use ndarray::{Array1, Array2, Axis};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::agreement::{
     adjusted_rand_index, contingency, majority_accuracy, majority_class, normalised_mutual_information,
     one_to_one_accuracy,
 };
 use super::codes::Codes;
+use super::point_blocks::{PointBlocks, WIDTH, nearest};
+use super::rescale::Rescale;
+use crate::error::Result;
+use crate::file::tensors::Fitted;
 use crate::html::{cell, escape_html, table};
+use crate::limit;
 
-/// Clusters of codes, compared with the codes' classes. Comes from [`kmeans_accuracy`](crate::kmeans_accuracy) or
-/// [`KMeans::fit`](crate::KMeans::fit).
+/// Clusters of codes, compared with the codes' classes. Comes from [`KMeans::fit`](crate::KMeans::fit) or
+/// [`kmeans_accuracy`](crate::kmeans_accuracy); [`predict`](Self::predict) gives the clusters of new codes.
 ///
-/// Accuracies are shares from 0 to 1. `Display` prints a table of the measures and one of the clusters.
+/// Accuracies are fractions from 0 to 1. `Display` prints a table of the measures and one of the clusters.
 #[derive(Clone)]
 pub struct Clustering {
-    assignments: Array1<usize>,
+    /// The centroids as they were fitted, to points on this scale.
+    fitted: Array2<f32>,
+    scale: Rescale,
     centroids: Array2<f32>,
     inertia: f64,
+    assignments: Array1<usize>,
+    labels: Array1<usize>,
+    class_names: Vec<String>,
     /// Points by cluster and class, (clusters, classes).
     contingency: Array2<usize>,
     cluster_labels: Vec<Option<usize>>,
-    recognised: Vec<bool>,
-    class_names: Vec<String>,
 }
 
+/// What a file holds beside arrays.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    class_names: Vec<String>,
+    inertia: f64,
+    unit: f64,
+}
+
+const MODEL: &str = "clustering";
+
 impl Clustering {
-    /// `assignments`: the cluster of every code, shape `(n)`; `centroids`: shape `(clusters, latent_dim)`.
-    pub(super) fn new(codes: &Codes, assignments: Array1<usize>, centroids: Array2<f32>, inertia: f64) -> Self {
-        let class_names = codes.class_names().to_vec();
-        let contingency = contingency(&assignments, codes.labels(), (centroids.nrows(), class_names.len()));
+    /// `fitted`: the centroids of rescaled points, shape `(clusters, latent_dim)`; `assignments` and `labels`: the
+    /// cluster and the class of every code, shape `(n)`.
+    pub(super) fn new(
+        fitted: Array2<f32>,
+        scale: Rescale,
+        inertia: f64,
+        assignments: Array1<usize>,
+        labels: Array1<usize>,
+        class_names: Vec<String>,
+    ) -> Self {
+        let centroids = scale.invert(&fitted);
+        let contingency = contingency(&assignments, &labels, (fitted.nrows(), class_names.len()));
         let cluster_labels = Vec::from_iter(contingency.rows().into_iter().map(majority_class));
-        let recognised = zip(&assignments, codes.labels())
-            .map(|(&cluster, &label)| cluster_labels[cluster] == Some(label))
-            .collect();
-        Self { assignments, centroids, inertia, contingency, cluster_labels, recognised, class_names }
+        Self { fitted, scale, centroids, inertia, assignments, labels, class_names, contingency, cluster_labels }
     }
 
-    /// The share of points whose cluster took their class, when each cluster takes its commonest class. Several
+    /// The cluster with the nearest centroid for each code, shape `(n)`. For the codes that were clustered these are
+    /// the [`assignments`](Self::assignments).
+    ///
+    /// # Errors
+    /// If the codes have another number of values than the centroids.
+    pub fn predict(&self, codes: &Codes) -> Result<Array1<usize>> {
+        codes.check_width("Clustering::predict", self.fitted.ncols())?;
+        let points = self.scale.apply(codes.points());
+        let blocks = PointBlocks::new(points.view());
+        let centers = Vec::from_iter(self.fitted.iter().copied());
+        let clusters = (0..blocks.all().len()).into_par_iter().flat_map_iter(|block| {
+            let (mut which, mut distances) = ([0; WIDTH], [0.0; WIDTH]);
+            nearest(blocks.get(block), &centers, &mut which, &mut distances);
+            which.map(|cluster| cluster as usize)
+        });
+        let mut clusters: Vec<usize> = clusters.collect();
+        clusters.truncate(codes.len());
+        Ok(clusters.into())
+    }
+
+    /// Saves the clustering as a safetensors file with a SHA-256 of the whole, atomically.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    ///
+    /// ```
+    /// use latentlab::{Clustering, Codes, Dataset, kmeans_accuracy};
+    /// # let path = std::env::temp_dir().join(format!("latentlab-clusters-{}.safetensors", std::process::id()));
+    ///
+    /// let codes = Codes::of_pixels(&Dataset::built_in_digits(100, 0)?);
+    /// let clustering = kmeans_accuracy(&codes, 10)?;
+    /// clustering.save(&path)?; // "clusters.safetensors"
+    /// assert_eq!(Clustering::load(&path)?.predict(&codes)?, clustering.predict(&codes)?);
+    /// # std::fs::remove_file(path).ok();
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let Self { class_names, inertia, scale: Rescale { mean, unit }, .. } = self;
+        Fitted::new(Settings { class_names: class_names.clone(), inertia: *inertia, unit: *unit })
+            .with("centroids", &self.fitted)
+            .with("mean", mean)
+            .with("assignments", &self.assignments.mapv(|cluster| cluster as u64))
+            .with("labels", &self.labels.mapv(|label| label as u64))
+            .save(path.as_ref(), MODEL)
+    }
+
+    /// Loads a clustering that [`save`](Self::save) wrote: the same tables, the same predictions.
+    ///
+    /// # Errors
+    /// If the file cannot be read (an [`ErrorKind::Io`](crate::ErrorKind::Io)), or is damaged or of another kind (an
+    /// [`ErrorKind::Weights`](crate::ErrorKind::Weights)).
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        Fitted::<Settings>::load(path.as_ref(), MODEL, |saved| {
+            let fitted: Array2<f32> = saved.array("centroids")?;
+            let mean: Array1<f64> = saved.array("mean")?;
+            let numbers = |name| saved.array::<u64, _>(name).map(|numbers| numbers.mapv(|number| number as usize));
+            let (assignments, labels): (Array1<usize>, Array1<usize>) = (numbers("assignments")?, numbers("labels")?);
+            let Settings { class_names, inertia, unit } = saved.settings;
+            let (clusters, dim) = fitted.dim();
+            let is_sound = (1..=assignments.len()).contains(&clusters)
+                && dim > 0
+                && mean.len() == dim
+                && labels.len() == assignments.len()
+                && assignments.iter().all(|cluster| *cluster < clusters)
+                && labels.iter().all(|label| *label < class_names.len())
+                && fitted.iter().all(|value| value.is_finite())
+                && inertia >= 0.0;
+            let scale = Rescale::of(mean, unit).filter(|_| is_sound).ok_or("its clusters are damaged")?;
+            check_counts(clusters, class_names.len()).map_err(|error| error.to_string())?;
+            Ok(Self::new(fitted, scale, inertia, assignments, labels, class_names))
+        })
+    }
+
+    /// The fraction of points whose cluster took their class, when each cluster takes its most common class. Several
     /// clusters may take the same class, so this is never below [`chance`](Self::chance), and more clusters give more.
     pub fn accuracy(&self) -> f64 {
         majority_accuracy(&self.contingency)
     }
 
-    /// The share of points whose cluster took their class, when every class goes to at most one cluster, in the best
-    /// way (Hungarian method).
+    /// The fraction of points whose cluster took their class, when every class goes to at most one cluster, assigned so
+    /// that the fraction is greatest (Hungarian method).
     pub fn one_to_one_accuracy(&self) -> f64 {
         one_to_one_accuracy(&self.contingency)
     }
@@ -64,10 +164,10 @@ impl Clustering {
         adjusted_rand_index(&self.contingency)
     }
 
-    /// The accuracy of knowing nothing: the share of the commonest class, which a single cluster reaches.
+    /// The accuracy of a single cluster: the fraction of the most common class.
     pub fn chance(&self) -> f64 {
-        let commonest = self.contingency.sum_axis(Axis(0)).into_iter().max().unwrap_or(0);
-        commonest as f64 / self.assignments.len() as f64
+        let most_common = self.contingency.sum_axis(Axis(0)).into_iter().max().unwrap_or(0);
+        most_common as f64 / self.assignments.len() as f64
     }
 
     /// The cluster of every point, shape `(n)`.
@@ -95,15 +195,17 @@ impl Clustering {
         self.contingency.sum_axis(Axis(1)).to_vec()
     }
 
-    /// The class that each cluster took: its commonest, the first of equally common ones; `None` for a cluster without
-    /// points.
+    /// The class that each cluster took: its most common one, the first of equally common ones; `None` for a cluster
+    /// without points.
     pub fn cluster_labels(&self) -> Vec<Option<usize>> {
         self.cluster_labels.clone()
     }
 
-    /// For every point, whether its cluster took its own class; [`accuracy`](Self::accuracy) is their share.
+    /// For every point, whether its cluster took its class; [`accuracy`](Self::accuracy) is the fraction of these
+    /// points.
     pub fn recognised(&self) -> Vec<bool> {
-        self.recognised.clone()
+        let took = |(&cluster, &label): (&usize, &usize)| self.cluster_labels[cluster] == Some(label);
+        zip(&self.assignments, &self.labels).map(took).collect()
     }
 
     /// The tables of `Display` as HTML, for a notebook.
@@ -137,6 +239,12 @@ impl Clustering {
     }
 }
 
+/// Refuses a contingency table that is too large.
+pub(super) fn check_counts(clusters: usize, classes: usize) -> Result<()> {
+    let counts = [clusters, classes, size_of::<usize>() / size_of::<f32>()];
+    limit::check("KMeans, clusters", "counts of two values each", &counts).map(drop)
+}
+
 fn percent(share: f64) -> String {
     format!("{:.2} %", 100.0 * share)
 }
@@ -168,14 +276,18 @@ mod tests {
 
     use super::*;
 
+    fn of(centroids: Array2<f32>, assignments: Array1<usize>, labels: Array1<usize>, names: &[&str]) -> Clustering {
+        let scale = Rescale { mean: array![0.0], unit: 1.0 };
+        let names = names.iter().map(|name| name.to_string()).collect();
+        Clustering::new(centroids, scale, 1.0, assignments, labels, names)
+    }
+
     fn clustering() -> Clustering {
-        let names = vec!["Bag".to_string(), "A<B&C".to_string()];
-        let codes = Codes::new(array![[0.0], [1.0], [5.0], [6.0]], array![0, 0, 1, 0], names).unwrap();
-        Clustering::new(&codes, array![2, 2, 0, 0], array![[5.5], [9.0], [0.5]], 1.0)
+        of(array![[5.5], [9.0], [0.5]], array![2, 2, 0, 0], array![0, 0, 1, 0], &["Bag", "A<B&C"])
     }
 
     #[test]
-    fn clusters_take_their_commonest_class() {
+    fn clusters_take_their_most_common_class() {
         let clustering = clustering();
         assert_eq!(clustering.contingency(), array![[1, 1], [0, 0], [2, 0]]);
         assert_eq!(clustering.cluster_labels(), [Some(0), None, Some(0)]);
@@ -207,9 +319,7 @@ cluster   points   took      purity
             assert!(html.contains(&format!(">{cell}</td>")), "{cell} in {html}");
         }
 
-        let names = vec!["A<B&C".to_string()];
-        let codes = Codes::new(array![[0.0]], array![0], names).unwrap();
-        let html = Clustering::new(&codes, array![0], array![[0.0]], 0.0).to_html();
+        let html = of(array![[0.0]], array![0], array![0], &["A<B&C"]).to_html();
         assert!(html.contains(">A&lt;B&amp;C</td>"), "{html}");
     }
 }

@@ -2,16 +2,17 @@
 
 use std::fmt;
 
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2, ArrayView2, Axis};
 
 use crate::{
+    data::Dataset,
     error::{Error, ErrorKind, Result},
     limit,
 };
 
 /// Codes: points of a latent space, shape `(n, latent_dim)`, with their labels and the names of the classes.
 ///
-/// Always sound: as many labels as points, every label names a class, every coordinate is finite.
+/// Always valid: one label for each point, every label names a class, every coordinate is finite.
 ///
 /// ```
 /// use latentlab::Codes;
@@ -28,7 +29,7 @@ pub struct Codes {
     points: Array2<f32>,
     labels: Array1<usize>,
     class_names: Vec<String>,
-    /// What a value of a point is called, before its number.
+    /// The name of an axis in a figure, before its number.
     axis: &'static str,
 }
 
@@ -48,21 +49,53 @@ impl Codes {
         }
         if let Some((i, label)) = labels.iter().enumerate().find(|&(_, &label)| label >= class_names.len()) {
             let expected = format!("a label below {} (the number of class names)", class_names.len());
-            return Err(Error::expected(ErrorKind::Argument, format!("Codes, label {i}"), expected, label));
+            return Err(Error::argument(format!("Codes, label {i}"), expected, label));
         }
         if let Some(((i, j), value)) = points.indexed_iter().find(|(_, value)| !value.is_finite()) {
-            let place = format!("Codes, point {i}, value {j}");
-            return Err(Error::expected(ErrorKind::Argument, place, "a finite number", value));
+            return Err(Error::argument(format!("Codes, point {i}, value {j}"), "a finite number", value));
         }
         Ok(Self { points, labels, class_names, axis: "latent" })
     }
 
-    /// Other points with these codes' labels; a figure calls their values `axis` 1, 2 and so on.
-    pub(crate) fn moved(&self, points: Array2<f32>, axis: &'static str) -> Result<Self> {
-        Ok(Self { axis, ..Self::new(points, self.labels.clone(), self.class_names.clone())? })
+    /// The raw pixels as codes, (n, channels · height · width): the baseline for a latent space.
+    ///
+    /// ```
+    /// use latentlab::{Codes, Dataset};
+    ///
+    /// let codes = Codes::of_pixels(&Dataset::built_in_digits(20, 0)?);
+    /// assert_eq!(codes.points().dim(), (20, 784));
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn of_pixels(images: &Dataset) -> Self {
+        let width = images.image_shape().iter().product();
+        // A data set is as valid as codes are: finite values, at least one for each image, a class for every label.
+        Self {
+            points: ArrayView2::from_shape((images.len(), width), images.values()).expect("n images").to_owned(),
+            labels: images.labels().clone(),
+            class_names: images.class_names().to_vec(),
+            axis: "latent",
+        }
     }
 
-    /// What a figure writes at the axis of value `index`.
+    /// Refuses codes of another number of values.
+    pub(super) fn check_width(&self, place: &str, width: usize) -> Result<()> {
+        if self.latent_dim() == width {
+            return Ok(());
+        }
+        Err(Error::expected(ErrorKind::Shape, place, format!("codes of {width} values"), self.latent_dim()))
+    }
+
+    /// Other points with these codes' labels; a figure labels their axes `axis` 1, 2 and so on.
+    pub(crate) fn moved(&self, points: Array2<f32>, axis: &'static str) -> Result<Self> {
+        Ok(Self::new(points, self.labels.clone(), self.class_names.clone())?.named(axis))
+    }
+
+    /// The same codes with other names of their axes in a figure.
+    pub(super) fn named(self, axis: &'static str) -> Self {
+        Self { axis, ..self }
+    }
+
+    /// The label of the axis of value `index` in a figure.
     pub(crate) fn axis_name(&self, index: usize) -> String {
         format!("{} {}", self.axis, index + 1)
     }
@@ -92,7 +125,7 @@ impl Codes {
         self.len() == 0
     }
 
-    /// The number of values of one code.
+    /// The number of values of a code.
     pub fn latent_dim(&self) -> usize {
         self.points.ncols()
     }
@@ -112,7 +145,7 @@ impl Codes {
         }
         if let Some(class) = counts.iter().position(|&count| count == 0) {
             let expected = format!("at least 1 point of class {class} ({})", self.class_names[class]);
-            return Err(Error::expected(ErrorKind::Argument, "class_means", expected, "none"));
+            return Err(Error::argument("class_means", expected, "none"));
         }
         for (mut sum, &count) in sums.rows_mut().into_iter().zip(&counts) {
             sum /= count as f64;
@@ -128,11 +161,11 @@ impl Codes {
     /// The codes at `indices`, in that order.
     ///
     /// # Errors
-    /// If an index is not below the number of codes, or one result cannot hold so many codes (4 GiB).
+    /// If an index is not below the number of codes, or the result would be larger than one result may be (4 GiB).
     pub fn select(&self, indices: &[usize]) -> Result<Self> {
         if let Some(index) = indices.iter().find(|&&index| index >= self.len()) {
             let expected = format!("indices below {} (the number of codes)", self.len());
-            return Err(Error::expected(ErrorKind::Argument, "Codes::select, indices", expected, index));
+            return Err(Error::argument("Codes::select, indices", expected, index));
         }
         limit::check("Codes::select", "codes", &[indices.len(), self.latent_dim()])?;
         Ok(self.rows(indices))
@@ -143,7 +176,7 @@ impl Codes {
         self.rows(&self.indices_per_class(n))
     }
 
-    /// Where the codes of [`per_class`](Self::per_class) stand in these: to pick what else belongs to them (images,
+    /// The indices of the codes of [`per_class`](Self::per_class): to select what belongs to them (images,
     /// [`recognised`](crate::Clustering::recognised)).
     pub fn indices_per_class(&self, n: usize) -> Vec<usize> {
         let mut counts = vec![0; self.class_names.len()];
@@ -194,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn unsound_codes_are_refused() {
+    fn invalid_codes_are_refused() {
         let one = array![[0.0_f32, 1.0]];
         let table = [
             (one.clone(), array![0, 1], "Codes, labels: expected one for each of the 1 points, got 2"),

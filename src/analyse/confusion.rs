@@ -1,4 +1,4 @@
-//! Which classes a classifier takes for which.
+//! Which classes a classifier confuses.
 
 use std::fmt;
 
@@ -9,15 +9,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::html::{cell, escape_html, table};
 use crate::limit;
 
-/// Above so many classes the tables tell the commonest mistakes instead of every count.
+/// With more classes than this the tables show the most common mistakes instead of every count.
 const MOST_CLASSES: usize = 100;
 
-/// How many of them.
+/// How many mistakes they show.
 const MISTAKES: usize = 20;
 
 /// How often each class was predicted as each: rows are the true classes, columns the predicted ones.
 ///
-/// `Display` prints the counts as a table, with the share of each class that was recognised; of more than 100 classes the 20 commonest mistakes.
+/// `Display` prints the counts as a table, with the share of each class that was recognised; of more than 100 classes
+/// the 20 most common mistakes.
 ///
 /// ```
 /// use latentlab::Confusion;
@@ -39,11 +40,11 @@ impl Confusion {
     /// Compares the true `labels` with the `predictions`, both of shape `(n)`; an index into `class_names` each.
     ///
     /// # Errors
-    /// If there are none, their numbers differ, one of them is not below the number of classes, or one result cannot hold the counts of
-    /// (classes · classes) pairs (4 GiB: 23,170 classes).
+    /// If there are none, their numbers differ, one of them is not below the number of classes, or one result cannot
+    /// hold the counts of (classes · classes) pairs (4 GiB: 23,170 classes).
     pub fn new(labels: &Array1<usize>, predictions: &Array1<usize>, class_names: Vec<String>) -> Result<Self> {
         if labels.is_empty() {
-            return Err(Error::expected(ErrorKind::Argument, "Confusion, labels", "at least 1", 0));
+            return Err(Error::argument("Confusion, labels", "at least 1", 0));
         }
         if labels.len() != predictions.len() {
             let expected = format!("one for each of the {} labels", labels.len());
@@ -53,7 +54,7 @@ impl Confusion {
         for (what, values) in [("label", labels), ("prediction", predictions)] {
             if let Some((i, class)) = values.iter().enumerate().find(|(_, class)| **class >= classes) {
                 let expected = format!("a class below {classes} (the number of class names)");
-                return Err(Error::expected(ErrorKind::Argument, format!("Confusion, {what} {i}"), expected, class));
+                return Err(Error::argument(format!("Confusion, {what} {i}"), expected, class));
             }
         }
         limit::check("Confusion", "counts of two values each", &[classes, classes, 2])?;
@@ -70,18 +71,18 @@ impl Confusion {
         &self.class_names
     }
 
-    /// The share of right predictions.
+    /// The fraction of correct predictions.
     pub fn accuracy(&self) -> f64 {
         self.counts.diag().sum() as f64 / self.counts.sum() as f64
     }
 
-    /// The share of right predictions for each true class; `None` for a class that does not occur.
+    /// The fraction of correct predictions for each true class; `None` for a class that does not occur.
     pub fn class_accuracies(&self) -> Vec<Option<f64>> {
         let rows = self.counts.rows().into_iter().enumerate();
         rows.map(|(class, row)| (row.sum() > 0).then(|| row[class] as f64 / row.sum() as f64)).collect()
     }
 
-    /// The rows as shares, each with the sum 1 (0 for a class that does not occur), shape `(classes, classes)`.
+    /// The rows as fractions that sum to 1 (0 for a class that does not occur), shape `(classes, classes)`.
     pub fn normalised(&self) -> Array2<f64> {
         let mut shares = self.counts.mapv(|count| count as f64);
         for mut row in shares.rows_mut() {
@@ -97,7 +98,7 @@ impl Confusion {
         format!("<p>accuracy {}</p>{}", percent(self.accuracy()), table(&cells[0], &cells[1..]))
     }
 
-    /// The table with its head: the true class, the counts, the share recognised.
+    /// The table with its header: the true class, the counts, the share recognised.
     fn cells(&self) -> Vec<Vec<String>> {
         if self.class_names.len() > MOST_CLASSES {
             return self.mistakes();
@@ -112,7 +113,8 @@ impl Confusion {
         std::iter::once(head).chain(rows).collect()
     }
 
-    /// The commonest mistakes with their head: the true class, the predicted one, how often, the share of the true class.
+    /// The most common mistakes with their header: the true class, the predicted one, the count, the share of the
+    /// class.
     fn mistakes(&self) -> Vec<Vec<String>> {
         let wrong =
             self.counts.indexed_iter().filter(|&((truth, prediction), &count)| truth != prediction && count > 0);
@@ -192,7 +194,7 @@ Coat                0      0     0           –";
     }
 
     #[test]
-    fn of_many_classes_the_commonest_mistakes_are_told() {
+    fn of_many_classes_the_most_common_mistakes_are_shown() {
         let names = Vec::from_iter((0..200).map(|class| format!("class {class}")));
         let confusion = Confusion::new(&array![7, 7, 7, 9, 9, 3], &array![7, 8, 8, 9, 4, 3], names).unwrap();
         let expected = "\
@@ -209,7 +211,8 @@ class 9    class 4       1       50.00 %";
     fn counts_are_counted_before_they_are_made() {
         let names = Vec::from_iter((0..100_000).map(|class| class.to_string()));
         let error = Confusion::new(&array![0], &array![0], names).unwrap_err().to_string();
-        let expected = "Confusion: expected at most 4 GiB for one result, got 74.5 GiB (counts of two values each: 100000 × 100000 × 2 values)";
+        let expected = "Confusion: expected at most 4 GiB for one result, got 74.5 GiB \
+                        (counts of two values each: 100000 × 100000 × 2 values)";
         assert!(error.starts_with(expected), "{error}");
     }
 

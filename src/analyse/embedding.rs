@@ -13,7 +13,8 @@ use crate::{
 /// The codes of all images: (n, channels, height, width) to (n, latent_dim), with the images' labels.
 ///
 /// # Errors
-/// If the images' shape is not that of the encoder's input, a code is not finite, or one result cannot hold the codes (4 GiB).
+/// If the images' shape is not that of the encoder's input, a code is not finite, or one result cannot hold the codes
+/// (4 GiB).
 ///
 /// ```
 /// use latentlab::{Autoencoder, Dataset, embed};
@@ -32,12 +33,13 @@ pub fn embed(autoencoder: &Autoencoder, images: &Dataset) -> Result<Codes> {
     Codes::new(points, images.labels().clone(), images.class_names().to_vec())
 }
 
-/// The images that the decoder makes of codes: (n, latent_dim) to (n, channels, height, width).
+/// The decoder's images of codes: (n, latent_dim) to (n, channels, height, width).
 ///
-/// Grey values are as the network gives them: without a sigmoid at its end some may lie outside \[0, 1\].
+/// Grey values are the network's output: without a final sigmoid some may lie outside \[0, 1\].
 ///
 /// # Errors
-/// If the codes have another number of values than [`latent_dim`](Autoencoder::latent_dim), a value is not finite, or one result cannot hold the images (4 GiB).
+/// If the codes have another number of values than [`latent_dim`](Autoencoder::latent_dim), a value is not finite, or
+/// one result cannot hold the images (4 GiB).
 ///
 /// ```
 /// use latentlab::{Autoencoder, decode, ndarray::array};
@@ -53,8 +55,7 @@ pub fn decode(autoencoder: &Autoencoder, codes: &Array2<f32>) -> Result<Array4<f
         return Err(Error::expected(ErrorKind::Shape, "decode", expected, codes.ncols()));
     }
     if let Some(((i, j), value)) = codes.indexed_iter().find(|(_, value)| !value.is_finite()) {
-        let place = format!("decode, code {i}, value {j}");
-        return Err(Error::expected(ErrorKind::Argument, place, "a finite number", value));
+        return Err(Error::argument(format!("decode, code {i}, value {j}"), "a finite number", value));
     }
     let [channels, height, width] = autoencoder.image_shape();
     limit::check("decode", "images", &[codes.nrows(), channels, height, width])?;
@@ -62,7 +63,7 @@ pub fn decode(autoencoder: &Autoencoder, codes: &Array2<f32>) -> Result<Array4<f
     decoded(autoencoder.decoder(), codes.as_slice().unwrap_or_default(), codes.nrows(), autoencoder.image_shape())
 }
 
-/// What the autoencoder gives back of every image, with the same labels.
+/// The autoencoder's reconstruction of every image, with the same labels.
 ///
 /// # Errors
 /// If the images' shape is not that of the encoder's input, or a value is not finite.
@@ -79,27 +80,7 @@ pub fn reconstruct(autoencoder: &Autoencoder, images: &Dataset) -> Result<Datase
     images.with_images(decode(autoencoder, embed(autoencoder, images)?.points())?)
 }
 
-impl Codes {
-    /// The raw pixels as codes, (n, channels · height · width): what a code is to be compared with.
-    ///
-    /// ```
-    /// use latentlab::{Codes, Dataset};
-    ///
-    /// let codes = Codes::of_pixels(&Dataset::built_in_digits(20, 0)?)?;
-    /// assert_eq!(codes.points().dim(), (20, 784));
-    /// # Ok::<(), latentlab::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`Codes::new`].
-    pub fn of_pixels(images: &Dataset) -> Result<Self> {
-        let width = images.image_shape().iter().product();
-        let points = array(Array2::from_shape_vec((images.len(), width), images.values().to_vec()), "pixels")?;
-        Self::new(points, images.labels().clone(), images.class_names().to_vec())
-    }
-}
-
-/// A network's output has the size that its shape says; should it not, that is an error like any other.
+/// A network's output has the size of its shape.
 fn array<T>(shaped: std::result::Result<T, ndarray::ShapeError>, place: &str) -> Result<T> {
     shaped.map_err(|error| Error::new(ErrorKind::Shape, place, error.to_string()))
 }

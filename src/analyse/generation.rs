@@ -1,4 +1,4 @@
-//! Images that never were, and the codes to make them of.
+//! Sampling new images, and codes to decode.
 
 use ndarray::{Array2, Array4, ArrayView1};
 
@@ -10,7 +10,8 @@ use crate::{
     random,
 };
 
-/// `n` codes drawn from N(0, I), (n, latent_dim), for [`decode`](crate::decode). The seed decides; they are the codes that [`sample`] decodes.
+/// `n` codes drawn from N(0, I), (n, latent_dim), for [`decode`](crate::decode): for the same seed the codes that
+/// [`sample`] decodes.
 ///
 /// # Errors
 /// If `latent_dim` is 0, or there would be more codes than one result may hold (4 GiB).
@@ -18,20 +19,21 @@ use crate::{
 /// ```
 /// use latentlab::{Autoencoder, decode, random_codes};
 ///
-/// let codes = random_codes(20, 2, 0)?; // times a deviation, plus a mean, where those of your own codes are others
+/// let codes = random_codes(20, 2, 0)?; // times the standard deviation of your codes, plus their mean
 /// let images = decode(&Autoencoder::tiny(2)?, &codes)?;
 /// # Ok::<(), latentlab::Error>(())
 /// ```
 pub fn random_codes(n: usize, latent_dim: usize, seed: u64) -> Result<Array2<f32>> {
     if latent_dim == 0 {
-        return Err(Error::expected(ErrorKind::Argument, "random_codes, latent_dim", "at least 1", latent_dim));
+        return Err(Error::argument("random_codes, latent_dim", "at least 1", latent_dim));
     }
     let values = limit::check("random_codes", "codes", &[n, latent_dim])?;
     Array2::from_shape_vec((n, latent_dim), random::normal(values, seed))
         .map_err(|error| Error::new(ErrorKind::Shape, "random_codes", error.to_string()))
 }
 
-/// `n` images from a variational autoencoder, (n, channels, height, width): decoded from codes drawn from N(0, I). The seed decides.
+/// `n` images from a variational autoencoder, (n, channels, height, width): decoded from codes drawn from N(0, I). The
+/// same seed gives the same images.
 ///
 /// # Errors
 /// If there would be more images than one result may hold (4 GiB).
@@ -47,7 +49,8 @@ pub fn sample(vae: &Vae, n: usize, seed: u64) -> Result<Array4<f32>> {
     from_noise("sample", vae.decoder(), n, seed, vae.image_shape())
 }
 
-/// `n` images from a generative adversarial network, (n, channels, height, width), made of noise from N(0, I). The seed decides.
+/// `n` images from a generative adversarial network, (n, channels, height, width), generated from noise from N(0, I).
+/// The same seed gives the same images.
 ///
 /// # Errors
 /// If there would be more images than one result may hold (4 GiB).
@@ -70,10 +73,12 @@ fn from_noise(place: &str, network: &Sequential, n: usize, seed: u64, shape: [us
     decoded(network, &random::normal(values, seed), n, shape)
 }
 
-/// The codes on the straight line from one code to another, both included: (steps, latent_dim), for [`decode`](crate::decode).
+/// The codes on the straight line from one code to another, both included: (steps, latent_dim), for
+/// [`decode`](crate::decode).
 ///
 /// # Errors
-/// If the codes have different lengths or none or a value that is not finite, or there are fewer than 2 steps or more than one result may hold (4 GiB).
+/// If the codes have different lengths or none or a value that is not finite, or there are fewer than 2 steps or more
+/// than one result may hold (4 GiB).
 ///
 /// ```
 /// use latentlab::{interpolate, ndarray::array};
@@ -88,12 +93,11 @@ pub fn interpolate(from: &[f32], to: &[f32], steps: usize) -> Result<Array2<f32>
         return Err(Error::expected(ErrorKind::Shape, "interpolate", "two codes with equally many values", got));
     }
     if steps < 2 {
-        return Err(Error::expected(ErrorKind::Argument, "interpolate, steps", "at least 2", steps));
+        return Err(Error::argument("interpolate, steps", "at least 2", steps));
     }
     for (name, code) in [("from", from), ("to", to)] {
         if let Some(i) = code.iter().position(|value| !value.is_finite()) {
-            let place = format!("interpolate, {name}, value {i}");
-            return Err(Error::expected(ErrorKind::Argument, place, "a finite number", code[i]));
+            return Err(Error::argument(format!("interpolate, {name}, value {i}"), "a finite number", code[i]));
         }
     }
     limit::check("interpolate", "codes", &[steps, from.len()])?;
@@ -101,11 +105,12 @@ pub fn interpolate(from: &[f32], to: &[f32], steps: usize) -> Result<Array2<f32>
     Ok(Array2::from_shape_fn((steps, from.len()), |(step, i)| between(from[i], to[i], step, steps)))
 }
 
-/// The codes of a regular grid in the plane, (size · size, 2), row by row from the top left as [`ImageGrid`](crate::ImageGrid) with `size`
-/// columns shows their images: the first number goes from left to right, the second from bottom to top, both from `lowest` to `highest`.
+/// The codes of a regular grid in the plane, (size · size, 2), row by row from the top left, in the order in which
+/// [`ImageGrid`](crate::ImageGrid) with `size` columns shows their images: the first value grows from left to right,
+/// the second from bottom to top, both from `lowest` to `highest`.
 ///
 /// # Errors
-/// If `size` is below 2 or so large that one result cannot hold the codes (4 GiB), or a limit is not finite or not above the other.
+/// If `size` is below 2 or one result cannot hold the codes (4 GiB), or a bound is not finite or not above the other.
 ///
 /// ```
 /// use latentlab::{Autoencoder, ImageGrid, code_grid, decode};
@@ -117,12 +122,12 @@ pub fn interpolate(from: &[f32], to: &[f32], steps: usize) -> Result<Array2<f32>
 /// ```
 pub fn code_grid(lowest: [f32; 2], highest: [f32; 2], size: usize) -> Result<Array2<f32>> {
     if size < 2 {
-        return Err(Error::expected(ErrorKind::Argument, "code_grid, size", "at least 2", size));
+        return Err(Error::argument("code_grid, size", "at least 2", size));
     }
-    let sound = |(low, high): (&f32, &f32)| low.is_finite() && high.is_finite() && low < high;
-    if !lowest.iter().zip(&highest).all(sound) {
+    let is_range = |(low, high): (&f32, &f32)| low.is_finite() && high.is_finite() && low < high;
+    if !lowest.iter().zip(&highest).all(is_range) {
         let got = format!("{lowest:?} and {highest:?}");
-        return Err(Error::expected(ErrorKind::Argument, "code_grid", "lowest values below the highest", got));
+        return Err(Error::argument("code_grid", "lowest values below the highest", got));
     }
     limit::check("code_grid", "codes", &[size, size, 2])?;
     Ok(Array2::from_shape_fn((size * size, 2), |(place, axis)| match axis {
@@ -131,10 +136,10 @@ pub fn code_grid(lowest: [f32; 2], highest: [f32; 2], size: usize) -> Result<Arr
     }))
 }
 
-/// The value at a step of so many, the first and the last exact.
+/// Linear interpolation, the first and the last step exact.
 fn between(from: f32, to: f32, step: usize, steps: usize) -> f32 {
-    let way = step as f32 / (steps - 1) as f32;
-    from * (1.0 - way) + to * way
+    let t = step as f32 / (steps - 1) as f32;
+    from * (1.0 - t) + to * t
 }
 
 #[cfg(test)]
@@ -178,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_refused() {
+    fn values_that_are_not_finite_are_refused() {
         let autoencoder = crate::Autoencoder::tiny(2).unwrap();
         let error = crate::decode(&autoencoder, &ndarray::array![[0.0, 1.0], [0.0, f32::NAN]]).unwrap_err().to_string();
         assert_eq!(error, "decode, code 1, value 1: expected a finite number, got NaN");

@@ -1,26 +1,25 @@
 //! k-means on codes.
 //!
-//! Our own, because it is several times as fast as linfa-clustering's (which measures every distance by itself, in double
-//! precision); that one is the reference in a test.
+//! Our own, because it is several times as fast as linfa-clustering's, which computes distances one by one in double
+//! precision; that one is the reference in a test.
 
 use std::cmp::Ordering;
 use std::iter::zip;
 
-use ndarray::{Array1, Array2};
+use ndarray::Array2;
 use rand::Rng;
 use rayon::prelude::*;
 
-use super::blocks::{Blocks, Lane, WIDTH, nearest, squared_distances};
-use super::{Clustering, Codes, scaled::Scaled};
-use crate::error::{Error, ErrorKind, Result};
+use super::point_blocks::{Lane, PointBlocks, WIDTH, nearest, squared_distances};
+use super::{Clustering, Codes, clustering::check_counts, rescale::Rescale};
+use crate::error::{Error, Result};
 use crate::limit;
 use crate::random::{self, Random};
 use crate::relay::Listening;
 use crate::stop::StopHandle;
 
-/// Clusters the codes by k-means with default settings and says how well clusters and classes agree.
-///
-/// Same as `KMeans::new(clusters).fit(codes)`: see [`KMeans`].
+/// `KMeans::new(clusters).fit(codes)`: clusters the codes by [k-means](KMeans) with its default settings and compares
+/// clusters with classes.
 ///
 /// ```
 /// use latentlab::ndarray::array;
@@ -42,15 +41,24 @@ pub fn kmeans_accuracy(codes: &Codes, clusters: usize) -> Result<Clustering> {
     KMeans::new(clusters).fit(codes)
 }
 
-/// The settings of k-means: k-means++ starts (Arthur & Vassilvitskii, 2007), then Lloyd's iterations; of several runs
-/// the one with the least inertia counts.
+/// The settings of k-means: k-means++ initialisation (Arthur & Vassilvitskii, 2007), then Lloyd's iterations; the run
+/// with the least inertia is kept.
 ///
-/// A run ends when no point changes its cluster, when the centroids together move by no more than √(10⁻⁴ · v), where v is
-/// the mean variance of the coordinates (scikit-learn's criterion), or after the greatest number of iterations. A cluster
-/// that loses all its points keeps its centroid.
-/// The same seed gives the same bits with any number of threads.
+/// A run ends when no point changes its cluster, when the centroids together move by no more than √(10⁻⁴ · v), where v
+/// is the mean variance of the coordinates (scikit-learn's criterion), or after the maximum number of iterations. A
+/// cluster that loses all its points keeps its centroid. The same seed gives the same bits with any number of threads.
 ///
 /// Defaults: 10 runs, seed 0, at most 300 iterations a run, no stop handle.
+///
+/// ```
+/// use latentlab::{Codes, Dataset, KMeans};
+///
+/// let (train, test) = Dataset::built_in_digits(300, 0)?.split(200, 100)?;
+/// let clustering = KMeans::new(10).runs(3).fit(&Codes::of_pixels(&train))?;
+/// let clusters = clustering.predict(&Codes::of_pixels(&test))?; // the nearest centroid of each new code
+/// assert_eq!(clusters.len(), 100);
+/// # Ok::<(), latentlab::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct KMeans {
     clusters: usize,
@@ -66,7 +74,7 @@ impl KMeans {
         Self { clusters, runs: 10, seed: 0, max_iterations: 300, stop: StopHandle::new() }
     }
 
-    /// How many times to start anew; at least 1.
+    /// The number of runs from different random starts (scikit-learn's `n_init`); at least 1.
     pub fn runs(mut self, runs: usize) -> Self {
         self.runs = runs;
         self
@@ -78,13 +86,13 @@ impl KMeans {
         self
     }
 
-    /// The most iterations of one run; at least 1.
+    /// The maximum number of iterations of one run; at least 1.
     pub fn max_iterations(mut self, max_iterations: usize) -> Self {
         self.max_iterations = max_iterations;
         self
     }
 
-    /// Lets this handle end all runs after any iteration, with the best clusters so far: see [`StopHandle`].
+    /// A handle that can stop all runs after any iteration; the best clusters so far are kept. See [`StopHandle`].
     pub fn stop_handle(mut self, handle: &StopHandle) -> Self {
         self.stop = handle.clone();
         self
@@ -93,12 +101,14 @@ impl KMeans {
     /// Clusters the codes and compares the clusters with the labels.
     ///
     /// # Errors
-    /// If a setting is out of its range, or so many clusters need more memory than one result may have (4 GiB).
+    /// If a setting is out of its range, or the sums of the clusters need more memory than one result may
+    /// have (4 GiB).
     pub fn fit(&self, codes: &Codes) -> Result<Clustering> {
         self.check(codes)?;
-        let scaled = Scaled::new(codes.points());
+        let scale = Rescale::fit(codes.points());
+        let points = scale.apply(codes.points());
         let _listening = Listening::begin();
-        let search = Search::new(&scaled.points, self);
+        let search = Search::new(&points, self);
         // Only the best one is kept, of equally good ones the first. Once stopped, no further run begins.
         let runs = (1..self.runs as u64).into_par_iter().take_any_while(|_| !self.stop.should_stop());
         let better = |a: &(u64, Run), b: &(u64, Run)| a.1.inertia.total_cmp(&b.1.inertia).then(a.0.cmp(&b.0));
@@ -106,15 +116,14 @@ impl KMeans {
         let (first, others) = rayon::join(|| numbered(0), || runs.map(numbered).min_by(better));
         let best =
             others.into_iter().fold(first, |first, other| if better(&other, &first).is_lt() { other } else { first }).1;
-        let centroids = scaled.back(&best.centroids);
-        let assignments = Array1::from_iter(best.assignments[..codes.len()].iter().map(|&cluster| cluster as usize));
-        Ok(Clustering::new(codes, assignments, centroids, best.inertia * scaled.unit * scaled.unit))
+        let assignments = best.assignments[..codes.len()].iter().map(|&cluster| cluster as usize).collect();
+        let inertia = best.inertia * scale.unit * scale.unit;
+        let (labels, class_names) = (codes.labels().clone(), codes.class_names().to_vec());
+        Ok(Clustering::new(best.centroids, scale, inertia, assignments, labels, class_names))
     }
 
     fn check(&self, codes: &Codes) -> Result<()> {
-        let expected = |name, range: &str, got: usize| {
-            Err(Error::expected(ErrorKind::Argument, format!("KMeans, {name}"), range, got))
-        };
+        let expected = |name, range: &str, got: usize| Err(Error::argument(format!("KMeans, {name}"), range, got));
         if codes.is_empty() {
             return expected("codes", "at least 1 point", 0);
         }
@@ -128,34 +137,32 @@ impl KMeans {
         if self.max_iterations == 0 {
             return expected("max_iterations", "at least 1", 0);
         }
-        let doubles = |count: usize| count.saturating_mul(2);
-        let counts = [self.clusters, doubles(codes.class_names().len())];
-        limit::check("KMeans, clusters", "counts of two values each", &counts)?;
+        check_counts(self.clusters, codes.class_names().len())?;
         let at_once = self.runs.min(rayon::current_num_threads());
         let shards = codes.len().div_ceil(SHARD * WIDTH);
-        let sums = [at_once, shards, self.clusters, doubles(codes.latent_dim() + 1)];
+        let sums = [at_once, shards, self.clusters, codes.latent_dim() + 1, size_of::<f64>() / size_of::<f32>()];
         limit::check("KMeans, clusters", "sums of two values each", &sums)?;
         Ok(())
     }
 }
 
-/// Blocks in a shard, the piece that is summed by itself: the same for any number of threads, so that the sums are too.
+/// Blocks in a shard, which one thread sums: its size is fixed, so the sums do not depend on the number of threads.
 const SHARD: usize = 64;
 
-/// What all runs share.
+/// What the runs share.
 struct Search<'a> {
     points: &'a Array2<f32>,
-    blocks: Blocks,
+    blocks: PointBlocks,
     clusters: usize,
     max_iterations: usize,
     tolerance: f64,
     stop: &'a StopHandle,
 }
 
-/// Where a run ended.
+/// The result of a run.
 struct Run {
     centroids: Array2<f32>,
-    /// The cluster of each point, and of what fills the last block.
+    /// The cluster of each point, and of the padding of the last block.
     assignments: Vec<u32>,
     inertia: f64,
 }
@@ -175,7 +182,7 @@ impl<'a> Search<'a> {
         let variance = points.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>() / points.len() as f64;
         Self {
             points,
-            blocks: Blocks::new(points.view()),
+            blocks: PointBlocks::new(points.view()),
             clusters: settings.clusters,
             max_iterations: settings.max_iterations,
             tolerance: 1e-4 * variance,
@@ -199,8 +206,8 @@ impl<'a> Search<'a> {
         Run { centroids, assignments, inertia }
     }
 
-    /// Greedy k-means++: of some points drawn with a chance proportional to the squared distance from the nearest centroid,
-    /// the one that lowers the sum of these distances most.
+    /// Greedy k-means++: several points are drawn with a probability proportional to the squared distance from the
+    /// nearest centroid; the one that lowers the sum of these distances most is taken.
     fn start(&self, mut random: Random) -> Array2<f32> {
         let n = self.points.nrows();
         let trials = 2 + (self.clusters as f64).ln() as usize;
@@ -223,7 +230,7 @@ impl<'a> Search<'a> {
         self.points.select(ndarray::Axis(0), &chosen)
     }
 
-    /// The distances when one more point is a centre.
+    /// The distances with one more centre.
     fn with_center(&self, before: &[f32], center: usize) -> Start {
         let n = self.points.nrows();
         let center = self.points.row(center).to_vec();
@@ -231,9 +238,9 @@ impl<'a> Search<'a> {
         let shards = distances.par_chunks_mut(SHARD * WIDTH).enumerate().map(|(shard, distances)| {
             let mut sums = Vec::with_capacity(SHARD);
             for (lane, block) in zip(distances.as_chunks_mut::<WIDTH>().0, shard * SHARD..) {
-                let mut there = [0.0; WIDTH];
-                squared_distances(self.blocks.get(block), &center, &mut there);
-                zip(lane.iter_mut(), there).for_each(|(before, now)| *before = before.min(now));
+                let mut after = [0.0; WIDTH];
+                squared_distances(self.blocks.get(block), &center, &mut after);
+                zip(lane.iter_mut(), after).for_each(|(before, now)| *before = before.min(now));
                 let inside = n.min((block + 1) * WIDTH) - block * WIDTH;
                 sums.push(lane[..inside].iter().map(|&x| f64::from(x)).sum());
             }
@@ -278,20 +285,20 @@ impl<'a> Search<'a> {
         sums
     }
 
-    /// Moves the centroids to the means of their points; returns the sum of the squared ways.
+    /// Moves the centroids to the means of their points; returns the sum of their squared shifts.
     fn update(&self, centroids: &mut Array2<f32>, sums: &Sums) -> f64 {
-        let mut way = 0.0;
+        let mut shift = 0.0;
         let clusters = sums.points.chunks_exact(self.points.ncols()).zip(&sums.counts);
         for (mut centroid, (sum, &count)) in centroids.rows_mut().into_iter().zip(clusters) {
             if count > 0 {
                 for (old, sum) in zip(&mut centroid, sum) {
                     let mean = (sum / count as f64) as f32;
-                    way += f64::from(mean - *old).powi(2);
+                    shift += f64::from(mean - *old).powi(2);
                     *old = mean;
                 }
             }
         }
-        way
+        shift
     }
 }
 
@@ -312,7 +319,7 @@ impl Start {
         self.sums.iter().sum()
     }
 
-    /// The point at that share of the total, from 0 to 1.
+    /// The point at which the cumulative sum reaches this share (0 to 1) of the total.
     fn draw(&self, share: f64, points: usize) -> usize {
         let mut rest = share * self.total();
         for (block, sum) in self.sums.iter().enumerate() {
@@ -402,6 +409,29 @@ mod tests {
         assert_eq!(one.assignments(), four.assignments());
         assert_eq!(one.inertia().to_bits(), four.inertia().to_bits());
         assert_ne!(one.centroids(), other.centroids());
+    }
+
+    #[test]
+    fn known_points_are_predicted_as_they_were_assigned() {
+        let codes = blobs(10, 200, 1.5);
+        for scale in [1.0, 2.0_f32.powi(120), 2.0_f32.powi(-120)] {
+            let scaled = Codes::new(codes.points() * scale, codes.labels().clone(), codes.class_names().to_vec());
+            let scaled = scaled.unwrap();
+            let clustering = KMeans::new(7).runs(2).fit(&scaled).unwrap();
+            assert_eq!(clustering.predict(&scaled).unwrap(), clustering.assignments());
+            for (i, &cluster) in clustering.assignments().iter().enumerate().step_by(50) {
+                let distance = |cluster: usize| {
+                    let gap = (&scaled.points().row(i) - &clustering.centroids().row(cluster)) / scale;
+                    gap.mapv(|x| x * x).sum()
+                };
+                assert!((0..7).all(|other| distance(cluster) <= distance(other) + 1e-4), "{i}");
+            }
+        }
+        let clustering = KMeans::new(3).fit(&codes).unwrap();
+        assert!(clustering.predict(&codes.take(0)).unwrap().is_empty());
+        let wide = Codes::new(Array2::zeros((1, 3)), array![0], vec!["a".into()]).unwrap();
+        let error = clustering.predict(&wide).unwrap_err().to_string();
+        assert_eq!(error, "Clustering::predict: expected codes of 2 values, got 3");
     }
 
     #[test]

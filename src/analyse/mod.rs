@@ -1,7 +1,6 @@
-//! What a latent space holds: codes with their labels, clusters in them, and how well the two agree; what a classifier sees in it.
+//! Analysis of a latent space: codes with their labels, clusters, projections, new images, a classifier's predictions.
 
 mod agreement;
-mod blocks;
 mod clustering;
 mod codes;
 mod confusion;
@@ -10,8 +9,9 @@ mod generation;
 mod kmeans;
 mod neighbours;
 mod pca;
+mod point_blocks;
 mod predictions;
-mod scaled;
+mod rescale;
 mod tsne;
 
 pub use clustering::Clustering;
@@ -20,6 +20,6 @@ pub use confusion::Confusion;
 pub use embedding::{decode, embed, reconstruct};
 pub use generation::{code_grid, generate, interpolate, random_codes, sample};
 pub use kmeans::{KMeans, kmeans_accuracy};
-pub use pca::{Pca, pca};
+pub use pca::{Pca, PcaMethod, PrincipalComponents, pca};
 pub use predictions::{Predictions, classify};
 pub use tsne::{Tsne, TsneEmbedding, TsneMethod, tsne};

@@ -1,26 +1,26 @@
-//! The nearest points, exactly: every distance is computed.
+//! Exact nearest neighbours: every distance is computed.
 
 use ndarray::Array2;
 use rayon::prelude::*;
 
-use super::blocks::{Blocks, WIDTH, squared_distances};
+use super::point_blocks::{PointBlocks, WIDTH, squared_distances};
 
 /// The nearest points of some points, nearest first.
 pub(super) struct Neighbours {
     pub count: usize,
-    /// Which they are, `count` for each point.
+    /// Their indices, `count` for each point.
     pub indices: Vec<u32>,
-    /// How far away they are, squared.
+    /// Their squared distances.
     pub distances: Vec<f32>,
 }
 
-/// Points that go through the blocks together, so that a block is read from memory once for them all.
+/// Queries that go through the blocks together, so that each block is read from memory once for all of them.
 const TOGETHER: usize = 32;
 
 impl Neighbours {
-    /// The `count` nearest of the first `n` points in `blocks` to each of `points`, of equally near ones the first. `among_themselves`: the points are
-    /// those in the blocks, and none is a neighbour of itself.
-    pub fn find(points: &Array2<f32>, blocks: &Blocks, n: usize, count: usize, among_themselves: bool) -> Self {
+    /// The `count` nearest of the first `n` points in `blocks` to each of `points`, of equally near ones the first.
+    /// `among_themselves`: the points are those in the blocks, and none is a neighbour of itself.
+    pub fn find(points: &Array2<f32>, blocks: &PointBlocks, n: usize, count: usize, among_themselves: bool) -> Self {
         let starts: Vec<usize> = (0..points.nrows()).step_by(TOGETHER).collect();
         let found = starts.into_par_iter().flat_map_iter(|start| {
             let queries = start..points.nrows().min(start + TOGETHER);
@@ -54,7 +54,7 @@ struct Search {
     point: Vec<f32>,
     itself: u32,
     found: Vec<(f32, u32)>,
-    /// What is not nearer than this is no neighbour.
+    /// Only points nearer than this can be neighbours.
     limit: f32,
 }
 
@@ -107,7 +107,7 @@ mod tests {
     fn neighbours_are_those_of_sorting_all() {
         let mut random = random::stream(1, 0);
         let points = Array2::from_shape_fn((700, 3), |_| random.gen_range(0_i32..12) as f32); // with many ties
-        let neighbours = Neighbours::find(&points, &Blocks::new(points.view()), 700, 20, true);
+        let neighbours = Neighbours::find(&points, &PointBlocks::new(points.view()), 700, 20, true);
         for (i, point) in points.rows().into_iter().enumerate() {
             let distance = |j: usize| (&point - &points.row(j)).mapv(|x| x * x).sum();
             let mut all: Vec<(f32, u32)> = (0..700).filter(|j| *j != i).map(|j| (distance(j), j as u32)).collect();

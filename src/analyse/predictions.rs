@@ -1,4 +1,4 @@
-//! What a classifier says of images.
+//! A classifier's predictions.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::{
     model::Classifier,
 };
 
-/// What a [`Classifier`] says of some images, beside what they are.
+/// A [`Classifier`]'s predictions for some images, with their true classes.
 ///
 /// ```
 /// use latentlab::{Classifier, Dataset, classify};
@@ -33,12 +33,13 @@ pub struct Predictions {
     class_names: Vec<String>,
 }
 
-/// The class of every image as the classifier sees it, with the probabilities of all classes.
+/// The predicted class of every image, with the probabilities of all classes.
 ///
 /// # Errors
-/// If the images' shape is not that of the encoder's input, they have another number of classes, or a probability is not finite.
+/// If the images' shape is not that of the encoder's input, they have another number of classes, or a probability is
+/// not finite.
 pub fn classify(classifier: &Classifier, images: &Dataset) -> Result<Predictions> {
-    /// Images that go through the encoder at once: its output may be larger than they are.
+    /// Images in a batch: the encoder's output may be larger than they are.
     const ROWS: usize = 8192;
     classifier.check_images(images)?;
     let classes = classifier.classes();
@@ -51,7 +52,7 @@ pub fn classify(classifier: &Classifier, images: &Dataset) -> Result<Predictions
     values.par_chunks_mut(classes).for_each(softmax);
     if let Some(index) = values.iter().position(|probability| !probability.is_finite()) {
         let place = format!("classify, image {}, class {}", index / classes, index % classes);
-        return Err(Error::expected(ErrorKind::Argument, place, "a finite probability", values[index]));
+        return Err(Error::argument(place, "a finite probability", values[index]));
     }
     let probabilities = Array2::from_shape_vec((images.len(), classes), values)
         .map_err(|error| Error::new(ErrorKind::Shape, "classify", error.to_string()))?;
@@ -77,7 +78,7 @@ impl Predictions {
         &self.labels
     }
 
-    /// What the images are, shape `(n)`.
+    /// The true class of every image, shape `(n)`.
     pub fn true_labels(&self) -> &Array1<usize> {
         &self.true_labels
     }
@@ -97,16 +98,16 @@ impl Predictions {
         &self.class_names
     }
 
-    /// The share of images whose most likely class is the true one, in \[0, 1\]; NaN of no images.
+    /// The fraction of images whose most likely class is the true one, in \[0, 1\]; NaN for no images.
     pub fn accuracy(&self) -> f64 {
         let right = self.labels.iter().zip(&self.true_labels).filter(|(label, truth)| label == truth).count();
         right as f64 / self.labels.len() as f64
     }
 
-    /// How often each class was taken for each.
+    /// How often each class was predicted as each.
     ///
     /// # Errors
-    /// If there are no images, or one of them has a label that the classifier does not know.
+    /// If there are no images, or one of them has a label that is no class of the classifier.
     pub fn confusion(&self) -> Result<Confusion> {
         Confusion::new(&self.true_labels, &self.labels, self.class_names.clone())
     }

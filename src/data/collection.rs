@@ -6,19 +6,19 @@ use std::path::{Path, PathBuf};
 use super::idx::{Idx, Kind};
 use crate::error::{Error, ErrorKind, Result};
 
-/// A public data set of four files, of which every byte is known.
+/// A public data set of four files with known checksums.
 pub(super) struct Collection {
     pub name: &'static str,
     /// The folder that holds its files, below a data folder.
     pub folder: &'static str,
-    /// What is drawn when it is not to be had.
+    /// The built-in data that replace it when it is unavailable.
     pub built_in: &'static str,
     pub class_names: [&'static str; 10],
-    /// What each file's header says.
+    /// The sizes in each file's header.
     sizes: [&'static [usize]; 4],
-    /// The SHA-256 of each file when unpacked: the same however a mirror has packed it.
+    /// The SHA-256 of each unpacked file: independent of how a mirror has packed it.
     checksums: [&'static str; 4],
-    /// Where it can be fetched from, the first one first: to each the file's name is added.
+    /// Base addresses, in order of preference; the file's name is appended.
     pub mirrors: &'static [&'static str],
 }
 
@@ -73,7 +73,7 @@ pub(super) static FASHION_MNIST: Collection = Collection {
     mirrors: &[
         "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
-        // The authors' own place has no https; the checksum decides.
+        // The authors' own mirror has no https; the checksum decides.
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     ],
 };
@@ -105,8 +105,8 @@ impl Collection {
         Ok([a?, b?, c?, d?])
     }
 
-    /// Whether a folder of this name holds this collection, as people and libraries name it: `MNIST`, `MNIST_data`,
-    /// `FashionMNIST`, `fashion`. EMNIST, KMNIST and QMNIST have names of their own.
+    /// Whether a folder of this name holds this collection, by the names in use: `MNIST`, `MNIST_data`, `FashionMNIST`,
+    /// `fashion`. EMNIST, KMNIST and QMNIST are other collections.
     pub fn is_named(&self, folder: &str) -> bool {
         let folder = letters(folder);
         let fashion = folder.starts_with("fashion") || folder.starts_with("fmnist") || folder.contains("mnistfashion");
@@ -117,7 +117,7 @@ impl Collection {
         }
     }
 
-    /// The collection that the files in `folder` belong to, told by the shortest of them; `None` if it cannot be told.
+    /// The collection of the files in `folder`, by the checksum of the shortest; `None` if it is unknown.
     pub fn of(folder: &Path) -> Option<&'static Collection> {
         let labels = MNIST.files().into_iter().filter(|file| file.kind == Kind::Labels);
         let path = labels.filter_map(|file| file.find(folder)).next_back()?;
@@ -125,7 +125,7 @@ impl Collection {
     }
 }
 
-/// The letters and digits of a name, in lower case: what is left of `Fashion-MNIST` and `fashion_mnist` is the same.
+/// The letters and digits of a name, in lower case: the same for `Fashion-MNIST` and `fashion_mnist`.
 fn letters(name: &str) -> String {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
@@ -136,9 +136,8 @@ fn owner(checksum: &str) -> Option<&'static Collection> {
 }
 
 impl KnownFile {
-    /// Where the file is in `folder`, plain or packed, under its own name or another one that it has in the world
-    /// (see [`goes_by`](Self::goes_by)); a folder of such a name is looked into. What is there may be no file at all, but
-    /// a link that leads nowhere: reading says so.
+    /// The file's path in `folder`, plain or packed, under its own name or another one in use (see
+    /// [`goes_by`](Self::goes_by)), or in a folder of such a name. It may be a broken link: reading it reports that.
     pub fn find(&self, folder: &Path) -> Option<PathBuf> {
         let own = [folder.join(self.name), folder.join(self.packed_name())].into_iter().find(|path| path.is_file());
         own.or_else(|| {
@@ -160,9 +159,9 @@ impl KnownFile {
         named
     }
 
-    /// Whether the file is called `name` somewhere: with dots or underscores for hyphens, in capitals, without its
-    /// format, with `.gzip`, `test` for `t10k`, or with the number that a browser adds to a second download. What is in
-    /// it the checksum decides.
+    /// Whether `name` is in use for the file: with dots or underscores for hyphens, in capitals, without its format,
+    /// with `.gzip`, `test` for `t10k`, or with the number that a browser adds to a second download. The checksum
+    /// decides.
     fn goes_by(&self, name: &str) -> bool {
         let name = name.to_lowercase();
         let mut words = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
@@ -184,22 +183,22 @@ impl KnownFile {
         format!("{}.gz", self.name)
     }
 
-    /// The most bytes that this file has when packed, by whatever packs it.
+    /// An upper bound of the packed file's size, for any gzip.
     pub fn most_packed_bytes(&self) -> u64 {
         let unpacked = self.sizes.iter().product::<usize>() as u64 + 16;
         unpacked + unpacked / 1000 + 1024
     }
 
-    /// The content of `path`, which was found in a data folder, if it is this file to the last bit.
+    /// The content of `path` in a data folder, if its checksum is this file's.
     pub fn read(&self, path: &Path) -> Result<Idx> {
-        self.read_unplaced(path).map_err(|error| match error.kind() {
-            ErrorKind::Data => error.hint("If it is a damaged download, delete it, so that it can be fetched again"),
+        self.read_download(path).map_err(|error| match error.kind() {
+            ErrorKind::Data => error.hint("If it is a damaged download, delete it, so that it can be downloaded again"),
             _ => error,
         })
     }
 
-    /// The same for a file that has not got its place yet.
-    pub fn read_unplaced(&self, path: &Path) -> Result<Idx> {
+    /// The same for a download that is not in its place yet.
+    pub fn read_download(&self, path: &Path) -> Result<Idx> {
         let file = Idx::read_sized(path, self.kind, Some(self.sizes))?;
         let checksum = file.sha256();
         if checksum == self.checksum {
@@ -264,7 +263,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn files_are_found_under_the_names_that_people_have() {
+    fn files_are_found_under_all_names_in_use() {
         let (tiny, contents) = tiny(&[]);
         let [images, labels, test_images, _] = tiny.files();
         let packed = gzip(&contents[0]);
@@ -307,7 +306,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_own_name_comes_first_and_a_folder_last() {
+    fn the_exact_name_comes_first_and_a_folder_last() {
         let (tiny, _) = tiny(&[]);
         let folder = Folder::new("collection-order");
         let names = [
@@ -329,7 +328,7 @@ pub(super) mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_link_that_leads_nowhere_is_not_passed_over() {
+    fn a_broken_link_is_not_skipped() {
         let folder = Folder::new("collection-link");
         let link = folder.0.join("train-images.idx3-ubyte");
         std::os::unix::fs::symlink("/nowhere/annex", &link).unwrap();
@@ -340,7 +339,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn folders_say_what_they_hold() {
+    fn folders_are_recognised_by_name() {
         for name in ["mnist", "MNIST", "MNIST_data", "mnist-dataset", "mnist_original"] {
             assert!(MNIST.is_named(name) && !FASHION_MNIST.is_named(name), "{name}");
         }
@@ -370,7 +369,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_not_the_file_is_named_with_the_way_out() {
+    fn other_files_are_named_with_a_remedy() {
         let (tiny, _) = tiny(&[]);
         let folder = Folder::new("collection-not");
         let images = tiny.files()[0];

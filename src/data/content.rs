@@ -1,9 +1,9 @@
-//! What a file is that stands where a data file should: a page, a pointer, an archive.
+//! What a file is that is not a data file: a page, a pointer, an archive.
 
 /// How many of a file's first bytes are enough for [`describe`].
 pub(super) const BEGINNING: usize = 1024;
 
-/// What the first bytes of a file say that it is, and the way from there to the data file; `None` for unknown bytes.
+/// What a file is by its first bytes, and how to get the data file from it; `None` for unknown bytes.
 pub(super) fn describe(bytes: &[u8]) -> Option<String> {
     let known = [
         (&b""[..], "an empty file"),
@@ -30,7 +30,7 @@ pub(super) fn describe(bytes: &[u8]) -> Option<String> {
         (b"version https://git-lfs", "a Git LFS pointer (`git lfs pull` fetches the file itself)"),
         (b"/annex/objects/", "a git-annex pointer (`git annex get` fetches the file itself)"),
     ];
-    // Archives of NumPy and PyTorch are zip archives, told by the names in them.
+    // Archives of NumPy and PyTorch are zip archives, recognised by the names in them.
     let holds = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
     if bytes.starts_with(b"PK\x03\x04") && holds(b".npy") {
         return Some("a NumPy archive (.npz)".into());
@@ -62,7 +62,7 @@ pub(super) fn describe(bytes: &[u8]) -> Option<String> {
     }
 }
 
-/// What an IDX file's third byte says.
+/// The element type in an IDX file's third byte.
 fn element(kind: u8) -> Option<&'static str> {
     Some(match kind {
         0x08 => "bytes",
@@ -76,7 +76,7 @@ fn element(kind: u8) -> Option<&'static str> {
 }
 
 fn describe_text(bytes: &[u8]) -> Option<String> {
-    // The end may stand within a character.
+    // It may end within a character.
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) if error.error_len().is_none() => std::str::from_utf8(&bytes[..error.valid_up_to()]).ok()?,
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_have_in_place_of_the_file_is_named() {
+    fn common_other_files_are_recognised() {
         let tar = [vec![b'x'; 257], b"ustar\0".to_vec()].concat();
         let npz = b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0b\0\0\0x_train.npy";
         let torch = b"PK\x03\x04\x14\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x0b\0\0\0archive/data.pkl";
@@ -142,10 +142,10 @@ mod tests {
             let what = describe(bytes).unwrap_or_default();
             assert!(what.starts_with(expected) && what.is_empty() == expected.is_empty(), "{expected:?}: {what:?}");
         }
-        // What no reader of a terminal or a notebook should get raw
+        // Control characters are not shown.
         assert_eq!(describe(b"Not found\x1b[2J"), None);
         assert_eq!(describe(&[7; 100]), None);
-        // A cut within a character is no reason to say nothing.
+        // Cut within a character.
         let cut = "Fehler: nicht gefunden ä".as_bytes();
         assert!(describe(&cut[..cut.len() - 1]).unwrap().starts_with("text that begins with"));
     }

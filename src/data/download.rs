@@ -1,11 +1,10 @@
-//! From a mirror to the disk: a file has its final name only once its checksum is right.
+//! Downloads: a file gets its final name only after its checksum was verified.
 
 use std::error::Error as StdError;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use ureq::Agent;
 use ureq::http::{StatusCode, header};
@@ -14,19 +13,19 @@ use super::collection::{Collection, KnownFile};
 use super::say;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What a server may take: enough for a slow line, not for one that keeps the lock for ever.
+/// Time limits of a download: enough for a slow connection, but the lock is not held for ever.
 #[derive(Clone, Copy)]
 struct Limits {
-    /// For the name, and again for the connection.
+    /// For resolving the name, and again for connecting.
     connect: Duration,
-    /// Without a byte, and until the header is there.
+    /// Without a byte, and until the header has arrived.
     silence: Duration,
     /// For one file from one mirror.
     whole: Duration,
-    /// In each window of this length so many bytes must come.
+    /// In each window of this length at least `least` bytes must arrive.
     window: Duration,
     least: u64,
-    /// For another process that fetches the same files.
+    /// For another process that downloads the same files.
     lock: Duration,
 }
 
@@ -39,7 +38,7 @@ const LIMITS: Limits = Limits {
     lock: Duration::from_secs(3600),
 };
 
-/// Fetches those files of a collection that are not in `folder` yet.
+/// Downloads those files of a collection that are not in `folder` yet.
 pub(super) fn fetch(collection: &Collection, folder: &Path) -> Result<()> {
     fetch_within(&LIMITS, collection, folder)
 }
@@ -52,23 +51,23 @@ fn fetch_within(limits: &Limits, collection: &Collection, folder: &Path) -> Resu
     say(format_args!("Fetching {} into {}", collection.name, folder.display()));
     fs::create_dir_all(folder).map_err(failed)?;
     let path = folder.join(".lock");
-    // Kept until all files are there; it is free again when this process ends, however it ends.
+    // Held until all files are there; released when this process ends, however it ends.
     let lock = File::create(&path).map_err(failed)?;
     match locked(&lock, limits.lock) {
         Some(locked) => fetch_files(limits, collection, folder, locked),
         None => {
-            let message = format!("another process has been fetching for {} s", limits.lock.as_secs());
+            let message = format!("another process has been downloading for {} s", limits.lock.as_secs());
             let hint = format!("If there is none, delete {}", path.display());
             Err(Error::new(ErrorKind::Download, collection.name, message).hint(hint))
         }
     }
 }
 
-/// Two notebooks may start at the same time: the second one waits here, and then finds the files. Where the file system
-/// has no locks, the answer is `false`: both fetch, and the checksum decides. `None` when the wait was too long.
+/// Waits for the lock: of two notebooks that start at the same time the second one waits, then finds the files. `false`
+/// where the file system has no locks: both download, and the checksum decides. `None` after too long a wait.
 fn locked(lock: &File, wait: Duration) -> Option<bool> {
     let start = Instant::now();
-    let mut told = false;
+    let mut announced = false;
     loop {
         match lock.try_lock() {
             Ok(()) => return Some(true),
@@ -76,9 +75,9 @@ fn locked(lock: &File, wait: Duration) -> Option<bool> {
             Err(TryLockError::WouldBlock) if start.elapsed() >= wait => return None,
             Err(TryLockError::WouldBlock) => {}
         }
-        if !told {
-            say("Another process is fetching the same files: waiting for it");
-            told = true;
+        if !announced {
+            say("Another process is downloading the same files: waiting for it");
+            announced = true;
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -107,17 +106,17 @@ fn agent(limits: &Limits) -> Agent {
         .into()
 }
 
-/// A file, and how it may be fetched.
+/// A file and how to download it.
 struct Source<'a> {
     agent: &'a Agent,
     limits: &'a Limits,
     file: KnownFile,
 }
 
-/// The mirrors one after the other, until one has given the right bytes.
+/// Tries the mirrors in turn, until one has given the right bytes.
 fn fetch_file(source: &Source, collection: &Collection, folder: &Path, locked: bool) -> Result<()> {
     let name = source.file.packed_name();
-    let mut message = format!("not in {}, and {name} could not be fetched", folder.display());
+    let mut message = format!("not in {}, and {name} could not be downloaded", folder.display());
     let mut reasons: Vec<String> = Vec::new();
     match part_file(folder, &name, locked) {
         Err(error) => reasons.push(format!("{} ({error})", folder.display())),
@@ -129,7 +128,7 @@ fn fetch_file(source: &Source, collection: &Collection, folder: &Path, locked: b
                     Err(reason) => reasons.push(format!("{url}: {reason}")),
                 }
             }
-            // For the next time, if that is sure to be the only one that goes on with it
+            // Kept for the next attempt only with the lock: without it, two might append to it.
             if !locked || fs::metadata(&part).is_ok_and(|metadata| metadata.len() == 0) {
                 let _ = fs::remove_file(&part);
             }
@@ -139,17 +138,14 @@ fn fetch_file(source: &Source, collection: &Collection, folder: &Path, locked: b
     Err(Error::new(ErrorKind::Download, collection.name, message))
 }
 
-/// A new file of a name that nobody else has. Who holds the lock goes on with what an earlier attempt has left.
+/// A new file with a unique name. With the lock, it takes over what an earlier attempt has left.
 fn part_file(folder: &Path, name: &str, locked: bool) -> io::Result<PathBuf> {
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
-    let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let part = folder.join(format!("{name}.{}-{time:x}-{count}.part", std::process::id()));
-    File::create_new(&part)?;
+    let part = tempfile::Builder::new().prefix(&format!("{name}.")).suffix(".part").tempfile_in(folder)?;
+    let part = part.into_temp_path().keep()?;
     if locked {
         let is_left = |path: &PathBuf| {
             let other = path.file_name().and_then(|other| other.to_str()).unwrap_or_default();
-            *path != part && other.starts_with(name) && other.ends_with(".part")
+            path.file_name() != part.file_name() && other.starts_with(name) && other.ends_with(".part")
         };
         let mut left: Vec<PathBuf> =
             fs::read_dir(folder)?.flatten().map(|entry| entry.path()).filter(is_left).collect();
@@ -166,11 +162,12 @@ impl Source<'_> {
     fn fetch(&self, url: &str, part: &Path, target: &Path) -> Result<(), Box<dyn StdError>> {
         loop {
             let resumed = self.transfer(url, part)?;
-            match self.file.read_unplaced(part) {
+            match self.file.read_download(part) {
                 Ok(_) => return Ok(fs::rename(part, target)?),
                 Err(damage) => {
                     File::create(part)?;
-                    // What was resumed may have been begun at another mirror, which packs differently: once more, whole.
+                    // A resumed file may have been begun at another mirror, which packs differently: again from the
+                    // start.
                     if !resumed {
                         return Err(damage.into());
                     }
@@ -179,8 +176,8 @@ impl Source<'_> {
         }
     }
 
-    /// Brings `url` into `part`, going on at its end. Whether it went on is returned.
-    /// A connection that breaks leaves what has come for the next time.
+    /// Downloads `url` into `part`, resuming at its end; returns whether it was resumed. When the connection breaks,
+    /// what has arrived is kept for the next attempt.
     fn transfer(&self, url: &str, part: &Path) -> Result<bool, Box<dyn StdError>> {
         let most = self.file.most_packed_bytes();
         let mut output = OpenOptions::new().append(true).open(part)?;
@@ -190,11 +187,11 @@ impl Source<'_> {
             request = request.header(header::RANGE, format!("bytes={already}-"));
         }
         let mut response = match request.call() {
-            // Nothing comes after what is there: it may be whole, the checksum knows.
+            // Nothing follows what is there: it may be complete, which the checksum decides.
             Err(ureq::Error::StatusCode(416)) if already > 0 => return Ok(true),
             response => response?,
         };
-        // A server that knows no ranges answers 200 and begins at the start.
+        // A server without ranges answers 200 and starts from the beginning.
         let resumed = already > 0 && response.status() == StatusCode::PARTIAL_CONTENT;
         let mut done = if resumed { already } else { 0 };
         let total = response.body().content_length().map(|length| done.saturating_add(length));
@@ -240,8 +237,8 @@ impl Source<'_> {
     }
 }
 
-/// A line a second on standard output, and one at the end: whole lines, since a notebook rewrites none and waits for
-/// the end of each.
+/// A line per second on standard output, and one at the end: complete lines, since a notebook shows no partial ones and
+/// rewrites none.
 struct Progress<'a> {
     url: &'a str,
     last: Instant,
@@ -283,13 +280,13 @@ mod tests {
 
     const FIRST: &str = "train-images-idx3-ubyte.gz";
 
-    /// What a server does for a file, given where the client wants to go on.
+    /// A server's answer for a file, given where the client wants to resume.
     type Answer = fn(stream: &mut TcpStream, file: &[u8], from: Option<usize>) -> io::Result<()>;
 
-    /// A mirror of the tiny collection that gives `answer` for its first file and the others as they are.
+    /// A mirror of the tiny collection with `answer` for its first file; the others are served normally.
     struct Mirror {
         url: String,
-        /// The requests for the first file: where each one wanted to go on.
+        /// The requests for the first file: where each one wanted to resume.
         requests: Arc<Mutex<Vec<Option<usize>>>>,
     }
 
@@ -302,7 +299,7 @@ mod tests {
             std::thread::spawn(move || {
                 for stream in listener.incoming() {
                     let log = Arc::clone(&log);
-                    // A client that has gone away is what some of the tests are about.
+                    // Clients disconnect in some tests.
                     std::thread::spawn(move || drop(serve(&mut stream.unwrap(), answer, &log)));
                 }
             });
@@ -336,7 +333,7 @@ mod tests {
         stream.write_all(&[head.as_bytes(), body].concat())
     }
 
-    /// Nothing more comes, but the connection stays until the client goes.
+    /// Sends nothing more, but keeps the connection open until the client closes it.
     fn hold(stream: &mut TcpStream) -> io::Result<()> {
         stream.read(&mut [0]).map(drop)
     }
@@ -385,7 +382,7 @@ mod tests {
         hold(stream)
     }
 
-    /// A byte now and then, for as long as the client takes them.
+    /// A byte every 10 ms, until the client disconnects.
     fn drip(stream: &mut TcpStream, head: &str, byte: u8) -> io::Result<()> {
         stream.write_all(head.as_bytes())?;
         loop {
@@ -447,7 +444,7 @@ mod tests {
         stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n")
     }
 
-    /// Goes away before the header is read: the client's connection is reset or ended.
+    /// Disconnects before the header is read.
     fn gone(_: &mut TcpStream, _: &[u8], _: Option<usize>) -> io::Result<()> {
         Ok(())
     }
@@ -461,7 +458,7 @@ mod tests {
         reply(stream, "200 OK", 0, &[])
     }
 
-    /// Another header: six gigabytes of zeros, had they been unpacked.
+    /// A header of six gigabytes of zeros.
     fn bomb(stream: &mut TcpStream, _: &[u8], _: Option<usize>) -> io::Result<()> {
         let bomb = gzip(&[&idx(&[0x803, 7_653_061, 28, 28], &[])[..], &[0; 1 << 18]].concat());
         reply(stream, "200 OK", bomb.len(), &bomb)
@@ -532,7 +529,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_continued_or_begun_anew() {
+    fn a_part_is_resumed_or_restarted() {
         let file = gzip(&tiny(&[]).1[0]);
         let foreign = &stored(&tiny(&[]).1[0])[..20];
         type Case<'a> = (&'a str, Answer, &'a [u8], &'a [Option<usize>]);
@@ -553,7 +550,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_mirror_steps_in() {
+    fn the_next_mirror_is_tried() {
         for (name, first) in [("missing", missing as Answer), ("corrupt", corrupt), ("breaking", breaking)] {
             let (first, second) = (Mirror::start(first), Mirror::start(ranges));
             let folder = Folder::new(&format!("download-second-{name}"));
@@ -564,14 +561,14 @@ mod tests {
     }
 
     #[test]
-    fn without_a_good_mirror_each_reason_is_told_and_nothing_is_left() {
+    fn without_a_good_mirror_each_reason_is_reported_and_nothing_is_left() {
         let mirrors = [Mirror::start(missing), Mirror::start(corrupt)];
         let folder = Folder::new("download-none");
         let error = fetch_from_mirrors(&[&mirrors[0], &mirrors[1]], &folder).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Download);
         let text = error.to_string();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], format!("Tiny: not in {}, and {FIRST} could not be fetched", folder.0.display()));
+        assert_eq!(lines[0], format!("Tiny: not in {}, and {FIRST} could not be downloaded", folder.0.display()));
         assert_eq!(lines[1], format!("  {}{FIRST}: http status: 404", mirrors[0].url));
         assert!(lines[2].starts_with(&format!("  {}{FIRST}: ", mirrors[1].url)), "{text}");
         assert!(!text.contains("delete it"), "{text}");
@@ -579,7 +576,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_connection_leaves_a_part_to_continue() {
+    fn a_broken_connection_leaves_a_part_to_resume() {
         let (mirror, folder) = (Mirror::start(breaking), Folder::new("download-broken"));
         let error = fetch_from_mirrors(&[&mirror], &folder).unwrap_err().to_string();
         assert!(error.contains("broke off after 20 "), "{error}");
@@ -591,7 +588,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hostile_server_ends_in_an_error_and_the_next_mirror_steps_in() {
+    fn a_hostile_server_is_an_error_and_the_next_mirror_is_tried() {
         let cases: [(&str, Answer, &str); 21] = [
             ("silent", silent, "timeout"),
             ("dripping", dripping, "too slow"),
@@ -616,7 +613,7 @@ mod tests {
             ("breaking", breaking, "broke off after 20 bytes"),
         ];
         let good = Mirror::start(ranges);
-        // At the same time, since some of them wait for their limit.
+        // In parallel, since some of them wait for their limit.
         std::thread::scope(|scope| {
             for (name, answer, reason) in cases {
                 let good = &good;
@@ -639,14 +636,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_has_moved_is_followed() {
+    fn redirects_are_followed() {
         let (mirror, folder) = (Mirror::start(moved), Folder::new("download-moved"));
         fetch_from_mirrors(&[&mirror], &folder).unwrap();
         assert_complete(&folder);
     }
 
     #[test]
-    fn without_locks_all_fetch_and_nothing_is_torn_or_left() {
+    fn without_locks_all_download_and_nothing_is_torn_or_left() {
         let (mirror, folder) = (Mirror::start(ranges), Folder::new("download-unlocked"));
         let collection = tiny(std::slice::from_ref(&mirror.url)).0;
         std::thread::scope(|scope| {
@@ -659,7 +656,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_is_never_freed_is_not_waited_for_without_end() {
+    fn the_wait_for_a_lock_ends() {
         let (mirror, folder) = (Mirror::start(ranges), Folder::new("download-locked"));
         let collection = tiny(std::slice::from_ref(&mirror.url)).0;
         let lock = File::create(folder.0.join(".lock")).unwrap();
@@ -668,14 +665,13 @@ mod tests {
         let error = fetch_within(&limits, collection, &folder.0).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Download);
         let text = error.to_string();
-        assert!(text.contains("another process has been fetching") && text.contains(".lock"), "{text}");
+        assert!(text.contains("another process has been downloading") && text.contains(".lock"), "{text}");
         drop(lock);
         fetch_within(&limits, collection, &folder.0).unwrap();
         assert_complete(&folder);
     }
 
-    /// What the processes do that the two tests below start: this test alone, with a mirror and a folder in the
-    /// environment.
+    /// What the processes of the two tests below do: this test alone, with a mirror and a folder in the environment.
     #[test]
     fn a_process_of_its_own() {
         let variables = ["MIRROR", "FOLDER"].map(|name| std::env::var(format!("LATENTLAB_TEST_{name}")));

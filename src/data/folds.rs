@@ -1,34 +1,37 @@
+//! k-fold cross-validation.
+
 use std::time::Instant;
 
 use super::{Dataset, shuffled_indices};
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     progress::{Progress, State, times},
     relay::{self, Listening},
 };
 
-/// The pairs (training images, validation images) of a k-fold cross-validation, made by [`Dataset::folds`] one after the other, since
-/// each is a copy of all images. It says how far it is, and ends before its last pair when a notebook's stop button is pressed.
+/// An iterator over the pairs (training images, validation images) of a k-fold cross-validation, from
+/// [`Dataset::folds`]. Each pair is made when it is asked for, since it is a copy of all images. It shows its
+/// progress, and ends early when a notebook's stop button is pressed.
 #[derive(Debug)]
 pub struct Folds {
     images: Dataset,
-    /// The order of the images, of which each validation set is a part.
+    /// The shuffled indices, of which each validation set is a range.
     order: Vec<usize>,
     count: usize,
     next: usize,
     progress_every: usize,
-    /// From the first pair on.
+    /// Set by the first pair.
     run: Option<(Progress, Instant, Listening)>,
 }
 
 impl Folds {
-    /// After how many folds a line says how many are done, 0 for silence. Default: 1.
+    /// Prints a line after this number of folds each; 0 prints nothing. Default: 1.
     pub fn progress_every(self, folds: usize) -> Self {
         Self { progress_every: folds, ..self }
     }
 
-    /// Says how many are done.
-    fn tell(&mut self) {
+    /// Shows how many folds are done.
+    fn show_progress(&mut self) {
         let (done, count) = (self.next, self.count);
         let (progress, start, _) =
             self.run.get_or_insert_with(|| (Progress::begin(self.progress_every), Instant::now(), Listening::begin()));
@@ -40,8 +43,9 @@ impl Folds {
 }
 
 impl Dataset {
-    /// The images cut into `count` parts of equal size (the first ones may have one image more), in an order that depends on
-    /// nothing but their number and the seed: each part is the validation set of one pair, the others its training set.
+    /// k-fold cross-validation: the shuffled images in `count` parts of equal size (the first ones may have one image
+    /// more), each of which is the validation set of one pair and the others its training set. The order depends only
+    /// on the number of images and the seed.
     ///
     /// # Errors
     /// When `count` is not between 2 and the number of images.
@@ -64,7 +68,7 @@ impl Dataset {
     pub fn folds(&self, count: usize, seed: u64) -> Result<Folds> {
         if !(2..=self.len()).contains(&count) {
             let expected = format!("a number of folds from 2 to {} (the number of images)", self.len());
-            return Err(Error::expected(ErrorKind::Argument, "folds", expected, count));
+            return Err(Error::argument("folds", expected, count));
         }
         let order = shuffled_indices(self.len(), seed);
         Ok(Folds { images: self.clone(), order, count, next: 0, progress_every: 1, run: None })
@@ -75,7 +79,7 @@ impl Iterator for Folds {
     type Item = (Dataset, Dataset);
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.tell();
+        self.show_progress();
         if self.next == self.count || relay::wants_a_stop() {
             self.run = None;
             return None;

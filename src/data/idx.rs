@@ -1,9 +1,9 @@
 //! The IDX format of the MNIST family: a magic number, the sizes, then one byte for each value; all numbers
 //! big-endian. Plain or gzip, told apart by content.
 //!
-//! A header is never believed: what it says is held against the file's length, the sizes of the file that is wanted and
-//! the limit of one result before anything is read; then memory grows with the bytes that really come, and gzip is
-//! unpacked no further than the header said.
+//! Header sizes are not trusted: they are checked against the file's length, the expected sizes and the limit of one
+//! result before anything is read. Memory then grows with the bytes that arrive, and gzip is unpacked no further than
+//! the header says.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -14,9 +14,10 @@ use sha2::{Digest, Sha256};
 
 use super::content;
 use crate::error::{Error, ErrorKind, Result};
+use crate::file::hex;
 use crate::limit;
 
-/// What a file holds, which is also what its magic number says.
+/// The kind of a file, which its magic number states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Magic 0x803: unsigned bytes in three dimensions (n, height, width).
@@ -44,8 +45,8 @@ impl Kind {
         4 + 4 * self.size_names().len()
     }
 
-    /// The bytes that the values become in a data set: one `f32` or one `usize` for each.
-    fn unfolded(self) -> (&'static str, usize) {
+    /// What the values become in a data set, and the size of each in `f32`s: one `f32` or one `usize`.
+    fn in_memory(self) -> (&'static str, usize) {
         match self {
             Kind::Images => ("the images", 1),
             Kind::Labels => ("the labels", 2),
@@ -53,8 +54,8 @@ impl Kind {
     }
 }
 
-/// The most bytes that a byte of deflate can stand for.
-const DEFLATE_AT_BEST: u64 = 1032;
+/// The greatest compression ratio of deflate.
+const MOST_DEFLATED: u64 = 1032;
 
 /// A whole file, unpacked and consistent with its header.
 #[derive(Debug)]
@@ -72,16 +73,16 @@ impl Idx {
         Self::read_sized(path, kind, None)
     }
 
-    /// The same; where the sizes are known, a file of others is refused at its header.
+    /// The same; a file with other sizes than the known ones is refused at its header.
     pub fn read_sized(path: &Path, kind: Kind, known: Option<&[usize]>) -> Result<Self> {
-        let no_file = |what: &str| Error::io(path, "read", io::Error::other(what));
-        // Before it is opened: opening a pipe waits for who writes into it.
+        let not_a_file = |what: &str| Error::io(path, "read", io::Error::other(what));
+        // Before it is opened: opening a pipe would wait for its writer.
         let metadata = std::fs::metadata(path).map_err(|error| Error::io(path, "open", error))?;
         if metadata.is_dir() {
-            return Err(no_file("it is a folder"));
+            return Err(not_a_file("it is a folder"));
         }
         if !metadata.is_file() {
-            return Err(no_file("it is a pipe or a device, not a file"));
+            return Err(not_a_file("it is a pipe or a device, not a file"));
         }
         let file = File::open(path).map_err(|error| Error::io(path, "open", error))?;
         let mut file = BufReader::with_capacity(1 << 16, file);
@@ -97,7 +98,7 @@ impl Idx {
 
     /// The SHA-256 of the unpacked file, in lower-case hexadecimal digits.
     pub fn sha256(&self) -> String {
-        Sha256::digest(&self.bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(&self.bytes))
     }
 
     /// The values, without the header.
@@ -117,7 +118,7 @@ impl Idx {
     }
 }
 
-/// A file while it is read: `bytes` grows with what has really come.
+/// A file while it is read: `bytes` is what has arrived.
 struct Input<'a> {
     path: &'a Path,
     packed: bool,
@@ -126,14 +127,14 @@ struct Input<'a> {
 }
 
 impl Input<'_> {
-    /// The sizes in the header, and the length that the whole file must then have.
+    /// The sizes in the header, and the length of the file that they imply.
     fn read_header(&mut self, kind: Kind, known: Option<&[usize]>) -> Result<(Vec<usize>, usize)> {
         self.read_up_to(kind.header_length())?;
         let expected = format!("the magic number {:#x} ({kind:?})", kind.magic());
         match self.number_at(0) {
             Some(magic) if magic == kind.magic() => {}
             found => {
-                // Only to say what it is: that it breaks off or is damaged later does not matter any more.
+                // Only to say what it is: an error further on does not matter.
                 let _ = self.read_up_to(content::BEGINNING);
                 match (content::describe(&self.bytes), found) {
                     (Some(what), _) => return Err(self.bad(0, expected, what)),
@@ -164,17 +165,17 @@ impl Input<'_> {
         }
     }
 
-    /// Whether a file of `length` bytes on the disk can unpack to the `expected` ones, and these may be held.
+    /// Whether a file of `length` bytes can unpack to `expected` bytes, and these are within the limit.
     fn check_possible(&self, kind: Kind, sizes: &[usize], expected: usize, length: u64) -> Result<()> {
-        if self.packed && (expected as u64) / DEFLATE_AT_BEST > length {
+        if self.packed && (expected as u64) / MOST_DEFLATED > length {
             let whole = format!("{expected} bytes, as the header says");
-            return Err(self.bad(4, whole, format!("a gzip file of {length} bytes, which cannot hold so many")));
+            return Err(self.bad(4, whole, format!("a gzip file of {length} bytes, which cannot hold as much")));
         }
         if !self.packed && expected as u64 > length {
             let at = usize::try_from(length).unwrap_or(usize::MAX);
             return Err(self.bad(at, format!("{expected} bytes, as the header says"), "the end of the file"));
         }
-        let (what, each) = kind.unfolded();
+        let (what, each) = kind.in_memory();
         let factors = [sizes, &[each]].concat();
         limit::check(self.path.display().to_string(), what, &factors).map(drop)
     }
@@ -214,10 +215,10 @@ impl Input<'_> {
 /// How a gzip member begins.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
-/// The unpacked members of a gzip file one after the other. As with `gunzip` zeros may follow the last one, for what
-/// pads files to whole blocks; but nothing else.
+/// The unpacked members of a gzip file one after the other. As with `gunzip`, only zeros may follow the last one
+/// (padding to whole blocks).
 struct Members<R> {
-    /// `None` only while the next one begins.
+    /// `None` only while the next one is opened.
     member: Option<GzDecoder<R>>,
 }
 
@@ -284,35 +285,15 @@ pub(super) mod tests {
         encoder.finish().unwrap()
     }
 
-    /// A test's own new folder, removed at the end.
-    pub struct Folder(pub PathBuf);
+    pub use crate::data::folder::Folder;
 
     impl Folder {
-        pub fn new(name: &str) -> Self {
-            let folder = std::env::temp_dir().join(format!("latentlab-{name}-{}", std::process::id()));
-            std::fs::create_dir_all(&folder).unwrap();
-            Self(folder)
-        }
-
-        pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
-            let path = self.0.join(name);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(&path, bytes).unwrap();
-            path
-        }
-
         /// The names of the files in it.
         pub fn files(&self) -> Vec<String> {
             let entries = std::fs::read_dir(&self.0).unwrap();
             let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
             names.sort();
             names
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
         }
     }
 
@@ -341,7 +322,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn bad_files_are_refused_with_place_expected_and_found() {
+    fn bad_files_are_refused_with_place_expected_and_got() {
         let good = idx(&[0x803, 2, 2, 3], &[9; 12]);
         let packed = stored(&good);
         let damaged = |at: usize| {
@@ -364,7 +345,8 @@ pub(super) mod tests {
                 "text",
                 Images,
                 b"<html>not found</html>".to_vec(),
-                "byte 0: expected the magic number 0x803 (Images), got an HTML page (what a server showed in place of the file)",
+                "byte 0: expected the magic number 0x803 (Images), \
+                 got an HTML page (what a server showed in place of the file)",
             ),
             (
                 "labels as images",
@@ -431,7 +413,8 @@ pub(super) mod tests {
                 "terabytes, gzip",
                 Images,
                 gzip(&idx(&terabytes, &[0; 12])),
-                "byte 4 (unpacked): expected 4398046511120 bytes, as the header says, got a gzip file of 31 bytes, which cannot hold so many",
+                "byte 4 (unpacked): expected 4398046511120 bytes, as the header says, \
+                 got a gzip file of 31 bytes, which cannot hold as much",
             ),
             (
                 "gzip cut in its header",
@@ -455,7 +438,8 @@ pub(super) mod tests {
                 "gzip with a damaged checksum",
                 Images,
                 damaged(packed.len() - 6),
-                "byte 28 (unpacked): expected a sound gzip stream, got corrupt gzip stream does not have a matching checksum",
+                "byte 28 (unpacked): expected a sound gzip stream, \
+                 got corrupt gzip stream does not have a matching checksum",
             ),
             (
                 "gzip with damaged data",
@@ -503,9 +487,9 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn sizes_are_held_against_what_is_wanted_and_against_the_limit() {
+    fn sizes_are_checked_against_the_known_ones_and_the_limit() {
         let folder = Folder::new("idx-limit");
-        // Two gigabytes of nothing: real on the disk for every length, but not read.
+        // A sparse file of two gigabytes, which is not read.
         let path = folder.write("images", &idx(&[0x803, 2_000_000, 1000, 1], &[]));
         File::options().write(true).open(&path).unwrap().set_len(16 + 2_000_000_000).unwrap();
         let error = Idx::read(&path, Kind::Images).unwrap_err();

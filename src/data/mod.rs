@@ -1,24 +1,27 @@
-//! Labelled images: where they come from, how they are divided, normalised and shown.
+//! Labelled images: loading, splitting, normalising.
 //!
 //! | file | what is there |
 //! |---|---|
 //! | `mod` | [`Dataset`] itself |
 //! | `subset` | parts of a data set: split, take, shuffle, batches, classes |
+//! | `folds` | k-fold cross-validation |
 //! | `noise` | noisy copies |
 //! | `normalisation` | mean, standard deviation, [`Normalisation`] |
-//! | `source` | the constructors: real and built-in data, and which one comes when |
-//! | `search` | where real data are looked for, and what is found there |
+//! | `source` | the constructors: real data, and built-in data in their absence |
+//! | `search` | where real data are looked for |
 //! | `collection` | MNIST and Fashion-MNIST: files, checksums, mirrors |
-//! | `download` | the way from a mirror to the disk |
+//! | `download` | from a mirror to the disk |
 //! | `idx` | the file format |
-//! | `content` | what a file is that is none |
-//! | `glyphs` | the built-in digits and garments |
+//! | `content` | what a file is that is not one of these |
+//! | `synthetic` | the built-in digits and garments |
 
 mod collection;
 mod content;
 mod download;
+#[cfg(test)]
+#[path = "../../tests/folder/mod.rs"]
+mod folder;
 mod folds;
-mod glyphs;
 mod idx;
 #[cfg(test)]
 #[path = "../../tests/mutate/mod.rs"]
@@ -28,6 +31,7 @@ mod normalisation;
 mod search;
 mod source;
 mod subset;
+mod synthetic;
 
 use std::fmt;
 use std::io::Write;
@@ -47,7 +51,7 @@ pub use search::{DataFile, DataFileState, data_files, fetch_data};
 
 /// Images with their labels, the names of the classes, and where they came from.
 ///
-/// A data set never changes: every operation gives a new one. A clone shares the pixels and costs nothing.
+/// A data set is immutable: every operation gives a new one. A clone shares the pixels.
 ///
 /// ```
 /// use latentlab::Dataset;
@@ -62,7 +66,7 @@ pub use search::{DataFile, DataFileState, data_files, fetch_data};
 /// ```
 #[derive(Clone)]
 pub struct Dataset {
-    images: Arc<Array4<f32>>, // (n, channels, height, width), always in standard layout
+    images: Arc<Array4<f32>>, // (n, channels, height, width) in standard layout
     labels: Arc<Array1<usize>>,
     class_names: Arc<[String]>,
     source: Arc<str>,
@@ -84,7 +88,8 @@ impl Dataset {
     /// assert_eq!(stripes.image_shape(), [1, 8, 8]);
     ///
     /// let error = Dataset::new(Array4::zeros((2, 1, 8, 8)), arr1(&[0, 5]), ["upright", "level"]).unwrap_err();
-    /// assert_eq!(error.to_string(), "data set, label 1: expected a number below 2 (the number of class names), got 5");
+    /// let error = error.to_string();
+    /// assert_eq!(error, "data set, label 1: expected a number below 2 (the number of class names), got 5");
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn new(
@@ -95,7 +100,7 @@ impl Dataset {
         let class_names = collected_names(class_names)?;
         if let Some((index, label)) = labels.indexed_iter().find(|&(_, &label)| label >= class_names.len()) {
             let expected = format!("a number below {} (the number of class names)", class_names.len());
-            return Err(Error::expected(ErrorKind::Argument, format!("data set, label {index}"), expected, label));
+            return Err(Error::argument(format!("data set, label {index}"), expected, label));
         }
         let images = checked_images(images, labels.len())?;
         Ok(Self { images, labels: Arc::new(labels), class_names, source: "arrays".into() })
@@ -127,8 +132,8 @@ impl Dataset {
         let class_names = collected_names(class_names)?;
         if class_names.len() != self.class_names.len() {
             let expected = format!("{} names, one for each class", self.class_names.len());
-            let error = Error::expected(ErrorKind::Argument, "with_class_names", expected, class_names.len());
-            return Err(error.hint("of_classes leaves classes out, and numbers the others anew"));
+            let error = Error::argument("with_class_names", expected, class_names.len());
+            return Err(error.hint("of_classes drops classes, and renumbers the others"));
         }
         Ok(Self { class_names, ..self.clone() })
     }
@@ -139,7 +144,7 @@ impl Dataset {
         &self.images
     }
 
-    /// The images as plain rows of values, one image after the other.
+    /// The values of all images, one image after the other.
     pub(crate) fn values(&self) -> &[f32] {
         self.images.as_slice().unwrap_or_default() // always in standard layout
     }
@@ -164,7 +169,7 @@ impl Dataset {
         self.labels.len()
     }
 
-    /// Whether there is no image at all.
+    /// Whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }
@@ -178,7 +183,7 @@ impl Dataset {
     /// What `Display` says as HTML, for a notebook: a table of the classes, and the first images.
     pub fn to_html(&self) -> String {
         const STRIP: usize = 20;
-        /// Of the pictures together: a page of megabytes helps nobody.
+        /// Of the images together: a page should not have megabytes.
         const MOST_PIXELS: usize = 1 << 20;
         let [channels, height, width] = self.image_shape();
         let more = self.class_names.len().saturating_sub(CLASSES_SHOWN);
@@ -208,26 +213,26 @@ impl Dataset {
     }
 }
 
-/// How many classes a data set shows of itself.
+/// The number of classes that a data set shows.
 const CLASSES_SHOWN: usize = 64;
 
-/// The names of the classes, of which an iterator may give any number.
+/// The names of the classes; the iterator may be endless.
 fn collected_names(names: impl IntoIterator<Item = impl Into<String>>) -> Result<Arc<[String]>> {
     const MOST: usize = 1_000_000;
     let names: Arc<[String]> = names.into_iter().take(MOST + 1).map(Into::into).collect();
     if names.len() > MOST {
         let expected = format!("at most {} class names", thousands(MOST));
-        return Err(Error::expected(ErrorKind::Argument, "data set", expected, "more"));
+        return Err(Error::argument("data set", expected, "more"));
     }
     Ok(names)
 }
 
-/// A line on standard output; a closed one is no reason to panic.
+/// Prints a line; does not panic where standard output is closed.
 fn say(line: impl fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{}", visible_lines(&line.to_string()));
 }
 
-/// The images as a [`Dataset`] keeps them: as many as the labels, with pixels, all finite, in standard layout.
+/// Images as a [`Dataset`] holds them: one for each label, with pixels, all finite, in standard layout.
 fn checked_images(images: Array4<f32>, label_count: usize) -> Result<Arc<Array4<f32>>> {
     let (n, channels, height, width) = images.dim();
     if n != label_count {
@@ -240,19 +245,19 @@ fn checked_images(images: Array4<f32>, label_count: usize) -> Result<Arc<Array4<
     }
     let images = if images.is_standard_layout() { images } else { images.as_standard_layout().into_owned() };
     let values = images.as_slice().unwrap_or_default();
-    // A whole image at once, without a way out in the middle, is many times faster.
+    // Without an early exit within an image this is many times faster.
     let finite = |image: &[f32]| image.iter().fold(true, |finite, value| finite & value.is_finite());
     if let Some(image) = values.par_chunks(channels * height * width).position_first(|image| !finite(image)) {
         let start = image * channels * height * width;
         let at = start + values[start..].iter().position(|value| !value.is_finite()).unwrap_or_default();
         let (channel, row, column) = (at / (height * width) % channels, at / width % height, at % width);
         let place = format!("data set, image {image}, channel {channel}, row {row}, column {column}");
-        return Err(Error::expected(ErrorKind::Argument, place, "a finite value", values[at]));
+        return Err(Error::argument(place, "a finite value", values[at]));
     }
     Ok(Arc::new(images))
 }
 
-/// The text that a notebook shows: how many images of which shape, how many of each class, where they came from.
+/// The number and shape of the images, the number of each class, and where they came from.
 impl fmt::Display for Dataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [channels, height, width] = self.image_shape();
@@ -268,7 +273,7 @@ impl fmt::Display for Dataset {
     }
 }
 
-/// The same text as [`Display`](fmt::Display): nobody wants to read the pixels.
+/// The same text as [`Display`](fmt::Display), without the pixels.
 impl fmt::Debug for Dataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -292,7 +297,7 @@ mod tests {
     #[test]
     fn new_refuses_what_does_not_fit() {
         let images = || Array4::<f32>::zeros((3, 2, 4, 5));
-        let spoilt = |value| {
+        let invalid = |value| {
             let mut images = images();
             images[[1, 1, 2, 3]] = value;
             images
@@ -311,12 +316,12 @@ mod tests {
                 "data set: expected images with at least one pixel, got channels, height and width [2, 0, 5]",
             ),
             (
-                spoilt(f32::NAN),
+                invalid(f32::NAN),
                 labels(),
                 "data set, image 1, channel 1, row 2, column 3: expected a finite value, got NaN",
             ),
             (
-                spoilt(f32::NEG_INFINITY),
+                invalid(f32::NEG_INFINITY),
                 labels(),
                 "data set, image 1, channel 1, row 2, column 3: expected a finite value, got -inf",
             ),

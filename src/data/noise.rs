@@ -6,14 +6,14 @@ use rayon::prelude::*;
 
 use super::Dataset;
 use crate::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     random,
 };
 
 impl Dataset {
-    /// The images with Gaussian noise of mean 0 and this standard deviation added to every value, in grey values, nothing clipped: for
-    /// showing and measuring what [`TrainConfig::input_noise`](crate::TrainConfig::input_noise) adds in training. The seed decides; an
-    /// image's noise depends on its place, not on how many there are.
+    /// The images with Gaussian noise of mean 0 and this standard deviation (in grey values) added, not clipped: what
+    /// [`TrainConfig::input_noise`](crate::TrainConfig::input_noise) adds in training, to show and measure it. An
+    /// image's noise depends on the seed and its index, not on the number of images.
     ///
     /// # Errors
     /// When the standard deviation is negative or not finite, or so large that a value becomes infinite.
@@ -29,11 +29,11 @@ impl Dataset {
     pub fn with_noise(&self, standard_deviation: f32, seed: u64) -> Result<Self> {
         if !(standard_deviation >= 0.0 && standard_deviation.is_finite()) {
             let expected = "a standard deviation of at least 0";
-            return Err(Error::expected(ErrorKind::Argument, "with_noise", expected, standard_deviation));
+            return Err(Error::argument("with_noise", expected, standard_deviation));
         }
         let mut images = self.images().clone();
         let size: usize = self.image_shape().iter().product();
-        let values = images.as_slice_mut().unwrap_or_default(); // always in standard layout
+        let values = images.as_slice_mut().unwrap_or_default();
         values.par_chunks_mut(size).enumerate().for_each(|(index, image)| {
             let mut random = random::stream(seed, index as u64);
             image.iter_mut().for_each(|value| *value += standard_deviation * random.sample::<f32, _>(StandardNormal));
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn the_seed_and_the_place_decide() {
+    fn noise_depends_on_the_seed_and_the_index() {
         let noisy = grey().with_noise(1.0, 3).unwrap();
         assert_eq!(grey().take(7).with_noise(1.0, 3).unwrap().images(), noisy.take(7).images());
         assert_ne!(grey().with_noise(1.0, 4).unwrap().images(), noisy.images());
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn no_noise_is_less_than_none() {
+    fn negative_noise_is_refused() {
         let error = grey().with_noise(-0.1, 0).unwrap_err();
         assert_eq!(error.to_string(), "with_noise: expected a standard deviation of at least 0, got -0.1");
         for impossible in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {

@@ -1,5 +1,5 @@
-//! Where the real data are looked for: the folder that `LATENTLAB_DATA` names, else the project's `data`, which is also
-//! where they are fetched to.
+//! Where real data are looked for: a given folder, that of `LATENTLAB_DATA`, or the project's `data`, into which they
+//! are downloaded.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -10,7 +10,9 @@ use super::collection::{Collection, FASHION_MNIST, KnownFile, MNIST};
 use super::download;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What the environment asks for.
+const VARIABLE: &str = "LATENTLAB_DATA";
+
+/// Where to look, and whether to download.
 pub(super) struct Search {
     place: Place,
     offline: bool,
@@ -19,37 +21,42 @@ pub(super) struct Search {
 enum Place {
     /// `LATENTLAB_DATA=built-in`: nowhere.
     BuiltIn,
-    /// `LATENTLAB_DATA=<folder>`: there or not at all.
-    Asked(PathBuf),
-    /// The project's own folder, which may be filled.
+    /// This folder only, given by the function or variable of that name.
+    Given(PathBuf, &'static str),
+    /// The project's own folder, into which files may be downloaded.
     Project(PathBuf),
 }
 
 impl Search {
     pub fn from_environment() -> Self {
         let offline = env::var_os("LATENTLAB_OFFLINE").is_some_and(|value| !value.is_empty() && value != "0");
-        let place = match env::var_os("LATENTLAB_DATA").filter(|value| !value.is_empty()) {
+        let place = match env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
             Some(value) if value.eq_ignore_ascii_case("built-in") => Place::BuiltIn,
-            Some(folder) => Place::Asked(folder.into()),
+            Some(folder) => Place::Given(folder.into(), VARIABLE),
             None => Place::Project(project_folder()),
         };
         Self { place, offline }
+    }
+
+    /// `function`: that was called with the folder.
+    pub fn in_folder(folder: &Path, function: &'static str) -> Self {
+        Self { place: Place::Given(folder.into(), function), offline: true }
     }
 
     pub fn is_built_in(&self) -> bool {
         matches!(self.place, Place::BuiltIn)
     }
 
-    /// The folder where the files of a collection are, or else should be, if there is to be one.
+    /// The folder of a collection's files, whether or not they are there.
     fn folder(&self, collection: &Collection) -> Option<PathBuf> {
         match &self.place {
             Place::BuiltIn => None,
-            Place::Asked(root) | Place::Project(root) => Some(folder_in(root, collection)),
+            Place::Given(root, _) | Place::Project(root) => Some(folder_in(root, collection)),
         }
     }
 
-    /// The folder that holds all files of a collection, after fetching what is missing if that is allowed.
-    /// An error of the kind `Download` means that the collection is not to be had.
+    /// The folder with all files of a collection, after downloading what is missing if that is allowed.
+    /// An error of the kind `Download` means that the collection is unavailable.
     pub fn complete_folder(&self, collection: &Collection) -> Result<PathBuf> {
         let absent = |message: String| Error::new(ErrorKind::Download, collection.name, message);
         let Some(folder) = self.folder(collection) else {
@@ -58,7 +65,7 @@ impl Search {
         let missing = collection.files().into_iter().find(|file| file.find(&folder).is_none());
         match (missing, &self.place) {
             (None, _) => {}
-            (Some(file), Place::Asked(root)) => return Err(not_as_asked(collection, file, root, &folder)),
+            (Some(file), Place::Given(root, by)) => return Err(not_in(root, by, collection, file, &folder)),
             (Some(file), _) if self.offline => {
                 let got = match contents(&folder) {
                     Some(contents) => {
@@ -83,21 +90,20 @@ impl Search {
     }
 }
 
-/// The `data` folder of the project that this library was built from; where that is gone, the one below the working
-/// directory.
+/// The `data` folder of the project that this library was built from; if it is gone, that of the working directory.
 fn project_folder() -> PathBuf {
     let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
     if built_from.is_dir() { built_from } else { "data".into() }
 }
 
-/// Folders that stand between a collection's and its files: torchvision's `raw`, the `data` of a repository.
+/// Folders between a collection's and its files: torchvision's `raw`, the `data` of a repository.
 const BETWEEN: [&str; 5] = ["raw", "data", "dataset", "datasets", "gzip"];
 
-/// How far below a data folder they are: `MNIST_data/MNIST/raw`.
+/// How far below a data folder the files may be: `MNIST_data/MNIST/raw`.
 const DEPTH: usize = 3;
 
-/// The folder below `root`, or `root` itself, that holds a collection's files: all of them if there is such a one, else
-/// some; else the one where they are to be. A folder with the collection's name comes before one without.
+/// The folder below `root`, or `root` itself, with all of a collection's files, else with some of them, else the one
+/// where they should be. A folder with the collection's name comes before one without.
 fn folder_in(root: &Path, collection: &Collection) -> PathBuf {
     let own = root.join(collection.folder);
     let (mut named, mut unnamed) = (vec![own.clone()], vec![root.to_owned()]);
@@ -114,7 +120,7 @@ fn folder_in(root: &Path, collection: &Collection) -> PathBuf {
             if *is_named { named.push(path.clone()) } else { unnamed.push(path.clone()) }
         }
     }
-    // The collections share their file names: where the folder does not say which one it is, the content does.
+    // The collections share their file names: where the folder's name does not tell them apart, the content does.
     let may_be_ours = |folder: &PathBuf| Collection::of(folder).is_none_or(|found| found.name == collection.name);
     let count = |folder: &Path| collection.files().iter().filter(|file| file.find(folder).is_some()).count();
     let some =
@@ -133,7 +139,7 @@ fn subfolders(folder: &Path) -> Vec<(String, PathBuf)> {
     folders
 }
 
-/// The names of what is in a folder, the first ones of many; `None` if there is nothing.
+/// The first names in a folder; `None` if it is empty.
 fn contents(folder: &Path) -> Option<String> {
     const SHOWN: usize = 6;
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
@@ -146,9 +152,10 @@ fn contents(folder: &Path) -> Option<String> {
     (!names.is_empty()).then(|| format!("{}{more}", names.join(", ")))
 }
 
-fn not_as_asked(collection: &Collection, file: KnownFile, root: &Path, folder: &Path) -> Error {
+/// `root`, given by `by`, has no `file` in its `folder`.
+fn not_in(root: &Path, by: &str, collection: &Collection, file: KnownFile, folder: &Path) -> Error {
     let expected = format!("a folder that holds {}, itself or in {}/", collection.name, collection.folder);
-    // From which folder a relative path leads is not seen in a notebook.
+    // A notebook does not show its working directory.
     let whole = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
     let other = Collection::of(root).filter(|other| other.name != collection.name);
     let got = match fs::metadata(root) {
@@ -165,8 +172,12 @@ fn not_as_asked(collection: &Collection, file: KnownFile, root: &Path, folder: &
         }
     };
     let tilde = if root.starts_with("~") { "Only a shell makes a home folder of ~. " } else { "" };
-    Error::expected(ErrorKind::Data, "LATENTLAB_DATA", expected, got).hint(format!(
-        "{tilde}Without LATENTLAB_DATA it is looked for in the project's data folder, and fetched if need be; \
+    let otherwise = match by {
+        VARIABLE => "Without LATENTLAB_DATA it is looked for",
+        _ => "Dataset::mnist and Dataset::fashion_mnist look",
+    };
+    Error::expected(ErrorKind::Data, by, expected, got).hint(format!(
+        "{tilde}{otherwise} in the project's data folder, and downloaded if need be; \
          Dataset::from_idx reads any other pair of IDX files"
     ))
 }
@@ -176,13 +187,13 @@ fn not_as_asked(collection: &Collection, file: KnownFile, root: &Path, folder: &
 pub struct DataFile {
     /// "MNIST" or "Fashion-MNIST".
     pub collection: String,
-    /// Where it is, or where it would be fetched to.
+    /// Where it is, or where it would be downloaded to.
     pub path: PathBuf,
     /// What was found there.
     pub state: DataFileState,
 }
 
-/// What is at a [`DataFile`]'s place.
+/// What is at a [`DataFile`]'s path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DataFileState {
     /// The file, with the right checksum.
@@ -213,23 +224,22 @@ impl DataFile {
     }
 }
 
-/// Looks at each file of MNIST and Fashion-MNIST, where [`Dataset::digits`](crate::Dataset::digits) would look, and
-/// checks what is there. Nothing is fetched. There is nothing to look at, and the list empty, when `LATENTLAB_DATA` is
-/// `built-in`.
+/// Checks each file of MNIST and Fashion-MNIST where [`Dataset::digits`](crate::Dataset::digits) would look for it.
+/// Nothing is downloaded. The list is empty when `LATENTLAB_DATA` is `built-in`.
 pub fn data_files() -> Vec<DataFile> {
     Search::from_environment().files()
 }
 
-/// Fetches those files of MNIST and Fashion-MNIST that are missing, with a line of progress each second on standard
-/// output, and checks all of them. Files that are there stay as they are, damaged ones too.
+/// Downloads the missing files of MNIST and Fashion-MNIST, with a line of progress each second on standard output, and
+/// checks all of them. Existing files stay as they are, damaged ones too.
 ///
 /// # Errors
-/// When a file is damaged, or is missing and no mirror has it, or nothing may be fetched: `LATENTLAB_OFFLINE` is set,
-/// or `LATENTLAB_DATA` names another place.
+/// When a file is damaged, or is missing and no mirror has it, or downloads are forbidden: `LATENTLAB_OFFLINE` is
+/// set, or `LATENTLAB_DATA` names another folder.
 pub fn fetch_data() -> Result<()> {
     let search = Search::from_environment();
     let fetch = |collection: &Collection| collection.read(&search.complete_folder(collection)?).map(drop);
-    // The second is fetched even if the first is not to be had.
+    // The second is downloaded even if the first is unavailable.
     [&MNIST, &FASHION_MNIST].map(fetch).into_iter().collect()
 }
 
@@ -241,7 +251,7 @@ pub(super) mod tests {
 
     impl Search {
         pub fn asked(folder: &Path) -> Self {
-            Self { place: Place::Asked(folder.into()), offline: false }
+            Self { place: Place::Given(folder.into(), VARIABLE), offline: false }
         }
 
         pub fn offline(project: &Path) -> Self {
@@ -265,7 +275,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_asked_folder_holds_the_files_itself_or_in_a_folder() {
+    fn a_given_folder_holds_the_files_itself_or_in_a_folder() {
         let tiny = tiny(&[]).0;
         let folder = Folder::new("search-itself");
         write_tiny(&folder, "");
@@ -287,20 +297,20 @@ pub(super) mod tests {
             }
         }
         let folder = Folder::new("search-nested");
-        // The whole one counts before the one that comes first, the own name before another.
+        // A complete folder comes before an earlier one, the exact name before another.
         write_tiny(&folder, "Tiny/raw/");
         folder.write("tiny/train-images-idx3-ubyte", b"");
         assert_eq!(folder_in(&folder.0, tiny), folder.0.join("Tiny/raw"));
         write_tiny(&folder, "tiny/");
         assert_eq!(folder_in(&folder.0, tiny), folder.0.join("tiny"));
-        // Others' are left alone.
+        // Other collections' are ignored.
         let folder = Folder::new("search-others");
         write_tiny(&folder, "KTiny/raw/");
         assert_eq!(folder_in(&folder.0, tiny), folder.0.join("tiny"));
     }
 
     #[test]
-    fn an_asked_folder_without_the_files_is_an_error_that_is_not_passed_over() {
+    fn a_given_folder_without_the_files_is_an_error() {
         let tiny = tiny(&[]).0;
         let folder = Folder::new("search-incomplete");
         write_tiny(&folder, "tiny/");
@@ -340,9 +350,12 @@ pub(super) mod tests {
             let expected = format!("LATENTLAB_DATA: expected a folder that holds Tiny, itself or in tiny/, got {got}");
             assert!(error.to_string().starts_with(&expected), "{error}");
         }
+        let error = Search::in_folder(&nowhere, "mnist_from").complete_folder(tiny).unwrap_err().to_string();
+        assert!(error.starts_with("mnist_from: expected a folder that holds Tiny"), "{error}");
+        assert!(error.contains("Dataset::mnist and Dataset::fashion_mnist look in the project's"), "{error}");
         let error = Search::asked(Path::new("~/data")).complete_folder(tiny).unwrap_err().to_string();
         assert!(error.contains("Only a shell"), "{error}");
-        // Where nothing may be fetched, what is there is told.
+        // Where downloads are forbidden, the error lists what is there.
         let error = Search::offline(&folder.0).complete_folder(tiny).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Download);
         let told = "tiny (t10k-images-idx3-ubyte is missing; there: t10k-labels-idx1-ubyte, train-images";
@@ -350,7 +363,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_not_to_be_had_is_a_download_error() {
+    fn unavailable_data_are_a_download_error() {
         let tiny = tiny(&["http://127.0.0.1:1/".into()]).0;
         let folder = Folder::new("search-absent");
         let place = folder.0.join("tiny").display().to_string();

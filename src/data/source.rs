@@ -1,4 +1,4 @@
-//! The constructors of [`Dataset`]: where each one looks, and what happens when nothing is there.
+//! The constructors of [`Dataset`].
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use rayon::prelude::*;
 use super::collection::{Collection, FASHION_MNIST, MNIST};
 use super::idx::{Idx, Kind};
 use super::search::Search;
-use super::{Dataset, glyphs, say, thousands};
+use super::{Dataset, say, synthetic, thousands};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit;
 
 /// Real and built-in data. All real data have 70,000 images of shape \[1, 28, 28\]: the 60,000 for training first, then
 /// the 10,000 for testing, in their original order.
 ///
-/// They are looked for in the folder that the environment variable `LATENTLAB_DATA` names, else in the project's
-/// `data` folder, and fetched into that folder if they are not there; `LATENTLAB_OFFLINE=1` forbids to fetch.
+/// They are looked for in the folder that the environment variable `LATENTLAB_DATA` names, else in the project's `data`
+/// folder, into which they are downloaded if they are missing; `LATENTLAB_OFFLINE=1` forbids downloads.
 /// `LATENTLAB_DATA=built-in` means: no search, no download, the built-in data. `data/README.md` says more.
 impl Dataset {
-    /// Handwritten digits: MNIST if it is there or can be fetched, else 70,000 built-in ones, after a line that says
+    /// Handwritten digits: MNIST if it is there or can be downloaded, else 70,000 built-in ones, after a line that says
     /// so. [`source`](Self::source) tells which.
     ///
     /// # Errors
@@ -37,8 +37,8 @@ impl Dataset {
         open_or_built_in(&MNIST, &Search::from_environment(), Self::built_in_digits)
     }
 
-    /// Garments: Fashion-MNIST if it is there or can be fetched, else 70,000 built-in ones, after a line that says so.
-    /// [`source`](Self::source) tells which.
+    /// Garments: Fashion-MNIST if it is there or can be downloaded, else 70,000 built-in ones, after a line that says
+    /// so. [`source`](Self::source) tells which.
     ///
     /// # Errors
     /// When a file of Fashion-MNIST is there but damaged, or `LATENTLAB_DATA` names a folder without Fashion-MNIST.
@@ -49,18 +49,40 @@ impl Dataset {
     /// MNIST (LeCun, Cortes and Burges), and nothing else: handwritten digits, classes "0" to "9".
     ///
     /// # Errors
-    /// When it is neither there nor to be fetched, or damaged, or `LATENTLAB_DATA` is `built-in`.
+    /// When it is missing and cannot be downloaded, or is damaged, or `LATENTLAB_DATA` is `built-in`.
     pub fn mnist() -> Result<Self> {
         open(&MNIST, &Search::from_environment())
+    }
+
+    /// MNIST from this folder, whatever the environment variables: its four files, plain or gzip, in the folder or in
+    /// one below it, under any of the names that libraries give them. Nothing is downloaded.
+    ///
+    /// # Errors
+    /// When a file is missing or is not MNIST's to the last bit.
+    ///
+    /// ```no_run
+    /// let digits = latentlab::Dataset::mnist_from("/home/ada/datasets")?;
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn mnist_from(folder: impl AsRef<Path>) -> Result<Self> {
+        open(&MNIST, &Search::in_folder(folder.as_ref(), "mnist_from"))
     }
 
     /// Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017), and nothing else: garments, classes "T-shirt/top", "Trouser",
     /// "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot".
     ///
     /// # Errors
-    /// When it is neither there nor to be fetched, or damaged, or `LATENTLAB_DATA` is `built-in`.
+    /// When it is missing and cannot be downloaded, or is damaged, or `LATENTLAB_DATA` is `built-in`.
     pub fn fashion_mnist() -> Result<Self> {
         open(&FASHION_MNIST, &Search::from_environment())
+    }
+
+    /// Fashion-MNIST from this folder, as [`mnist_from`](Self::mnist_from).
+    ///
+    /// # Errors
+    /// When a file is missing or is not Fashion-MNIST's to the last bit.
+    pub fn fashion_mnist_from(folder: impl AsRef<Path>) -> Result<Self> {
+        open(&FASHION_MNIST, &Search::in_folder(folder.as_ref(), "fashion_mnist_from"))
     }
 
     /// `n` drawn digits of shape \[1, 28, 28\] with the classes of MNIST. The same seed gives the same images; a larger
@@ -76,20 +98,20 @@ impl Dataset {
     /// ```
     ///
     /// # Errors
-    /// When they would be larger than one result may be: 1.3 million images with the 4 GiB that hold unless the environment
-    /// variable `LATENTLAB_MAX_BYTES` says otherwise.
+    /// When they would be larger than one result may be: 4 GiB, or what the environment variable `LATENTLAB_MAX_BYTES`
+    /// says; 1.3 million images.
     pub fn built_in_digits(n: usize, seed: u64) -> Result<Self> {
-        built_in(&MNIST, n, seed, glyphs::digits)
+        built_in(&MNIST, n, seed, synthetic::digits)
     }
 
-    /// `n` drawn garments of shape \[1, 28, 28\] with the classes of Fashion-MNIST. The same seed gives the same images;
-    /// a larger `n` only adds some.
+    /// `n` drawn garments of shape \[1, 28, 28\] with the classes of Fashion-MNIST. The same seed gives the same
+    /// images; a larger `n` only adds some.
     ///
     /// # Errors
-    /// When they would be larger than one result may be: 1.3 million images with the 4 GiB that hold unless the environment
-    /// variable `LATENTLAB_MAX_BYTES` says otherwise.
+    /// When they would be larger than one result may be: 4 GiB, or what the environment variable `LATENTLAB_MAX_BYTES`
+    /// says; 1.3 million images.
     pub fn built_in_garments(n: usize, seed: u64) -> Result<Self> {
-        built_in(&FASHION_MNIST, n, seed, glyphs::garments)
+        built_in(&FASHION_MNIST, n, seed, synthetic::garments)
     }
 
     /// Any pair of IDX files, plain or gzip: images (n, height, width) and as many labels. Grey values become
@@ -129,7 +151,7 @@ fn open(collection: &Collection, search: &Search) -> Result<Dataset> {
     limit::check(collection.name, "the images", &[n, height, width])?;
     let class_count = collection.class_names.len();
     let labels = [train_labels.labels(class_count)?, test_labels.labels(class_count)?].concat();
-    // The project's own folder is where a reader expects it: only other places need their whole path.
+    // A path within the project is shown relative to it.
     let shown = folder.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(&folder);
     let source = format!("{}, {} images from {}", collection.name, thousands(labels.len()), shown.display());
     Ok(Dataset {
@@ -140,8 +162,8 @@ fn open(collection: &Collection, search: &Search) -> Result<Dataset> {
     })
 }
 
-/// A collection, or the built-in data where it is not to be had. Damaged files, or a folder that was asked for and
-/// does not hold it, remain errors: to go on with other data then would hide a mistake.
+/// A collection, or the built-in data where it is unavailable. Damaged files, or a given folder without it, remain
+/// errors: other data would hide the mistake.
 fn open_or_built_in(
     collection: &Collection,
     search: &Search,
@@ -168,7 +190,7 @@ fn built_in(
     seed: u64,
     draw: fn(usize, u64) -> (Array4<f32>, Array1<usize>),
 ) -> Result<Dataset> {
-    let [height, width] = glyphs::SIZE;
+    let [height, width] = synthetic::SIZE;
     limit::check(format!("built-in {}", collection.built_in), "the images", &[n, height, width])?;
     let (images, labels) = draw(n, seed);
     Ok(Dataset {
@@ -208,7 +230,7 @@ mod tests {
     fn a_collection_is_training_then_test() {
         let folder = Folder::new("source-open");
         write_tiny(&folder, "tiny/");
-        let data = open(tiny(&[]).0, &Search::asked(&folder.0)).unwrap();
+        let data = open(tiny(&[]).0, &Search::in_folder(&folder.0, "mnist_from")).unwrap();
         assert_eq!(data.images().dim(), (8, 1, 1, 2));
         assert_eq!(data.images().slice(s![0, 0, 0, ..]).to_vec(), [0.0, 1.0]);
         assert_eq!(data.images().slice(s![5, 0, 0, ..]).to_vec(), [0.2, 0.2]); // 51 of 255, the first test image
@@ -218,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_data_stand_in_only_for_what_is_not_to_be_had() {
+    fn the_built_in_data_replace_only_unavailable_ones() {
         let few = |_, seed| Dataset::built_in_digits(3, seed); // 70,000 take a moment
         let tiny = tiny(&[]).0;
         let folder = Folder::new("source-stand-in");

@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
 use super::Dataset;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::limit;
 
 impl Dataset {
@@ -21,7 +21,7 @@ impl Dataset {
             Some(end) if end <= self.len() => Ok((self.range(0..train), self.range(train..end))),
             _ => {
                 let expected = format!("at most {} images, which is all there are", self.len());
-                Err(Error::expected(ErrorKind::Argument, "split", expected, format!("{train} + {test}")))
+                Err(Error::argument("split", expected, format!("{train} + {test}")))
             }
         }
     }
@@ -31,18 +31,18 @@ impl Dataset {
         self.range(0..n.min(self.len()))
     }
 
-    /// All images in an order that depends on nothing but their number and the seed.
+    /// All images in random order, which depends only on their number and the seed.
     pub fn shuffled(&self, seed: u64) -> Self {
         self.gather(&shuffled_indices(self.len(), seed))
     }
 
-    /// The data set in pieces of `batch_size` images, in order; the last one holds what remains.
+    /// Batches of `batch_size` images, in order; the last one may be smaller.
     ///
     /// # Errors
     /// When `batch_size` is 0.
     pub fn batches(&self, batch_size: usize) -> Result<Vec<Self>> {
         if batch_size == 0 {
-            return Err(Error::expected(ErrorKind::Argument, "batches", "a batch size of at least 1", 0));
+            return Err(Error::argument("batches", "a batch size of at least 1", 0));
         }
         let starts = (0..self.len()).step_by(batch_size);
         Ok(starts.map(|start| self.range(start..self.len().min(start.saturating_add(batch_size)))).collect())
@@ -56,8 +56,7 @@ impl Dataset {
         let first = |class: usize| {
             let missing = || {
                 let expected = format!("an image of class {class} ({})", self.class_names()[class]);
-                Error::expected(ErrorKind::Argument, "one_of_each", expected, "none")
-                    .hint("of_classes keeps the classes that have images")
+                Error::argument("one_of_each", expected, "none").hint("of_classes keeps the classes that have images")
             };
             self.labels().iter().position(|label| *label == class).ok_or_else(missing)
         };
@@ -77,13 +76,13 @@ impl Dataset {
     pub fn of_class(&self, label: usize) -> Result<Self> {
         if label >= self.class_names.len() {
             let expected = format!("a label below {}", self.class_names.len());
-            return Err(Error::expected(ErrorKind::Argument, "of_class", expected, label));
+            return Err(Error::argument("of_class", expected, label));
         }
         Ok(self.with_label(label))
     }
 
-    /// The images of some classes, in the order of the images. The classes are numbered anew, in the order of `labels`:
-    /// what was `labels[0]` has the label 0 in the result, whose class names are those of the classes that are kept.
+    /// The images of some classes, in the order of the images. The classes are renumbered in the order of `labels`:
+    /// class `labels[0]` has the label 0 in the result, which has only these class names.
     ///
     /// # Errors
     /// When there is no such class, or one comes twice.
@@ -98,44 +97,39 @@ impl Dataset {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn of_classes(&self, labels: &[usize]) -> Result<Self> {
-        let mut anew = vec![None; self.class_names.len()];
+        let mut renumbered = vec![None; self.class_names.len()];
         for (new, &label) in labels.iter().enumerate() {
             let place = format!("of_classes, label {new}");
-            match anew.get_mut(label) {
+            match renumbered.get_mut(label) {
                 Some(number @ None) => *number = Some(new),
                 Some(Some(_)) => {
-                    return Err(Error::expected(
-                        ErrorKind::Argument,
-                        place,
-                        "each class once",
-                        format!("{label} again"),
-                    ));
+                    return Err(Error::argument(place, "each class once", format!("{label} again")));
                 }
                 None => {
                     let expected = format!("a label below {}", self.class_names.len());
-                    return Err(Error::expected(ErrorKind::Argument, place, expected, label));
+                    return Err(Error::argument(place, expected, label));
                 }
             }
         }
-        let kept: Vec<usize> = (0..self.len()).filter(|&i| anew[self.labels[i]].is_some()).collect();
+        let kept: Vec<usize> = (0..self.len()).filter(|&i| renumbered[self.labels[i]].is_some()).collect();
         let part = self.gather(&kept);
         Ok(Self {
-            labels: Arc::new(part.labels.iter().filter_map(|&label| anew[label]).collect()),
+            labels: Arc::new(part.labels.iter().filter_map(|&label| renumbered[label]).collect()),
             class_names: labels.iter().map(|&label| self.class_names[label].clone()).collect(),
             ..part
         })
     }
 
-    /// The images at these places, in this order; a place may come more than once.
+    /// The images with these indices, in this order; an index may occur more than once.
     ///
     /// # Errors
-    /// When a place is not below the number of images, or the result would be larger than one result may be (4 GiB, or
+    /// When an index is not below the number of images, or the result would be larger than one result may be (4 GiB, or
     /// what the environment variable `LATENTLAB_MAX_BYTES` says).
     pub fn select(&self, indices: &[usize]) -> Result<Self> {
         if let Some(position) = indices.iter().position(|&index| index >= self.len()) {
             let expected = format!("a number below {} (the number of images)", self.len());
             let place = format!("select, index {position}");
-            return Err(Error::expected(ErrorKind::Argument, place, expected, indices[position]));
+            return Err(Error::argument(place, expected, indices[position]));
         }
         let [channels, height, width] = self.image_shape();
         limit::check("select", "the images", &[indices.len(), channels, height, width])?;
@@ -147,7 +141,7 @@ impl Dataset {
         self.gather(&indices)
     }
 
-    /// `select` for indices that are known to be right.
+    /// `select` for indices that are in range.
     pub(super) fn gather(&self, indices: &[usize]) -> Self {
         Self {
             images: Arc::new(self.images.select(Axis(0), indices)),
@@ -165,7 +159,7 @@ impl Dataset {
     }
 }
 
-/// The numbers below `n` in random order (Fisher and Yates), the same on every platform: the draws are 64 bits wide
+/// The numbers below `n` in random order (Fisher and Yates), the same on every platform: the draws have 64 bits
 /// whatever the width of `usize`.
 pub(crate) fn shuffled_indices(n: usize, seed: u64) -> Vec<usize> {
     let mut random = Xoshiro256PlusPlus::seed_from_u64(seed);
@@ -224,7 +218,7 @@ mod tests {
 
     #[test]
     fn shuffled_has_a_fixed_order() {
-        // The order is part of what a seed means: a change of these numbers changes every result in the notebooks.
+        // If these numbers change, so does every result in the notebooks.
         assert_eq!(shuffled_indices(10, 0), SEED_0);
         assert_eq!(numbers(&numbered(10).shuffled(0)), SEED_0);
         assert_ne!(shuffled_indices(10, 1), SEED_0);
@@ -244,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn some_classes_are_kept_and_numbered_anew() {
+    fn some_classes_are_kept_and_renumbered() {
         let data = numbered(7).shuffled(1);
         let some = data.of_classes(&[2, 0]).unwrap();
         assert_eq!(some.class_names(), ["c", "a"]);
@@ -314,7 +308,7 @@ mod tests {
     }
 
     impl Dataset {
-        /// Whether there are folds; all of them are made, in silence except for every so many.
+        /// Whether there are folds; iterates over all of them.
         fn progress_of_folds(&self, count: usize) -> bool {
             self.folds(count, 0).is_ok_and(|folds| folds.progress_every(usize::MAX).count() == count)
         }

@@ -2,7 +2,7 @@
 
 use super::{display, display_html};
 use crate::{
-    analyse::{Clustering, Codes, Confusion, Pca, Predictions, TsneEmbedding},
+    analyse::{Clustering, Codes, Confusion, Predictions, PrincipalComponents, TsneEmbedding},
     data::Dataset,
     error::Result,
     model::{Autoencoder, Classifier, Gan, Vae},
@@ -49,7 +49,7 @@ macro_rules! as_text {
 
 as_html!(Clustering, Confusion, Dataset, Explorer, GanHistory, History, Study, Summary);
 as_summary!(Autoencoder, Classifier, Gan, Sequential, Vae);
-as_text!(Codes, Pca, Predictions, TrialRecord, TsneEmbedding);
+as_text!(Codes, Predictions, PrincipalComponents, TrialRecord, TsneEmbedding);
 
 impl Explorer {
     /// Shows the explorer in a notebook, at its place among the lines that the cell prints, as [`Figure::show`](crate::Figure::show) does.

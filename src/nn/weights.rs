@@ -1,13 +1,8 @@
 //! Networks in files: one safetensors file holds the weights and, in its metadata, the architecture.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -15,20 +10,15 @@ use sha2::{Digest, Sha256};
 use super::{init::Init, layers::Layer, sequential::Sequential};
 use crate::{
     error::{Error, ErrorKind, Result},
-    limit,
+    file::{
+        hex,
+        tensors::{self, Element, Tensor},
+    },
 };
 
-/// The one metadata key: one, because their order in the file is not fixed and the same network should be the same bytes.
-const KEY: &str = "latentlab";
 const VERSION: u32 = 2;
 /// Its hash covers only the tensors. Such files are still read.
 const FIRST_VERSION: u32 = 1;
-
-/// What stands before the hash in a file: the header's JSON within safetensors' JSON. No text of a user looks like it there.
-const BEFORE_HASH: &[u8] = br#"\"sha256\":\""#;
-const HASH_DIGITS: usize = 64;
-/// safetensors reads no longer header.
-const MOST_HEADER: u64 = 100_000_000;
 
 /// A model on its way into a file.
 pub(crate) struct ModelFile<'a> {
@@ -49,8 +39,8 @@ pub(crate) struct Checkpoint {
 #[derive(Serialize, Deserialize)]
 struct Header {
     version: u32,
-    /// Of the whole file, with zeros in the place of this hash. In version 1 of all weights in the order of the networks, layers and
-    /// parameters, as little-endian bytes.
+    /// Of the whole file, with zeros in the place of this hash. In version 1 of all weights in the order of the
+    /// networks, layers and parameters, as little-endian bytes.
     sha256: String,
     /// The kind of model.
     model: String,
@@ -84,14 +74,13 @@ struct Network {
 impl ModelFile<'_> {
     /// Writes the model, as a checkpoint with the state of its training.
     pub fn write(&self, path: &Path, checkpoint: Option<&Checkpoint>) -> Result<()> {
-        let failed = |error: String| Error::new(ErrorKind::Weights, path.display().to_string(), error);
-        let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+        let mut tensors: Vec<Tensor> = Vec::new();
         let mut networks = Vec::new();
         for (name, network) in &self.networks {
             for (index, node) in network.nodes().iter().enumerate() {
                 for parameter in &node.parameters {
                     let name = tensor_name(name, index + 1, parameter.name);
-                    tensors.push((name, parameter.shape.clone(), bytes(&parameter.values)));
+                    tensors.push((name, Dtype::F32, parameter.shape.clone(), bytes(&parameter.values)));
                 }
             }
             let (init, seed) = network.initialisation();
@@ -99,24 +88,14 @@ impl ModelFile<'_> {
             networks.push(Network { name: (*name).into(), input: network.input_shape().into(), init, seed, layers });
         }
         let training = checkpoint.map(|Checkpoint { state, tensors: others }| {
-            tensors.extend(others.iter().map(|(name, values)| (name.clone(), vec![values.len()], bytes(values))));
+            let others_bytes =
+                |(name, values): (&String, &Vec<f32>)| (name.clone(), Dtype::F32, vec![values.len()], bytes(values));
+            tensors.extend(others.iter().map(others_bytes));
             Training { state: state.clone(), tensors: others.keys().cloned().collect(), sha256: None }
         });
-        let (settings, sha256) = (self.settings.clone(), "0".repeat(HASH_DIGITS));
+        let (settings, sha256) = (self.settings.clone(), tensors::no_hash());
         let header = Header { version: VERSION, sha256, model: self.kind.into(), networks, settings, training };
-
-        let header = serde_json::to_string(&header).map_err(|error| failed(error.to_string()))?;
-        let views = tensors
-            .iter()
-            .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
-            .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
-            .map_err(|error| failed(error.to_string()))?;
-        let mut bytes = safetensors::serialize(views, Some(HashMap::from([(KEY.to_string(), header)])))
-            .map_err(|error| failed(error.to_string()))?;
-        let place = hash_place(&bytes).ok_or_else(|| failed("its hash has no place".into()))?;
-        let hash = hex(Sha256::new_with_prefix(&bytes));
-        bytes[place..place + HASH_DIGITS].copy_from_slice(hash.as_bytes());
-        crate::file::write_whole(path, &bytes)
+        tensors::write(path, &header, &tensors)
     }
 }
 
@@ -126,7 +105,7 @@ pub(crate) fn read_model<const N: usize, S: DeserializeOwned>(
     kind: &str,
     names: [&str; N],
 ) -> Result<([Sequential; N], S)> {
-    reading(path, |bytes| {
+    tensors::read(path, WHAT, |bytes| {
         let (networks, settings, _) = parse(bytes, kind, &names)?;
         let networks = networks.try_into().map_err(|_| "its networks are damaged".to_string())?;
         let settings = serde_json::from_value(settings).map_err(|error| format!("its settings are damaged ({error})"));
@@ -136,7 +115,7 @@ pub(crate) fn read_model<const N: usize, S: DeserializeOwned>(
 
 /// Reads what is to take the place of this model's networks, in their order, and the state of the training.
 pub(crate) fn read_checkpoint(path: &Path, model: &ModelFile) -> Result<(Vec<Sequential>, Checkpoint)> {
-    reading(path, |bytes| {
+    tensors::read(path, WHAT, |bytes| {
         let names: Vec<&str> = model.networks.iter().map(|(name, _)| *name).collect();
         let (networks, settings, checkpoint) = parse(bytes, model.kind, &names)?;
         for ((name, network), read) in model.networks.iter().zip(&networks) {
@@ -152,68 +131,25 @@ pub(crate) fn read_checkpoint(path: &Path, model: &ModelFile) -> Result<(Vec<Seq
     })
 }
 
-fn reading<T>(path: &Path, read: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<T> {
-    let wrong = |message| Error::new(ErrorKind::Weights, path.display().to_string(), message);
-    let io = |error| Error::io(path, "read", error);
-    let mut file = File::open(path).map_err(io)?;
-    let metadata = file.metadata().map_err(io)?;
-    if !metadata.is_file() {
-        return Err(wrong(foreign(if metadata.is_dir() { "a folder" } else { "no file" })));
-    }
-    let mut bytes = read_header(&mut file, metadata.len()).map_err(io)?;
-    if let Some(whole) = claimed_length(&bytes) {
-        // Before anything so long is read.
-        if whole != u128::from(metadata.len()) {
-            let got = format!("{} bytes of a file whose header tells of {whole}", metadata.len());
-            return Err(wrong(foreign(got)));
-        }
-        limit::check(path.display().to_string(), "the file", &[metadata.len().div_ceil(4) as usize])?;
-        file.read_to_end(&mut bytes).map_err(io)?;
-    }
-    read(&bytes).map_err(wrong)
-}
-
-/// safetensors' header with its length before it, as far as it is there.
-fn read_header(file: &mut File, length: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.by_ref().take(8).read_to_end(&mut bytes)?;
-    let claimed = bytes.first_chunk().map_or(0, |claimed| u64::from_le_bytes(*claimed));
-    if claimed < length.min(MOST_HEADER) {
-        file.by_ref().take(claimed).read_to_end(&mut bytes)?;
-    }
-    Ok(bytes)
-}
-
-/// How long a file is that begins with this header.
-fn claimed_length(header: &[u8]) -> Option<u128> {
-    let json: BTreeMap<String, Value> = serde_json::from_slice(header.get(8..)?).ok()?;
-    let ends = json.values().filter_map(|tensor| tensor["data_offsets"][1].as_u64());
-    Some(header.len() as u128 + u128::from(ends.max().unwrap_or(0)))
-}
-
-fn foreign(got: impl std::fmt::Display) -> String {
-    format!("expected a file of weights that latentlab has saved, got {got}")
-}
+/// What errors call such a file.
+const WHAT: &str = "a file of weights";
 
 fn parse(bytes: &[u8], model: &str, names: &[&str]) -> Result<(Vec<Sequential>, Value, Option<Checkpoint>), String> {
-    let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(foreign)?;
-    let tensors = SafeTensors::deserialize(bytes).map_err(foreign)?;
-    let header = metadata.metadata().as_ref().and_then(|map| map.get(KEY));
-    let text = header.ok_or_else(|| foreign("safetensors of another program"))?;
+    let (tensors, text) = tensors::open(bytes, WHAT)?;
     // The version first: a later one may describe layers that this one cannot parse.
-    let json: Value = serde_json::from_str(text).unwrap_or_default();
+    let json: Value = serde_json::from_str(&text).unwrap_or_default();
     let version = json["version"].as_u64();
     if ![VERSION, FIRST_VERSION].map(|version| Some(u64::from(version))).contains(&version) {
         let got = version.map_or("none".into(), |version| version.to_string());
         return Err(format!("expected format version {VERSION}, got {got}"));
     }
     let first = version == Some(FIRST_VERSION.into());
-    if !first && !is_as_saved(bytes) {
-        return Err("it is damaged (its SHA-256 is not the one noted when it was saved)".into());
+    if !first {
+        tensors::check_hash(bytes)?;
     }
     let header: Header =
-        serde_json::from_str(text).map_err(|error| format!("its architecture is damaged ({error})"))?;
-    // A word that was not read is a damaged one, or one that a later version knows: without it this is another network.
+        serde_json::from_str(&text).map_err(|error| format!("its architecture is damaged ({error})"))?;
+    // A setting that was not read is damaged, or of a later version: without it this would be another network.
     let understood = serde_json::to_string(&header).ok().and_then(|text| serde_json::from_str(&text).ok());
     if !understood.is_some_and(|understood| holds(&understood, &json)) {
         return Err("its architecture is damaged, or of a later version of latentlab (it has unknown settings)".into());
@@ -229,7 +165,7 @@ fn parse(bytes: &[u8], model: &str, names: &[&str]) -> Result<(Vec<Sequential>, 
         let network = network.ok_or_else(|| format!("expected a network named {name}, got none"))?;
         networks.push(network.restore(&tensors, &mut hash)?);
     }
-    if first && hex(hash) != header.sha256 {
+    if first && hex(&hash.finalize()) != header.sha256 {
         return Err("its weights are damaged (their SHA-256 is not the one noted when they were saved)".into());
     }
     let parameters = networks.iter().map(|network| network.parameters().count()).sum::<usize>();
@@ -239,21 +175,6 @@ fn parse(bytes: &[u8], model: &str, names: &[&str]) -> Result<(Vec<Sequential>, 
     }
     let checkpoint = header.training.map(|training| training.restore(&tensors, first)).transpose()?;
     Ok((networks, header.settings, checkpoint))
-}
-
-/// Where the hash's digits begin.
-fn hash_place(bytes: &[u8]) -> Option<usize> {
-    let start = bytes.windows(BEFORE_HASH.len()).position(|window| window == BEFORE_HASH)? + BEFORE_HASH.len();
-    bytes.get(start..start + HASH_DIGITS).map(|_| start)
-}
-
-fn is_as_saved(bytes: &[u8]) -> bool {
-    hash_place(bytes).is_some_and(|place| {
-        let (before, rest) = bytes.split_at(place);
-        let (noted, after) = rest.split_at(HASH_DIGITS);
-        let hash = Sha256::new_with_prefix(before).chain_update([b'0'; HASH_DIGITS]).chain_update(after);
-        hex(hash).as_bytes() == noted
-    })
 }
 
 /// Whether all that is in the second is in the first, too.
@@ -279,9 +200,9 @@ impl Training {
                 return Err(format!("expected a tensor {name} of F32, got {:?}", tensor.dtype()));
             }
             sha256.update(tensor.data());
-            read.insert(name, floats(tensor.data()));
+            read.insert(name, f32::from_bytes(tensor.data()));
         }
-        if first && self.sha256 != Some(hex(sha256)) {
+        if first && self.sha256 != Some(hex(&sha256.finalize())) {
             return Err("the state of its training is damaged (its SHA-256 is not the one noted)".into());
         }
         Ok(Checkpoint { state: self.state, tensors: read })
@@ -302,7 +223,7 @@ impl Network {
                     return Err(wrong(format!("expected weights {:?} of F32, got {got}", spec.shape)));
                 }
                 hash.update(tensor.data());
-                Ok(floats(tensor.data()))
+                Ok(f32::from_bytes(tensor.data()))
             })
         });
         network.build().map_err(|error| error.to_string())
@@ -314,13 +235,5 @@ fn tensor_name(network: &str, layer: usize, parameter: &str) -> String {
 }
 
 fn bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
-}
-
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
-}
-
-fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    f32::to_bytes(values.iter().copied())
 }

@@ -1,8 +1,10 @@
-//! Codes and what is made of them.
+//! Codes, clusters, projections, predictions.
+
+use std::path::Path;
 
 use latentlab::{
-    Codes, Confusion, KMeans, Predictions, Tsne, TsneMethod, classify, code_grid, decode, embed, generate, interpolate,
-    kmeans_accuracy,
+    Clustering, Codes, Confusion, KMeans, Pca, PcaMethod, Predictions, PrincipalComponents, Result, Tsne,
+    TsneEmbedding, TsneMethod, classify, code_grid, decode, embed, generate, interpolate, kmeans_accuracy,
     ndarray::{Array1, Array2, array},
     pca, random_codes, reconstruct, sample, tsne,
 };
@@ -27,12 +29,12 @@ fn embedded(settings: Tsne) {
     }
 }
 
-/// Of all data sets, those that the classifier takes.
+/// Predictions for the data sets that the classifier accepts.
 fn predictions() -> Vec<Predictions> {
     datasets().iter().chain([&digits(30)]).filter_map(|images| either(classify(&classifier(), images))).collect()
 }
 
-fn clusterings(check: impl Fn(&latentlab::Clustering)) {
+fn clusterings(check: impl Fn(&Clustering)) {
     let odd = codes();
     for codes in odd.iter().filter(|codes| codes.points().ncols() < 100) {
         for clusters in [1, 2, codes.len()] {
@@ -55,13 +57,21 @@ fn confusions() -> Vec<Confusion> {
     pairs.into_iter().map(|(labels, predicted, names)| Confusion::new(&labels, &predicted, names).unwrap()).collect()
 }
 
-fn components(check: impl Fn(&latentlab::Pca, &Codes)) {
+fn components(check: impl Fn(&PrincipalComponents, &Codes)) {
     for codes in codes() {
         for count in [1, 2] {
             if let Some(components) = either(pca(&codes, count)) {
                 check(&components, &codes);
             }
         }
+    }
+}
+
+/// Paths and files from which nothing can be loaded.
+fn loads(name: &str, load: impl Fn(&Path) -> Result<()>) {
+    let garbage = Garbage::new(name);
+    for path in [paths(), garbage.files("safetensors")].concat() {
+        refused(load(&path));
     }
 }
 
@@ -84,13 +94,13 @@ pub fn rows() -> Table {
                 codes().iter().for_each(shown);
             }),
         ),
-        ("Codes::of_pixels", Call(|| datasets().iter().for_each(|images| drop(either(Codes::of_pixels(images)))))),
-        ("Codes::points", Nothing("the codes alone, which are sound")),
-        ("Codes::labels", Nothing("the codes alone, which are sound")),
-        ("Codes::class_names", Nothing("the codes alone, which are sound")),
-        ("Codes::len", Nothing("the codes alone, which are sound")),
-        ("Codes::is_empty", Nothing("the codes alone, which are sound")),
-        ("Codes::latent_dim", Nothing("the codes alone, which are sound")),
+        ("Codes::of_pixels", Call(|| datasets().iter().for_each(|images| shown(&Codes::of_pixels(images))))),
+        ("Codes::points", Nothing("valid codes")),
+        ("Codes::labels", Nothing("valid codes")),
+        ("Codes::class_names", Nothing("valid codes")),
+        ("Codes::len", Nothing("valid codes")),
+        ("Codes::is_empty", Nothing("valid codes")),
+        ("Codes::latent_dim", Nothing("valid codes")),
         (
             "Codes::class_means",
             Call(|| {
@@ -161,10 +171,10 @@ pub fn rows() -> Table {
                 }
             }),
         ),
-        ("Predictions::labels", Nothing("what classify made")),
-        ("Predictions::true_labels", Nothing("what classify made")),
-        ("Predictions::probabilities", Nothing("what classify made")),
-        ("Predictions::class_names", Nothing("what classify made")),
+        ("Predictions::labels", Nothing("valid predictions")),
+        ("Predictions::true_labels", Nothing("valid predictions")),
+        ("Predictions::probabilities", Nothing("valid predictions")),
+        ("Predictions::class_names", Nothing("valid predictions")),
         ("Predictions::confidences", Call(|| predictions().iter().for_each(|p| drop(p.confidences())))),
         ("Predictions::accuracy", Call(|| predictions().iter().for_each(|p| _ = p.accuracy()))),
         ("Predictions::confusion", Call(|| predictions().iter().for_each(|p| drop(either(p.confusion()))))),
@@ -300,13 +310,13 @@ pub fn rows() -> Table {
         ("Clustering::nmi", Call(|| clusterings(|c| assert!((0.0..=1.0).contains(&c.nmi()))))),
         ("Clustering::ari", Call(|| clusterings(|c| assert!(c.ari() <= 1.0)))),
         ("Clustering::chance", Call(|| clusterings(|c| assert!((0.0..=1.0).contains(&c.chance()))))),
-        ("Clustering::assignments", Nothing("what KMeans::fit made")),
-        ("Clustering::centroids", Nothing("what KMeans::fit made")),
-        ("Clustering::inertia", Nothing("what KMeans::fit made")),
-        ("Clustering::contingency", Nothing("what KMeans::fit made")),
+        ("Clustering::assignments", Nothing("a valid clustering")),
+        ("Clustering::centroids", Nothing("a valid clustering")),
+        ("Clustering::inertia", Nothing("a valid clustering")),
+        ("Clustering::contingency", Nothing("a valid clustering")),
         ("Clustering::cluster_sizes", Call(|| clusterings(|c| drop(c.cluster_sizes())))),
-        ("Clustering::cluster_labels", Nothing("what KMeans::fit made")),
-        ("Clustering::recognised", Nothing("what KMeans::fit made")),
+        ("Clustering::cluster_labels", Nothing("a valid clustering")),
+        ("Clustering::recognised", Nothing("a valid clustering")),
         (
             "Clustering::to_html",
             Call(|| {
@@ -314,6 +324,18 @@ pub fn rows() -> Table {
                 clusterings(shown);
             }),
         ),
+        (
+            "Clustering::predict",
+            Call(|| clusterings(|c| codes().iter().for_each(|codes| drop(either(c.predict(codes)))))),
+        ),
+        (
+            "Clustering::save",
+            Call(|| {
+                let clustering = kmeans_accuracy(&some(), 2).unwrap();
+                paths().iter().for_each(|path| drop(either(clustering.save(path))));
+            }),
+        ),
+        ("Clustering::load", Call(|| loads("clustering", |path| Clustering::load(path).map(drop)))),
         ("Clustering::evcxr_display", Call(|| clusterings(|c| c.evcxr_display()))),
         (
             "Confusion::new",
@@ -328,8 +350,8 @@ pub fn rows() -> Table {
                 confusions().iter().for_each(shown);
             }),
         ),
-        ("Confusion::counts", Nothing("what Confusion::new counted")),
-        ("Confusion::class_names", Nothing("what Confusion::new was given")),
+        ("Confusion::counts", Nothing("a valid confusion matrix")),
+        ("Confusion::class_names", Nothing("a valid confusion matrix")),
         (
             "Confusion::accuracy",
             Call(|| confusions().iter().for_each(|c| assert!((0.0..=1.0).contains(&c.accuracy())))),
@@ -357,8 +379,28 @@ pub fn rows() -> Table {
                 refused(pca(&codes_of(points(3, 40_000, 1.0)), 1));
             }),
         ),
-        ("Pca::mean", Nothing("what pca found")),
-        ("Pca::components", Nothing("what pca found")),
+        ("Pca::new", Call(|| SIZES.iter().for_each(|count| drop(either(Pca::new(*count).fit(&some())))))),
+        (
+            "Pca::method",
+            Call(|| {
+                for codes in codes().iter().filter(|codes| codes.latent_dim() < 100) {
+                    for count in SIZES {
+                        either(Pca::new(count).method(PcaMethod::Linfa).fit(codes));
+                    }
+                }
+            }),
+        ),
+        (
+            "Pca::fit",
+            Call(|| {
+                for method in [PcaMethod::Covariance, PcaMethod::Linfa] {
+                    refused(Pca::new(1).method(method).fit(&codes_of(Array2::zeros((1, 2)))));
+                    refused(Pca::new(3).method(method).fit(&codes_of(Array2::zeros((9, 2)))));
+                }
+            }),
+        ),
+        ("PrincipalComponents::mean", Nothing("valid components")),
+        ("PrincipalComponents::components", Nothing("valid components")),
         (
             "Pca::explained_variance",
             Call(|| {
@@ -388,7 +430,12 @@ pub fn rows() -> Table {
                 components(|pca, _| codes().iter().for_each(|codes| drop(either(pca.inverse_transform(codes)))));
             }),
         ),
-        ("Pca::evcxr_display", Call(|| components(|pca, _| pca.evcxr_display()))),
+        (
+            "PrincipalComponents::save",
+            Call(|| components(|pca, _| paths().iter().for_each(|path| drop(either(pca.save(path)))))),
+        ),
+        ("PrincipalComponents::load", Call(|| loads("components", |path| PrincipalComponents::load(path).map(drop)))),
+        ("PrincipalComponents::evcxr_display", Call(|| components(|pca, _| pca.evcxr_display()))),
         (
             "tsne",
             Call(|| {
@@ -438,21 +485,51 @@ pub fn rows() -> Table {
             }),
         ),
         ("Tsne::progress_every", Call(|| SIZES.iter().for_each(|every| embedded(quiet().progress_every(*every))))),
-        ("TsneEmbedding::codes", Nothing("what tsne made")),
-        ("TsneEmbedding::divergence", Nothing("what tsne made")),
-        ("TsneEmbedding::perplexity", Nothing("what tsne made")),
-        ("TsneEmbedding::iterations", Nothing("what tsne made")),
-        ("TsneEmbedding::seconds", Nothing("what tsne made")),
         (
-            "TsneEmbedding::place",
+            "Tsne::early_exaggeration",
+            Call(|| {
+                for factor in NUMBERS {
+                    SIZES.iter().for_each(|count| embedded(quiet().early_exaggeration(factor, *count)));
+                }
+            }),
+        ),
+        ("Tsne::exaggeration", Call(|| NUMBERS.iter().for_each(|factor| embedded(quiet().exaggeration(*factor))))),
+        ("Tsne::learning_rate", Call(|| NUMBERS.iter().for_each(|rate| embedded(quiet().learning_rate(*rate))))),
+        (
+            "Tsne::initial",
+            Call(|| {
+                for value in FLOATS {
+                    embedded(quiet().initial(&Array2::from_elem((40, 2), value)));
+                }
+                for shape in [(0, 0), (40, 0), (40, 3), (39, 2), (2, 40)] {
+                    refused(tsne(&some(), &quiet().initial(&Array2::zeros(shape))));
+                }
+            }),
+        ),
+        ("Tsne::fit", Call(|| codes().iter().for_each(|codes| drop(either(quiet().fit(codes)))))),
+        ("TsneEmbedding::codes", Nothing("a valid embedding")),
+        ("TsneEmbedding::divergence", Nothing("a valid embedding")),
+        ("TsneEmbedding::perplexity", Nothing("a valid embedding")),
+        ("TsneEmbedding::iterations", Nothing("a valid embedding")),
+        ("TsneEmbedding::seconds", Nothing("a valid embedding")),
+        (
+            "TsneEmbedding::transform",
             Call(|| {
                 let odd = codes();
                 for known in odd.iter().filter(|codes| codes.len() >= 4) {
                     let embedding = tsne(known, &quiet()).unwrap();
-                    odd.iter().for_each(|codes| drop(either(embedding.place(codes))));
+                    odd.iter().for_each(|codes| drop(either(embedding.transform(codes))));
                 }
             }),
         ),
+        (
+            "TsneEmbedding::save",
+            Call(|| {
+                let embedding = tsne(&some(), &quiet()).unwrap();
+                paths().iter().for_each(|path| drop(either(embedding.save(path))));
+            }),
+        ),
+        ("TsneEmbedding::load", Call(|| loads("embedding", |path| TsneEmbedding::load(path).map(drop)))),
         ("TsneEmbedding::scatter", Call(|| drawn(tsne(&some(), &quiet()).unwrap().scatter()))),
         ("TsneEmbedding::evcxr_display", Call(|| tsne(&some(), &quiet()).unwrap().evcxr_display())),
     ]

@@ -1,4 +1,4 @@
-//! Arguments that nobody should give, what they are given to, and what must come of it.
+//! Absurd arguments, values to call functions on, and checks of the results.
 
 use std::{env, fmt::Display, fs, path::PathBuf, thread, time::Duration};
 
@@ -63,7 +63,7 @@ pub fn texts() -> Vec<String> {
     .collect()
 }
 
-/// Places where no file can be read or written.
+/// Paths where no file can be read or written.
 pub fn paths() -> Vec<PathBuf> {
     let missing = env::temp_dir().join("latentlab-no-such-folder").join("file.png");
     let mut paths =
@@ -75,14 +75,12 @@ pub fn paths() -> Vec<PathBuf> {
     paths
 }
 
-/// Files that hold what nothing was written for.
-pub struct Garbage(PathBuf);
+/// A folder of files with meaningless content.
+pub struct Garbage(tempfile::TempDir);
 
 impl Garbage {
     pub fn new(name: &str) -> Self {
-        let folder = env::temp_dir().join(format!("latentlab-absurd-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        Self(folder)
+        Self(tempfile::Builder::new().prefix(&format!("latentlab-absurd-{name}-")).tempdir().unwrap())
     }
 
     pub fn files(&self, end: &str) -> Vec<PathBuf> {
@@ -97,7 +95,7 @@ impl Garbage {
             b"\x1f\x8b\x08\0\0\0\0\0\0\x03",
         ];
         let write = |(number, content): (usize, &&[u8])| {
-            let path = self.0.join(format!("{number}.{end}"));
+            let path = self.file(&format!("{number}.{end}"));
             fs::write(&path, content).unwrap();
             path
         };
@@ -105,22 +103,16 @@ impl Garbage {
     }
 
     pub fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.0.path().join(name)
     }
 }
 
-impl Drop for Garbage {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
-    }
-}
-
-/// A value, or an error that says where and what.
+/// A value, or a meaningful error.
 pub fn either<T>(result: Result<T>) -> Option<T> {
     result.inspect_err(sound).ok()
 }
 
-/// An error that says where and what.
+/// A meaningful error.
 #[track_caller]
 pub fn refused<T>(result: Result<T>) {
     match result {
@@ -136,13 +128,13 @@ fn sound(error: &Error) {
     let _ = error.kind();
 }
 
-/// As a notebook shows it: what it says is no line for the relay between Jupyter and the kernel.
+/// A value's text, without control characters, by which the relay between Jupyter and the kernel is addressed.
 pub fn shown(value: &impl Display) {
     let text = value.to_string();
     assert!(!text.contains(['\u{1}', '\u{0}']), "control characters in {text:?}");
 }
 
-/// A figure, or an error, as a picture of both kinds.
+/// A figure, which is drawn in both formats, or an error.
 pub fn drawn(figure: Result<Figure>) {
     if let Some(figure) = either(figure) {
         either(figure.to_svg());
@@ -150,7 +142,7 @@ pub fn drawn(figure: Result<Figure>) {
     }
 }
 
-/// Stops what has it in a moment.
+/// A handle that stops after 100 ms.
 pub fn soon() -> StopHandle {
     let stop = StopHandle::new();
     let handle = stop.clone();
@@ -165,7 +157,7 @@ pub fn digits(n: usize) -> Dataset {
     Dataset::built_in_digits(n, 0).unwrap()
 }
 
-/// Data sets of nothing, of one image, of one class, of one pixel, of numbers at both ends of what there is.
+/// Data sets without images, with one image, one class, one pixel, the greatest and the smallest values.
 pub fn datasets() -> Vec<Dataset> {
     let of = |n: usize, shape: [usize; 3], value: f32| {
         let [channels, height, width] = shape;
@@ -206,7 +198,7 @@ pub fn codes_of(points: Array2<f32>) -> Codes {
     Codes::new(points, labels, names(2)).unwrap()
 }
 
-/// Codes of nothing, of one point, of equal points, of numbers at both ends of what there is, with odd names.
+/// Codes without points, with one point, equal points, the greatest and the smallest values, odd names.
 pub fn codes() -> Vec<Codes> {
     let count = texts().len();
     vec![

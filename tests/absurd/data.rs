@@ -1,7 +1,9 @@
 //! Data sets.
 
+use std::{fs, path::Path};
+
 use latentlab::{
-    Dataset, Normalisation, data_files, fetch_data,
+    Dataset, Normalisation, Result, data_files, fetch_data,
     ndarray::{Array1, Array4, array},
 };
 
@@ -20,6 +22,27 @@ fn folds(count: usize, seed: u64, every: usize) {
     }
 }
 
+fn normalised(function: fn(&Normalisation, &Dataset) -> Result<Dataset>) {
+    for mean in FLOATS {
+        for std in FLOATS {
+            let Ok(normalisation) = Normalisation::new(mean, std) else { continue };
+            datasets().iter().for_each(|images| drop(either(function(&normalisation, images))));
+        }
+    }
+}
+
+/// Paths and files that are no folder with data.
+fn no_folders(open: impl Fn(&Path) -> Result<Dataset>) {
+    let garbage = Garbage::new("folders");
+    let files = garbage.files("gz");
+    fs::write(garbage.file("train-images-idx3-ubyte"), fs::read(&files[2]).unwrap()).unwrap();
+    fs::write(garbage.file("train-images-idx3-ubyte.gz"), fs::read(&files[7]).unwrap()).unwrap();
+    let folder = files[0].parent().unwrap().to_owned();
+    for path in [paths(), files, vec![folder]].concat().into_iter().filter(|path| path != Path::new("/")) {
+        refused(open(&path));
+    }
+}
+
 pub fn rows() -> Table {
     vec![
         (
@@ -35,7 +58,7 @@ pub fn rows() -> Table {
                     let images = Dataset::new(Array4::from_elem((2, 1, 2, 2), value), array![0, 0], texts());
                     assert_eq!(images.is_ok(), value.is_finite(), "{value}");
                 }
-                // Of no images, any shape: nothing may overflow.
+                // No images of any shape: nothing may overflow.
                 for side in SIZES {
                     if let Ok(images) = Array4::from_shape_vec((0, 1, side.min(1 << 31), 2), Vec::new()) {
                         either(Dataset::new(images, Array1::zeros(0), ["a"]));
@@ -55,13 +78,13 @@ pub fn rows() -> Table {
                 }
             }),
         ),
-        ("Dataset::images", Nothing("the data set alone, which is sound")),
-        ("Dataset::labels", Nothing("the data set alone, which is sound")),
-        ("Dataset::class_names", Nothing("the data set alone, which is sound")),
-        ("Dataset::source", Nothing("the data set alone, which is sound")),
-        ("Dataset::len", Nothing("the data set alone, which is sound")),
-        ("Dataset::is_empty", Nothing("the data set alone, which is sound")),
-        ("Dataset::image_shape", Nothing("the data set alone, which is sound")),
+        ("Dataset::images", Nothing("a valid data set")),
+        ("Dataset::labels", Nothing("a valid data set")),
+        ("Dataset::class_names", Nothing("a valid data set")),
+        ("Dataset::source", Nothing("a valid data set")),
+        ("Dataset::len", Nothing("a valid data set")),
+        ("Dataset::is_empty", Nothing("a valid data set")),
+        ("Dataset::image_shape", Nothing("a valid data set")),
         (
             "Dataset::to_html",
             Call(|| {
@@ -85,6 +108,8 @@ pub fn rows() -> Table {
         ("Dataset::digits", Call(|| shown(&Dataset::digits().unwrap().take(1)))),
         ("Dataset::garments", Call(|| shown(&Dataset::garments().unwrap().take(1)))),
         ("Dataset::mnist", Call(|| drop(either(Dataset::mnist())))),
+        ("Dataset::mnist_from", Call(|| no_folders(|path| Dataset::mnist_from(path)))),
+        ("Dataset::fashion_mnist_from", Call(|| no_folders(|path| Dataset::fashion_mnist_from(path)))),
         ("Dataset::fashion_mnist", Call(|| drop(either(Dataset::fashion_mnist())))),
         (
             "Dataset::built_in_digits",
@@ -204,27 +229,22 @@ pub fn rows() -> Table {
         ),
         ("Dataset::evcxr_display", Call(|| datasets().iter().for_each(Dataset::evcxr_display))),
         ("Folds::progress_every", Call(|| SIZES.iter().for_each(|every| folds(2, 0, *every)))),
-        ("Normalisation::of", Call(|| datasets().iter().for_each(|images| _ = either(Normalisation::of(images))))),
         (
-            "Normalisation::apply",
+            "Normalisation::new",
             Call(|| {
                 for mean in FLOATS {
                     for std in FLOATS {
-                        datasets().iter().for_each(|images| drop(either(Normalisation { mean, std }.apply(images))));
+                        let is_sound = mean.is_finite() && std.is_finite() && std > 0.0;
+                        assert_eq!(either(Normalisation::new(mean, std)).is_some(), is_sound, "{mean} {std}");
                     }
                 }
             }),
         ),
-        (
-            "Normalisation::undo",
-            Call(|| {
-                for mean in FLOATS {
-                    for std in FLOATS {
-                        datasets().iter().for_each(|images| drop(either(Normalisation { mean, std }.undo(images))));
-                    }
-                }
-            }),
-        ),
+        ("Normalisation::fit", Call(|| datasets().iter().for_each(|images| _ = either(Normalisation::fit(images))))),
+        ("Normalisation::mean", Nothing("a valid normalisation")),
+        ("Normalisation::std", Nothing("a valid normalisation")),
+        ("Normalisation::transform", Call(|| normalised(Normalisation::transform))),
+        ("Normalisation::inverse_transform", Call(|| normalised(Normalisation::inverse_transform))),
         ("data_files", Call(|| drop(format!("{:?}", data_files())))),
         ("fetch_data", Call(|| _ = either(fetch_data()))),
     ]

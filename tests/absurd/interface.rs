@@ -1,4 +1,4 @@
-//! What is public, read from the source.
+//! The public functions, read from the source.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,7 +28,7 @@ fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            // The tool is a program, and tests are nobody's interface.
+            // Neither the tool nor tests are public.
             if !path.ends_with("src/bin") && !path.ends_with("tests") {
                 rust_files(&path, files);
             }
@@ -38,7 +38,7 @@ fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The names that the crate exports, with the module that they are in from outside.
+/// The names that the crate exports, with their public module.
 fn exported(source: &Path) -> BTreeMap<String, String> {
     let (mut names, mut modules) = (BTreeMap::new(), Vec::new());
     for item in &parse(&source.join("lib.rs")).items {
@@ -70,7 +70,7 @@ fn leaves(tree: &UseTree, module: &str, names: &mut BTreeMap<String, String>) {
         UseTree::Group(group) => group.items.iter().for_each(|tree| leaves(tree, module, names)),
         UseTree::Name(name) => _ = names.insert(name.ident.to_string(), module.to_string()),
         UseTree::Rename(_) | UseTree::Glob(_) => {
-            panic!("this test does not read renamed exports or those of all names")
+            panic!("this test reads neither renamed nor glob exports")
         }
     }
 }
@@ -81,7 +81,7 @@ fn in_items(items: &[Item], exported: &BTreeMap<String, String>, found: &mut BTr
             found.insert(function.map_or(format!("{module}{name}"), |function| format!("{module}{name}::{function}")));
         }
     };
-    // Macros that write methods, by name.
+    // Macros that define methods, by name.
     let mut writers = BTreeMap::new();
     let mut inner = Vec::new();
     for item in items {

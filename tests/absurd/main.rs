@@ -1,7 +1,9 @@
-//! Absurd arguments for every public constructor and function: none may panic, abort, overflow, run for ever or allocate what it was not asked for.
+//! Absurd arguments for every public function: none may panic, abort, overflow, run for ever or allocate without
+//! bounds.
 //!
-//! What is public is read from the source (`interface.rs`), so that a new function without a row fails here. The rows run in processes of their own with
-//! a limit on memory: what aborts is named and takes nothing else with it.
+//! The public functions are read from the source (`interface.rs`), so a new function without a row fails here. The
+//! rows run in processes of their own with a memory limit: an abort is attributed to its row, and the other rows
+//! still run.
 
 mod analyse;
 mod arguments;
@@ -24,15 +26,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What is done with a function.
+/// How a function is tested.
 pub enum Row {
-    /// Calls it with absurd arguments; panics if it gave what it must not.
+    /// Calls it with absurd arguments; panics on a wrong result.
     Call(fn()),
-    /// It takes no argument that could be absurd: what it takes.
+    /// It has no argument that could be absurd: what it has.
     Nothing(&'static str),
 }
 
-/// `Type::function` or `function`, and what is done with it.
+/// `Type::function` or `function`, and its test.
 pub type Table = Vec<(&'static str, Row)>;
 
 fn table() -> Table {
@@ -51,10 +53,10 @@ fn a_row_for_every_function() {
     let without = Vec::from_iter(functions.difference(&named));
     assert!(without.is_empty(), "no row in tests/absurd for {without:#?}");
     let gone = Vec::from_iter(named.difference(&functions));
-    assert!(gone.is_empty(), "rows for what is not public (any more): {gone:#?}");
+    assert!(gone.is_empty(), "rows for functions that are not public: {gone:#?}");
     assert!(
         functions.len() > 250,
-        "only {} functions found: this test no longer reads the code as it is written",
+        "only {} functions found: this test does not understand the source any more",
         functions.len()
     );
     for (name, row) in table() {
@@ -62,17 +64,17 @@ fn a_row_for_every_function() {
     }
 }
 
-/// Processes at a time.
+/// Processes in parallel.
 const WORKERS: usize = 2;
-/// A row that takes longer runs for ever.
+/// A row that takes longer fails.
 const LONGEST: Duration = Duration::from_secs(60);
-/// The address space of a process, and what one result may have in it.
+/// The address space of a process, and its limit of one result.
 #[cfg(target_os = "linux")]
 const MEMORY: u64 = 6 << 30;
 const RESULT: &str = "268435456";
-/// How the lines begin by which a process says where it is.
+/// The prefix of a process's progress lines.
 const MARK: &str = "absurd row: ";
-/// Which rows a process is to run: those of a worker, from a number on.
+/// The environment variable with a process's rows: the worker's number, and the first row.
 const ROWS: &str = "LATENTLAB_ABSURD_ROWS";
 
 #[test]
@@ -93,7 +95,8 @@ fn absurd_arguments_give_values_or_errors() {
     assert_eq!(held.len(), table().len(), "not every row has run");
 }
 
-/// Runs the rows of a worker in a process; after one that ended it, the others in another. What held, with the seconds that it took, and what did not.
+/// Runs the rows of a worker in a process; if a row ends it, the following ones in another. Returns the rows that
+/// passed, with their seconds, and the failures.
 fn watch(worker: usize) -> (Vec<(String, f64)>, Vec<String>) {
     let rows = (table().len() - worker).div_ceil(WORKERS);
     let (mut from, mut held, mut failures) = (0, Vec::new(), Vec::new());
@@ -146,9 +149,9 @@ fn say(what: &str) {
     std::io::stdout().flush().ok();
 }
 
-/// What has panicked in a row, on whatever thread.
+/// Panics of the current row, on any thread.
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
-/// The row that runs.
+/// The current row.
 static RUNNING: Mutex<Option<(&str, Instant)>> = Mutex::new(None);
 
 fn run_rows(rows: &str) {
@@ -183,7 +186,7 @@ fn run_rows(rows: &str) {
     }
 }
 
-/// More is no memory that ran out, but an allocation that nobody asked for: it aborts.
+/// An allocation beyond this is unwarranted: it aborts.
 fn limit_memory() {
     #[cfg(target_os = "linux")]
     {

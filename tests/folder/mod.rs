@@ -1,24 +1,25 @@
-//! A folder of its own for each test, removed at the end.
+//! A new folder for a test, removed at the end.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
-pub struct Folder(pub PathBuf);
+pub struct Folder(pub PathBuf, #[allow(dead_code)] tempfile::TempDir);
 
 impl Folder {
     pub fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("latentlab-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
+        let folder = tempfile::Builder::new().prefix(&format!("latentlab-{name}-")).tempdir().unwrap();
+        Self(folder.path().to_owned(), folder)
     }
 
+    #[allow(dead_code)]
     pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
-}
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
+    #[allow(dead_code)]
+    pub fn write(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.file(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        path
     }
 }

@@ -1,9 +1,9 @@
-//! Damaged copies of files, for the fuzz tests: seeded, so that what fails can be made again.
+//! Damaged copies of files for the fuzz tests, seeded, so that failures can be reproduced.
 
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// What stands where a number stood, or beside it: what sizes, counts and indices stumble over.
+/// Replacements for numbers: edge cases of sizes, counts and indices.
 const NUMBERS: [&str; 22] = [
     "0",
     "1",
@@ -29,7 +29,7 @@ const NUMBERS: [&str; 22] = [
     "null",
 ];
 
-/// The bytes that mean most to readers.
+/// Bytes with a meaning in many formats.
 const BYTES: [u8; 10] = [0x00, 0x01, 0x7F, 0x80, 0xFE, 0xFF, b'\n', b'"', b'{', b'9'];
 
 pub struct Mutator(Xoshiro256PlusPlus);
@@ -39,18 +39,18 @@ impl Mutator {
         Self(Xoshiro256PlusPlus::seed_from_u64(seed))
     }
 
-    /// A number below another, for what a test draws itself.
+    /// A random number below `end`.
     #[allow(dead_code)]
     pub fn below(&mut self, end: usize) -> usize {
         self.0.gen_range(0..end.max(1))
     }
 
-    /// A copy that differs from the original: one to three flipped bits, set bytes, cuts, moved, removed and doubled pieces, inserted runs,
-    /// pieces of `other` (of the same kind, or anything) and, where it holds digits, other numbers.
+    /// A copy that differs from the original: one to three flipped bits, set bytes, cuts, removed and doubled pieces,
+    /// inserted runs, pieces of `other` and, where there are digits, other numbers.
     pub fn damage(&mut self, original: &[u8], other: &[u8]) -> Vec<u8> {
         loop {
             let mut bytes = original.to_vec();
-            // Most often one: several together hide each other.
+            // Mostly one: several hide each other.
             for _ in 0..[1, 1, 1, 2, 3][self.below(5)] {
                 self.step(&mut bytes, other);
             }
@@ -86,7 +86,7 @@ impl Mutator {
             6 => {
                 let (from, to) = self.piece(other.len());
                 let at = self.place(length);
-                // Over what is there, or between.
+                // Overwritten or inserted.
                 let end = if self.below(2) == 0 { (at + to - from).min(length) } else { at };
                 bytes.splice(at..end, other[from..to].iter().copied());
             }
@@ -95,13 +95,13 @@ impl Mutator {
         }
     }
 
-    /// A place in a file, one time in four in its first bytes: there its sizes are.
+    /// A position, one time in four in the first bytes, where sizes are.
     fn place(&mut self, length: usize) -> usize {
         let end = if self.below(4) == 0 { length.min(32) } else { length };
         self.below(end)
     }
 
-    /// From and to of a piece, mostly a short one.
+    /// Start and end of a piece, mostly short.
     fn piece(&mut self, length: usize) -> (usize, usize) {
         let from = self.below(length + 1);
         let most = if self.below(4) == 0 { length - from } else { (length - from).min(16) };
@@ -115,7 +115,7 @@ impl Mutator {
         bytes.splice(at..at, std::iter::repeat_n(byte, run));
     }
 
-    /// Another number in the place of one in a text, or a digit more or fewer.
+    /// Replaces a number in a text, or changes or adds a digit.
     fn number(&mut self, bytes: &mut Vec<u8>) {
         let starts: Vec<usize> = (0..bytes.len())
             .filter(|&i| bytes[i].is_ascii_digit() && (i == 0 || !bytes[i - 1].is_ascii_digit()))

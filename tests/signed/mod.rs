@@ -1,22 +1,22 @@
-//! Files of weights with another header and the right hash: what only a program makes, not an accident.
+//! Saved files with another header and the right hash: made on purpose, not by accident.
 
 use sha2::{Digest, Sha256};
 
 const BEFORE_HASH: &str = r#"\"sha256\":\""#;
 
-/// The library's header, as JSON.
+/// latentlab's header, as JSON.
 pub fn header(file: &[u8]) -> String {
     outer(file)["__metadata__"]["latentlab"].as_str().unwrap().into()
 }
 
-/// The file with another one.
+/// The file with another header.
 pub fn with_header_alone(file: &[u8], header: &str) -> Vec<u8> {
     let mut outer = outer(file);
     outer["__metadata__"]["latentlab"] = header.into();
     with_outer(file, &outer.to_string())
 }
 
-/// The file with another one, and with the hash of the whole where the header has a place for it.
+/// The file with another header, and the hash of the whole where the header has a field for it.
 pub fn with_header(file: &[u8], header: &str) -> Vec<u8> {
     let mut bytes = with_header_alone(file, header);
     let digits = |bytes: &[u8]| {
@@ -32,12 +32,12 @@ pub fn with_header(file: &[u8], header: &str) -> Vec<u8> {
     bytes
 }
 
-/// The file with another header of safetensors, as it is.
+/// The file with another header of safetensors.
 pub fn with_outer(file: &[u8], outer: &str) -> Vec<u8> {
     [&(outer.len() as u64).to_le_bytes()[..], outer.as_bytes(), tensors(file)].concat()
 }
 
-/// All tensors' bytes.
+/// The bytes of all tensors.
 pub fn tensors(file: &[u8]) -> &[u8] {
     &file[8 + outer_length(file)..]
 }
@@ -51,7 +51,7 @@ fn outer_length(file: &[u8]) -> usize {
     u64::from_le_bytes(file[..8].try_into().unwrap()) as usize
 }
 
-/// The file as the first version of the library wrote it, where the hashes are of tensors only. For networks of dense layers.
+/// The file in the first format version, whose hashes cover tensors only. For networks of dense layers.
 pub fn as_version_1(file: &[u8]) -> Vec<u8> {
     let (outer, header) = (outer(file), header(file));
     let json: serde_json::Value = serde_json::from_str(&header).unwrap();

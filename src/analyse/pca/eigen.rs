@@ -1,40 +1,44 @@
-//! Eigenvalues and eigenvectors of a symmetric matrix, in double precision: Householder's reflections to three diagonals, then the
-//! implicit QL method (Golub & Van Loan, Matrix Computations, ch. 8).
+//! Eigenvalues and eigenvectors of a symmetric matrix, in double precision: Householder reflections to tridiagonal
+//! form, then the implicit QL method (Golub & Van Loan, Matrix Computations, ch. 8).
 //!
-//! Our own, because a covariance of pictures (784 × 784) is to be a matter of a second: rows are rotated in vectors and on all threads.
+//! Our own. Measured by the time of the whole PCA of 2,000, 10,000 and 60,000 codes of 784 values, two cores:
+//! linfa-linalg's `eigh` takes 3.7, 3.1 and 3.0 times as long; faer 0.24 takes 0.46, 0.61 and 0.85 of the time, 0.2
+//! to 0.4 s less, but 40 crates and 108 s of processor time to compile before a notebook starts, and a second matrix
+//! product.
 
-use crate::engine::vectorized;
 use rayon::prelude::*;
 
-/// Coordinates that are rotated together.
+use crate::engine::vectorized;
+
+/// Rows of eigenvectors that are rotated together.
 const STRIP: usize = 64;
 
-/// Rows that are worth a task of their own.
+/// The minimum number of rows of a task.
 const ROWS: usize = 32;
 
-/// More than any eigenvalue has been seen to need (two or three on average).
+/// Sweeps for one eigenvalue; two or three are usual.
 const MOST_SWEEPS: usize = 60;
 
-/// The `count` greatest eigenvalues of a matrix (size, size), row by row, and their eigenvectors, each of length 1.
+/// The `count` greatest eigenvalues of a matrix (size, size) and their eigenvectors, each of length 1.
 pub(super) fn greatest(matrix: Vec<f64>, size: usize, count: usize) -> Vec<(f64, Vec<f64>)> {
-    let Tridiagonal { mut diagonal, mut beside, mirrors } = tridiagonal(matrix, size);
+    let Tridiagonal { mut diagonal, mut off_diagonal, reflections } = tridiagonal(matrix, size);
     let mut strips = identity(size);
     for first in 0..size {
         for _ in 0..MOST_SWEEPS {
-            let last = (first..size - 1).find(|&i| is_negligible(&diagonal, &beside, i)).unwrap_or(size - 1);
+            let last = (first..size - 1).find(|&i| is_negligible(&diagonal, &off_diagonal, i)).unwrap_or(size - 1);
             if last == first {
                 break;
             }
-            let turns = sweep(&mut diagonal, &mut beside, first, last);
-            strips.par_iter_mut().for_each(|strip| rotate(strip, &turns));
+            let rotations = sweep(&mut diagonal, &mut off_diagonal, first, last);
+            strips.par_iter_mut().for_each(|strip| rotate(strip, &rotations));
         }
     }
     let mut order: Vec<usize> = (0..size).collect();
     order.sort_by(|&a, &b| diagonal[b].total_cmp(&diagonal[a]));
     let vector = |column: usize| {
         let mut vector: Vec<f64> = strips.iter().flat_map(|strip| strip[column]).take(size).collect();
-        for (k, mirror) in mirrors.iter().enumerate().rev() {
-            reflect(&mut vector[k + 1..], mirror);
+        for (k, reflection) in reflections.iter().enumerate().rev() {
+            reflect(&mut vector[k + 1..], reflection);
         }
         vector
     };
@@ -43,37 +47,38 @@ pub(super) fn greatest(matrix: Vec<f64>, size: usize, count: usize) -> Vec<(f64,
 
 struct Tridiagonal {
     diagonal: Vec<f64>,
-    /// The values beside the diagonal, and a last zero.
-    beside: Vec<f64>,
-    /// The unit vectors of the reflections; the k-th acts on the coordinates from k + 1 on.
-    mirrors: Vec<Vec<f64>>,
+    /// The off-diagonal values, and a final zero.
+    off_diagonal: Vec<f64>,
+    /// The unit vectors of the reflections; the k-th acts on the coordinates from k + 1.
+    reflections: Vec<Vec<f64>>,
 }
 
 fn tridiagonal(mut matrix: Vec<f64>, size: usize) -> Tridiagonal {
-    let (mut beside, mut mirrors) = (vec![0.0; size], Vec::new());
+    let (mut off_diagonal, mut reflections) = (vec![0.0; size], Vec::new());
     for k in 0..size.saturating_sub(2) {
-        let mut mirror = matrix[k * size + k + 1..(k + 1) * size].to_vec();
-        let length = dot(&mirror, &mirror).sqrt();
-        beside[k] = if mirror[0] > 0.0 { -length } else { length };
-        mirror[0] -= beside[k];
-        let length = dot(&mirror, &mirror).sqrt();
+        let mut reflection = matrix[k * size + k + 1..(k + 1) * size].to_vec();
+        let length = dot(&reflection, &reflection).sqrt();
+        off_diagonal[k] = if reflection[0] > 0.0 { -length } else { length };
+        reflection[0] -= off_diagonal[k];
+        let length = dot(&reflection, &reflection).sqrt();
         if length > 0.0 {
-            mirror.iter_mut().for_each(|value| *value /= length);
+            reflection.iter_mut().for_each(|value| *value /= length);
         }
         let below = &mut matrix[(k + 1) * size..];
-        let image = below.par_chunks(size).with_min_len(ROWS).map(|row| dot(&row[k + 1..], &mirror));
+        let image = below.par_chunks(size).with_min_len(ROWS).map(|row| dot(&row[k + 1..], &reflection));
         let image: Vec<f64> = image.collect();
-        let along = dot(&image, &mirror);
-        let other: Vec<f64> = image.iter().zip(&mirror).map(|(image, mirror)| 2.0 * (image - along * mirror)).collect();
+        let along = dot(&image, &reflection);
+        let other: Vec<f64> =
+            image.iter().zip(&reflection).map(|(image, reflection)| 2.0 * (image - along * reflection)).collect();
         below.par_chunks_mut(size).with_min_len(ROWS).enumerate().for_each(|(i, row)| {
-            subtract(&mut row[k + 1..], mirror[i], &other, other[i], &mirror);
+            subtract(&mut row[k + 1..], reflection[i], &other, other[i], &reflection);
         });
-        mirrors.push(mirror);
+        reflections.push(reflection);
     }
     if size > 1 {
-        beside[size - 2] = matrix[(size - 1) * size - 1];
+        off_diagonal[size - 2] = matrix[(size - 1) * size - 1];
     }
-    Tridiagonal { diagonal: matrix.iter().copied().step_by(size + 1).collect(), beside, mirrors }
+    Tridiagonal { diagonal: matrix.iter().copied().step_by(size + 1).collect(), off_diagonal, reflections }
 }
 
 vectorized! {
@@ -95,9 +100,9 @@ vectorized! {
         }
     }
 
-    /// Turns pairs of neighbouring columns.
-    fn rotate(strip: &mut [[f64; STRIP]], turns: &[Turn]) {
-        for &Turn { column, cos, sin } in turns {
+    /// Rotates pairs of neighbouring columns.
+    fn rotate(strip: &mut [[f64; STRIP]], rotations: &[Rotation]) {
+        for &Rotation { column, cos, sin } in rotations {
             if let [left, right, ..] = &mut strip[column..] {
                 for (left, right) in left.iter_mut().zip(right) {
                     (*left, *right) = (cos * *left - sin * *right, sin * *left + cos * *right);
@@ -107,9 +112,9 @@ vectorized! {
     }
 }
 
-fn reflect(vector: &mut [f64], mirror: &[f64]) {
-    let twice = 2.0 * dot(vector, mirror);
-    vector.iter_mut().zip(mirror).for_each(|(value, mirror)| *value -= twice * mirror);
+fn reflect(vector: &mut [f64], reflection: &[f64]) {
+    let twice = 2.0 * dot(vector, reflection);
+    vector.iter_mut().zip(reflection).for_each(|(value, reflection)| *value -= twice * reflection);
 }
 
 /// The identity matrix in strips of 64 rows, each column by column: (strips, size, 64).
@@ -121,33 +126,33 @@ fn identity(size: usize) -> Vec<Vec<[f64; STRIP]>> {
     (0..size).step_by(STRIP).map(strip).collect()
 }
 
-fn is_negligible(diagonal: &[f64], beside: &[f64], i: usize) -> bool {
-    beside[i].abs() <= f64::EPSILON * (diagonal[i].abs() + diagonal[i + 1].abs())
+fn is_negligible(diagonal: &[f64], off_diagonal: &[f64], i: usize) -> bool {
+    off_diagonal[i].abs() <= f64::EPSILON * (diagonal[i].abs() + diagonal[i + 1].abs())
 }
 
 /// A rotation of a column and the next.
-struct Turn {
+struct Rotation {
     column: usize,
     cos: f64,
     sin: f64,
 }
 
 /// One implicit QL step with Wilkinson's shift on the rows from `first` to `last`.
-fn sweep(diagonal: &mut [f64], beside: &mut [f64], first: usize, last: usize) -> Vec<Turn> {
-    let ratio = (diagonal[first + 1] - diagonal[first]) / (2.0 * beside[first]);
+fn sweep(diagonal: &mut [f64], off_diagonal: &mut [f64], first: usize, last: usize) -> Vec<Rotation> {
+    let ratio = (diagonal[first + 1] - diagonal[first]) / (2.0 * off_diagonal[first]);
     let root = ratio.hypot(1.0).copysign(ratio);
-    let mut bulge = diagonal[last] - diagonal[first] + beside[first] / (ratio + root);
+    let mut bulge = diagonal[last] - diagonal[first] + off_diagonal[first] / (ratio + root);
     let (mut sin, mut cos, mut shift) = (1.0, 1.0, 0.0);
-    let mut turns = Vec::with_capacity(last - first);
+    let mut rotations = Vec::with_capacity(last - first);
     for column in (first..last).rev() {
-        let (off, kept) = (sin * beside[column], cos * beside[column]);
+        let (off, kept) = (sin * off_diagonal[column], cos * off_diagonal[column]);
         let length = off.hypot(bulge);
-        beside[column + 1] = length;
+        off_diagonal[column + 1] = length;
         if length == 0.0 {
-            // The matrix falls apart here.
+            // The matrix splits here.
             diagonal[column + 1] -= shift;
-            beside[last] = 0.0;
-            return turns;
+            off_diagonal[last] = 0.0;
+            return rotations;
         }
         (sin, cos) = (off / length, bulge / length);
         let next = diagonal[column + 1] - shift;
@@ -155,12 +160,12 @@ fn sweep(diagonal: &mut [f64], beside: &mut [f64], first: usize, last: usize) ->
         shift = sin * change;
         diagonal[column + 1] = next + shift;
         bulge = cos * change - kept;
-        turns.push(Turn { column, cos, sin });
+        rotations.push(Rotation { column, cos, sin });
     }
     diagonal[first] -= shift;
-    beside[first] = bulge;
-    beside[last] = 0.0;
-    turns
+    off_diagonal[first] = bulge;
+    off_diagonal[last] = 0.0;
+    rotations
 }
 
 #[cfg(test)]
@@ -171,7 +176,7 @@ mod tests {
     use crate::random;
 
     #[test]
-    fn a_matrix_stretches_its_eigenvectors() {
+    fn eigenvectors_are_scaled_by_their_eigenvalues() {
         let mut random = random::stream(0, 0);
         for size in [1, 2, 3, 10, 130] {
             let mut matrix = vec![0.0; size * size];
@@ -196,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_and_equal_values_are_no_trouble() {
+    fn zeros_and_equal_values_are_handled() {
         assert_eq!(greatest(vec![0.0; 9], 3, 2).iter().map(|pair| pair.0).collect::<Vec<_>>(), [0.0, 0.0]);
         let equal = vec![2.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 2.0];
         assert_eq!(greatest(equal, 3, 3).iter().map(|pair| pair.0).collect::<Vec<_>>(), [2.0; 3]);

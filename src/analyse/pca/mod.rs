@@ -1,269 +1,132 @@
-//! Principal components (PCA).
-//!
-//! Our own, from the covariance. linfa-reduction's takes a few singular vectors of all points by an iterative method: that panics ("NaN values in
-//! array") on codes of the real MNIST (60,000 × 32), and its explained variance is divided by the number of components, its ratio a share of the kept
-//! components alone. On points where it works it is the reference in a test.
+//! Principal component analysis (PCA): its settings, and its two methods.
 
+mod components;
+mod covariance;
 mod eigen;
+mod linfa;
 
-use crate::engine::{Accumulate, GatherLhs, PackedRhs, gemm, offsets, vectorized};
-use std::fmt;
+pub use components::PrincipalComponents;
 
 use ndarray::{Array1, Array2};
-use rayon::prelude::*;
 
 use super::Codes;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limit;
 
-/// The principal components of codes: the directions in which they vary most, one after the other. Comes from [`pca`].
+/// The settings of principal component analysis.
 ///
-/// `Display` prints the share of the variance that each explains.
-#[derive(Clone)]
-pub struct Pca {
-    mean: Array1<f32>,
-    components: Array2<f32>,
-    explained_variance: Vec<f64>,
-    explained_variance_ratio: Vec<f64>,
-}
-
-/// The first `components` principal components of codes, from 1 to the number of their values (and of the codes).
+/// | setting | default | range |
+/// |---|---|---|
+/// | `components` | | 1 to the number of a code's values (and of the codes) |
+/// | [`method`](Self::method) | [`PcaMethod::Covariance`] | |
 ///
-/// Pixels are codes too: [`Codes::of_pixels`]. The covariance is computed in single precision with double-precision sums over parts, its
-/// eigenvectors in double precision. The same bits with any number of threads. Codes of any finite size will do.
+/// Pixels are codes too: [`Codes::of_pixels`]. Codes of any finite size are computed. The same codes give the same bits
+/// with any number of threads.
 ///
 /// ```
-/// use latentlab::{Codes, Dataset, pca};
+/// use latentlab::{Codes, Dataset, Pca};
 ///
-/// let pixels = Codes::of_pixels(&Dataset::built_in_digits(200, 0)?)?; // (200, 784)
-/// let components = pca(&pixels, 10)?;
-/// let codes = components.transform(&pixels)?; // (200, 10)
-/// let pictures = components.inverse_transform(&codes)?; // (200, 784), as near as 10 values can come
+/// let (train, test) = Dataset::built_in_digits(200, 0)?.split(150, 50)?;
+/// let components = Pca::new(10).fit(&Codes::of_pixels(&train))?;
+/// let codes = components.transform(&Codes::of_pixels(&test))?; // (50, 10)
+/// let pixels = components.inverse_transform(&codes)?; // (50, 784), as close as 10 components come
 /// assert_eq!(codes.latent_dim(), 10);
-/// assert_eq!(pictures.latent_dim(), 784);
+/// assert_eq!(pixels.latent_dim(), 784);
 /// assert!(components.explained_variance_ratio().iter().sum::<f64>() > 0.5);
 /// # Ok::<(), latentlab::Error>(())
 /// ```
-///
-/// # Errors
-/// If there are fewer than 2 codes, `components` is out of its range, or the codes have so many values that one result cannot hold their covariances (4 GiB: about
-/// 7,000 values).
-pub fn pca(codes: &Codes, components: usize) -> Result<Pca> {
-    let (n, dim) = codes.points().dim();
-    if n < 2 {
-        return Err(Error::expected(ErrorKind::Argument, "pca, codes", "at least 2", n));
-    }
-    if components == 0 || components > n.min(dim) {
-        let range = format!("a number from 1 to {} ({n} codes of {dim} values)", n.min(dim));
-        return Err(Error::expected(ErrorKind::Argument, "pca, components", range, components));
-    }
-    // A sum for each part; in double precision the covariance and the strips of the eigenvectors, and the mirrors, which are half of one.
-    let matrices = PARTS.min(n) + 5;
-    limit::check("pca, codes", "covariances and eigenvectors", &[matrices, dim, dim])?;
-    let mut points = codes.points().as_standard_layout();
-    let (mut mean, mut greatest) = mean_and_greatest(points.as_slice().unwrap_or_default(), dim);
-    let mut scale = 1.0;
-    if greatest > 0.0 && !(1e-30..1e30).contains(&greatest) {
-        // A power of two, so that the greatest becomes about 1.
-        scale = (-greatest.log2().ceil()).exp2();
-        points = scaled(codes.points(), scale).into();
-        (mean, greatest) = mean_and_greatest(points.as_slice().unwrap_or_default(), dim);
-    }
-    // A power of two: what is divided by it can be squared.
-    let unit = if greatest > 0.0 { greatest.log2().ceil().exp2() } else { 1.0 };
-    let covariance = covariance(points.as_slice().unwrap_or_default(), &mean, unit);
-    let mean = mean.into_iter().map(|mean| (f64::from(mean) / scale) as f32).collect::<Array1<f32>>();
-    let unit = unit / scale;
-    let total: f64 = covariance.iter().step_by(dim + 1).sum();
-    let pairs = eigen::greatest(covariance, dim, components);
-    // Rounding may leave a variance of nothing a little below zero.
-    let variances: Vec<f64> = pairs.iter().map(|(value, _)| value.max(0.0)).collect();
-    let share = |value: &f64| if total > 0.0 { value / total } else { 0.0 };
-    let vectors = pairs.iter().flat_map(|(_, vector)| {
-        let longest = vector.iter().copied().fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
-        vector.iter().map(move |value| (value * longest.signum()) as f32)
-    });
-    Ok(Pca {
-        mean,
-        components: Array1::from_iter(vectors)
-            .into_shape_with_order((components, dim))
-            .map_err(|error| Error::new(ErrorKind::Shape, "pca", error.to_string()))?,
-        explained_variance_ratio: variances.iter().map(share).collect(),
-        explained_variance: variances.iter().map(|value| value * unit * unit).collect(),
-    })
+#[derive(Clone, Copy, Debug)]
+pub struct Pca {
+    components: usize,
+    method: PcaMethod,
+}
+
+/// How principal components are computed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PcaMethod {
+    /// The eigenvectors of the covariance matrix (scikit-learn's `covariance_eigh`), exactly and on all threads: the
+    /// covariance in single precision with double-precision sums, the eigenvectors in double precision.
+    #[default]
+    Covariance,
+    /// The crate linfa-reduction: singular vectors of all codes by an iterative method (LOBPCG), in double precision on
+    /// one thread. The codes must vary in as many directions as there are components. Several times as slow.
+    Linfa,
 }
 
 impl Pca {
-    /// The mean of the codes, shape `(latent_dim)`.
-    pub fn mean(&self) -> &Array1<f32> {
-        &self.mean
+    /// The first `components` principal components.
+    pub fn new(components: usize) -> Self {
+        Self { components, method: PcaMethod::default() }
     }
 
-    /// The directions, shape `(components, latent_dim)`: of length 1, at right angles; the greatest value of each is positive.
-    pub fn components(&self) -> &Array2<f32> {
-        &self.components
+    /// How the components are computed.
+    pub fn method(self, method: PcaMethod) -> Self {
+        Self { method, ..self }
     }
 
-    /// The variance along each component, divided by n − 1.
-    pub fn explained_variance(&self) -> &[f64] {
-        &self.explained_variance
-    }
-
-    /// The share of the whole variance along each component; 0 if there is none.
-    pub fn explained_variance_ratio(&self) -> &[f64] {
-        &self.explained_variance_ratio
-    }
-
-    /// Codes as coordinates along the components: (n, latent_dim) to (n, components), with their labels.
+    /// Finds the principal components of codes, shape `(n, latent_dim)`.
     ///
     /// # Errors
-    /// If the codes have another number of values than those the components come from, or a result is not finite.
-    pub fn transform(&self, codes: &Codes) -> Result<Codes> {
-        check_width("Pca::transform", codes, self.components.ncols())?;
-        limit::check("Pca::transform", "coordinates", &[codes.len(), self.components.nrows()])?;
-        let along = |points: &Array2<f32>, mean: &Array1<f32>| (points - mean).dot(&self.components.t());
-        codes.moved(self.finite("Pca::transform", codes, along)?, "component")
-    }
-
-    /// Back from the coordinates: (n, components) to (n, latent_dim), as near as these components come.
-    ///
-    /// # Errors
-    /// If the codes have another number of values than there are components, or a result is not finite.
-    pub fn inverse_transform(&self, codes: &Codes) -> Result<Codes> {
-        check_width("Pca::inverse_transform", codes, self.components.nrows())?;
-        limit::check("Pca::inverse_transform", "codes", &[codes.len(), self.components.ncols()])?;
-        let back = |points: &Array2<f32>, mean: &Array1<f32>| points.dot(&self.components) + mean;
-        codes.moved(self.finite("Pca::inverse_transform", codes, back)?, "latent")
-    }
-
-    /// A linear function of codes and the mean; on a smaller scale where single precision does not reach on the way.
-    fn finite(
-        &self,
-        place: &str,
-        codes: &Codes,
-        function: impl Fn(&Array2<f32>, &Array1<f32>) -> Array2<f32>,
-    ) -> Result<Array2<f32>> {
-        let points = function(codes.points(), &self.mean);
-        if points.iter().all(|value| value.is_finite()) {
-            return Ok(points);
+    /// If there are fewer than 2 codes, the number of components is out of its range, or the matrices are larger than
+    /// one result may be (4 GiB: about 7,000 values a code). With [`PcaMethod::Linfa`] also if the codes vary in
+    /// fewer directions, or the iterations fail.
+    pub fn fit(&self, codes: &Codes) -> Result<PrincipalComponents> {
+        let components = self.components;
+        let (n, dim) = codes.points().dim();
+        if n < 2 {
+            return Err(Error::argument("pca, codes", "at least 2", n));
         }
-        // The greatest number of single precision becomes 1.
-        let (down, up) = ((-128_f64).exp2(), 128_f64.exp2());
-        let mean = self.mean.mapv(|mean| (f64::from(mean) * down) as f32);
-        let points = scaled(&function(&scaled(codes.points(), down), &mean), up);
-        match points.indexed_iter().find(|(_, value)| !value.is_finite()) {
-            None => Ok(points),
-            Some(((i, j), _)) => {
-                let (expected, got) = (format!("a value of at most {:e}", f32::MAX), "a greater one");
-                Err(Error::expected(ErrorKind::Argument, format!("{place}, code {i}, value {j}"), expected, got)
-                    .hint("Divide the codes by a number first"))
-            }
+        if components == 0 || components > n.min(dim) {
+            let range = format!("a number from 1 to {} ({n} codes of {dim} values)", n.min(dim));
+            return Err(Error::argument("pca, components", range, components));
         }
+        let found = match self.method {
+            PcaMethod::Covariance => covariance::components(codes.points(), components)?,
+            PcaMethod::Linfa => linfa::components(codes.points(), components)?,
+        };
+        let Found { mean, pairs, total, unit } = found;
+        // Rounding may leave a variance of zero slightly negative.
+        let variances: Vec<f64> = pairs.iter().map(|(value, _)| value.max(0.0)).collect();
+        let share = |value: &f64| if total > 0.0 { value / total } else { 0.0 };
+        let vectors = pairs.iter().flat_map(|(_, vector)| {
+            let largest = vector.iter().copied().fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
+            vector.iter().map(move |value| (value * largest.signum()) as f32)
+        });
+        let vectors = Array2::from_shape_vec((components, dim), vectors.collect())
+            .map_err(|error| Error::new(ErrorKind::Shape, "pca", error.to_string()))?;
+        let ratios = variances.iter().map(share).collect();
+        let variances = variances.iter().map(|value| value * unit * unit).collect();
+        Ok(PrincipalComponents::new(mean, vectors, variances, ratios))
     }
 }
 
+/// `Pca::new(components).fit(codes)`: the first [principal components](Pca) of codes.
+///
+/// # Errors
+/// As [`Pca::fit`].
+pub fn pca(codes: &Codes, components: usize) -> Result<PrincipalComponents> {
+    Pca::new(components).fit(codes)
+}
+
+/// What a method finds.
+struct Found {
+    mean: Array1<f32>,
+    /// Variances and directions of length 1, the greatest variance first.
+    pairs: Vec<(f64, Vec<f64>)>,
+    /// The sum of all variances.
+    total: f64,
+    /// Variances are in units of its square.
+    unit: f64,
+}
+
+/// Points times a number, rounded once.
 fn scaled(points: &Array2<f32>, scale: f64) -> Array2<f32> {
     points.mapv(|value| (f64::from(value) * scale) as f32)
 }
 
-fn check_width(place: &str, codes: &Codes, width: usize) -> Result<()> {
-    if codes.latent_dim() == width {
-        return Ok(());
-    }
-    Err(Error::expected(ErrorKind::Shape, place, format!("codes of {width} values"), codes.latent_dim()))
-}
-
-/// The same text as `Display`: a notebook may print either.
-impl fmt::Debug for Pca {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl fmt::Display for Pca {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "component   variance    share   together")?;
-        let mut together = 0.0;
-        for (i, (variance, share)) in self.explained_variance.iter().zip(&self.explained_variance_ratio).enumerate() {
-            together += share;
-            let (share, together) = (100.0 * share, 100.0 * together);
-            write!(f, "\n{:>9}{variance:>11.4}{share:>7.2} %{together:>9.2} %", i + 1)?;
-        }
-        Ok(())
-    }
-}
-
-/// Parts of the points that are summed by themselves: the same for any number of threads, so that the sums are too.
-const PARTS: usize = 16;
-
-/// Values that are centred together, in the second-level cache.
-const BLOCK: usize = 1 << 16;
-
-fn part(rows: usize, dim: usize) -> usize {
-    rows.div_ceil(PARTS) * dim
-}
-
-/// The mean, and the greatest absolute value.
-fn mean_and_greatest(values: &[f32], dim: usize) -> (Vec<f32>, f64) {
-    let rows = values.len() / dim;
-    let parts = values.par_chunks(part(rows, dim)).map(|values| {
-        let (mut sums, mut greatest) = (vec![0.0; dim], vec![0.0; dim]);
-        add_rows(values, &mut sums, &mut greatest);
-        (sums, greatest)
-    });
-    let parts: Vec<(Vec<f64>, Vec<f32>)> = parts.collect();
-    let mean = (0..dim).map(|i| (parts.iter().map(|(sums, _)| sums[i]).sum::<f64>() / rows as f64) as f32).collect();
-    let greatest = f64::from(parts.iter().flat_map(|(_, greatest)| greatest).copied().fold(0.0, f32::max));
-    (mean, greatest)
-}
-
-/// The covariance of values / unit, (dim, dim).
-fn covariance(values: &[f32], mean: &[f32], unit: f64) -> Vec<f64> {
-    let dim = mean.len();
-    let (rows, columns) = (values.len() / dim, offsets(dim, 1));
-    let parts = values.par_chunks(part(rows, dim)).map(|values| {
-        let mut sums = vec![0.0; dim * dim];
-        let mut centred = Vec::with_capacity(BLOCK);
-        for values in values.chunks((BLOCK / dim).max(1) * dim) {
-            centred.clear();
-            centred.extend_from_slice(values);
-            centre(&mut centred, mean, (1.0 / unit) as f32);
-            let count = values.len() / dim;
-            let transposed = GatherLhs { values: &centred, rows: &columns, steps: &offsets(count, dim) };
-            let right = PackedRhs::of_rows(&centred, count, dim, dim);
-            gemm(transposed, &right, Accumulate::Output, 1.0, &mut sums, &offsets(dim, dim));
-        }
-        sums
-    });
-    let parts: Vec<Vec<f32>> = parts.collect();
-    let sum = |i: usize| parts.iter().map(|part| f64::from(part[i])).sum::<f64>() / (rows - 1) as f64;
-    (0..dim * dim).into_par_iter().with_min_len(1 << 12).map(sum).collect()
-}
-
-vectorized! {
-    fn add_rows(values: &[f32], sums: &mut [f64], greatest: &mut [f32]) {
-        for row in values.chunks_exact(sums.len()) {
-            for ((sum, greatest), value) in sums.iter_mut().zip(greatest.iter_mut()).zip(row) {
-                *sum += f64::from(*value);
-                *greatest = greatest.max(value.abs());
-            }
-        }
-    }
-
-    fn centre(values: &mut [f32], mean: &[f32], scale: f32) {
-        for row in values.chunks_exact_mut(mean.len()) {
-            for (value, mean) in row.iter_mut().zip(mean) {
-                *value = (*value - mean) * scale;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use linfa::DatasetBase;
-    use linfa::traits::Fit;
-    use ndarray::{Array, Axis, array};
+    use ndarray::{Array, Array1, Axis, array};
     use rand::Rng;
 
     use super::*;
@@ -278,16 +141,65 @@ mod tests {
     }
 
     #[test]
-    fn components_are_linfas() {
+    fn both_methods_find_the_same_components() {
         let codes = codes(500, 6);
-        let ours = pca(&codes, 3).unwrap();
-        let points = DatasetBase::from(codes.points().mapv(f64::from));
-        let theirs = linfa_reduction::Pca::params(3).fit(&points).unwrap();
-        for k in 0..3 {
-            let same: f64 = (0..6).map(|j| f64::from(ours.components()[[k, j]]) * theirs.components()[[k, j]]).sum();
-            assert!((same.abs() - 1.0).abs() < 1e-5, "component {k}: {same}");
-            let variance = theirs.singular_values()[k].powi(2) / 499.0; // theirs divides by the number of components
-            assert!((ours.explained_variance()[k] / variance - 1.0).abs() < 1e-4);
+        for scale in [1.0, 2.0_f32.powi(100), 2.0_f32.powi(-100)] {
+            let scaled = Codes::new(codes.points() * scale, codes.labels().clone(), codes.class_names().to_vec());
+            let scaled = scaled.unwrap();
+            let [ours, theirs] = [PcaMethod::Covariance, PcaMethod::Linfa]
+                .map(|method| Pca::new(3).method(method).fit(&scaled).unwrap());
+            for k in 0..3 {
+                let same = ours.components().row(k).dot(&theirs.components().row(k)); // signs agree, too
+                assert!((same - 1.0).abs() < 1e-5, "component {k}: {same}");
+                for get in [PrincipalComponents::explained_variance, PrincipalComponents::explained_variance_ratio] {
+                    assert!((get(&ours)[k] / get(&theirs)[k] - 1.0).abs() < 1e-4);
+                }
+            }
+            assert!((ours.mean() - theirs.mean()).iter().all(|x| x.abs() < 1e-5 * scale));
+        }
+    }
+
+    /// On codes like these linfa-reduction alone panics or gives fewer components.
+    #[test]
+    fn linfa_finds_components_or_says_why_not() {
+        let linfa = |points: Array2<f32>, components| {
+            let n = points.nrows();
+            let codes = Codes::new(points, Array1::zeros(n), vec!["a".into()]).unwrap();
+            Pca::new(components).method(PcaMethod::Linfa).fit(&codes)
+        };
+        let random = codes(300, 8).points().clone();
+        let mut dead = random.clone(); // units that never fire
+        dead.slice_mut(ndarray::s![.., 2..5]).fill(0.0);
+        assert_eq!(linfa(dead.clone(), 5).unwrap().components().dim(), (5, 8));
+        let error = linfa(dead, 6).unwrap_err().to_string();
+        assert!(error.starts_with("pca, linfa, components: expected at most 5 (the directions in which"), "{error}");
+        let error = linfa(Array2::ones((9, 3)), 1).unwrap_err().to_string();
+        assert!(error.starts_with("pca, linfa, codes: expected codes that differ, got equal ones"), "{error}");
+        for (name, points) in [
+            ("many", random.broadcast((50, 300, 8)).unwrap().to_owned().into_shape_with_order((15_000, 8)).unwrap()),
+            ("huge", &random * 1e37),
+            ("tiny", &random * 1e-40),
+            ("more values than codes", codes(20, 60).points().clone()),
+            ("one value", random.slice(ndarray::s![.., ..1]).to_owned()),
+            ("two codes", array![[1.0, 2.0], [3.0, 5.0]]),
+            ("axes", Array2::eye(40)),
+            ("an outlier", {
+                let mut points = random.clone();
+                points.row_mut(7).fill(1e9);
+                points
+            }),
+        ] {
+            for count in 1..=points.nrows().min(points.ncols()) {
+                match linfa(points.clone(), count) {
+                    Ok(found) => {
+                        let products = found.components().dot(&found.components().t());
+                        let gap = (products - Array2::<f32>::eye(count)).mapv(f32::abs).fold(0.0_f32, |a, b| a.max(*b));
+                        assert!(gap < 1e-3, "{name}, {count}: {gap}");
+                    }
+                    Err(error) => assert!(error.place().starts_with("pca, linfa"), "{name}, {count}: {error}"),
+                }
+            }
+            assert!(linfa(points, 1).is_ok(), "{name}");
         }
     }
 
@@ -331,7 +243,7 @@ mod tests {
             assert_eq!(pca(&codes, count).unwrap_err().to_string(), message);
         }
         let wrong = pca(&few, 1).unwrap().inverse_transform(&few).unwrap_err();
-        assert_eq!(wrong.to_string(), "Pca::inverse_transform: expected codes of 1 values, got 3");
+        assert_eq!(wrong.to_string(), "PrincipalComponents::inverse_transform: expected codes of 1 values, got 3");
     }
 
     #[test]
@@ -346,10 +258,11 @@ mod tests {
             let variance = components.explained_variance()[0] / f64::from(scale).powi(2);
             assert!((variance - 4.0 / 3.0).abs() < 0.1, "{scale}: {variance}");
         }
-        // 3e38 · √2 is no number of single precision any more; what can be told is.
+        // 3e38 · √2 is beyond single precision.
         let codes = of(&square * 3e38);
         let error = pca(&codes, 2).unwrap().transform(&codes).unwrap_err().to_string();
-        let expected = "Pca::transform, code 0, value 0: expected a value of at most 3.4028235e38, got a greater one. Divide the codes by a number first";
+        let expected = "PrincipalComponents::transform, code 0, value 0: expected a value of at most 3.4028235e38, \
+                        got a greater one. Divide the codes by a number first";
         assert_eq!(error, expected);
         let half = of(&square * 2e38);
         let components = pca(&half, 2).unwrap();

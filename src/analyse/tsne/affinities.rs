@@ -1,4 +1,4 @@
-//! How much each point wants to be near which others: p, from the distances to its nearest neighbours.
+//! The affinities p of neighbours, from their distances.
 
 use rayon::prelude::*;
 
@@ -6,7 +6,7 @@ use crate::analyse::neighbours::Neighbours;
 
 /// The joint probabilities pᵢⱼ = pⱼᵢ of neighbours, row by row; they sum to 1.
 pub(super) struct Affinities {
-    /// Where each row ends; it begins where the one before ends.
+    /// The end of each row, where the next one starts.
     ends: Vec<usize>,
     indices: Vec<u32>,
     values: Vec<f32>,
@@ -17,7 +17,7 @@ impl Affinities {
     pub fn new(neighbours: &Neighbours, perplexity: f64) -> Self {
         let n = neighbours.indices.len() / neighbours.count;
         let conditional = conditional(neighbours, perplexity);
-        // Who has a point among its neighbours, in order.
+        // The points that have each point among their neighbours, in order.
         let mut ends = vec![0; n + 1];
         neighbours.indices.iter().for_each(|&j| ends[j as usize + 1] += 1);
         (0..n).for_each(|j| ends[j + 1] += ends[j]);
@@ -57,13 +57,14 @@ impl Affinities {
     }
 }
 
-/// pⱼ|ᵢ for the neighbours of every point: a bell of the distance, as wide as gives the perplexity; each row sums to 1.
+/// pⱼ|ᵢ for the neighbours of every point: a Gaussian of the distance with the width that gives the perplexity; each
+/// row sums to 1.
 pub(super) fn conditional(neighbours: &Neighbours, perplexity: f64) -> Vec<f32> {
-    neighbours.rows().flat_map_iter(|(_, distances)| bell(distances, perplexity)).collect()
+    neighbours.rows().flat_map_iter(|(_, distances)| gaussian(distances, perplexity)).collect()
 }
 
 /// Finds the β at which exp(−β d²), normalised, has the entropy ln(perplexity).
-fn bell(distances: &[f32], perplexity: f64) -> Vec<f32> {
+fn gaussian(distances: &[f32], perplexity: f64) -> Vec<f32> {
     const TOLERANCE: f64 = 1e-5;
     let nearest = f64::from(distances[0]);
     let distances: Vec<f64> = distances.iter().map(|&distance| f64::from(distance) - nearest).collect();
@@ -73,7 +74,7 @@ fn bell(distances: &[f32], perplexity: f64) -> Vec<f32> {
     }
     let (mut beta, mut low, mut high) = (1.0 / mean, 0.0, f64::INFINITY);
     let mut weights = vec![0.0; distances.len()];
-    // 200 halvings reach any number; a nearest neighbour that several share bounds the entropy from below.
+    // 200 bisections reach any number; equal nearest distances bound the entropy from below.
     for _ in 0..200 {
         let (mut sum, mut weighted) = (0.0, 0.0);
         for (weight, distance) in weights.iter_mut().zip(&distances) {
@@ -97,7 +98,7 @@ fn bell(distances: &[f32], perplexity: f64) -> Vec<f32> {
             break;
         }
     }
-    // What is smaller changes no sum, and would become subnormal on the way, which processors are slow with.
+    // Smaller weights change no sum, and products with them would be subnormal, which is slow.
     weights.into_iter().map(|weight| if weight < 1e-30 { 0.0 } else { weight as f32 }).collect()
 }
 
@@ -106,14 +107,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bells_have_the_perplexity() {
+    fn gaussians_have_the_perplexity() {
         let distances: Vec<f32> = (1..=30).map(|i| (i * i) as f32).collect();
         for perplexity in [1.5, 5.0, 10.0] {
-            let weights = bell(&distances, perplexity);
+            let weights = gaussian(&distances, perplexity);
             let entropy: f64 = weights.iter().filter(|p| **p > 0.0).map(|&p| -f64::from(p) * f64::from(p).ln()).sum();
             assert!((entropy.exp() / perplexity - 1.0).abs() < 1e-4, "{}", entropy.exp());
         }
-        assert_eq!(bell(&[0.0; 4], 2.0), [0.25; 4]);
-        assert_eq!(bell(&[1.0, 1.0, 1.0, 9.0], 2.0)[3], 0.0); // three nearest: no narrower bell has less than 3
+        assert_eq!(gaussian(&[0.0; 4], 2.0), [0.25; 4]);
+        assert_eq!(gaussian(&[1.0, 1.0, 1.0, 9.0], 2.0)[3], 0.0); // three nearest: no Gaussian has a perplexity below 3
     }
 }

@@ -5,23 +5,30 @@ use rayon::prelude::*;
 use super::affinities::Affinities;
 use super::repulsion::Repulsion;
 
-/// Iterations with stronger attraction at the start, so that clusters find together (van der Maaten & Hinton, 2008).
-pub(super) const EXAGGERATED: usize = 250;
-const EXAGGERATION: f32 = 12.0;
+/// How strong attraction is, and how long the steps are: in the early iterations, and afterwards.
+pub(super) struct Rates {
+    pub early_iterations: usize,
+    pub exaggeration: [f32; 2],
+    pub learning_rate: [f32; 2],
+}
 
-/// The longest step of a point: one that is pushed far by a near neighbour would enlarge the grid for all.
+/// Momentum in the early iterations, and afterwards (van der Maaten & Hinton, 2008).
+const MOMENTUM: [f32; 2] = [0.5, 0.8];
+
+/// The longest step of a point (openTSNE's `max_step_norm`): one pushed far by a near neighbour would enlarge the grid.
 const LONGEST: f32 = 5.0;
 
-/// An embedding on its way.
+/// An embedding during gradient descent.
 pub(super) struct Descent<'a> {
     affinities: &'a Affinities,
     pub points: Vec<[f32; 2]>,
     motions: Vec<Motion>,
     repulsion: Option<Repulsion>,
     iteration: usize,
+    rates: Rates,
 }
 
-/// How a coordinate moves: its last step, and the factor of its learning rate (Jacobs' delta-bar-delta).
+/// The last step of a point's coordinates, and the gains of their learning rates (Jacobs' delta-bar-delta).
 #[derive(Clone)]
 struct Motion {
     step: [f32; 2],
@@ -29,16 +36,16 @@ struct Motion {
 }
 
 impl<'a> Descent<'a> {
-    pub fn new(affinities: &'a Affinities, points: Vec<[f32; 2]>) -> Self {
+    pub fn new(affinities: &'a Affinities, points: Vec<[f32; 2]>, rates: Rates) -> Self {
         let motions = vec![Motion { step: [0.0; 2], gain: [1.0; 2] }; points.len()];
-        Self { affinities, points, motions, repulsion: None, iteration: 0 }
+        Self { affinities, points, motions, repulsion: None, iteration: 0, rates }
     }
 
-    /// One iteration. The learning rate is n / exaggeration (Belkina et al. 2019).
+    /// One iteration.
     pub fn step(&mut self) {
-        let exaggerated = self.iteration < EXAGGERATED;
-        let (exaggeration, momentum) = if exaggerated { (EXAGGERATION, 0.5) } else { (1.0, 0.8) };
-        let rate = self.points.len() as f32 / exaggeration;
+        let phase = usize::from(self.iteration >= self.rates.early_iterations);
+        let (exaggeration, rate) = (self.rates.exaggeration[phase], self.rates.learning_rate[phase]);
+        let momentum = MOMENTUM[phase];
         let (affinities, points) = (self.affinities, &self.points);
         let repulsion = Repulsion::of(points, self.repulsion.take());
         let moved = self.motions.par_iter_mut().zip(&repulsion.forces).enumerate().map(|(i, (motion, push))| {
@@ -70,8 +77,8 @@ pub(super) fn divergence(affinities: &Affinities, points: &[[f32; 2]]) -> f64 {
 impl Motion {
     fn advance(&mut self, gradient: [f32; 2], rate: f32, momentum: f32) {
         for ((gradient, step), gain) in gradient.iter().zip(&mut self.step).zip(&mut self.gain) {
-            let onwards = (*gradient > 0.0) != (*step > 0.0);
-            *gain = if onwards { *gain + 0.2 } else { (0.8 * *gain).max(0.01) };
+            let same_direction = (*gradient > 0.0) != (*step > 0.0);
+            *gain = if same_direction { *gain + 0.2 } else { (0.8 * *gain).max(0.01) };
             *step = momentum * *step - rate * *gain * gradient;
         }
         let length = self.step[0].hypot(self.step[1]);

@@ -5,22 +5,20 @@ use std::thread;
 use linfa::traits::Transformer;
 use ndarray::{Array2, ArrayView1};
 
-use super::Tsne;
-use super::descent::EXAGGERATED;
+use super::EXAGGERATED;
 use crate::error::{Error, ErrorKind, Result};
 use crate::random;
 
-/// The most iterations: nothing can stop it on its way.
+/// The maximum number of iterations, as nothing can stop it.
 pub(super) const LINFA_ITERATIONS: usize = 10_000;
 
-/// Its trees call themselves for each halving of the plane.
+/// Its trees recurse for each halving of the plane.
 const STACK: usize = 64 << 20;
 
-/// Points about zero, (n, dim), in the plane.
-pub(super) fn embed(points: &Array2<f32>, perplexity: f64, settings: &Tsne) -> Result<Vec<[f32; 2]>> {
+/// Embeds points around zero, (n, dim).
+pub(super) fn embed(points: &Array2<f32>, perplexity: f64, iterations: usize) -> Result<Vec<[f32; 2]>> {
     let wrong = |what: &str, expected: &str, got: &str| {
-        Err(Error::expected(ErrorKind::Argument, format!("tsne, linfa, {what}"), expected, got)
-            .hint("TsneMethod::Grid takes any codes"))
+        Err(Error::argument(format!("tsne, linfa, {what}"), expected, got).hint("TsneMethod::Grid takes any codes"))
     };
     if points.ncols() < 2 {
         return wrong("codes", "at least 2 values a code", "1");
@@ -28,9 +26,8 @@ pub(super) fn embed(points: &Array2<f32>, perplexity: f64, settings: &Tsne) -> R
     let Some(turned) = turned(points) else {
         return wrong("codes", "codes that differ", "equal ones");
     };
-    let (seed, iterations) = (settings.seed, settings.iterations);
     let embedded = thread::Builder::new().name("tsne, linfa".into()).stack_size(STACK).spawn(move || {
-        linfa_tsne::TSneParams::embedding_size_with_rng(2, random::stream(seed, 0))
+        linfa_tsne::TSneParams::embedding_size_with_rng(2, random::stream(0, 0))
             .perplexity(perplexity)
             .approx_threshold(0.5)
             .max_iter(iterations)
@@ -39,9 +36,9 @@ pub(super) fn embed(points: &Array2<f32>, perplexity: f64, settings: &Tsne) -> R
     });
     let embedded =
         embedded.map_err(|error| Error::new(ErrorKind::Io, "tsne, linfa", format!("no thread ({error})")))?;
-    // What panics there ends with its thread.
+    // A panic of the crate ends only this thread.
     let Ok(embedded) = embedded.join() else {
-        return wrong("result", "points of the plane", "a panic of the crate bhtsne");
+        return wrong("result", "an embedding", "a panic of the crate bhtsne");
     };
     let embedded =
         embedded.map_err(|error| Error::new(ErrorKind::Argument, "tsne, linfa", error.to_string()).source(error))?;
@@ -52,13 +49,15 @@ pub(super) fn embed(points: &Array2<f32>, perplexity: f64, settings: &Tsne) -> R
     Ok(points)
 }
 
-/// The points mirrored so that the one farthest from zero lies on the first axis; nothing if they are all zero. Distances, and with them the
-/// embedding, stay the same.
+/// The points mirrored so that the one farthest from zero lies on the first axis; `None` if they are all zero.
+/// Distances, and with them the embedding, stay the same.
 ///
-/// linfa-tsne divides by the greatest coordinate and then looks for the width of each point's bell, from exp(-d^2) on. Where the squared distances d^2 of neighbours
-/// are far apart, as those of pictures, it goes to infinity instead, everything becomes NaN, and its tree, in which NaN has no place, overflows the stack. Now the
-/// greatest coordinate is the greatest length: no two points are farther apart than 2, and exp(-d^2) and exp(d^2 / 2), its second step, are
-/// never so unequal (e^4 and e^2 to 1 at most) that both have less entropy than a third of the neighbours: the width is found between.
+/// linfa-tsne divides by the largest coordinate and then searches the width of each point's Gaussian, starting with
+/// exp(-d^2). Where the squared distances d^2 of neighbours differ widely, as those of images, the search goes to
+/// infinity, everything becomes NaN, and its tree, which has no place for a NaN, overflows the stack. After the
+/// reflection the largest coordinate is the largest length: no two points are farther apart than 2, and exp(-d^2) and
+/// exp(d^2 / 2), its second step, are never so unequal (e^4 and e^2 to 1 at most) that both have less entropy than a
+/// third of the neighbours: the width is found between.
 fn turned(points: &Array2<f32>) -> Option<Array2<f64>> {
     let mut points = points.mapv(f64::from);
     let length = |point: ArrayView1<f64>| point.dot(&point).sqrt();

@@ -1,7 +1,8 @@
-//! t-SNE: codes in the plane, near each other where they are near each other in the latent space.
+//! t-SNE: codes in the plane, close to each other where they are close in the latent space.
 //!
-//! Our own: linfa-tsne runs on one thread, its learning rate does not fit the number of points, and it gives another result each time. Neighbours are
-//! exact, the repulsion is computed on a grid (see `repulsion.rs`), and every sum has a fixed order.
+//! Our own: linfa-tsne runs on one thread, its learning rate does not fit the number of points, and it gives another
+//! result each time. Neighbours are exact, the repulsion is computed on a grid (see `repulsion.rs`), and every sum
+//! has a fixed order.
 
 mod affinities;
 mod descent;
@@ -11,17 +12,20 @@ mod place;
 mod repulsion;
 
 use std::fmt;
+use std::path::Path;
 use std::time::Instant;
 
-use ndarray::Array2;
+use ndarray::{Array1, Array2};
 use rand::Rng;
 use rand_distr::StandardNormal;
+use serde::{Deserialize, Serialize};
 
 use self::affinities::Affinities;
-use self::descent::{Descent, divergence};
+use self::descent::{Descent, Rates, divergence};
 use self::linfa::LINFA_ITERATIONS;
-use super::{Codes, blocks::Blocks, neighbours::Neighbours, pca::pca, scaled::Scaled};
-use crate::error::{Error, ErrorKind, Result};
+use super::{Codes, neighbours::Neighbours, pca::pca, point_blocks::PointBlocks, rescale::Rescale};
+use crate::error::{Error, Result};
+use crate::file::tensors::Fitted;
 use crate::limit;
 use crate::progress::{Progress, State, duration_text, times};
 use crate::random::{self, Random};
@@ -32,36 +36,53 @@ use crate::stop::StopHandle;
 ///
 /// | setting | default | range |
 /// |---|---|---|
-/// | [`perplexity`](Self::perplexity) | 30, or a third of the other points if that is less | 1 to a third of the other points |
-/// | [`iterations`](Self::iterations) | 1000 | at least 1; with [`TsneMethod::Linfa`] at most 10,000 |
+/// | [`perplexity`](Self::perplexity) | 30, at most a third of the other points | 1 to a third of the other points |
+/// | [`iterations`](Self::iterations) | 1000 | at least 1 |
+/// | [`early_exaggeration`](Self::early_exaggeration) | 12, for 250 iterations | at least 1 |
+/// | [`exaggeration`](Self::exaggeration) | 1 | at least 1 |
+/// | [`learning_rate`](Self::learning_rate) | n / exaggeration | above 0 |
 /// | [`seed`](Self::seed) | 0 | |
-/// | [`random_start`](Self::random_start) | no: from the first two principal components | |
+/// | [`random_start`](Self::random_start), [`initial`](Self::initial) | the first two principal components | |
 /// | [`method`](Self::method) | [`TsneMethod::Grid`] | |
 /// | [`stop_handle`](Self::stop_handle) | none | |
 /// | [`progress_every`](Self::progress_every) | 250 iterations | 0 for silence |
 ///
-/// In the first 250 iterations attraction is 12 times as strong; momentum is 0.5 there and 0.8 afterwards, and the learning rate
-/// n / 12 and n (Belkina et al. 2019). Settings are checked when [`tsne`] starts.
+/// The defaults are openTSNE's (Poličar et al. 2024, after Belkina et al. 2019), but 1000 iterations in all instead of
+/// 250 and 500; momentum is 0.5 with early exaggeration and 0.8 afterwards. Settings are checked by [`fit`](Self::fit).
 #[derive(Clone, Debug)]
 pub struct Tsne {
     perplexity: Option<f64>,
     iterations: usize,
-    seed: u64,
-    random_start: bool,
+    early_exaggeration: Option<(f64, usize)>,
+    exaggeration: Option<f64>,
+    learning_rate: Option<f64>,
+    seed: Option<u64>,
+    start: Start,
     method: TsneMethod,
-    stop: StopHandle,
-    progress_every: usize,
+    stop: Option<StopHandle>,
+    progress_every: Option<usize>,
+}
+
+/// Where the points start.
+#[derive(Clone, Debug, Default, PartialEq)]
+enum Start {
+    #[default]
+    Components,
+    Random,
+    Given(Array2<f32>),
 }
 
 /// How t-SNE is computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TsneMethod {
-    /// Exact neighbours and repulsion on a grid, on all threads: the same bits for the same seed.
+    /// Exact neighbours and repulsion on a grid, on all threads: the same seed gives the same bits.
     #[default]
     Grid,
-    /// The crate linfa-tsne (Barnes-Hut, θ = 0.5, learning rate 200): one thread, always a random start, no progress, and another result
-    /// each time, whatever the seed. Codes need at least 2 values and must not all be equal; nothing can stop it before its end.
+    /// The crate linfa-tsne (Barnes-Hut, θ = 0.5): one thread, and another result each time. Only the perplexity and
+    /// the number of iterations (at most 10,000) can be set; it starts at random, with a learning rate of 200 and an
+    /// early exaggeration of 12, prints nothing and cannot be stopped. Codes need at least 2 values and must not all
+    /// be equal.
     Linfa,
 }
 
@@ -74,29 +95,62 @@ impl Default for Tsne {
 impl Tsne {
     /// The defaults in the table above.
     pub fn new() -> Self {
-        let method = TsneMethod::Grid;
-        let stop = StopHandle::new();
-        Self { perplexity: None, iterations: 1000, seed: 0, random_start: false, method, stop, progress_every: 250 }
+        Self {
+            perplexity: None,
+            iterations: 1000,
+            early_exaggeration: None,
+            exaggeration: None,
+            learning_rate: None,
+            seed: None,
+            start: Start::default(),
+            method: TsneMethod::default(),
+            stop: None,
+            progress_every: None,
+        }
     }
 
-    /// About how many neighbours a point is to keep near it: small numbers show small groups, large ones the whole.
+    /// About how many neighbours a point stays close to: small numbers show local structure, large ones global.
     pub fn perplexity(self, perplexity: f64) -> Self {
         Self { perplexity: Some(perplexity), ..self }
     }
 
-    /// How many steps to take, the 250 with stronger attraction among them.
+    /// The number of iterations, those with early exaggeration included.
     pub fn iterations(self, iterations: usize) -> Self {
         Self { iterations, ..self }
     }
 
-    /// Decides the random start, and the slight jitter of the other one.
-    pub fn seed(self, seed: u64) -> Self {
-        Self { seed, ..self }
+    /// The factor of the attraction in the first iterations, and their number (openTSNE's `early_exaggeration` and
+    /// `early_exaggeration_iter`): clusters form before they spread. 1 or 0 iterations for none.
+    pub fn early_exaggeration(self, factor: f64, iterations: usize) -> Self {
+        Self { early_exaggeration: Some((factor, iterations)), ..self }
     }
 
-    /// Starts from points drawn at random instead of the principal components, which keep the large picture.
+    /// The factor of the attraction after the early exaggeration (openTSNE's `exaggeration`): above 1, clusters are
+    /// denser and farther apart.
+    pub fn exaggeration(self, factor: f64) -> Self {
+        Self { exaggeration: Some(factor), ..self }
+    }
+
+    /// The learning rate of all iterations, in place of n / exaggeration (openTSNE's and scikit-learn's `"auto"`, which
+    /// is at least 200 and 50 there).
+    pub fn learning_rate(self, learning_rate: f64) -> Self {
+        Self { learning_rate: Some(learning_rate), ..self }
+    }
+
+    /// The seed of the random start, or of the small jitter of the principal components.
+    pub fn seed(self, seed: u64) -> Self {
+        Self { seed: Some(seed), ..self }
+    }
+
+    /// Starts from random points instead of the principal components, which keep the global structure.
     pub fn random_start(self) -> Self {
-        Self { random_start: true, ..self }
+        Self { start: Start::Random, ..self }
+    }
+
+    /// Starts from these points, shape `(n, 2)`, as they are (openTSNE's `initialization`): those of another embedding,
+    /// say. They should be small, or early exaggeration changes little; a standard deviation of 10⁻⁴ is usual.
+    pub fn initial(self, points: &Array2<f32>) -> Self {
+        Self { start: Start::Given(points.clone()), ..self }
     }
 
     /// How it is computed.
@@ -104,21 +158,62 @@ impl Tsne {
         Self { method, ..self }
     }
 
-    /// Lets this handle end it after any iteration, with the points where they are: see [`StopHandle`]. [`TsneMethod::Linfa`] goes on to its end.
+    /// A handle that can stop it after any iteration; the points stay where they are then. See [`StopHandle`].
     pub fn stop_handle(self, handle: &StopHandle) -> Self {
-        Self { stop: handle.clone(), ..self }
+        Self { stop: Some(handle.clone()), ..self }
     }
 
-    /// Prints a line after every so many iterations and the last one; 0 prints nothing.
+    /// Prints a line after this number of iterations each, and after the last one; 0 prints nothing.
     pub fn progress_every(self, iterations: usize) -> Self {
-        Self { progress_every: iterations, ..self }
+        Self { progress_every: Some(iterations), ..self }
+    }
+
+    /// Embeds codes in the plane: (n, latent_dim) to (n, 2). The same seed gives the same bits with any number of
+    /// threads.
+    ///
+    /// # Errors
+    /// If there are fewer than 4 codes, a setting is out of its range or unknown to the method, or one result cannot
+    /// hold the affinities of the neighbours (4 GiB). With [`TsneMethod::Linfa`] also if the codes are all equal or
+    /// have one value.
+    ///
+    /// ```
+    /// use latentlab::{Codes, Dataset, Tsne};
+    ///
+    /// let (known, new) = Dataset::built_in_digits(200, 0)?.split(150, 50)?;
+    /// let embedding = Tsne::new().perplexity(20.0).progress_every(0).fit(&Codes::of_pixels(&known))?;
+    /// assert_eq!(embedding.codes().points().dim(), (150, 2));
+    /// let placed = embedding.transform(&Codes::of_pixels(&new))?;
+    /// assert_eq!(placed.points().dim(), (50, 2));
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn fit(&self, codes: &Codes) -> Result<TsneEmbedding> {
+        let perplexity = self.check(codes)?;
+        let clock = Instant::now();
+        let scale = Rescale::fit(codes.points());
+        let known = scale.apply(codes.points());
+        let blocks = PointBlocks::new(known.view());
+        let neighbours = Neighbours::find(&known, &blocks, codes.len(), (3.0 * perplexity) as usize, true);
+        let affinities = Affinities::new(&neighbours, perplexity);
+        let (points, iterations) = match self.method {
+            TsneMethod::Grid => descend(&affinities, start(codes, &known, scale.unit, self)?, self, clock),
+            TsneMethod::Linfa => (linfa::embed(&known, perplexity, self.iterations)?, self.iterations),
+        };
+        Ok(TsneEmbedding {
+            divergence: divergence(&affinities, &points),
+            codes: codes.moved(Array2::from(points), AXIS)?,
+            known,
+            scale,
+            blocks,
+            perplexity,
+            iterations,
+            seconds: clock.elapsed().as_secs_f64(),
+        })
     }
 
     /// Refuses settings out of range, and gives the perplexity.
     fn check(&self, codes: &Codes) -> Result<f64> {
-        let wrong = |what: &str, expected: String, got: String| {
-            Err(Error::expected(ErrorKind::Argument, format!("tsne, {what}"), expected, got))
-        };
+        let wrong =
+            |what: &str, expected: String, got: String| Err(Error::argument(format!("tsne, {what}"), expected, got));
         let n = codes.len();
         if n < 4 {
             return wrong("codes", "at least 4".into(), n.to_string());
@@ -129,79 +224,110 @@ impl Tsne {
         let most = (n - 1) as f64 / 3.0;
         let perplexity = self.perplexity.unwrap_or(most.min(30.0));
         if !(1.0..=most).contains(&perplexity) {
-            // Rounded down: what the error offers is taken.
+            // Rounded down, so that the bound itself is accepted.
             let (most, others) = ((100.0 * most).floor() / 100.0, n - 1);
             let range = format!("a number from 1 to {most} (a third of the other {others} points)");
             return wrong("perplexity", range, perplexity.to_string());
         }
-        if self.method == TsneMethod::Linfa && self.iterations > LINFA_ITERATIONS {
-            let range = format!("at most {LINFA_ITERATIONS} with TsneMethod::Linfa, which cannot be stopped");
-            return wrong("iterations", range, self.iterations.to_string());
+        let (early, exaggeration) = (self.early_exaggeration.map(|(factor, _)| factor), self.exaggeration);
+        for (name, factor) in [("early_exaggeration", early), ("exaggeration", exaggeration)] {
+            if let Some(factor) = factor.filter(|factor| !(1.0..=MOST_EXAGGERATION).contains(factor)) {
+                return wrong(name, format!("a factor from 1 to {MOST_EXAGGERATION}"), factor.to_string());
+            }
         }
-        // Neighbours with their distances and affinities, these once more in both directions.
+        if let Some(rate) = self.learning_rate.filter(|rate| !(f64::MIN_POSITIVE..=f64::from(f32::MAX)).contains(rate))
+        {
+            return wrong("learning_rate", "a number above 0".into(), rate.to_string());
+        }
+        if let Start::Given(points) = &self.start {
+            if points.dim() != (n, 2) {
+                return wrong("initial", format!("points of shape [{n}, 2]"), format!("{:?}", points.shape()));
+            }
+            if let Some(value) = points.iter().find(|value| !(value.abs() <= FARTHEST_START)) {
+                return wrong("initial", format!("values of at most {FARTHEST_START}"), value.to_string());
+            }
+        }
+        if self.method == TsneMethod::Linfa {
+            let set = [
+                ("early_exaggeration", early.is_some()),
+                ("exaggeration", exaggeration.is_some()),
+                ("learning_rate", self.learning_rate.is_some()),
+                ("seed", self.seed.is_some()),
+                ("initial", matches!(self.start, Start::Given(_))),
+                ("stop_handle", self.stop.is_some()),
+                ("progress_every", self.progress_every.is_some_and(|every| every > 0)),
+            ];
+            if let Some((name, _)) = set.iter().find(|(_, is_set)| *is_set) {
+                return wrong(name, "TsneMethod::Grid".into(), "TsneMethod::Linfa, which has no such setting".into());
+            }
+            if self.iterations > LINFA_ITERATIONS {
+                let range = format!("at most {LINFA_ITERATIONS} with TsneMethod::Linfa, which cannot be stopped");
+                return wrong("iterations", range, self.iterations.to_string());
+            }
+        }
+        // Neighbours with their distances and affinities, the latter in both directions.
         limit::check("tsne, perplexity", "affinities of 13 values each", &[n, (3.0 * perplexity) as usize, 13])?;
         Ok(perplexity)
     }
+
+    fn rates(&self, n: usize) -> Rates {
+        let (early_exaggeration, early_iterations) = self.early_exaggeration.unwrap_or((EXAGGERATION, EXAGGERATED));
+        let exaggeration = [early_exaggeration, self.exaggeration.unwrap_or(1.0)].map(|factor| factor as f32);
+        let learning_rate = exaggeration.map(|factor| self.learning_rate.map_or(n as f32 / factor, |rate| rate as f32));
+        Rates { early_iterations, exaggeration, learning_rate }
+    }
 }
 
-/// Embeds codes in the plane by t-SNE: (n, latent_dim) to (n, 2).
+/// The early exaggeration of van der Maaten & Hinton (2008), and its iterations.
+const EXAGGERATION: f64 = 12.0;
+const EXAGGERATED: usize = 250;
+
+/// Beyond this, attraction overflows single precision.
+const MOST_EXAGGERATION: f64 = 1e6;
+
+/// Embeddings are about 100 wide; far beyond, the grid's lines would be too far apart to compute with.
+const FARTHEST_START: f32 = 1e4;
+
+/// The names of an embedding's axes in a figure.
+const AXIS: &str = "t-SNE";
+
+/// `settings.fit(codes)`: embeds codes in the plane by [t-SNE](Tsne).
 ///
-/// The same seed gives the same bits with any number of threads.
+/// # Errors
+/// As [`Tsne::fit`].
 ///
 /// ```
 /// use latentlab::{Codes, Dataset, Tsne, tsne};
 ///
-/// let digits = Dataset::built_in_digits(200, 0)?;
-/// let (known, new) = digits.split(150, 50)?;
-/// let embedding = tsne(&Codes::of_pixels(&known)?, &Tsne::new().perplexity(20.0).progress_every(0))?;
-/// assert_eq!(embedding.codes().points().dim(), (150, 2));
-/// let placed = embedding.place(&Codes::of_pixels(&new)?)?;
-/// assert_eq!(placed.points().dim(), (50, 2));
+/// let codes = Codes::of_pixels(&Dataset::built_in_digits(100, 0)?);
+/// let embedding = tsne(&codes, &Tsne::new().perplexity(20.0).progress_every(0))?;
+/// # assert_eq!(embedding.codes().points().dim(), (100, 2));
 /// # Ok::<(), latentlab::Error>(())
 /// ```
-///
-/// # Errors
-/// If there are fewer than 4 codes, a setting is out of its range, or one result cannot hold the affinities of so many neighbours (4 GiB). With
-/// [`TsneMethod::Linfa`] also if the codes are all equal or have one value.
 pub fn tsne(codes: &Codes, settings: &Tsne) -> Result<TsneEmbedding> {
-    let perplexity = settings.check(codes)?;
-    let clock = Instant::now();
-    let scaled = Scaled::new(codes.points());
-    let blocks = Blocks::new(scaled.points.view());
-    let neighbours = Neighbours::find(&scaled.points, &blocks, codes.len(), (3.0 * perplexity) as usize, true);
-    let affinities = Affinities::new(&neighbours, perplexity);
-    let (points, iterations) = match settings.method {
-        TsneMethod::Grid => descend(&affinities, start(codes, &scaled, settings)?, settings, clock),
-        TsneMethod::Linfa => (linfa::embed(&scaled.points, perplexity, settings)?, settings.iterations),
-    };
-    Ok(TsneEmbedding {
-        divergence: divergence(&affinities, &points),
-        codes: labelled(codes, points)?,
-        scaled,
-        blocks,
-        perplexity,
-        iterations,
-        seconds: clock.elapsed().as_secs_f64(),
-    })
+    settings.fit(codes)
 }
 
-/// Where the points begin: within about 10⁻⁴ of zero, as far from a finished embedding as can be.
-fn start(codes: &Codes, scaled: &Scaled, settings: &Tsne) -> Result<Vec<[f32; 2]>> {
+/// Where the points start: given, or within about 10⁻⁴ of zero (the usual initialisation). `known`: the codes,
+/// rescaled.
+fn start(codes: &Codes, known: &Array2<f32>, unit: f64, settings: &Tsne) -> Result<Vec<[f32; 2]>> {
     const SIZE: f32 = 1e-4;
-    let mut random: Random = random::stream(settings.seed, 0);
+    let mut random: Random = random::stream(settings.seed.unwrap_or(0), 0);
     let mut noise = |size: f32| [0, 1].map(|_| size * random.sample::<f32, _>(StandardNormal));
-    if settings.random_start {
-        return Ok((0..codes.len()).map(|_| noise(SIZE)).collect());
+    match &settings.start {
+        Start::Given(points) => return Ok(pairs(points)),
+        Start::Random => return Ok((0..codes.len()).map(|_| noise(SIZE)).collect()),
+        Start::Components => {}
     }
-    // Where single precision may not hold coordinates along other axes, the scaled points have them too.
-    let moderate = (1e-30..1e30).contains(&scaled.unit);
-    let codes = if moderate { codes.clone() } else { codes.moved(scaled.points.clone(), "latent")? };
+    // Coordinates of very large codes may overflow single precision: those of the rescaled ones do as well.
+    let moderate = (1e-30..1e30).contains(&unit);
+    let codes = if moderate { codes.clone() } else { codes.moved(known.clone(), "latent")? };
     let remedy = "Tsne::random_start needs no principal components";
     let components = pca(&codes, codes.latent_dim().min(2)).map_err(|error| error.within("tsne").hint(remedy))?;
     let coordinates = components.transform(&codes)?;
     let spread = components.explained_variance()[0].sqrt() as f32;
     let scale = if spread > 0.0 { SIZE / spread } else { 0.0 };
-    // The jitter parts equal points, and leaves the line on which codes of one value begin.
+    // The jitter separates equal points, and codes of one value, which would stay on a line.
     let point = |row: ndarray::ArrayView1<f32>| {
         let jitter = noise(0.01 * SIZE);
         [0, 1].map(|axis| scale * row.get(axis).copied().unwrap_or(0.0) + jitter[axis])
@@ -211,15 +337,17 @@ fn start(codes: &Codes, scaled: &Scaled, settings: &Tsne) -> Result<Vec<[f32; 2]
 
 fn descend(affinities: &Affinities, start: Vec<[f32; 2]>, settings: &Tsne, clock: Instant) -> (Vec<[f32; 2]>, usize) {
     let _listening = Listening::begin();
-    let mut progress = Progress::begin(settings.progress_every);
-    let mut descent = Descent::new(affinities, start);
+    let every = settings.progress_every.unwrap_or(250);
+    let mut progress = Progress::begin(every);
+    let rates = settings.rates(start.len());
+    let mut descent = Descent::new(affinities, start, rates);
     for iteration in 1..=settings.iterations {
-        if settings.stop.should_stop() {
+        if settings.stop.as_ref().is_some_and(StopHandle::should_stop) {
             return (descent.points, iteration - 1);
         }
         descent.step();
         let last = iteration == settings.iterations;
-        if iteration % settings.progress_every.max(1) == 0 || last {
+        if iteration % every.max(1) == 0 || last {
             progress.unit(iteration, last, || {
                 let now = divergence(affinities, &descent.points);
                 state(iteration, settings.iterations, Some(now), clock)
@@ -243,17 +371,17 @@ fn state(iteration: usize, iterations: usize, divergence: Option<f64>, clock: In
     State { share, text, ..State::default() }
 }
 
-/// Points of the plane as codes with the labels of others.
-fn labelled(codes: &Codes, points: Vec<[f32; 2]>) -> Result<Codes> {
-    codes.moved(Array2::from(points), "t-SNE")
+fn pairs(points: &Array2<f32>) -> Vec<[f32; 2]> {
+    points.rows().into_iter().map(|row| [row[0], row[1]]).collect()
 }
 
-/// New points follow fewer neighbours: on codes of MNIST 86.3 % of them then lie among points of their class, with a perplexity of 30 84.0 %.
+/// New points are attracted by fewer neighbours: on codes of MNIST 86.3 % of them then lie among points of their class,
+/// with a perplexity of 30 84.0 %.
 const PLACING_PERPLEXITY: f64 = 5.0;
 
-/// Codes in the plane, and what is needed to place more of them. Comes from [`tsne`].
+/// Codes embedded in the plane; [`transform`](Self::transform) embeds more. Comes from [`Tsne::fit`] or [`tsne`].
 ///
-/// `Display` says how many there are, the perplexity, the iterations, the divergence and the time.
+/// `Display` prints the number of codes, the perplexity, the iterations, the divergence and the time.
 #[derive(Clone)]
 pub struct TsneEmbedding {
     codes: Codes,
@@ -261,58 +389,124 @@ pub struct TsneEmbedding {
     perplexity: f64,
     iterations: usize,
     seconds: f64,
-    /// The codes that were embedded, to find the neighbours of new ones.
-    scaled: Scaled,
-    blocks: Blocks,
+    /// The embedded codes, rescaled, to find the neighbours of new ones.
+    known: Array2<f32>,
+    scale: Rescale,
+    blocks: PointBlocks,
 }
 
+/// What a file holds beside arrays.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Saved {
+    class_names: Vec<String>,
+    divergence: f64,
+    perplexity: f64,
+    iterations: usize,
+    seconds: f64,
+    unit: f64,
+}
+
+const MODEL: &str = "t-SNE embedding";
+
 impl TsneEmbedding {
-    /// The points of the plane, shape `(n, 2)`, with their labels.
+    /// The embedded points, shape `(n, 2)`, with their labels.
     pub fn codes(&self) -> &Codes {
         &self.codes
     }
 
-    /// The Kullback-Leibler divergence Σ pᵢⱼ ln(pᵢⱼ / qᵢⱼ), in nats: what t-SNE minimises. Compares embeddings of the same codes with the
-    /// same perplexity only.
+    /// The Kullback-Leibler divergence Σ pᵢⱼ ln(pᵢⱼ / qᵢⱼ), in nats: what t-SNE minimises. Comparable only between
+    /// embeddings of the same codes with the same perplexity.
     pub fn divergence(&self) -> f64 {
         self.divergence
     }
 
-    /// The perplexity it was made with.
+    /// The perplexity.
     pub fn perplexity(&self) -> f64 {
         self.perplexity
     }
 
-    /// How many iterations it took: fewer than asked for if its handle stopped it.
+    /// The number of iterations: fewer than asked for if it was stopped.
     pub fn iterations(&self) -> usize {
         self.iterations
     }
 
-    /// How long it took, in seconds.
+    /// The time it took, in seconds.
     pub fn seconds(&self) -> f64 {
         self.seconds
     }
 
-    /// Places new codes into the embedding, which stays as it is: (m, latent_dim) to (m, 2), with their labels.
+    /// Embeds new codes among these, which stay where they are: (m, latent_dim) to (m, 2), with their labels
+    /// (openTSNE's `transform`).
     ///
-    /// Each is placed by itself, by its nearest neighbours among the codes of the embedding (perplexity 5); so what lies far from all of these finds a place among
-    /// them all the same.
+    /// Each new code is placed independently, by its nearest neighbours among the embedded codes (perplexity 5); also
+    /// one that is far from all of them.
     ///
     /// # Errors
-    /// If the new codes have another number of values than those of the embedding, or one result cannot hold the affinities of so many (4 GiB).
-    pub fn place(&self, codes: &Codes) -> Result<Codes> {
-        let dim = self.scaled.mean.len();
-        if codes.latent_dim() != dim {
-            let expected = format!("codes of {dim} values");
-            return Err(Error::expected(ErrorKind::Shape, "TsneEmbedding::place", expected, codes.latent_dim()));
-        }
+    /// If the new codes have another number of values than those of the embedding, or one result cannot hold their
+    /// affinities (4 GiB).
+    pub fn transform(&self, codes: &Codes) -> Result<Codes> {
+        codes.check_width("TsneEmbedding::transform", self.known.ncols())?;
         let perplexity = self.perplexity.min(PLACING_PERPLEXITY);
         let count = (3.0 * perplexity) as usize;
-        limit::check("TsneEmbedding::place", "affinities of 3 values each", &[codes.len(), count, 3])?;
-        let scaled = self.scaled.apply(codes.points());
-        let neighbours = Neighbours::find(&scaled, &self.blocks, self.codes.len(), count, false);
-        let points: Vec<[f32; 2]> = self.codes.points().rows().into_iter().map(|row| [row[0], row[1]]).collect();
-        labelled(codes, place::place(&neighbours, perplexity, &points))
+        limit::check("TsneEmbedding::transform", "affinities of 3 values each", &[codes.len(), count, 3])?;
+        let rescaled = self.scale.apply(codes.points());
+        let neighbours = Neighbours::find(&rescaled, &self.blocks, self.codes.len(), count, false);
+        codes.moved(place::place(&neighbours, perplexity, &pairs(self.codes.points())).into(), AXIS)
+    }
+
+    /// Saves the embedding as a safetensors file with a SHA-256 of the whole, atomically: the points, and the codes
+    /// that [`transform`](Self::transform) needs.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    ///
+    /// ```
+    /// use latentlab::{Codes, Dataset, Tsne, TsneEmbedding};
+    /// # let path = std::env::temp_dir().join(format!("latentlab-embedding-{}.safetensors", std::process::id()));
+    ///
+    /// let codes = Codes::of_pixels(&Dataset::built_in_digits(50, 0)?);
+    /// Tsne::new().iterations(50).progress_every(0).fit(&codes)?.save(&path)?; // "embedding.safetensors"
+    /// assert_eq!(TsneEmbedding::load(&path)?.codes().len(), 50);
+    /// # std::fs::remove_file(path).ok();
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let Self { divergence, perplexity, iterations, seconds, .. } = *self;
+        let (class_names, unit) = (self.codes.class_names().to_vec(), self.scale.unit);
+        Fitted::new(Saved { class_names, divergence, perplexity, iterations, seconds, unit })
+            .with("points", self.codes.points())
+            .with("labels", &self.codes.labels().mapv(|label| label as u64))
+            .with("codes", &self.known)
+            .with("mean", &self.scale.mean)
+            .save(path.as_ref(), MODEL)
+    }
+
+    /// Loads an embedding that [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    /// If the file cannot be read (an [`ErrorKind::Io`](crate::ErrorKind::Io)), or is damaged or of another kind (an
+    /// [`ErrorKind::Weights`](crate::ErrorKind::Weights)).
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        Fitted::<Saved>::load(path.as_ref(), MODEL, |saved| {
+            let (points, known): (Array2<f32>, Array2<f32>) = (saved.array("points")?, saved.array("codes")?);
+            let (labels, mean): (Array1<u64>, Array1<f64>) = (saved.array("labels")?, saved.array("mean")?);
+            let Saved { class_names, divergence, perplexity, iterations, seconds, unit } = saved.settings;
+            let ((n, dim), names) = (known.dim(), class_names);
+            let is_sound = n >= 4
+                && points.dim() == (n, 2)
+                && dim > 0
+                && mean.len() == dim
+                && (1.0..=(n - 1) as f64 / 3.0).contains(&perplexity)
+                && points.iter().all(|value| value.abs() < f32::MAX / 4.0)
+                && known.iter().all(|value| value.is_finite())
+                && seconds >= 0.0;
+            let scale = Rescale::of(mean, unit).filter(|_| is_sound).ok_or("its embedding is damaged")?;
+            let codes = Codes::new(points, labels.mapv(|label| label as usize), names);
+            let codes = codes.map_err(|error| format!("its codes are damaged ({error})"))?.named(AXIS);
+            let blocks = PointBlocks::new(known.view());
+            Ok(Self { codes, divergence, perplexity, iterations, seconds, known, scale, blocks })
+        })
     }
 }
 
@@ -329,7 +523,8 @@ impl fmt::Display for TsneEmbedding {
         let Self { perplexity, iterations, divergence, .. } = self;
         write!(
             f,
-            "t-SNE of {n} codes: perplexity {perplexity}, {iterations} iterations, KL divergence {divergence:.4}, {time}"
+            "t-SNE of {n} codes: perplexity {perplexity}, {iterations} iterations, \
+             KL divergence {divergence:.4}, {time}"
         )
     }
 }

@@ -1,4 +1,4 @@
-//! New points in a finished embedding, each by itself.
+//! New points in a finished embedding, each independently.
 
 use rayon::prelude::*;
 
@@ -11,12 +11,12 @@ const ITERATIONS: usize = 200;
 const RATE: f32 = 0.5;
 const MOMENTUM: f32 = 0.5;
 
-/// Places each new point where attraction to its neighbours in the embedding and repulsion from all of the embedding are in balance, from the
-/// median of its neighbours on.
+/// Places each new point where the attraction to its neighbours in the embedding balances the repulsion from all of the
+/// embedding; starts at the median of its neighbours.
 pub(super) fn place(neighbours: &Neighbours, perplexity: f64, embedding: &[[f32; 2]]) -> Vec<[f32; 2]> {
     let conditional = conditional(neighbours, perplexity);
     let potential = Potential::of(embedding, None);
-    // In the embedding, the pulls on a point sum to about 1 / n of all, not to 1.
+    // In the embedding, a point's affinities sum to about 1 / n, not to 1.
     let share = embedding.len() as f32 / Repulsion::of(embedding, None).total;
     let rows = neighbours.rows().zip(conditional.par_chunks(neighbours.count));
     let placed = rows.map(|((indices, _), values)| {

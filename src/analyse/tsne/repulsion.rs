@@ -1,34 +1,35 @@
-//! How the points of an embedding push each other away: n² pairs, in about n steps.
+//! The repulsion between the points of an embedding: n² pairs, in about n steps.
 //!
-//! With the potential φ(y) = Σⱼ 1 / (1 + |y − yⱼ|²) the force Σⱼ (yᵢ − yⱼ) / (1 + |yᵢ − yⱼ|²)² is −½ ∇φ(yᵢ), and the sum of
-//! all similarities is Σᵢ φ(yᵢ) − n. The points are spread on a grid by splines, one convolution gives the potential, and the splines give its value and
-//! its gradient at any place (as in the smooth particle mesh Ewald method, Essmann et al. 1995; that t-SNE can be computed on a grid
-//! is due to Linderman et al. 2019). One convolution of real values serves both forces and the sum.
+//! With the potential φ(y) = Σⱼ 1 / (1 + |y − yⱼ|²) the force Σⱼ (yᵢ − yⱼ) / (1 + |yᵢ − yⱼ|²)² is −½ ∇φ(yᵢ), and the
+//! sum of all similarities is Σᵢ φ(yᵢ) − n. The points are spread on a grid by splines, one convolution gives the
+//! potential, and the splines give its value and its gradient at any place (as in the smooth particle mesh Ewald
+//! method, Essmann et al. 1995; t-SNE on a grid is due to Linderman et al. 2019). One real convolution serves both
+//! forces and the sum.
 
-use crate::engine::vectorized;
 use rayon::prelude::*;
 
 use super::fourier::{Convolution, side_of_at_least};
+use crate::engine::vectorized;
 
-/// Distance of the grid's lines. The kernel falls within a distance of 1: with splines of the fifth degree 2,000 points, however sparse, get
-/// forces exact to 2 %, and 10,000 codes of MNIST an embedding of divergence 1.625; spacings of 0.5 and 0.33 give 5 % and 1.644, and 1.620
-/// in a third more time.
+/// The distance between grid lines. The kernel falls off within a distance of 1: with quintic splines 2,000 points,
+/// however sparse, get forces exact to 2 %, and 10,000 codes of MNIST an embedding of divergence 1.625; spacings of
+/// 0.5 and 0.33 give 5 % and 1.644, and 1.620 in a third more time.
 const SPACING: f32 = 0.4;
 
 /// The greatest grid; above it, the lines are farther apart.
 const LARGEST: usize = 2048;
 
-/// Lines that a spline of the fifth degree touches.
+/// Grid lines that a quintic spline covers.
 const SUPPORT: usize = 6;
 
-/// Lines left free beyond the points, for the splines and so that no point feels its neighbour around the edge.
+/// Grid lines beyond the points, for the splines.
 const MARGIN: usize = 14;
 
-/// Weights of neighbouring lines; the last two are zero, so that eight values can be read at once.
+/// Weights of neighbouring lines; the last two are zero padding to the width of a vector.
 type Weights = [f32; 8];
 
-/// Up to so many points all pairs are summed: as fast, and exact where few points lie so far apart that what the grid
-/// adds to a point's potential for itself would count.
+/// Up to this number of points all pairs are summed: as fast, and exact where few points lie so far apart that the
+/// grid's error in a point's own potential would matter.
 const EXACT: usize = 512;
 
 /// The repulsion between the points of an embedding, before it is normalised.
@@ -41,7 +42,7 @@ pub(super) struct Repulsion {
 }
 
 impl Repulsion {
-    /// `before` is that of other points, whose convolution can be used again.
+    /// `before`: the repulsion of other points, whose convolution is reused.
     pub fn of(points: &[[f32; 2]], before: Option<Self>) -> Self {
         let potential =
             (points.len() > EXACT).then(|| Potential::of(points, before.and_then(|repulsion| repulsion.potential)));
@@ -52,7 +53,7 @@ impl Repulsion {
                 points.par_iter().with_min_len(16).map(|point| of_all(&columns[0], &columns[1], *point)).collect()
             }
         };
-        // In order, whatever thread computed them.
+        // Summed in a fixed order.
         let total: f64 = values.iter().map(|(value, _)| f64::from(*value) - 1.0).sum();
         let forces = values.into_iter().map(|(_, force)| force).collect();
         Self { forces, total: total.max(f64::from(f32::MIN_POSITIVE)) as f32, potential }
@@ -92,7 +93,7 @@ struct Grid {
     origin: [f32; 2],
 }
 
-/// Where a point lies on the grid: the first lines its splines touch, their weights and the derivatives of these.
+/// A point's splines: the first grid lines that they cover, their weights and derivatives.
 struct Place {
     first: [usize; 2],
     weights: [Weights; 2],
@@ -100,7 +101,7 @@ struct Place {
 }
 
 impl Potential {
-    /// `before` is of other points: its convolution is used again where the grid has the same size.
+    /// `before`: the potential of other points, whose convolution is reused if the grid has the same size.
     pub fn of(points: &[[f32; 2]], before: Option<Self>) -> Self {
         let grid = Grid::around(points);
         let convolution = match before {
@@ -111,7 +112,7 @@ impl Potential {
         Self { grid, convolution, values }
     }
 
-    /// The potential at a place and half of its descent: the force. Beyond the grid, that of its edge.
+    /// The potential at a point and its force, −½ ∇φ. Beyond the grid, those of its edge.
     pub fn at(&self, point: [f32; 2]) -> (f32, [f32; 2]) {
         let Place { first: [x, y], weights, slopes } = self.grid.place(point);
         let (mut potential, mut slope_x, mut slope_y) = (0.0, 0.0, 0.0);
@@ -147,14 +148,14 @@ impl Grid {
             spacing *= 1.25;
         }
         let side = side_of_at_least((span / spacing).ceil() as usize + MARGIN);
-        // In the middle, so that new points have as much room on all sides.
+        // Centred, so that new points have the same margin on all sides.
         let middle = 0.5 * spacing * (side - 1) as f32;
         Self { side, spacing, origin: [0, 1].map(|axis| 0.5 * (low[axis] + high[axis]) - middle) }
     }
 
     fn convolution(&self) -> Convolution {
         let kernel = |dx: usize, dy: usize| 1.0 / (1.0 + self.spacing * self.spacing * (dx * dx + dy * dy) as f32);
-        // Both ways through the splines are undone, so that the potential of a point on a line is exact on the lines.
+        // Undoes the splines' smoothing, of spreading and of interpolation: the potential is exact on the grid lines.
         let response = |frequency: f64| {
             let angle = std::f64::consts::TAU * frequency;
             ((66.0 + 52.0 * angle.cos() + 2.0 * (2.0 * angle).cos()) / 120.0).powi(2)
@@ -175,7 +176,7 @@ impl Grid {
     /// The points' weights on the grid, (side, side).
     fn spread(&self, points: &[[f32; 2]]) -> Vec<f32> {
         let places: Vec<Place> = points.par_iter().map(|point| self.place(*point)).collect();
-        // The points of each line, in their order.
+        // The points of each line, in order (a counting sort).
         let mut ends = vec![0_u32; self.side + 1];
         places.iter().for_each(|place| ends[place.first[1] + 1] += 1);
         (0..self.side).for_each(|line| ends[line + 1] += ends[line]);
@@ -186,7 +187,7 @@ impl Grid {
             order[*slot as usize] = index;
             *slot += 1;
         }
-        // Every line gathers its sum itself, always in the same order.
+        // Every line gathers its sum in a fixed order.
         let mut grid = vec![0.0; self.side * self.side];
         grid.par_chunks_mut(self.side).enumerate().for_each(|(line, row)| {
             for offset in 0..SUPPORT.min(line + 1) {
@@ -201,7 +202,7 @@ impl Grid {
     }
 }
 
-/// The weights of six lines for a point so far (0 to 1) beyond the third, and their derivatives: the B-spline of the fifth degree.
+/// The weights of six lines for a point at `t` (0 to 1) beyond the third, and their derivatives: quintic B-splines.
 fn spline(t: f32) -> (Weights, Weights) {
     let mut weights = [0.0; 8];
     (weights[0], weights[1]) = (1.0 - t, t);
@@ -232,7 +233,7 @@ mod tests {
         (0..n).map(|_| [0, 1].map(|_| random.gen_range(-span..span))).collect()
     }
 
-    /// How far the sum and the forces are from those of all pairs in double precision, as a share.
+    /// The relative errors of the sum and the forces, against all pairs in double precision.
     fn errors(points: &[[f32; 2]], repulsion: &Repulsion) -> [f64; 2] {
         let (mut sum, mut wrong, mut right) = (0.0, 0.0, 0.0);
         for (a, got) in points.iter().zip(&repulsion.forces) {
@@ -257,14 +258,14 @@ mod tests {
             let [sum, force] = errors(&points, &Repulsion::of(&points, None));
             assert!(sum < 3e-3 && force < 0.03, "{n} points within {span}: {sum}, {force}");
         }
-        // As at the start, all between two lines: nothing evens out, and nothing hangs on it.
+        // As at the start, all between two lines: errors do not average out, but do not matter.
         let points = random_points(2000, 1e-3);
         let [sum, force] = errors(&points, &Repulsion::of(&points, None));
         assert!(sum < 0.02 && force < 0.2, "{sum}, {force}");
     }
 
     #[test]
-    fn a_grid_of_another_size_is_made_anew() {
+    fn a_grid_of_another_size_gets_another_convolution() {
         let before = Repulsion::of(&random_points(600, 50.0), None);
         let points = random_points(600, 5.0);
         assert_eq!(Repulsion::of(&points, Some(before)).forces, Repulsion::of(&points, None).forces);

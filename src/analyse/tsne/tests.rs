@@ -47,7 +47,7 @@ fn the_seed_decides_not_the_number_of_threads() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let embedding = tsne(&codes, &settings.iterations(120)).unwrap();
-            let placed = embedding.place(&clouds(50, 4, 6, 2)).unwrap();
+            let placed = embedding.transform(&clouds(50, 4, 6, 2)).unwrap();
             (embedding.codes().points().clone(), embedding.divergence().to_bits(), placed.points().clone())
         })
     };
@@ -56,6 +56,42 @@ fn the_seed_decides_not_the_number_of_threads() {
         assert_eq!(one, with_threads(4, settings.clone()));
         assert_ne!(one, with_threads(4, settings.seed(1)));
     }
+}
+
+#[test]
+fn the_defaults_are_those_in_the_table() {
+    let codes = clouds(300, 4, 6, 1);
+    let points = |settings: Tsne| tsne(&codes, &settings.iterations(300)).unwrap().codes().points().clone();
+    let explicit = quiet().early_exaggeration(12.0, 250).exaggeration(1.0).perplexity(30.0).seed(0);
+    assert_eq!(points(quiet()), points(explicit));
+    for other in [
+        quiet().early_exaggeration(4.0, 250),
+        quiet().early_exaggeration(12.0, 100),
+        quiet().exaggeration(2.0),
+        quiet().learning_rate(200.0),
+    ] {
+        assert_ne!(points(quiet()), points(other));
+    }
+}
+
+#[test]
+fn an_embedding_continues_from_given_points() {
+    let codes = clouds(600, 5, 8, 1);
+    let first = tsne(&codes, &quiet().iterations(500)).unwrap();
+    let on =
+        |settings: Tsne| tsne(&codes, &settings.initial(first.codes().points()).early_exaggeration(1.0, 0)).unwrap();
+    let second = on(quiet().iterations(300));
+    assert!(second.divergence() <= first.divergence() + 1e-3, "{first}\n{second}");
+    let moved = (second.codes().points() - first.codes().points()).mapv(f32::abs).mean().unwrap();
+    let size = first.codes().points().mapv(f32::abs).mean().unwrap();
+    assert!(moved < 0.5 * size, "{moved} of {size}");
+    // Exaggeration draws the points of a cluster together.
+    let spread = |embedding: &TsneEmbedding| {
+        let (points, means) = (embedding.codes().points(), embedding.codes().class_means().unwrap());
+        let away = |(row, label): (ndarray::ArrayView1<f32>, &usize)| (&row - &means.row(*label)).mapv(|x| x * x).sum();
+        points.rows().into_iter().zip(embedding.codes().labels()).map(away).sum::<f32>()
+    };
+    assert!(spread(&on(quiet().iterations(300).exaggeration(4.0))) < 0.7 * spread(&second));
 }
 
 #[test]
@@ -71,20 +107,20 @@ fn as_good_as_linfa() {
 fn new_points_find_their_cloud() {
     let (known, new) = (clouds(1000, 6, 10, 1), clouds(200, 6, 10, 2));
     let embedding = tsne(&known, &quiet()).unwrap();
-    let placed = embedding.place(&new).unwrap();
+    let placed = embedding.transform(&new).unwrap();
     assert_eq!(placed.labels(), new.labels());
     assert!(nearest_agrees(&placed, embedding.codes()) > 0.98);
     // Alone a point finds the same place.
-    assert_eq!(embedding.place(&new.take(1)).unwrap().points(), placed.take(1).points());
+    assert_eq!(embedding.transform(&new.take(1)).unwrap().points(), placed.take(1).points());
 
     // The points of the embedding itself find back to about where they are.
     let points = embedding.codes().points();
-    let moved = embedding.place(&known).unwrap().points() - points;
+    let moved = embedding.transform(&known).unwrap().points() - points;
     let size = |x: &Array2<f32>| (x.mapv(|x| x * x).sum() / x.nrows() as f32).sqrt();
     assert!(size(&moved) < 0.1 * size(points), "{} of {}", size(&moved), size(points));
 
-    let error = embedding.place(&clouds(2, 2, 3, 1)).unwrap_err().to_string();
-    assert_eq!(error, "TsneEmbedding::place: expected codes of 10 values, got 3");
+    let error = embedding.transform(&clouds(2, 2, 3, 1)).unwrap_err().to_string();
+    assert_eq!(error, "TsneEmbedding::transform: expected codes of 10 values, got 3");
 }
 
 #[test]
@@ -127,7 +163,33 @@ fn settings_out_of_range_are_refused() {
     for (n, settings, message) in table {
         assert_eq!(tsne(&clouds(n, 2, 3, 1), &settings).unwrap_err().to_string(), message);
     }
+    let shifted = |by: f32| Array2::from_elem((40, 2), by);
+    for (settings, message) in [
+        (quiet().early_exaggeration(0.5, 10), "early_exaggeration: expected a factor from 1 to 1000000, got 0.5"),
+        (quiet().exaggeration(f64::INFINITY), "exaggeration: expected a factor from 1 to 1000000, got inf"),
+        (quiet().learning_rate(0.0), "learning_rate: expected a number above 0, got 0"),
+        (quiet().learning_rate(f64::NAN), "learning_rate: expected a number above 0, got NaN"),
+        (quiet().initial(&Array2::zeros((39, 2))), "initial: expected points of shape [40, 2], got [39, 2]"),
+        (quiet().initial(&shifted(f32::NAN)), "initial: expected values of at most 10000, got NaN"),
+        (quiet().initial(&shifted(1e5)), "initial: expected values of at most 10000, got 100000"),
+    ] {
+        let error = tsne(&clouds(40, 2, 3, 1), &settings).unwrap_err().to_string();
+        assert_eq!(error, format!("tsne, {message}"));
+    }
     let linfa = || quiet().method(TsneMethod::Linfa);
+    for (name, settings) in [
+        ("early_exaggeration", linfa().early_exaggeration(12.0, 250)),
+        ("exaggeration", linfa().exaggeration(1.0)),
+        ("learning_rate", linfa().learning_rate(200.0)),
+        ("seed", linfa().seed(1)),
+        ("initial", linfa().initial(&shifted(0.0))),
+        ("stop_handle", linfa().stop_handle(&StopHandle::new())),
+        ("progress_every", linfa().progress_every(10)),
+    ] {
+        let error = tsne(&clouds(40, 2, 3, 1), &settings).unwrap_err().to_string();
+        let expected = "expected TsneMethod::Grid, got TsneMethod::Linfa, which has no such setting";
+        assert_eq!(error, format!("tsne, {name}: {expected}"));
+    }
     let equal = Codes::new(Array2::ones((4, 3)), Array1::zeros(4), vec!["a".into()]).unwrap();
     for (codes, settings, message) in [
         (
@@ -143,7 +205,8 @@ fn settings_out_of_range_are_refused() {
         (
             clouds(40, 2, 3, 1),
             linfa().iterations(usize::MAX),
-            "tsne, iterations: expected at most 10000 with TsneMethod::Linfa, which cannot be stopped, got 18446744073709551615",
+            "tsne, iterations: expected at most 10000 with TsneMethod::Linfa, which cannot be stopped, \
+             got 18446744073709551615",
         ),
     ] {
         assert_eq!(tsne(&codes, &settings).unwrap_err().to_string(), message);
@@ -177,7 +240,7 @@ fn linfa_embeds_any_codes_that_differ() {
     nearly_equal[[3, 2]] = 1.0 + f32::EPSILON;
     let axes = Array2::eye(90) * 30.0;
     for (name, points) in [
-        ("as pictures", wide.clone()),
+        ("as images", wide.clone()),
         ("huge", &wide * 3e38),
         ("tiny", &wide * 1e-38),
         ("an outlier", outlier),
@@ -202,7 +265,7 @@ fn codes_far_from_all_find_a_place_in_their_direction() {
     let embedding = tsne(&known, &quiet().iterations(400)).unwrap();
     let far = |scale: f32| {
         let points = known.points().slice(ndarray::s![..8, ..]).mapv(|x| x / 10.0) * scale;
-        embedding.place(&Codes::new(points, Array1::zeros(8), vec!["a".into()]).unwrap()).unwrap().points().clone()
+        embedding.transform(&Codes::new(points, Array1::zeros(8), vec!["a".into()]).unwrap()).unwrap().points().clone()
     };
     let away = far(1e6);
     for scale in [1e20, 1e30, 3e38] {

@@ -148,7 +148,7 @@ fn stamp(project: &Project) -> Outcome<String> {
     for file in files.iter().filter(|file| !file.starts_with(project.root.join("src/bin"))) {
         add(&file.to_string_lossy(), &fs::read(file).map_err(cannot("read", file))?);
     }
-    Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(latentlab::file::hex(&sum.finalize()))
 }
 
 fn files_below(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {

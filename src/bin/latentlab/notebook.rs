@@ -1,6 +1,7 @@
 //! Notebooks' files: what is read is checked, and what `latentlab run` writes carries a mark by which it is known again.
 
 use crate::project::{Outcome, cannot, read_bytes, write};
+use latentlab::file::hex;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::fs;
@@ -198,10 +199,6 @@ fn digest_of_cells(notebook: &Value) -> String {
 
 fn short(sum: Sha256) -> String {
     hex(&sum.finalize()[..16])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What the last line of a page begins with; after it, where it was made from and the SHA-256 of all lines before.

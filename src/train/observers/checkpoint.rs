@@ -121,8 +121,7 @@ fn fingerprint(images: &Dataset) -> String {
         hash.update(values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
     }
     hash.update(images.labels().iter().flat_map(|label| (*label as u64).to_le_bytes()).collect::<Vec<u8>>());
-    let digest: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("{} images, {digest}", images.len())
+    format!("{} images, {}", images.len(), crate::file::hex(&hash.finalize()[..8]))
 }
 
 /// Writes the state of a training.

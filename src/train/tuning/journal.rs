@@ -350,7 +350,7 @@ fn checked(event: &Event, before: &str) -> Result<(String, Option<String>)> {
 
 fn check_of(before: &str, body: &str) -> String {
     let hash = Sha256::new_with_prefix(before).chain_update(body).finalize();
-    hash.iter().take(CHECK_DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
+    crate::file::hex(&hash[..CHECK_DIGITS / 2])
 }
 
 fn event_text(event: &Event) -> Result<String> {

@@ -27,8 +27,7 @@ impl Key {
     }
 
     fn sign(&self, parts: &[Bytes]) -> String {
-        let digest = self.digest(parts).map(|digest| digest.finalize().into_bytes());
-        digest.iter().flatten().map(|byte| format!("{byte:02x}")).collect()
+        self.digest(parts).map_or(String::new(), |digest| latentlab::file::hex(&digest.finalize().into_bytes()))
     }
 
     /// A message of these parts, for tests.

@@ -11,7 +11,10 @@ mod s3;
 mod s4;
 mod store;
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use clap::ValueEnum;
 use latentlab::{Dataset, Result};
@@ -32,7 +35,7 @@ pub struct Arguments {
     /// The same with few images and epochs, in under a minute, to see that it works
     #[arg(long)]
     quick: bool,
-    /// Where the data are: a folder, or `built-in` for the built-in data (sets LATENTLAB_DATA)
+    /// Where the data are: a folder, or `built-in` for the built-in data (in place of LATENTLAB_DATA)
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// Where report.html and results.json go; without it target/reproduce/s0 …, of a quick run
@@ -68,12 +71,33 @@ struct Protocol {
     title: &'static str,
     /// What the homework asked for, in sentences.
     asked: &'static str,
-    /// Loads the data, the training images before the test images.
-    data: fn() -> Result<Dataset>,
+    /// The training images before the test images.
+    data: Data,
     /// The default number of epochs; `None` if the user cannot choose it.
     epochs: Option<usize>,
     /// In their order; later ones use the models that earlier ones have saved.
     tasks: Vec<Task>,
+}
+
+#[derive(Clone, Copy)]
+enum Data {
+    Digits,
+    Garments,
+}
+
+impl Data {
+    /// From a folder, or built-in; `None`: as the environment variables say.
+    fn load(self, place: Option<&Path>) -> Result<Dataset> {
+        let is_built_in = place == Some(Path::new("built-in"));
+        match (self, place) {
+            (Self::Digits, None) => Dataset::digits(),
+            (Self::Garments, None) => Dataset::garments(),
+            (Self::Digits, Some(_)) if is_built_in => Dataset::built_in_digits(70_000, 0),
+            (Self::Garments, Some(_)) if is_built_in => Dataset::built_in_garments(70_000, 0),
+            (Self::Digits, Some(folder)) => Dataset::mnist_from(folder),
+            (Self::Garments, Some(folder)) => Dataset::fashion_mnist_from(folder),
+        }
+    }
 }
 
 /// A part of a protocol; its results are stored once it is finished.
@@ -85,11 +109,7 @@ struct Task {
 }
 
 pub fn reproduce(arguments: &Arguments) -> Outcome<()> {
-    if let Some(data) = &arguments.data {
-        let data = data_setting(data)?;
-        // SAFETY: no other thread has been started yet.
-        unsafe { std::env::set_var("LATENTLAB_DATA", data) };
-    }
+    let place = arguments.data.as_deref().map(data_setting).transpose()?;
     let protocol = match arguments.report {
         Report::S0 => s0::protocol(),
         Report::S1 => s1::protocol(),
@@ -108,7 +128,7 @@ pub fn reproduce(arguments: &Arguments) -> Outcome<()> {
     };
     // Before the data are loaded: a wrong folder should be reported at once.
     Store::look(&folder, arguments.resume)?;
-    let data = (protocol.data)().map_err(|error| error.to_string())?;
+    let data = protocol.data.load(place.as_deref()).map_err(|error| error.to_string())?;
     println!("{}: {}\n{data}", protocol.name, protocol.title);
     let settings = Settings::new(protocol.name, arguments.quick, &data);
     let store = Store::open(&folder, settings, epochs, arguments.resume)?;

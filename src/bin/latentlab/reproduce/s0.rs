@@ -80,7 +80,7 @@ pub fn protocol() -> Protocol {
                 on 20,000 digits: how readable are reconstructions over the epochs, how well do clusters of the codes \
                 match the digits, and how well can a small network name a digit from its code? Also a variational \
                 autoencoder.",
-        data: Dataset::digits,
+        data: super::Data::Digits,
         epochs: None,
         tasks: vec![
             Task { key: "reference-classifier", title: "The reference classifier", work: reference_classifier::train },
@@ -181,7 +181,7 @@ fn clusters(run: &mut Run) -> Result<()> {
         "k-means with ten clusters on the codes of the test images, the best of ten starts. Each cluster takes the \
          digit that is commonest in it; the accuracy is the share of images whose cluster took their digit.",
     );
-    let pixels = kmeans_accuracy(&Codes::of_pixels(&test)?, 10)?;
+    let pixels = kmeans_accuracy(&Codes::of_pixels(&test), 10)?;
     let mut rows = vec![vec![
         "784 pixels".to_string(),
         percent(pixels.accuracy()),

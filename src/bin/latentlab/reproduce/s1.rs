@@ -1,7 +1,7 @@
 //! S1: convolutional and denoising autoencoder, classifier, latent space and GAN on MNIST.
 
 use latentlab::{
-    Autoencoder, Classifier, Dataset, ErrorKind, Gan, GanConfig, Heatmap, ImageGrid, LineChart, Optimizer, Result,
+    Autoencoder, Classifier, ErrorKind, Gan, GanConfig, Heatmap, ImageGrid, LineChart, Optimizer, Result,
     Snapshot, TrainConfig, Tsne, classify, decode, duration_text, embed, ndarray::Axis, pca, random_codes, reconstruct,
     reconstructions, row, tsne,
 };
@@ -21,7 +21,7 @@ pub fn protocol() -> Protocol {
         asked: "A convolutional autoencoder on MNIST: search its learning rate, weight decay and code size; make it \
                 remove noise; classify digits by a linear layer on its frozen encoder; look at its latent space and \
                 draw new images from it. Then a generative adversarial network, its samples over the epochs.",
-        data: Dataset::digits,
+        data: super::Data::Digits,
         epochs: None,
         tasks: vec![
             Task { key: "reference-classifier", title: "The reference classifier", work: reference_classifier::train },

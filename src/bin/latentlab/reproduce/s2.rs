@@ -24,7 +24,7 @@ pub fn protocol() -> Protocol {
         asked: "A convolutional autoencoder on Fashion-MNIST with a code of 2 numbers: compare optimizers, search the \
                 architecture's settings and cross-validate the best; a code of 10 numbers and a classifier on it, \
                 fine-tuned; maps of the latent spaces; variational autoencoders with 2 and 3 numbers; a denoising one.",
-        data: Dataset::garments,
+        data: super::Data::Garments,
         epochs: None,
         tasks: vec![
             Task { key: "two", title: "The autoencoder with 2 numbers", work: two },

@@ -1,7 +1,7 @@
 //! S3: the wide batch-normalised autoencoder on Fashion-MNIST, and its denoising form.
 
 use latentlab::{
-    Autoencoder, Codes, Dataset, History, ImageGrid, LineChart, Loss, Result, TrainConfig, embed, kmeans_accuracy, pca,
+    Autoencoder, Codes, History, ImageGrid, LineChart, Loss, Result, TrainConfig, embed, kmeans_accuracy, pca,
     reconstruct, reconstructions, row,
 };
 
@@ -31,7 +31,7 @@ pub fn protocol() -> Protocol {
         asked: "A convolutional autoencoder with 112 filters and batch normalisation that squeezes a garment into 2 \
                 numbers, and the same as a denoising autoencoder: their losses over the epochs, and what 500 garments \
                 look like as codes, as features of the last convolution, and to PCA.",
-        data: Dataset::garments,
+        data: super::Data::Garments,
         epochs: Some(EPOCHS),
         tasks: vec![
             Task { key: "cae", title: "The autoencoder", work: cae },
@@ -118,7 +118,7 @@ fn dae(run: &mut Run) -> Result<()> {
 
 fn maps(run: &mut Run) -> Result<()> {
     let some = run.test.shuffled(SEED).take(500);
-    let pixels = Codes::of_pixels(&some)?;
+    let pixels = Codes::of_pixels(&some);
     run.text(
         "500 random test garments. Of the features (2,800 numbers behind the last convolution, its normalisation and \
          pooling) and of the 784 pixels, the first two principal components. The colours are this project's, which \

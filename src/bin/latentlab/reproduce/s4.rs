@@ -19,7 +19,7 @@ pub fn protocol() -> Protocol {
         asked: "Two autoencoders of few dense layers, AE1 with a code of 2 numbers and AE2 with 4, every layer with a \
                 ReLU: train them, split them into encoder and decoder, compare what they give back, and find the rules \
                 by which they write digits as numbers.",
-        data: Dataset::digits,
+        data: super::Data::Digits,
         epochs: None,
         tasks: vec![
             Task { key: "ae1", title: "AE1: 2 numbers", work: |run| train(run, "ae1", 2, 0.067) },

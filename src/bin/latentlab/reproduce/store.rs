@@ -209,7 +209,7 @@ fn sealed(value: &impl Serialize) -> Outcome<Vec<u8>> {
 }
 
 fn checksum(content: &Value) -> String {
-    Sha256::digest(content.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
+    latentlab::file::hex(&Sha256::digest(content.to_string()))
 }
 
 /// The content of a file with a checksum; `None` if there is no file.

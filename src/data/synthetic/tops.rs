@@ -20,7 +20,7 @@ struct Top {
 fn top(sketch: &mut Sketch, measures: &Top, neck_depth: f32) -> Mask {
     let Top { neck, shoulder, chest, hem, bottom, cuff, cuff_width } = *measures;
     let cloth = sketch.cloth;
-    let tone = cloth * sketch.dice.between(0.85, 1.0);
+    let tone = cloth * sketch.rng.between(0.85, 1.0);
     let elbow = [(shoulder + cuff[0]) / 2.0 + 0.8, (4.6 + cuff[1]) / 2.0];
     let inner = [cuff[0] - cuff_width, cuff[1] + 0.6];
     let sleeve = [[shoulder - 1.5, 3.8], [shoulder, 4.6], elbow, cuff, inner, [chest - 0.2, 10.0], [chest - 1.5, 8.0]];
@@ -42,47 +42,47 @@ fn top(sketch: &mut Sketch, measures: &Top, neck_depth: f32) -> Mask {
 }
 
 pub(super) fn t_shirt(sketch: &mut Sketch) {
-    let chest = sketch.dice.between(6.2, 7.8);
-    let shoulder = chest + sketch.dice.between(0.3, 1.2);
+    let chest = sketch.rng.between(6.2, 7.8);
+    let shoulder = chest + sketch.rng.between(0.3, 1.2);
     let measures = Top {
-        neck: sketch.dice.between(2.4, 3.8),
+        neck: sketch.rng.between(2.4, 3.8),
         shoulder,
         chest,
-        hem: chest + sketch.dice.between(-0.7, 0.8),
-        bottom: sketch.dice.between(24.0, 27.0),
-        cuff: [shoulder + sketch.dice.between(2.4, 3.8), sketch.dice.between(8.5, 11.5)],
-        cuff_width: sketch.dice.between(2.4, 3.4),
+        hem: chest + sketch.rng.between(-0.7, 0.8),
+        bottom: sketch.rng.between(24.0, 27.0),
+        cuff: [shoulder + sketch.rng.between(2.4, 3.8), sketch.rng.between(8.5, 11.5)],
+        cuff_width: sketch.rng.between(2.4, 3.4),
     };
-    let neck_depth = sketch.dice.between(0.8, 4.0);
+    let neck_depth = sketch.rng.between(0.8, 4.0);
     let all = top(sketch, &measures, neck_depth);
-    if sketch.dice.chance(0.4) {
+    if sketch.rng.chance(0.4) {
         // A print on the chest
-        let (width, height) = (sketch.dice.between(1.5, 4.0), sketch.dice.between(1.2, 3.5));
-        let y = sketch.dice.between(11.0, 13.5);
+        let (width, height) = (sketch.rng.between(1.5, 4.0), sketch.rng.between(1.2, 3.5));
+        let y = sketch.rng.between(11.0, 13.5);
         let grey = sketch.accent(0.6);
-        let taper = sketch.dice.between(0.5, 1.2);
+        let taper = sketch.rng.between(0.5, 1.2);
         let print = both_sides(&[[width, y - height], [width * taper, y + height]]);
         sketch.patch(&all, polygon(&print), grey);
     }
 }
 
 pub(super) fn pullover(sketch: &mut Sketch) {
-    let chest = sketch.dice.between(6.2, 8.0);
-    let shoulder = chest + sketch.dice.between(0.2, 1.0);
+    let chest = sketch.rng.between(6.2, 8.0);
+    let shoulder = chest + sketch.rng.between(0.2, 1.0);
     let measures = Top {
-        neck: sketch.dice.between(2.2, 3.2),
+        neck: sketch.rng.between(2.2, 3.2),
         shoulder,
         chest,
-        hem: chest + sketch.dice.between(-0.8, 0.4),
-        bottom: sketch.dice.between(24.0, 26.0),
-        cuff: [shoulder + sketch.dice.between(2.8, 4.2), sketch.dice.between(21.5, 25.0)],
-        cuff_width: sketch.dice.between(2.4, 3.2),
+        hem: chest + sketch.rng.between(-0.8, 0.4),
+        bottom: sketch.rng.between(24.0, 26.0),
+        cuff: [shoulder + sketch.rng.between(2.8, 4.2), sketch.rng.between(21.5, 25.0)],
+        cuff_width: sketch.rng.between(2.4, 3.2),
     };
     let all = top(sketch, &measures, 0.9);
     let Top { neck, hem, bottom, cuff, cuff_width, .. } = measures;
     // Ribbing at neck, hem and cuffs
     let ribbing = sketch.accent(0.5);
-    if sketch.dice.chance(0.25) {
+    if sketch.rng.chance(0.25) {
         // A polo neck
         let polo = [[neck * 0.85, 0.8], [neck, 3.0], [0.0, 4.2]];
         sketch.fill(polygon(&both_sides(&polo)), sketch.cloth * 0.85);
@@ -96,22 +96,22 @@ pub(super) fn pullover(sketch: &mut Sketch) {
 }
 
 pub(super) fn shirt(sketch: &mut Sketch) {
-    let chest = sketch.dice.between(6.2, 7.8);
-    let shoulder = chest + sketch.dice.between(0.3, 1.0);
-    let long = sketch.dice.chance(0.65);
+    let chest = sketch.rng.between(6.2, 7.8);
+    let shoulder = chest + sketch.rng.between(0.3, 1.0);
+    let long = sketch.rng.chance(0.65);
     let cuff = if long {
-        [shoulder + sketch.dice.between(2.6, 4.2), sketch.dice.between(20.0, 24.5)]
+        [shoulder + sketch.rng.between(2.6, 4.2), sketch.rng.between(20.0, 24.5)]
     } else {
-        [shoulder + sketch.dice.between(2.4, 3.8), sketch.dice.between(9.5, 12.0)]
+        [shoulder + sketch.rng.between(2.4, 3.8), sketch.rng.between(9.5, 12.0)]
     };
     let measures = Top {
-        neck: sketch.dice.between(2.2, 2.8),
+        neck: sketch.rng.between(2.2, 2.8),
         shoulder,
         chest,
-        hem: chest + sketch.dice.between(-0.6, 0.6),
-        bottom: sketch.dice.between(24.5, 27.0),
+        hem: chest + sketch.rng.between(-0.6, 0.6),
+        bottom: sketch.rng.between(24.5, 27.0),
         cuff,
-        cuff_width: sketch.dice.between(2.2, 3.0),
+        cuff_width: sketch.rng.between(2.2, 3.0),
     };
     let all = top(sketch, &measures, 2.0);
     // Collar, button line, sometimes a pocket
@@ -125,47 +125,47 @@ pub(super) fn shirt(sketch: &mut Sketch) {
     }
     let bottom = measures.bottom;
     sketch.lines(&all, &[&[[14.6, 5.0], [14.8, 15.0], [14.6, bottom]]], 0.1, dark);
-    let step = sketch.dice.between(2.8, 3.6);
+    let step = sketch.rng.between(2.8, 3.6);
     let buttons: Vec<[Point; 2]> = (0..6).map(|i| dot([13.8, 6.6 + i as f32 * step])).collect();
     let buttons: Vec<&[Point]> = buttons.iter().map(|button| button.as_slice()).collect();
     sketch.lines(&all, &buttons, 0.45, dark);
-    if sketch.dice.chance(0.35) {
+    if sketch.rng.chance(0.35) {
         let pocket = [[16.0, 10.5], [16.0, 13.5], [19.0, 13.5], [19.0, 10.5], [16.0, 10.5]];
         sketch.lines(&all, &[&pocket], 0.1, dark);
     }
 }
 
 pub(super) fn coat(sketch: &mut Sketch) {
-    let chest = sketch.dice.between(6.2, 7.6);
-    let shoulder = chest + sketch.dice.between(0.3, 1.0);
+    let chest = sketch.rng.between(6.2, 7.6);
+    let shoulder = chest + sketch.rng.between(0.3, 1.0);
     let measures = Top {
-        neck: sketch.dice.between(2.2, 3.0),
+        neck: sketch.rng.between(2.2, 3.0),
         shoulder,
         chest,
-        hem: chest + sketch.dice.between(0.0, 1.8),
-        bottom: sketch.dice.between(26.4, 27.6),
-        cuff: [shoulder + sketch.dice.between(2.6, 3.8), sketch.dice.between(20.0, 23.0)],
-        cuff_width: sketch.dice.between(2.4, 3.2),
+        hem: chest + sketch.rng.between(0.0, 1.8),
+        bottom: sketch.rng.between(26.4, 27.6),
+        cuff: [shoulder + sketch.rng.between(2.6, 3.8), sketch.rng.between(20.0, 23.0)],
+        cuff_width: sketch.rng.between(2.4, 3.2),
     };
     let all = top(sketch, &measures, 1.0);
     let Top { neck, bottom, .. } = measures;
     // Lining above the lapels, lapels, the open front
     let (dark, light) = (sketch.accent(0.7), (sketch.cloth * 1.2).min(1.0));
-    let low = sketch.dice.between(9.5, 14.0);
+    let low = sketch.rng.between(9.5, 14.0);
     sketch.fill(polygon(&both_sides(&[[neck, 2.4], [0.0, low]])), sketch.cloth * 0.3);
     let lapel = [[neck - 0.4, 1.8], [neck + 1.4, 3.4], [neck + 1.8, 6.4], [0.2, low]];
     for lapel in [left(lapel), right(lapel)] {
         sketch.fill(polygon(&lapel), light);
         sketch.straps(&[&[lapel[1], lapel[2], lapel[2], lapel[3]]], 0.15, dark);
     }
-    let open = sketch.dice.between(0.1, 0.9);
+    let open = sketch.rng.between(0.1, 0.9);
     let front = both_sides(&[[0.2, low], [open, bottom + 1.0]]);
     sketch.fill(polygon(&front), 0.0);
     sketch.lines(&all, &[&[[14.0, low], [14.0, bottom]]], 0.25, sketch.cloth * 0.15);
-    let pocket_y = sketch.dice.between(17.5, 20.0);
+    let pocket_y = sketch.rng.between(17.5, 20.0);
     let pocket = [[2.4, pocket_y], [5.2, pocket_y - 0.7]];
     sketch.lines(&all, &[&right(pocket), &left(pocket)], 0.3, dark);
-    if sketch.dice.chance(0.3) {
+    if sketch.rng.chance(0.3) {
         let belt = right([[-8.0, 15.5], [0.0, 15.8], [8.0, 15.5]]);
         sketch.lines(&all, &[&belt], 0.6, dark);
     } else {

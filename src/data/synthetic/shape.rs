@@ -2,7 +2,7 @@
 //!
 //! Coordinates are pixels: x to the right, y down, the frame is 28 × 28 with its centre at (14, 14).
 
-use super::dice::Dice;
+use super::rng::Rng;
 
 pub(super) type Point = [f32; 2];
 
@@ -53,10 +53,10 @@ pub(super) struct Field([[Point; 6]; 6]);
 
 impl Field {
     /// `deviation`: the standard deviation of its knots; that of its values is about 0.6 of it.
-    pub(super) fn new(dice: &mut Dice, deviation: f32) -> Self {
+    pub(super) fn new(rng: &mut Rng, deviation: f32) -> Self {
         let mut field = Self([[[0.0; 2]; 6]; 6]);
         for knot in field.0.as_flattened_mut() {
-            *knot = [dice.about(deviation), dice.about(deviation)];
+            *knot = [rng.about(deviation), rng.about(deviation)];
         }
         field
     }
@@ -83,13 +83,13 @@ pub(super) struct Warp {
 
 impl Warp {
     /// `turn` in radians (small), `slant` in pixels to the right per pixel up, `bend` in pixels.
-    pub(super) fn new(dice: &mut Dice, turn: f32, slant: f32, scale: [f32; 2], shift: Point, bend: f32) -> Self {
+    pub(super) fn new(rng: &mut Rng, turn: f32, slant: f32, scale: [f32; 2], shift: Point, bend: f32) -> Self {
         // Rational in the half angle: unlike sin and cos, the same bits everywhere.
         let half = turn / 2.0;
         let (cos, sin) = ((1.0 - half * half) / (1.0 + half * half), 2.0 * half / (1.0 + half * half));
         let matrix =
             [[cos * scale[0], (-slant * cos - sin) * scale[1]], [sin * scale[0], (-slant * sin + cos) * scale[1]]];
-        Self { matrix, shift, bend: Field::new(dice, bend) }
+        Self { matrix, shift, bend: Field::new(rng, bend) }
     }
 
     pub(super) fn apply(&self, path: &mut [Point]) {

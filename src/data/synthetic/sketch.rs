@@ -1,12 +1,12 @@
 //! How a garment is drawn: filled outlines, lines on the cloth, patterns, folds.
 
-use super::dice::Dice;
 use super::raster::{Mask, PIXELS, SIDE};
+use super::rng::Rng;
 use super::shape::{Field, Point, Warp, curve};
 
 /// A garment being drawn: later shapes cover earlier ones.
 pub(super) struct Sketch<'a> {
-    pub(super) dice: &'a mut Dice,
+    pub(super) rng: &'a mut Rng,
     pub(super) image: [f32; PIXELS],
     warp: Warp,
     /// Folds and grain of the cloth: what a grey is multiplied with at each pixel.
@@ -16,23 +16,23 @@ pub(super) struct Sketch<'a> {
 }
 
 impl<'a> Sketch<'a> {
-    pub(super) fn new(dice: &'a mut Dice) -> Self {
-        let turn = dice.about(0.03);
-        let slant = dice.about(0.03);
-        let size = dice.between(0.96, 1.05);
-        let scale = [size * dice.between(0.9, 1.05), size];
-        let shift = [dice.about(0.35), dice.about(0.5)];
-        let warp = Warp::new(dice, turn, slant, scale, shift, 0.75);
-        let grain = dice.between(0.01, 0.06);
-        let folds = Field::new(dice, 0.12);
+    pub(super) fn new(rng: &'a mut Rng) -> Self {
+        let turn = rng.about(0.03);
+        let slant = rng.about(0.03);
+        let size = rng.between(0.96, 1.05);
+        let scale = [size * rng.between(0.9, 1.05), size];
+        let shift = [rng.about(0.35), rng.about(0.5)];
+        let warp = Warp::new(rng, turn, slant, scale, shift, 0.75);
+        let grain = rng.between(0.01, 0.06);
+        let folds = Field::new(rng, 0.12);
         let across: [f32; SIDE] = std::array::from_fn(|x| folds.at([x as f32, 14.0])[0]);
         let down: [f32; SIDE] = std::array::from_fn(|y| folds.at([14.0, y as f32])[1]);
         let mut light = [1.0; PIXELS];
         for (i, light) in light.iter_mut().enumerate() {
-            *light += across[i % SIDE] + down[i / SIDE] + dice.between(-grain, grain);
+            *light += across[i % SIDE] + down[i / SIDE] + rng.between(-grain, grain);
         }
-        let cloth = if dice.chance(0.22) { dice.between(0.22, 0.5) } else { dice.between(0.62, 1.0) };
-        Self { dice, image: [0.0; PIXELS], warp, light, cloth }
+        let cloth = if rng.chance(0.22) { rng.between(0.22, 0.5) } else { rng.between(0.62, 1.0) };
+        Self { rng, image: [0.0; PIXELS], warp, light, cloth }
     }
 
     /// Covers what is there with `grey`, as far as `mask` reaches.
@@ -86,18 +86,18 @@ impl<'a> Sketch<'a> {
 
     /// Stripes, checks or nothing.
     pub(super) fn pattern(&mut self, on: &Mask) {
-        if !self.dice.chance(0.35) {
+        if !self.rng.chance(0.35) {
             return;
         }
-        let (across, down) = match self.dice.between(0.0, 3.0) as usize {
+        let (across, down) = match self.rng.between(0.0, 3.0) as usize {
             0 => (true, false),
             1 => (false, true),
             _ => (true, true),
         };
-        let step = self.dice.between(2.6, 5.5);
-        let start = self.dice.between(0.0, step);
-        let radius = step * self.dice.between(0.1, 0.25);
-        let contrast = self.dice.between(0.2, 0.6);
+        let step = self.rng.between(2.6, 5.5);
+        let start = self.rng.between(0.0, step);
+        let radius = step * self.rng.between(0.1, 0.25);
+        let contrast = self.rng.between(0.2, 0.6);
         let mut paths = Vec::new();
         for i in 0..=(28.0 / step) as usize {
             let at = start + i as f32 * step;

@@ -5,39 +5,39 @@
 //! the seed and on `i`: the first images of a larger set are the smaller set, on any number of threads. No function
 //! used here is rounded differently from one platform to the next, so neither are the images.
 
-mod dice;
 mod digits;
 mod garments;
 mod raster;
+mod rng;
 mod shape;
 mod shoes;
 mod sketch;
 mod tops;
 
-use dice::Dice;
 use ndarray::{Array1, Array4};
 use raster::{PIXELS, SIDE};
 use rayon::prelude::*;
+use rng::Rng;
 
 /// The shape of a drawing: height and width.
 pub(crate) const SIZE: [usize; 2] = [SIDE; 2];
 
 /// `n` handwritten digits (n, 1, 28, 28) in [0, 1] and their labels (n), 0..=9 in random order and equally often.
 pub(crate) fn digits(n: usize, seed: u64) -> (Array4<f32>, Array1<usize>) {
-    generate(n, Dice::new(seed).key(), digits::draw)
+    generate(n, Rng::new(seed).key(), digits::draw)
 }
 
 /// `n` garments (n, 1, 28, 28) in [0, 1] and their labels (n) in Fashion-MNIST's order: T-shirt, trouser, pullover,
 /// dress, coat, sandal, shirt, sneaker, bag, ankle boot.
 pub(crate) fn garments(n: usize, seed: u64) -> (Array4<f32>, Array1<usize>) {
-    generate(n, Dice::new(!seed).key(), garments::draw)
+    generate(n, Rng::new(!seed).key(), garments::draw)
 }
 
-fn generate(n: usize, key: u64, draw: fn(usize, &mut Dice) -> [f32; PIXELS]) -> (Array4<f32>, Array1<usize>) {
+fn generate(n: usize, key: u64, draw: fn(usize, &mut Rng) -> [f32; PIXELS]) -> (Array4<f32>, Array1<usize>) {
     let labels: Array1<usize> = (0..n).step_by(10).flat_map(|start| labels_of_ten(key, start)).take(n).collect();
     let mut pixels = vec![0.0; n * PIXELS];
     pixels.par_chunks_mut(PIXELS).enumerate().for_each(|(i, image)| {
-        let drawn = draw(labels[i], &mut Dice::new(key.wrapping_add(i as u64)));
+        let drawn = draw(labels[i], &mut Rng::new(key.wrapping_add(i as u64)));
         for (pixel, value) in image.iter_mut().zip(drawn) {
             *pixel = as_stored(value);
         }
@@ -49,7 +49,7 @@ fn generate(n: usize, key: u64, draw: fn(usize, &mut Dice) -> [f32; PIXELS]) -> 
 /// The labels of images `start..start + 10`: each label once, so that every prefix is balanced.
 fn labels_of_ten(key: u64, start: usize) -> [usize; 10] {
     let mut labels = std::array::from_fn(|label| label);
-    Dice::new(!key.wrapping_add(start as u64)).shuffle(&mut labels);
+    Rng::new(!key.wrapping_add(start as u64)).shuffle(&mut labels);
     labels
 }
 
@@ -153,7 +153,7 @@ mod tests {
 
     /// Real MNIST and Fashion-MNIST give about 0.80 and 0.69.
     #[test]
-    fn the_nearest_class_mean_tells_most_but_not_all() {
+    fn the_nearest_class_mean_classifies_most_but_not_all() {
         for (name, draw) in BOTH {
             let (images, labels) = draw(3000, 9);
             let mut means = vec![Array1::<f32>::zeros(PIXELS); 10];
@@ -172,7 +172,7 @@ mod tests {
         }
     }
 
-    /// The data must not change silently: results in lessons and reports rest on them.
+    /// Results in lessons and reports depend on the images: they must not change unnoticed.
     #[test]
     fn the_images_are_those_of_earlier_versions() {
         for ((name, draw), expected) in BOTH.into_iter().zip([4250992578183100405, 17501647904973309683]) {

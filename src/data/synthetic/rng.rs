@@ -1,18 +1,18 @@
-//! Random choices of one drawing.
+//! Random numbers for drawing.
 
 use rand::seq::SliceRandom;
 use rand::{RngCore, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
-/// A seeded source of random choices, in the few forms that drawing needs.
-pub(super) struct Dice(Xoshiro256PlusPlus);
+/// A seeded generator with the few distributions that drawing needs. The images depend on each of its bits.
+pub(super) struct Rng(Xoshiro256PlusPlus);
 
-impl Dice {
+impl Rng {
     pub(super) fn new(seed: u64) -> Self {
         Self(Xoshiro256PlusPlus::seed_from_u64(seed))
     }
 
-    /// A seed for further dice.
+    /// A seed for further generators.
     pub(super) fn key(&mut self) -> u64 {
         self.0.next_u64()
     }
@@ -27,7 +27,7 @@ impl Dice {
         low + (high - low) * unit
     }
 
-    /// Bell-shaped about 0 with standard deviation `deviation`; never further out than 3.5 deviations.
+    /// Approximately normal with mean 0 and standard deviation `deviation`, within 3.5 standard deviations.
     pub(super) fn about(&mut self, deviation: f32) -> f32 {
         // The sum of four 16-bit uniforms has the variance 4/12.
         let bits = self.0.next_u64();

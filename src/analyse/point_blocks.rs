@@ -1,4 +1,4 @@
-//! Points side by side: what distances from one point to many are computed on.
+//! Points in blocks with one vector lane each, for distances from one point to many.
 
 use crate::engine::vectorized;
 use ndarray::ArrayView2;
@@ -11,12 +11,12 @@ pub(super) type Lane<T = f32> = [T; WIDTH];
 
 /// Points of `dim` values in blocks of 64: first the first value of all 64, then the second.
 #[derive(Clone)]
-pub(super) struct Blocks {
+pub(super) struct PointBlocks {
     dim: usize,
     values: Vec<f32>,
 }
 
-impl Blocks {
+impl PointBlocks {
     /// The last block is filled with zeros.
     pub fn new(points: ArrayView2<f32>) -> Self {
         let dim = points.ncols();
@@ -58,7 +58,8 @@ vectorized! {
         *out = distances(block, point);
     }
 
-    /// The nearest of `centers` (some points of `dim` values) to each point of a block, the first of equally near ones, and its squared distance.
+    /// The nearest of `centers` (points of `dim` values) to each point of a block, the first of equally near ones,
+    /// and its squared distance.
     pub(super) fn nearest(block: &[Lane], centers: &[f32], which: &mut Lane<u32>, least: &mut Lane) {
         *least = [f32::INFINITY; WIDTH];
         for (index, center) in (0_u32..).zip(centers.chunks_exact(block.len())) {
