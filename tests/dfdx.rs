@@ -1,8 +1,8 @@
 //! The same small networks in dfdx's own modules, losses and optimizers, from the same weights and on the same images:
 //! the losses, gradients and trained weights agree.
 //!
-//! All images are in one batch, so that shuffling makes no difference. dfdx has no convolutions on stable Rust: here they
-//! are dfdx's matrix products, with the 0/1 matrix of [`taps`].
+//! All images are in one batch, so that shuffling makes no difference. dfdx has no convolutions on stable Rust: they
+//! are computed here by its matrix products, with the 0/1 matrix of [`taps`].
 
 mod folder;
 
@@ -32,9 +32,9 @@ const PIXELS: usize = SIDE * SIDE;
 const HIDDEN: usize = 16;
 const EPOCHS: usize = 20;
 
-// Both sides sum the same products in single precision, in another order. Measured are 3·10⁻⁶ for the losses, of which
-// dfdx sums all squares one after the other, 3·10⁻⁶ for the gradients, relative to the largest of a parameter, and after
-// twenty steps 3·10⁻⁷ for the weights.
+// Both sides sum the same products in single precision, in another order. Measured are 3·10⁻⁶ for the losses (dfdx sums
+// all squares one after the other), 3·10⁻⁶ for the gradients, relative to a parameter's largest, and 3·10⁻⁷ for the
+// weights after twenty steps.
 const SAME_LOSS: f64 = 1e-5;
 const SAME_GRADIENT: f64 = 1e-5;
 const SAME_WEIGHT: f64 = 2e-6;
@@ -62,7 +62,7 @@ fn weights(autoencoder: &Autoencoder) -> Weights {
     tensors.iter().map(|(name, tensor)| (name.to_string(), floats(tensor.data()))).collect()
 }
 
-/// The columns of a matrix, one after the other: the library stores (inputs, units) as Keras does, dfdx (units, inputs).
+/// The columns of a matrix, one after the other: the library stores (inputs, units) as Keras does, dfdx the transposed.
 fn transposed(matrix: &[f32], columns: usize) -> Vec<f32> {
     (0..columns).flat_map(|column| matrix.iter().skip(column).step_by(columns).copied()).collect()
 }
@@ -97,8 +97,8 @@ fn config(loss: Loss) -> TrainConfig {
     TrainConfig::new().epochs(1).batch_size(IMAGES).loss(loss).progress_every(0)
 }
 
-/// The library's loss and gradients g, read off one step of gradient descent, w − ηg. With a large power of two for η the
-/// weights before it cost no precision.
+/// The library's loss and gradients g, read off one step of gradient descent, w − ηg. With a large power of two for η
+/// the weights before it cost no precision.
 fn loss_and_gradients(autoencoder: &Autoencoder, images: &Dataset, loss: Loss) -> (f64, Weights) {
     const RATE: f32 = 65_536.0;
     let mut stepped = autoencoder.clone();
