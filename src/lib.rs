@@ -1,30 +1,52 @@
-//! Autoencoders in Rust, cell by cell in Jupyter: train, embed, cluster and look, on MNIST and Fashion-MNIST.
+//! Autoencoders in Rust, cell by cell in Jupyter, on MNIST and Fashion-MNIST: build a network, train it, look at its
+//! codes.
+//!
+//! The README shows the notebooks and how to start them. This page leads through the library, which is used in the same
+//! way in a program and in a notebook's cell.
 //!
 //! ```
 //! use latentlab::*;
 //!
-//! let (train, test) = Dataset::built_in_digits(600, 0)?.split(500, 100)?;
-//! let mut autoencoder = Autoencoder::tiny(2)?;
+//! let (train, test) = Dataset::built_in_digits(600, 0)?.split(500, 100)?; // MNIST is `Dataset::digits()`
+//! let mut autoencoder = Autoencoder::new(
+//!     Sequential::input([1, 28, 28]).flatten().dense(64).relu().dense(2),
+//!     Sequential::input([2]).dense(64).relu().dense(784).sigmoid().reshape([1, 28, 28]),
+//! )?;
+//! println!("{}", autoencoder.summary());
+//!
 //! let history = train_ae(&mut autoencoder, &train, &TrainConfig::new().epochs(2).validation(&test))?;
-//! let figure = row([history.plot()?, embed(&autoencoder, &test)?.scatter()?]);
+//! let codes = embed(&autoencoder, &test)?; // (100, 2), with their labels
+//! println!("{}", kmeans_accuracy(&codes, 10)?);
+//! let figure = row([history.plot()?, reconstructions(&autoencoder, &test)?, codes.scatter()?]);
 //! # Ok::<(), latentlab::Error>(())
 //! ```
 //!
-//! The way through the crate is that of the data:
+//! # From data to figures
 //!
-//! - **data**: [`Dataset`] holds images, labels and class names.
-//! - **networks**: [`Sequential`] is a network as a value, built layer by layer.
-//! - **models**: [`Autoencoder`] is an encoder and a decoder; [`Autoencoder::tiny`] is report S4's. [`Classifier`], [`Vae`] and [`Gan`] are
-//!   built the same way.
-//! - **training**: [`train_ae`] with a [`TrainConfig`] ([`Loss`], [`Optimizer`], [`Schedule`]) gives a [`History`]; [`evaluate`] gives a loss.
-//!   The others have [`train_classifier`], [`train_vae`] and [`train_gan`].
-//!   [`Dataset::folds`] cross-validates; a [`Study`] tries the settings of a [`Space`].
-//! - **analysis**: [`embed`] gives [`Codes`], [`decode`] images; [`kmeans_accuracy`] says how well clusters and classes agree, [`pca`]
-//!   and [`tsne`] bring codes into the plane; [`classify`] is what a classifier sees and [`Confusion`] what it mistakes; [`sample`] and [`generate`] make images that never were.
-//! - **figures**: [`Figure`], made by [`History::plot`], [`Codes::scatter`], [`reconstructions`], or built with [`LineChart`],
-//!   [`Scatter`], [`Scatter3d`], [`BarChart`], [`Heatmap`] and [`ImageGrid`]; [`row`] and [`grid`] put them together. [`explore`] is a figure to move in.
+//! 1. **Data.** A [`Dataset`] holds images (n, channels, height, width), their labels and class names.
+//!    [`Dataset::digits`] and [`Dataset::garments`] are MNIST and Fashion-MNIST, or the built-in images where these
+//!    cannot be had; [`Dataset::from_idx`] and [`Dataset::new`] take your own.
+//! 2. **Networks.** A [`Sequential`] is a network as a value, built layer by layer. Shapes are inferred and checked as
+//!    layers are added, and [`summary`](Sequential::summary) lists them.
+//! 3. **Models.** An [`Autoencoder`] is an encoder and a decoder; [`Classifier`], [`Vae`] and [`Gan`] are built in the
+//!    same way. Each has ready-made architectures, such as [`Autoencoder::tiny`], and `save` and `load`.
+//! 4. **Training.** [`train_ae`], [`train_classifier`], [`train_vae`] and [`train_gan`] take a [`TrainConfig`] (for
+//!    GANs a [`GanConfig`]) with [`Loss`], [`Optimizer`] and [`Schedule`], and return a [`History`]. A [`StopHandle`]
+//!    stops them, a [`checkpoint`](TrainConfig::checkpoint) lets them resume. [`Dataset::folds`] cross-validates, and a
+//!    [`Study`] searches a [`Space`] for good settings.
+//! 5. **Analysis.** [`embed`] gives [`Codes`], [`decode`] and [`reconstruct`] images. [`kmeans_accuracy`] measures how
+//!    well clusters and classes agree; [`pca`] and [`tsne`] bring codes into the plane; [`classify`] gives
+//!    [`Predictions`], and [`Confusion`] counts them; [`sample`] and [`generate`] draw new images.
+//! 6. **Figures.** [`History::plot`], [`Codes::scatter`], [`reconstructions`] and the charts ([`LineChart`],
+//!    [`BarChart`], [`Scatter`], [`Scatter3d`], [`Heatmap`], [`ImageGrid`]) make a [`Figure`], saved as SVG or PNG;
+//!    [`row`] and [`grid`] put figures together. [`explore`] is an interactive map of the codes.
 //!
-//! Every fallible function returns [`Result`]; an [`Error`] says what was expected, what came, and where.
+//! # What to expect
+//!
+//! - Every fallible function returns [`Result`]; an [`Error`] says what was expected, what it got instead, and where.
+//! - The same seed gives the same bits, whatever the number of threads (linfa's t-SNE excepted).
+//! - All types are owned and `Send`, without generics or lifetimes, so that a notebook can keep them from cell to cell.
+//! - Arrays are those of [`ndarray`], which is exported again here: a notebook needs no dependency of its own for it.
 
 mod analyse;
 mod data;
