@@ -12,7 +12,7 @@ use crate::{
 /// Refuses targets that the loss is not made for: of a target outside [0, 1] a cross-entropy has no lowest value. `which` images they are.
 pub(super) fn targets(images: &Dataset, which: &str, loss: Loss) -> Result<()> {
     match loss {
-        Loss::MeanSquaredError => return Ok(()),
+        Loss::MeanSquaredError | Loss::Dfdx(_) => return Ok(()),
         Loss::BinaryCrossEntropy | Loss::BinaryCrossEntropyWithLogits => {}
     }
     let Some((place, value)) = outside(images, [0.0, 1.0]) else { return Ok(()) };
