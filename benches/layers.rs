@@ -1,8 +1,9 @@
-//! How long each operation takes, with the sizes that the reports' models use: `cargo bench --bench layers -- [--quick] [WORDS OF THE NAME]`.
+//! How long each operation takes, with the sizes that the reports' models use: `cargo bench --bench layers -- [--quick]
+//! [PART OF A NAME]`.
 //!
-//! `forward` is a prediction; `step` is what training does with it, forwards and backwards, gradients of the weights and of the input. A
-//! rectified linear unit after a layer, and an up-sampling before a convolution, are part of its work: they stand in its name where the
-//! model has them. Images a second are criterion's `elem/s`.
+//! `forward` is a prediction; `step` is the forward and the backward pass of training, gradients of the weights
+//! and of the input. A rectified linear unit after a layer, and an up-sampling before a convolution, are part of its
+//! work: they stand in its name where the model has them. Images a second are criterion's `elem/s`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use latentlab::{
@@ -16,7 +17,7 @@ const BATCH: usize = 256;
 const BATCH_S3: usize = 100;
 const BATCH_S4: usize = 8192;
 
-fn picture(channels: usize, size: usize) -> Sequential {
+fn maps(channels: usize, size: usize) -> Sequential {
     Sequential::input([channels, size, size])
 }
 
@@ -61,35 +62,35 @@ fn dense(c: &mut Criterion) {
 }
 
 fn conv2d(c: &mut Criterion) {
-    let strided = |channels, size, filters| picture(channels, size).conv2d(filters, 3).stride(2).padding(1).relu();
+    let strided = |channels, size, filters| maps(channels, size).conv2d(filters, 3).stride(2).padding(1).relu();
     let cases = [
-        ("s0-cae32 1→32 28×28", BATCH, picture(1, 28).conv2d(32, 3).same()),
-        ("s0-cae32 32→64 14×14", BATCH, picture(32, 14).conv2d(64, 3).same()),
+        ("s0-cae32 1→32 28×28", BATCH, maps(1, 28).conv2d(32, 3).same()),
+        ("s0-cae32 32→64 14×14", BATCH, maps(32, 14).conv2d(64, 3).same()),
         ("s1-cae10 1→24 28×28", BATCH, strided(1, 28, 24)),
         ("s1-cae10 24→48 14×14", BATCH, strided(24, 14, 48)),
-        ("s1-cae10 48→96 7×7", BATCH, picture(48, 7).conv2d(96, 3).stride(2).relu()),
+        ("s1-cae10 48→96 7×7", BATCH, maps(48, 7).conv2d(96, 3).stride(2).relu()),
         ("s2-cae2 1→12 28×28", BATCH, strided(1, 28, 12)),
         ("s2-cae2 12→24 14×14", BATCH, strided(12, 14, 24)),
-        ("s2-cae2 24→48 7×7", BATCH, picture(24, 7).conv2d(48, 3).stride(2).relu()),
-        ("s3-cae112 1→112 28×28", BATCH_S3, picture(1, 28).conv2d(112, 3).relu()),
-        ("s3-cae112 112→112 13×13", BATCH_S3, picture(112, 13).conv2d(112, 3).relu()),
-        ("s3-cae112 112→1 28×28", BATCH_S3, picture(112, 28).conv2d(1, 1)),
+        ("s2-cae2 24→48 7×7", BATCH, maps(24, 7).conv2d(48, 3).stride(2).relu()),
+        ("s3-cae112 1→112 28×28", BATCH_S3, maps(1, 28).conv2d(112, 3).relu()),
+        ("s3-cae112 112→112 13×13", BATCH_S3, maps(112, 13).conv2d(112, 3).relu()),
+        ("s3-cae112 112→1 28×28", BATCH_S3, maps(112, 28).conv2d(1, 1)),
     ];
     bench(c, "conv2d", cases);
 }
 
 fn conv_transpose2d(c: &mut Criterion) {
-    let keras = |channels, size, filters| picture(channels, size).conv_transpose2d(filters, 3).stride(2).same();
+    let keras = |channels, size, filters| maps(channels, size).conv_transpose2d(filters, 3).stride(2).same();
     let pytorch = |channels, size, filters| {
-        picture(channels, size).conv_transpose2d(filters, 3).stride(2).padding(1).output_padding(1)
+        maps(channels, size).conv_transpose2d(filters, 3).stride(2).padding(1).output_padding(1)
     };
     let cases = [
         ("s0-cae32 64→64 7×7", BATCH, keras(64, 7, 64)),
         ("s0-cae32 64→1 14×14", BATCH, keras(64, 14, 1)),
-        ("s1-cae10 96→48 3×3", BATCH, picture(96, 3).conv_transpose2d(48, 3).stride(2).relu()),
+        ("s1-cae10 96→48 3×3", BATCH, maps(96, 3).conv_transpose2d(48, 3).stride(2).relu()),
         ("s1-cae10 48→24 7×7", BATCH, pytorch(48, 7, 24).relu()),
         ("s1-cae10 24→1 14×14", BATCH, pytorch(24, 14, 1)),
-        ("s2-cae2 48→24 3×3", BATCH, picture(48, 3).conv_transpose2d(24, 3).stride(2).relu()),
+        ("s2-cae2 48→24 3×3", BATCH, maps(48, 3).conv_transpose2d(24, 3).stride(2).relu()),
         ("s2-cae2 24→12 7×7", BATCH, pytorch(24, 7, 12).relu()),
         ("s2-cae2 12→1 14×14", BATCH, pytorch(12, 14, 1)),
     ];
@@ -97,35 +98,35 @@ fn conv_transpose2d(c: &mut Criterion) {
 }
 
 fn up_sample2d(c: &mut Criterion) {
-    let enlarged = |channels, size| picture(channels, size).up_sample2d(3).conv2d(112, 3).relu();
+    let enlarged = |channels, size| maps(channels, size).up_sample2d(3).conv2d(112, 3).relu();
     let cases =
         [("s3-cae112 64→112 4×4", BATCH_S3, enlarged(64, 4)), ("s3-cae112 112→112 10×10", BATCH_S3, enlarged(112, 10))];
     bench(c, "up_sample2d and conv2d", cases);
-    bench(c, "up_sample2d", [("alone 112 10×10", BATCH_S3, picture(112, 10).up_sample2d(3))]);
+    bench(c, "up_sample2d", [("alone 112 10×10", BATCH_S3, maps(112, 10).up_sample2d(3))]);
 }
 
 fn max_pool2d(c: &mut Criterion) {
     let cases = [
-        ("s0-cae32 32 28×28", BATCH, picture(32, 28).max_pool2d(2)),
-        ("s0-cae32 64 14×14", BATCH, picture(64, 14).max_pool2d(2)),
-        ("s3-cae112 112 26×26", BATCH_S3, picture(112, 26).max_pool2d(2)),
-        ("s3-cae112 112 11×11", BATCH_S3, picture(112, 11).max_pool2d(2)),
+        ("s0-cae32 32 28×28", BATCH, maps(32, 28).max_pool2d(2)),
+        ("s0-cae32 64 14×14", BATCH, maps(64, 14).max_pool2d(2)),
+        ("s3-cae112 112 26×26", BATCH_S3, maps(112, 26).max_pool2d(2)),
+        ("s3-cae112 112 11×11", BATCH_S3, maps(112, 11).max_pool2d(2)),
     ];
     bench(c, "max_pool2d", cases);
 }
 
 fn batch_norm(c: &mut Criterion) {
     let cases = [
-        ("s0-cae32 32 28×28", BATCH, picture(32, 28).batch_norm().leaky_relu(0.2)),
-        ("s0-cae32 64 14×14", BATCH, picture(64, 14).batch_norm().leaky_relu(0.2)),
-        ("s0-cae32 1 28×28", BATCH, picture(1, 28).batch_norm()),
-        ("s3-cae112 112 26×26", BATCH_S3, picture(112, 26).batch_norm()),
-        ("s3-cae112 112 11×11", BATCH_S3, picture(112, 11).batch_norm()),
+        ("s0-cae32 32 28×28", BATCH, maps(32, 28).batch_norm().leaky_relu(0.2)),
+        ("s0-cae32 64 14×14", BATCH, maps(64, 14).batch_norm().leaky_relu(0.2)),
+        ("s0-cae32 1 28×28", BATCH, maps(1, 28).batch_norm()),
+        ("s3-cae112 112 26×26", BATCH_S3, maps(112, 26).batch_norm()),
+        ("s3-cae112 112 11×11", BATCH_S3, maps(112, 11).batch_norm()),
         ("s3-cae112 2", BATCH_S3, row(2).batch_norm()),
         ("s3-cae112 1024", BATCH_S3, row(1024).batch_norm()),
-        ("s3-cae112 64 4×4", BATCH_S3, picture(64, 4).batch_norm()),
-        ("s3-cae112 112 10×10", BATCH_S3, picture(112, 10).batch_norm()),
-        ("s3-cae112 112 28×28", BATCH_S3, picture(112, 28).batch_norm()),
+        ("s3-cae112 64 4×4", BATCH_S3, maps(64, 4).batch_norm()),
+        ("s3-cae112 112 10×10", BATCH_S3, maps(112, 10).batch_norm()),
+        ("s3-cae112 112 28×28", BATCH_S3, maps(112, 28).batch_norm()),
     ];
     bench(c, "batch_norm", cases);
 }
@@ -179,7 +180,8 @@ fn optimizer(c: &mut Criterion) {
     }
 }
 
-/// An epoch of a training that goes on, and one of a training of which nothing is left but numbers too small to matter: it must not take longer.
+/// An epoch of a training that goes on, and one of a training of which nothing is left but numbers too small to matter:
+/// it must not take longer.
 fn training(c: &mut Criterion) {
     let digits = Dataset::built_in_digits(1000, 0).expect("the built-in digits");
     let black = digits.with_images(digits.images().mapv(|_| 0.0)).expect("as many images");

@@ -19,9 +19,9 @@ pub fn prediction_multiply_adds(network: &Sequential) -> usize {
     network.prediction_plan().expect("a network without mistakes").multiply_adds()
 }
 
-/// The multiply-adds that an autoencoder needs to train on one image: as many as in the forward pass for the gradient of the
-/// weights, and as many again for the gradient of each layer's input, but for the first layer with weights, of whose input no
-/// gradient is wanted.
+/// The multiply-adds that an autoencoder needs to train on one image: as many as in the forward pass for the gradient
+/// of the weights, and as many again for the gradient of each layer's input, but for the first layer with weights, of
+/// whose input no gradient is wanted.
 pub fn training_multiply_adds(autoencoder: &Autoencoder) -> usize {
     let plans = [autoencoder.encoder(), autoencoder.decoder()]
         .map(|network| network.plan().expect("a network without mistakes"));
@@ -29,8 +29,8 @@ pub fn training_multiply_adds(autoencoder: &Autoencoder) -> usize {
     3 * plans.iter().map(Plan::multiply_adds).sum::<usize>() - first
 }
 
-/// The multiply-adds a second that all threads together reach in the engine's own products, of matrices in the second-level
-/// cache: the best of some short rounds.
+/// The multiply-adds a second that all threads together reach in the engine's own products, of matrices in the
+/// second-level cache: the best of some short rounds.
 pub fn gemm_rate() -> f64 {
     const ROUNDS: usize = 30;
     (0..ROUNDS).map(|_| rayon::broadcast(|_| round()).iter().sum()).fold(0.0, f64::max)
@@ -86,7 +86,8 @@ impl Step {
         });
     }
 
-    /// A training step without loss and optimizer: forward pass, then the gradients of all weights and of the input too.
+    /// A training step without loss and optimizer: forward pass, then the gradients of all weights and of the input
+    /// too.
     pub fn forward_and_backward(&self) {
         rayon::scope(|_| {
             let mut pass = Pass::training(0);
@@ -173,18 +174,18 @@ mod tests {
 
     #[test]
     fn multiply_adds_are_those_of_arithmetic() {
-        let picture = |channels, size| Sequential::input([channels, size, size]);
+        let maps = |channels, size| Sequential::input([channels, size, size]);
         assert_eq!(multiply_adds(Sequential::input([784]).dense(50).relu().dense(4)), 784 * 50 + 50 * 4);
-        assert_eq!(multiply_adds(picture(3, 10).conv2d(5, 3)), 8 * 8 * 9 * 3 * 5);
+        assert_eq!(multiply_adds(maps(3, 10).conv2d(5, 3)), 8 * 8 * 9 * 3 * 5);
         // Of 14 windows with a padding of 1 and a stride of 2 the first sees 2 of its 3 pixels.
-        assert_eq!(multiply_adds(picture(1, 28).conv2d(12, 3).stride(2).padding(1)), 41 * 41 * 12);
+        assert_eq!(multiply_adds(maps(1, 28).conv2d(12, 3).stride(2).padding(1)), 41 * 41 * 12);
         // A transposed convolution counts as the convolution that it is the adjoint of.
-        let transposed = picture(12, 14).conv_transpose2d(1, 3).stride(2).padding(1).output_padding(1);
+        let transposed = maps(12, 14).conv_transpose2d(1, 3).stride(2).padding(1).output_padding(1);
         assert_eq!(multiply_adds(transposed), 41 * 41 * 12);
         // 4 pixels become 12, then 10: of the outputs four see one pixel (three times), six see two.
-        assert_eq!(multiply_adds(picture(64, 4).up_sample2d(3).conv2d(112, 3)), 16 * 16 * 64 * 112);
-        assert_eq!(multiply_adds(picture(64, 4).up_sample2d(3).conv2d(112, 3).stride(2)), 5 * 5 * 9 * 64 * 112);
-        assert_eq!(multiply_adds(picture(3, 10).batch_norm().max_pool2d(2).up_sample2d(2).flatten().dropout(0.5)), 0);
+        assert_eq!(multiply_adds(maps(64, 4).up_sample2d(3).conv2d(112, 3)), 16 * 16 * 64 * 112);
+        assert_eq!(multiply_adds(maps(64, 4).up_sample2d(3).conv2d(112, 3).stride(2)), 5 * 5 * 9 * 64 * 112);
+        assert_eq!(multiply_adds(maps(3, 10).batch_norm().max_pool2d(2).up_sample2d(2).flatten().dropout(0.5)), 0);
     }
 
     #[test]

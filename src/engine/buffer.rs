@@ -1,7 +1,8 @@
 //! Buffers that are used again from step to step.
 //!
-//! A training step needs tens of megabytes for a few milliseconds. Given back to the operating system each time, they cost
-//! more in page faults than some of the arithmetic: while a [`Reuse`] lives, dropped buffers wait for the next step instead.
+//! A training step needs tens of megabytes for a few milliseconds. Given back to the operating system each time, they
+//! cost more in page faults than some of the arithmetic: while a [`Reuse`] lives, dropped buffers wait for the next
+//! step instead.
 
 use std::{
     collections::BTreeMap,
@@ -121,7 +122,8 @@ impl DerefMut for Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // Only our own allocations are kept: vectors from elsewhere have lengths that are never asked for, and would accumulate.
+        // Only our own allocations are kept: vectors from elsewhere have lengths that are never asked for, and would
+        // accumulate.
         let is_ours = self.storage.len() == self.length + SPARE;
         if is_ours
             && self.storage.len() >= WORTH_KEEPING

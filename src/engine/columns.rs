@@ -1,4 +1,5 @@
-//! Loops over the columns of a matrix (channels, units), wide enough for the machine's vectors also where there are few columns.
+//! Loops over the columns of a matrix (channels, units), wide enough for the machine's vectors also where there are few
+//! columns.
 
 use rayon::prelude::*;
 
@@ -10,7 +11,8 @@ use super::{
     vector::vectorized,
 };
 
-/// A matrix of few columns is worked on as one of this many times more columns and fewer rows, where its rows divide so.
+/// A matrix of few columns is worked on as one of this many times more columns and fewer rows, where its rows divide
+/// so.
 const REPEAT: usize = 16;
 
 /// How many rows of `columns` values stand side by side in a row of the loops.
@@ -18,13 +20,14 @@ pub(crate) fn repeat(rows: usize, columns: usize) -> usize {
     if columns < REPEAT && rows.is_multiple_of(REPEAT) { REPEAT } else { 1 }
 }
 
-/// How many values make a shard of `rows` (each of `width` values): the fixed piece of a batch that is worked on, and summed, by itself.
+/// How many values make a shard of `rows` (each of `width` values): the fixed piece of a batch that is worked on, and
+/// summed, by itself.
 pub(crate) fn shard(rows: usize, width: usize) -> usize {
     rows.div_ceil(SHARDS).max(BLOCK.div_ceil(width)) * width
 }
 
-/// The gradient on its way back through a rectified linear unit, in place: g stays where y > 0 and is multiplied by `slope` elsewhere (1 leaves it as it is).
-/// Returns its sum over all rows, (columns): the gradient of a bias.
+/// The backward pass of a rectified linear unit, in place: g stays where y > 0 and is multiplied by `slope` elsewhere
+/// (1 leaves it as it is). Returns its sum over all rows, (columns): the gradient of a bias.
 pub(crate) fn rectified_gradient(y: &[f32], gradient: &mut [f32], slope: f32, columns: usize) -> Buffer {
     let width = columns * repeat(y.len() / columns, columns);
     let shard = shard(y.len() / width, width);

@@ -1,4 +1,4 @@
-//! Convolutions over a batch of pictures, without copies of the windows (see [`gemm`]).
+//! Convolutions over a batch of feature maps, without copies of the windows (see [`gemm`]).
 
 use rayon::prelude::*;
 
@@ -13,15 +13,18 @@ use super::{
 };
 use crate::{error::Result, limit};
 
-/// A convolution relates two pictures: each place (qy, qx) of the *small* one sees a window of the *large* one that begins at
-/// (stride · q − before), where pixels outside of it count as 0.
+/// A convolution relates two feature maps: each place (qy, qx) of the *small* one sees a window of the *large* one that
+/// begins at (stride · q − before), where pixels outside of it count as 0.
 ///
-/// All pictures are (height, width, channels), batch after batch; the weights are (kernel height, kernel width, channels of the large
-/// picture, channels of the small one). With L the large picture, S the small one, W the weights and t a place in the window:
-/// - [`to_small`](PreparedConvolution::to_small): S\[q, o\] = Σₜ,c L\[stride·q − before + t, c\] · W\[t, c, o\], what `conv2d` does forwards;
-/// - [`to_large`](PreparedConvolution::to_large): L\[stride·q − before + t, c\] = Σq,t,o S\[q, o\] · W\[t, c, o\], its adjoint: the gradient of `conv2d`'s input,
-///   and what `conv_transpose2d` does forwards;
-/// - [`weight_gradient`](PreparedConvolution::weight_gradient): ∂W\[t, c, o\] = Σq L\[stride·q − before + t, c\] · S\[q, o\], for both.
+/// All feature maps are (height, width, channels), batch after batch; the weights are (kernel height, kernel width,
+/// channels of the large feature map, channels of the small one). With L the large feature map, S the small one, W the
+/// weights and t a place in the window:
+/// - [`to_small`](PreparedConvolution::to_small): S\[q, o\] = Σₜ,c L\[stride·q − before + t, c\] · W\[t, c, o\], the
+///   forward pass of `conv2d`;
+/// - [`to_large`](PreparedConvolution::to_large): L\[stride·q − before + t, c\] = Σq,t,o S\[q, o\] · W\[t, c, o\], its
+///   adjoint: the gradient of `conv2d`'s input, and the forward pass of `conv_transpose2d`;
+/// - [`weight_gradient`](PreparedConvolution::weight_gradient): ∂W\[t, c, o\] = Σq L\[stride·q − before + t, c\] ·
+///   S\[q, o\], for both.
 ///
 /// (Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning".)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +36,12 @@ pub(crate) struct Convolution {
     pub before: [usize; 2],
 }
 
-/// Pictures that one task holds at once, in values: with their windows and results they stay in the second-level cache.
+/// Feature maps that one task holds at once, in values: with their windows and results they stay in the second-level
+/// cache.
 const GROUP: usize = 48 * 1024;
 
-/// Places of the small picture that a task sums over at once in a gradient of weights: enough that the sums, which rest in memory
-/// in between, are seldom fetched.
+/// Places of the small feature map that a task sums over at once in a gradient of weights: enough that the sums, which
+/// stay in memory in between, are seldom loaded.
 const STEPS: usize = 96;
 
 /// Multiply-adds that are worth a sum of their own in a gradient of weights.
@@ -52,7 +56,7 @@ const WINDOWS: usize = 1 << 26;
 /// The columns of a vector, for a comparison of costs that is the same on every machine.
 const LANES: usize = 16;
 
-/// Rows of a product that a task takes at once at least, where a picture has fewer.
+/// Rows of a product that a task takes at once at least, where a feature map has fewer.
 const ROWS: usize = 64;
 
 fn size(shape: [usize; 3]) -> usize {
@@ -65,8 +69,8 @@ impl Convolution {
         self.kernel[0] * self.kernel[1] * self.large[2] * self.small[2]
     }
 
-    /// How many multiply-adds each of the three needs for one picture: a weight for each place of a window that is not outside, for
-    /// each place of the small picture.
+    /// How many multiply-adds each of the three needs for one feature map: a weight for each place of a window that is
+    /// not outside, for each place of the small feature map.
     pub fn multiply_adds(&self) -> usize {
         let inside = |axis: usize| {
             let pixel = move |q: usize, t: usize| (q * self.stride[axis] + t).checked_sub(self.before[axis]);
@@ -76,42 +80,42 @@ impl Convolution {
         inside(0) * inside(1) * self.large[2] * self.small[2]
     }
 
-    /// Refuses one of which a picture with its border, or the offsets into it, would be too large.
+    /// Refuses one of which a feature map with its border, or the offsets into it, would be too large.
     pub fn check(&self, place: &str) -> Result<()> {
         let Self { large, small, kernel, stride, before } = *self;
         let extent = |axis: usize| (small[axis] - 1).saturating_mul(stride[axis]).saturating_add(kernel[axis]);
-        memory::count(place, "one picture with its padding", &[extent(0), extent(1), large[2]])?;
+        memory::count(place, "one feature map with its padding", &[extent(0), extent(1), large[2]])?;
         let extent = |axis: usize| {
             let last = (large[axis] - 1).saturating_add(before[axis]) / stride[axis];
             small[axis].max(last.saturating_add(1)).saturating_add(kernel[axis].div_ceil(stride[axis]) - 1)
         };
-        memory::count(place, "one picture with its border", &[extent(0), extent(1), small[2]])?;
-        // See `PreparedConvolution`: offsets for each place of both pictures, in and out; of each phase four lists.
+        memory::count(place, "one feature map with its border", &[extent(0), extent(1), small[2]])?;
+        // See `PreparedConvolution`: offsets for each place of both feature maps, in and out; of each phase four lists.
         let places = [large, small].map(|[height, width, _]| height.saturating_mul(width));
-        limit::check(place, "offsets of one picture's windows", &[2, places[0].saturating_add(places[1])])?;
+        limit::check(place, "offsets of one feature map's windows", &[2, places[0].saturating_add(places[1])])?;
         let phases = [0, 1].map(|axis| stride[axis].min(kernel[axis]));
         limit::check(place, "lists of offsets", &[64, phases[0], phases[1]])?;
         Ok(())
     }
 
-    /// The large picture with the border that its windows reach into.
+    /// The large feature map with the border that its windows reach into.
     fn frame_of_large(&self) -> Frame {
         let extent = |axis: usize| (self.small[axis] - 1) * self.stride[axis] + self.kernel[axis];
-        let frame = Frame { picture: self.large, before: self.before, height: extent(0), width: extent(1), most: 1 };
-        frame.beside(self.small).or_picture_itself()
+        let frame = Frame { map: self.large, before: self.before, height: extent(0), width: extent(1), most: 1 };
+        frame.beside(self.small).or_map_itself()
     }
 
-    /// The small picture with the border that the phases of the large one reach into.
+    /// The small feature map with the border that the phases of the large one reach into.
     fn frame_of_small(&self) -> Frame {
         let before = |axis: usize| self.kernel[axis].div_ceil(self.stride[axis]) - 1;
         let last = |axis: usize| (self.large[axis] - 1 + self.before[axis]) / self.stride[axis];
         let extent = |axis: usize| before(axis) + self.small[axis].max(last(axis) + 1);
         let before = [before(0), before(1)];
-        let frame = Frame { picture: self.small, before, height: extent(0), width: extent(1), most: 1 };
-        frame.beside(self.large).or_picture_itself()
+        let frame = Frame { map: self.small, before, height: extent(0), width: extent(1), most: 1 };
+        frame.beside(self.large).or_map_itself()
     }
 
-    /// The offsets of a window's values in the framed large picture, in the order of the weights.
+    /// The offsets of a window's values in the framed large feature map, in the order of the weights.
     fn windows(&self, frame: Frame) -> Vec<u32> {
         let [rows, columns] = self.kernel;
         let channels = self.large[2];
@@ -119,15 +123,15 @@ impl Convolution {
         places.flat_map(|(y, x)| (0..channels).map(move |c| (frame.place(y, x) + c) as u32)).collect()
     }
 
-    /// The offsets at which the windows of the small picture's places begin.
+    /// The offsets at which the windows of the small feature map's places begin.
     fn places(&self, frame: Frame) -> Vec<u32> {
         let ([rows, columns, _], stride) = (self.small, self.stride);
         let places = (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x)));
         places.map(|(y, x)| frame.place(y * stride[0], x * stride[1]) as u32).collect()
     }
 
-    /// The phases of the large picture, (y + before) % stride along each axis, that have places in it and see weights; and all places that
-    /// see none as one more.
+    /// The phases of the large feature map, (y + before) % stride along each axis, that have places in it and see
+    /// weights; and all places that see none as one more.
     fn phases(&self, frame: Frame, group: usize) -> Vec<Phase> {
         let along = |axis: usize| {
             let (stride, before) = (self.stride[axis], self.before[axis]);
@@ -146,7 +150,7 @@ impl Convolution {
         phases
     }
 
-    /// The places of the large picture that no window reaches.
+    /// The places of the large feature map that no window reaches.
     fn unseen(&self, group: usize) -> Phase {
         let [height, width, channels] = self.large;
         let seen = |axis: usize, y: usize| (y + self.before[axis]) % self.stride[axis] < self.kernel[axis];
@@ -199,10 +203,11 @@ pub(crate) struct PreparedConvolution {
     pub convolution: Convolution,
     large: Frame,
     small: Frame,
-    /// Of the framed large picture: a window's values, and where the windows begin, for a whole group of pictures.
+    /// Of the framed large feature map: a window's values, and where the windows begin, for a whole group of feature
+    /// maps.
     windows: Vec<u32>,
     places: Vec<u32>,
-    /// Of the small picture: where the values of each place begin, for a whole group.
+    /// Of the small feature map: where the values of each place begin, for a whole group.
     small_places: Vec<u32>,
     /// Of the weights: where each row (one for each value of a window) begins.
     weight_rows: Vec<u32>,
@@ -211,7 +216,7 @@ pub(crate) struct PreparedConvolution {
     by_windows: bool,
 }
 
-/// The places of a large picture that see the same weights.
+/// The places of a large feature map that see the same weights.
 struct Phase {
     taps: Vec<u32>,
     weights: Vec<u32>,
@@ -260,8 +265,9 @@ impl PreparedConvolution {
         self.phases.iter().map(|phase| PackedRhs::pack(weights, &phase.weights, channels, filters)).collect()
     }
 
-    /// Large pictures to small ones: `leaky(bias + windows · weights)`, with leaky(v) = slope · v where v < 0 (1 leaves v as it is). Also
-    /// returns what `finish` makes of each piece of them while it is still in a cache, in order.
+    /// Large feature maps to small ones: `leaky(bias + windows · weights)`, with leaky(v) = slope · v where v < 0 (1
+    /// leaves v as it is). Also returns what `finish` makes of each piece of them while it is still in a cache, in
+    /// order.
     pub fn to_small<R: Send>(
         &self,
         large: &[f32],
@@ -279,9 +285,9 @@ impl PreparedConvolution {
         let finished = pieces.map(|(out, large)| {
             let count = large.len() / from * self.places_of_one();
             let framed = self.large.put(large);
-            let left = GatherLhs { values: framed.values(), rows: &self.places[..count], steps: &self.windows };
+            let lhs = GatherLhs { values: framed.values(), rows: &self.places[..count], steps: &self.windows };
             gemm(
-                left,
+                lhs,
                 &weights[0],
                 bias.map_or(Accumulate::Zero, Accumulate::Bias),
                 slope,
@@ -294,10 +300,10 @@ impl PreparedConvolution {
         (small, finished)
     }
 
-    /// Small pictures to large ones, the adjoint of [`to_small`](Self::to_small).
+    /// Small feature maps to large ones, the adjoint of [`to_small`](Self::to_small).
     ///
-    /// Each place of a large picture belongs to one of stride × stride *phases*; within a phase all places see the same weights,
-    /// so that each is a small convolution with a stride of 1.
+    /// Each place of a large feature map belongs to one of stride × stride *phases*; within a phase all places see the
+    /// same weights, so that each is a small convolution with a stride of 1.
     pub fn to_large<R: Send>(
         &self,
         small: &[f32],
@@ -317,12 +323,12 @@ impl PreparedConvolution {
         let pieces = large.par_chunks_mut(group * to).zip(small.par_chunks(group * from)).on_threads();
         let finished = pieces.map(|(out, small)| {
             let framed = self.small.put(small);
-            let pictures = small.len() / from;
+            let maps = small.len() / from;
             for (phase, panels) in self.phases.iter().zip(weights) {
-                let count = phase.rows.len() / self.small.group() * pictures;
-                let left = GatherLhs { values: framed.values(), rows: &phase.rows[..count], steps: &phase.taps };
+                let count = phase.rows.len() / self.small.group() * maps;
+                let lhs = GatherLhs { values: framed.values(), rows: &phase.rows[..count], steps: &phase.taps };
                 let start = bias.map_or(Accumulate::Zero, Accumulate::Bias);
-                gemm(left, panels, start, slope, out, &phase.out_rows[..count]);
+                gemm(lhs, panels, start, slope, out, &phase.out_rows[..count]);
             }
             finish(out)
         });
@@ -330,9 +336,9 @@ impl PreparedConvolution {
         (large, finished)
     }
 
-    /// [`to_large`](Self::to_large) in another way: each small place's share of its whole window in one product, then added to where the
-    /// window lies. The phases leave no such sums to be added, but where windows reach over the edge they multiply zeros, and where the
-    /// large picture has few channels they fill few lanes of a vector.
+    /// [`to_large`](Self::to_large) in another way: each small place's share of its whole window in one product, then
+    /// added to where the window lies. The phases leave no such sums to be added, but where windows reach over the edge
+    /// they multiply zeros, and where the large feature map has few channels they fill few lanes of a vector.
     fn to_large_by_windows<R: Send>(
         &self,
         small: &[f32],
@@ -356,15 +362,15 @@ impl PreparedConvolution {
         let pieces = large.par_chunks_mut(group * to).zip(small.par_chunks(group * from)).on_threads();
         let finished = pieces.map(|(out, small)| {
             let count = small.len() / filters;
-            let left = GatherLhs { values: small, rows: &self.small_places[..count], steps: &steps };
+            let lhs = GatherLhs { values: small, rows: &self.small_places[..count], steps: &steps };
             let mut windows = Buffer::unset(count * window);
-            gemm(left, weights, Accumulate::Zero, 1.0, &mut windows, &out_rows[..count]);
+            gemm(lhs, weights, Accumulate::Zero, 1.0, &mut windows, &out_rows[..count]);
             let mut framed = Buffer::unset(frame.size());
             for (out, windows) in out.chunks_exact_mut(to).zip(windows.chunks_exact(places * window)) {
                 framed.fill(0.0);
                 self.add_windows(windows, &mut framed);
                 for (y, out) in (before[0]..).zip(out.chunks_exact_mut(width * channels)) {
-                    // The windows may end before the picture does.
+                    // The windows may end before the feature map does.
                     let (start, end) = (frame.place(y, before[1]), frame.place(y, frame.width.min(before[1] + width)));
                     let seen = if y < frame.height && start < end { &framed[start..end] } else { &[] };
                     let (out, unseen) = out.split_at_mut(seen.len());
@@ -379,11 +385,12 @@ impl PreparedConvolution {
         (large, finished)
     }
 
-    /// Adds the windows of all places of a picture to where they lie in the framed large one.
+    /// Adds the windows of all places of a feature map to where they lie in the framed large one.
     fn add_windows(&self, windows: &[f32], framed: &mut [f32]) {
         let Convolution { large, small: [rows, columns, _], kernel, stride, .. } = self.convolution;
         let (row, places) = (kernel[1] * large[2], &self.places[..rows * columns]);
-        // First every second place of a row (if two windows overlap), then the others: what was just stored would be slow to load again.
+        // First every second place of a row (if two windows overlap), then the others: what was just stored would be
+        // slow to load again.
         let apart = kernel[1].div_ceil(stride[1]);
         for first in 0..apart.min(columns) {
             for (y, places) in places.chunks_exact(columns).enumerate() {
@@ -394,9 +401,11 @@ impl PreparedConvolution {
         }
     }
 
-    /// The gradient of the weights, from the large pictures and the small ones (of which one is a gradient), added to `sum` as `start` says.
+    /// The gradient of the weights, from the large feature maps and the small ones (of which one is a gradient), added
+    /// to `sum` as `start` says.
     ///
-    /// Fixed shards of the batch are summed side by side and then added in order: the same bits for any number of threads.
+    /// Fixed shards of the batch are summed side by side and then added in order: the same bits for any number of
+    /// threads.
     pub fn weight_gradient(&self, large: &[f32], small: &[f32], start: Accumulate<'_>, sum: &mut [f32]) {
         let (from, to) = (size(self.convolution.large), size(self.convolution.small));
         let weights = self.convolution.weights();
@@ -423,9 +432,9 @@ impl PreparedConvolution {
             let count = large.len() / from * self.places_of_one();
             let framed = self.large.put(large);
             let panels = PackedRhs::of_rows(small, count, channels, channels);
-            let left = GatherLhs { values: framed.values(), rows: &self.windows, steps: &self.places[..count] };
+            let lhs = GatherLhs { values: framed.values(), rows: &self.windows, steps: &self.places[..count] };
             let start = if number == 0 { start } else { Accumulate::Output };
-            gemm(left, &panels, start, 1.0, sum, &self.weight_rows);
+            gemm(lhs, &panels, start, 1.0, sum, &self.weight_rows);
         }
     }
 
@@ -434,18 +443,18 @@ impl PreparedConvolution {
     }
 }
 
-/// A picture within a border of zeros; or cut off, where nobody looks.
+/// A feature map within a border of zeros; or cropped, where no window reaches.
 #[derive(Clone, Copy)]
 struct Frame {
-    picture: [usize; 3],
+    map: [usize; 3],
     before: [usize; 2],
     height: usize,
     width: usize,
-    /// How many pictures a task may work on at once.
+    /// How many feature maps a task may work on at once.
     most: usize,
 }
 
-/// Framed pictures: copies, or the pictures themselves where they need no frame.
+/// Framed feature maps: copies, or the feature maps themselves where they need no frame.
 enum Framed<'a> {
     Copied(Buffer),
     Borrowed(&'a [f32]),
@@ -461,14 +470,14 @@ impl Framed<'_> {
 }
 
 impl Frame {
-    /// With tasks so small that 32 bits reach all of their results, pictures of that shape.
+    /// With tasks so small that 32 bits reach all of their results, feature maps of that shape.
     fn beside(self, results: [usize; 3]) -> Self {
         Self { most: (u32::MAX as usize / size(results)).max(1), ..self }
     }
 
-    /// Without a border, the picture needs no copy.
-    fn or_picture_itself(self) -> Self {
-        let [height, width, _] = self.picture;
+    /// Without a border, the feature map needs no copy.
+    fn or_map_itself(self) -> Self {
+        let [height, width, _] = self.map;
         if self.before == [0, 0] && self.height <= height && self.width <= width {
             Self { height, width, ..self }
         } else {
@@ -476,37 +485,37 @@ impl Frame {
         }
     }
 
-    fn is_picture_itself(&self) -> bool {
-        self.before == [0, 0] && [self.height, self.width] == self.picture[..2]
+    fn is_map_itself(&self) -> bool {
+        self.before == [0, 0] && [self.height, self.width] == self.map[..2]
     }
 
     fn size(&self) -> usize {
-        self.height * self.width * self.picture[2]
+        self.height * self.width * self.map[2]
     }
 
     fn place(&self, y: usize, x: usize) -> usize {
-        (y * self.width + x) * self.picture[2]
+        (y * self.width + x) * self.map[2]
     }
 
-    /// How many pictures a task works on at once, at most.
+    /// How many feature maps a task works on at once, at most.
     fn group(&self) -> usize {
         (GROUP / self.size()).clamp(1, 16).min(self.most)
     }
 
-    fn put<'a>(&self, pictures: &'a [f32]) -> Framed<'a> {
-        if self.is_picture_itself() {
-            return Framed::Borrowed(pictures);
+    fn put<'a>(&self, maps: &'a [f32]) -> Framed<'a> {
+        if self.is_map_itself() {
+            return Framed::Borrowed(maps);
         }
-        let [height, width, channels] = self.picture;
-        let mut framed = Buffer::unset(pictures.len() / size(self.picture) * self.size());
-        for (framed, picture) in framed.chunks_exact_mut(self.size()).zip(pictures.chunks_exact(size(self.picture))) {
+        let [height, width, channels] = self.map;
+        let mut framed = Buffer::unset(maps.len() / size(self.map) * self.size());
+        for (framed, map) in framed.chunks_exact_mut(self.size()).zip(maps.chunks_exact(size(self.map))) {
             for (y, row) in framed.chunks_exact_mut(self.width * channels).enumerate() {
                 let (left, rest) = row.split_at_mut(self.before[1].min(self.width) * channels);
                 left.fill(0.0);
                 match y.checked_sub(self.before[0]).filter(|y| *y < height) {
                     Some(y) => {
                         let (middle, right) = rest.split_at_mut(rest.len().min(width * channels));
-                        middle.copy_from_slice(&picture[y * width * channels..][..middle.len()]);
+                        middle.copy_from_slice(&map[y * width * channels..][..middle.len()]);
                         right.fill(0.0);
                     }
                     None => rest.fill(0.0),
@@ -517,13 +526,13 @@ impl Frame {
     }
 }
 
-/// The offsets of one picture for each of `count` pictures that lie `stride` apart.
+/// The offsets of one feature map for each of `count` feature maps that lie `stride` apart.
 fn repeated(offsets: &[u32], count: usize, stride: usize) -> Vec<u32> {
-    (0..count).flat_map(|picture| offsets.iter().map(move |offset| offset + (picture * stride) as u32)).collect()
+    (0..count).flat_map(|map| offsets.iter().map(move |offset| offset + (map * stride) as u32)).collect()
 }
 
 vectorized! {
-    /// Adds every `apart`-th window, each of some rows of `row` values, to a picture whose rows are `stride` apart.
+    /// Adds every `apart`-th window, each of some rows of `row` values, to a feature map whose rows are `stride` apart.
     fn add_windows(
         windows: &[f32],
         step: usize,
@@ -532,16 +541,16 @@ vectorized! {
         row: usize,
         stride: usize,
         rows: usize,
-        picture: &mut [f32],
+        map: &mut [f32],
     ) {
         for (place, window) in places.iter().step_by(apart).zip(windows.chunks(step)) {
             for y in 0..rows {
-                add(&window[y * row..][..row], &mut picture[*place as usize + y * stride..][..row]);
+                add(&window[y * row..][..row], &mut map[*place as usize + y * stride..][..row]);
             }
         }
     }
 
-    /// Values of a picture's row, where it was seen, with the bias of the row and rectified.
+    /// Values of a feature map's row, where it was seen, with the bias of the row and rectified.
     fn finish_row(seen: &[f32], bias: &[f32], slope: f32, out: &mut [f32]) {
         for ((value, seen), bias) in out.iter_mut().zip(seen).zip(bias) {
             let sum = seen + bias;
@@ -558,4 +567,66 @@ fn add(values: &[f32], sums: &mut [f32]) {
         sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
     }
     sum_rest.iter_mut().zip(rest).for_each(|(sum, value)| *sum += value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Small integers, so that sums are exact in any order.
+    fn numbers(count: usize, seed: usize) -> Vec<f32> {
+        (0..count).map(|i| ((i * 7919 + seed * 104_729) % 7) as f32 - 3.0).collect()
+    }
+
+    /// The large value and the weight of each product that goes into each small value.
+    fn visit(convolution: &Convolution, mut each: impl FnMut(usize, usize, usize)) {
+        let Convolution { large: [height, width, channels], small: [rows, columns, filters], .. } = *convolution;
+        let [kernel_rows, kernel_columns] = convolution.kernel;
+        for q in 0..rows * columns {
+            for t in 0..kernel_rows * kernel_columns {
+                let along = |axis: usize, q: usize, t: usize| {
+                    (q * convolution.stride[axis] + t).checked_sub(convolution.before[axis])
+                };
+                let (y, x) = (along(0, q / columns, t / kernel_columns), along(1, q % columns, t % kernel_columns));
+                let (Some(y), Some(x)) = (y.filter(|y| *y < height), x.filter(|x| *x < width)) else { continue };
+                for (c, o) in (0..channels).flat_map(|c| (0..filters).map(move |o| (c, o))) {
+                    each((y * width + x) * channels + c, (t * channels + c) * filters + o, q * filters + o);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn all_three_are_the_plain_sums() {
+        let cases = [
+            Convolution { large: [3, 4, 2], small: [3, 4, 3], kernel: [3, 3], stride: [1, 1], before: [1, 1] },
+            Convolution { large: [5, 5, 1], small: [3, 2, 9], kernel: [3, 2], stride: [2, 3], before: [1, 0] },
+            Convolution { large: [7, 4, 2], small: [2, 2, 2], kernel: [2, 1], stride: [3, 2], before: [0, 0] },
+        ];
+        for convolution in cases {
+            let rows = 3;
+            let (from, to) = (size(convolution.large), size(convolution.small));
+            let weights = numbers(convolution.weights(), 1);
+            let (large, small) = (numbers(rows * from, 2), numbers(rows * to, 3));
+            let [mut expected_small, mut expected_large] = [vec![0.0; rows * to], vec![0.0; rows * from]];
+            let mut expected_gradient = vec![0.0; weights.len()];
+            let mut products = 0;
+            for row in 0..rows {
+                visit(&convolution, |l, w, s| {
+                    products += 1;
+                    expected_small[row * to + s] += large[row * from + l] * weights[w];
+                    expected_large[row * from + l] += small[row * to + s] * weights[w];
+                    expected_gradient[w] += large[row * from + l] * small[row * to + s];
+                });
+            }
+            let prepared = PreparedConvolution::new(convolution);
+            let weights = [prepared.weights_to_small(&weights), prepared.weights_to_large(&weights)];
+            assert_eq!(prepared.to_small(&large, &weights[0], None, 1.0, |_| ()).0[..], expected_small);
+            assert_eq!(prepared.to_large(&small, &weights[1], None, 1.0, |_| ()).0[..], expected_large);
+            let mut gradient = vec![f32::NAN; expected_gradient.len()];
+            prepared.weight_gradient(&large, &small, Accumulate::Zero, &mut gradient);
+            assert_eq!(gradient, expected_gradient);
+            assert_eq!(rows * convolution.multiply_adds(), products);
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! The arithmetic that networks and analysis compute with: matrix products, convolutions made of them, sums over columns,
-//! the machine's vectors, buffers that are used again, and threads. Another backend would replace this folder.
+//! The arithmetic that networks and analysis compute with: matrix products, convolutions made of them, sums over
+//! columns, the machine's vectors, buffers that are used again, and threads. Another backend would replace this folder.
 
 mod buffer;
 mod columns;

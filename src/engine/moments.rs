@@ -10,7 +10,8 @@ use super::{
 
 /// The mean of each column of some rows, and the sum of the squares about it.
 ///
-/// Taken block by block, each about its own mean, and then joined (Chan, Golub and LeVeque 1983): a column far from 0 loses no digits.
+/// Taken block by block, each about its own mean, and then joined (Chan, Golub and LeVeque 1983): a column far from 0
+/// loses no digits.
 pub(crate) struct Moments {
     rows: f64,
     columns: Vec<[f64; 2]>,

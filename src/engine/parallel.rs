@@ -1,4 +1,5 @@
-//! Who runs the loops of a layer: all threads; or, while there are shards of the batch that wait for a thread, only the one whose shard it is.
+//! Threads. While shards of a batch are queued, a loop within a shard stays on its thread: nested parallelism would
+//! cost and gain nothing.
 
 use std::{
     cell::RefCell,
@@ -10,19 +11,20 @@ use std::{
 
 use rayon::{iter::MinLen, prelude::*};
 
-/// Into how many pieces a batch is split for the threads. Fixed, so that the same seed gives the same bits with any number of threads.
+/// Into how many shards a batch is split for the threads, at most. Fixed, so that the same seed gives the same bits
+/// with any number of threads.
 pub(crate) const SHARDS: usize = 16;
 
 /// Values that one task works on in an element-wise operation: enough to be worth a task, few enough to stay in cache.
 pub(crate) const BLOCK: usize = 16 * 1024;
 
 thread_local! {
-    /// How many shards of the batch of which this thread has one wait for a thread.
+    /// How many shards of the batch that this thread works on are queued.
     static WAITING: RefCell<Arc<AtomicUsize>> = RefCell::default();
 }
 
-/// What `work` makes of each shard, on all threads. Within it, loops are given to other threads only when all shards have one: before that it
-/// would cost and gain nothing.
+/// What `work` makes of each shard, on all threads. Loops within it are spread over the threads only when no shard is
+/// queued.
 pub(crate) fn for_shards<T, R: Send>(
     shards: impl IndexedParallelIterator<Item = T>,
     work: impl Fn(T) -> R + Sync,
@@ -45,20 +47,20 @@ impl Drop for Mine {
     }
 }
 
-fn others_are_busy() -> bool {
+fn shards_are_queued() -> bool {
     WAITING.with_borrow(|waiting| waiting.load(Ordering::Relaxed) > 0)
 }
 
-/// [`rayon::join`], or one after the other while all threads are busy.
+/// [`rayon::join`], or one after the other while shards are queued.
 pub(crate) fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
-    if others_are_busy() { (a(), b()) } else { rayon::join(a, b) }
+    if shards_are_queued() { (a(), b()) } else { rayon::join(a, b) }
 }
 
 /// For the loops of layers.
 pub(crate) trait OnThreads: IndexedParallelIterator {
-    /// On all threads, or on this one while all are busy.
+    /// On all threads, or on this one while shards are queued.
     fn on_threads(self) -> MinLen<Self> {
-        self.with_min_len(if others_are_busy() { usize::MAX } else { 1 })
+        self.with_min_len(if shards_are_queued() { usize::MAX } else { 1 })
     }
 }
 

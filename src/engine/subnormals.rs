@@ -1,11 +1,12 @@
 //! Numbers too small to matter.
 //!
-//! Where a sigmoid is saturated or a ReLU dead, gradients and what optimizers remember of them fall below 1.2·10⁻³⁸, the smallest normal
-//! number, and processors take a hundred times as long for each operation on those. The loops in which they arise therefore take them for 0.
-//! (A processor can do so by itself, but that is a setting of the thread: it would change the results of other code, and those of ours
-//! from thread to thread.)
+//! Where a sigmoid is saturated or a ReLU dead, gradients and what optimizers remember of them fall below 1.2·10⁻³⁸,
+//! the smallest normal number, and processors take a hundred times as long for each operation on those. The loops in
+//! which they arise therefore set them to 0. (A processor can do so by itself, but that is a setting of the thread: it
+//! would change the results of other code, and ours from thread to thread.)
 
-/// Gradients below this are 0: even times a weight they change no sum that matters, and so that they stay normal numbers times one.
+/// Gradients below this are set to 0: they change no sum that matters, and what is above it stays normal when it is
+/// multiplied by a weight.
 pub(crate) const TINY: f32 = 1e-30;
 
 /// A gradient, or 0 where it is tiny. NaN stays.
@@ -25,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_tiny_numbers_become_nothing() {
+    fn only_tiny_numbers_become_zero() {
         for value in [1e-30, -1e-30, 1.0, -3e38, f32::INFINITY] {
             assert_eq!([tiny_to_zero(value), subnormal_to_zero(value)], [value; 2]);
         }

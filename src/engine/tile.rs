@@ -5,19 +5,20 @@
 
 use super::vector::{Instructions, Portable, Vector};
 
-/// What a sum starts from.
+/// What a sum starts from, and so accumulates into.
 #[derive(Clone, Copy)]
 pub(crate) enum Accumulate<'a> {
     Zero,
     /// One value a column.
     Bias(&'a [f32]),
-    /// What stands in the output.
+    /// What the output holds.
     Output,
 }
 
-/// One tile: `out[i][j] = leaky(start + Σₖ left[rows[i] + steps[k]] · panel[k][j])` for as many rows as the kernel has and `width` columns.
+/// One tile: `out[i][j] = leaky(start + Σₖ lhs[rows[i] + steps[k]] · panel[k][j])` for as many rows as the kernel has
+/// and `width` columns.
 pub(super) struct Tile<'a> {
-    pub left: *const f32,
+    pub lhs: *const f32,
     pub rows: &'a [u32],
     pub steps: &'a [u32],
     pub panel: *const f32,
@@ -34,11 +35,11 @@ pub(super) struct Tile<'a> {
 /// The loop for tiles of a fixed height and width.
 ///
 /// # Safety
-/// The processor has the instructions; `left[rows[i] + steps[k]]`, the panel (each step the kernel's columns) and
+/// The processor has the instructions; `lhs[rows[i] + steps[k]]`, the panel (each step the kernel's columns) and
 /// `out[out_rows[i] + column .. + width]` lie in memory that may be read or written.
 pub(super) type Kernel = unsafe fn(&Tile<'_>);
 
-/// The loops for a panel of so many vectors, for 1, 2, 3 … rows: as many as there are registers to hold.
+/// The loops for a panel of that many vectors, for 1, 2, 3 … rows: as many as registers can hold.
 pub(super) fn kernels(instructions: Instructions, vectors: usize) -> &'static [Kernel] {
     match instructions {
         Instructions::Portable => PORTABLE[vectors - 1],
@@ -73,16 +74,19 @@ const AVX512: &[&[Kernel]] = kernels!(avx512: [1 2 3 4 5 6 7 8 9] x 1, [1 2 3 4 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 unsafe fn avx512<const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_>) {
+    // SAFETY: these are the instructions of this vector; the rest is the caller's, as for every `Kernel`.
     unsafe { run::<std::arch::x86_64::__m512, ROWS, VECTORS>(tile) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2<const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_>) {
+    // SAFETY: as above.
     unsafe { run::<std::arch::x86_64::__m256, ROWS, VECTORS>(tile) }
 }
 
 unsafe fn portable<const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_>) {
+    // SAFETY: it needs no instructions; the rest is the caller's, as for every `Kernel`.
     unsafe { run::<Portable, ROWS, VECTORS>(tile) }
 }
 
@@ -90,10 +94,15 @@ unsafe fn portable<const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_>) {
 /// As for a [`Kernel`].
 #[inline(always)]
 unsafe fn run<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_>) {
-    let left: [*const f32; ROWS] = std::array::from_fn(|i| unsafe { tile.left.add(tile.rows[i] as usize) });
+    // SAFETY: the caller has all rows of the left matrix in memory, and all rows of the output.
+    let lhs: [*const f32; ROWS] = std::array::from_fn(|i| unsafe { tile.lhs.add(tile.rows[i] as usize) });
+    // SAFETY: as above.
     let out = |i: usize| unsafe { tile.out.add(tile.out_rows[i] as usize + tile.column) };
     let full = tile.width == VECTORS * V::LANES;
     let count = |j: usize| tile.width.saturating_sub(j * V::LANES).min(V::LANES);
+    // SAFETY: the caller has the instructions; whole vectors are read and written where `width` reaches or the panel is
+    // padded, else only as many values as there are. Pointers that would go beyond are made by `wrapping_add` and not
+    // followed.
     unsafe {
         let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
         match tile.start {
@@ -117,11 +126,11 @@ unsafe fn run<V: Vector, const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_
         }
         let mut panel = tile.panel;
         for step in tile.steps {
-            let right: [V; VECTORS] = std::array::from_fn(|j| V::load(panel.add(j * V::LANES)));
+            let rhs: [V; VECTORS] = std::array::from_fn(|j| V::load(panel.add(j * V::LANES)));
             for i in 0..ROWS {
-                let value = V::splat(*left[i].add(*step as usize));
+                let value = V::splat(*lhs[i].add(*step as usize));
                 for j in 0..VECTORS {
-                    sums[i][j] = value.mul_add(right[j], sums[i][j]);
+                    sums[i][j] = value.mul_add(rhs[j], sums[i][j]);
                 }
             }
             panel = panel.wrapping_add(tile.panel_stride);

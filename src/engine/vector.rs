@@ -14,7 +14,8 @@ pub(crate) enum Instructions {
 }
 
 impl Instructions {
-    /// The widest that this processor has, or what `LATENTLAB_INSTRUCTIONS` (`portable`, `avx2`, `avx512`) limits it to.
+    /// The widest that this processor has, or what `LATENTLAB_INSTRUCTIONS` (`portable`, `avx2`, `avx512`) limits it
+    /// to.
     pub fn of_this_machine() -> Self {
         static CHOSEN: OnceLock<Instructions> = OnceLock::new();
         *CHOSEN.get_or_init(|| Self::limited_to(std::env::var("LATENTLAB_INSTRUCTIONS").ok().as_deref()))
@@ -28,6 +29,9 @@ impl Instructions {
                 Some("avx2") => (false, true),
                 _ => (true, true),
             };
+            if cfg!(miri) {
+                return Self::Portable;
+            }
             if avx512 && is_x86_feature_detected!("avx512f") {
                 return Self::Avx512;
             }
@@ -60,10 +64,13 @@ impl Instructions {
 
 /// Declares functions whose loops are compiled once for each kind of [`Instructions`]; a call takes the machine's.
 ///
-/// The compiler turns plain loops over slices of equal length into the widest vectors; a closure would not do, because it may stay a
-/// function of its own, compiled for any machine.
+/// The compiler turns plain loops over slices of equal length into the widest vectors; a closure would not do, because
+/// it may stay a function of its own, compiled for any machine.
 macro_rules! vectorized {
-    ($($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block)+) => {$(
+    ($(
+        $(#[$meta:meta])*
+        $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block
+    )+) => {$(
         $(#[$meta])*
         #[allow(clippy::too_many_arguments)]
         $vis fn $name($($arg: $type),*) $(-> $result)? {
@@ -86,6 +93,7 @@ macro_rules! vectorized {
                 match Instructions::of_this_machine() {
                     // SAFETY: these values exist only where the processor has the instructions.
                     Instructions::Avx512 => return unsafe { avx512($($arg),*) },
+                    // SAFETY: as above.
                     Instructions::Avx2 => return unsafe { avx2($($arg),*) },
                     Instructions::Portable => {}
                 }
@@ -108,85 +116,83 @@ pub(crate) trait Vector: Copy {
     unsafe fn store_first(self, to: *mut f32, count: usize);
     /// self · factor + summand.
     unsafe fn mul_add(self, factor: Self, summand: Self) -> Self;
-    /// The larger of slope · self and self: a leaky rectified linear unit. Of NaN (∞ · 0 is one) and self it is self: NaN and ∞ stay what they are.
+    /// The larger of slope · self and self: a leaky rectified linear unit. Of NaN (∞ · 0 is one) and self it is self,
+    /// so that NaN and ∞ stay what they are.
     unsafe fn leaky(self, slope: Self) -> Self;
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) mod x86 {
-    use super::Vector;
+mod x86 {
     use std::arch::x86_64::*;
 
-    impl Vector for __m512 {
-        const LANES: usize = 16;
-        #[inline(always)]
-        unsafe fn splat(value: f32) -> Self {
-            unsafe { _mm512_set1_ps(value) }
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            unsafe { _mm512_loadu_ps(from) }
-        }
-        #[inline(always)]
-        unsafe fn load_first(from: *const f32, count: usize) -> Self {
-            unsafe { _mm512_maskz_loadu_ps(first(count), from) }
-        }
-        #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
-            unsafe { _mm512_storeu_ps(to, self) }
-        }
-        #[inline(always)]
-        unsafe fn store_first(self, to: *mut f32, count: usize) {
-            unsafe { _mm512_mask_storeu_ps(to, first(count), self) }
-        }
-        #[inline(always)]
-        unsafe fn mul_add(self, factor: Self, summand: Self) -> Self {
-            unsafe { _mm512_fmadd_ps(self, factor, summand) }
-        }
-        #[inline(always)]
-        unsafe fn leaky(self, slope: Self) -> Self {
-            unsafe { _mm512_max_ps(_mm512_mul_ps(self, slope), self) }
-        }
+    use super::Vector;
+
+    macro_rules! vector {
+        (
+            $vector:ty, $lanes:literal: $splat:ident $load:ident $store:ident $mul_add:ident $mul:ident $max:ident,
+            load_first($from:ident, $count:ident) $load_first:expr,
+            store_first($self:ident, $to:ident, $first:ident) $store_first:expr
+        ) => {
+            impl Vector for $vector {
+                const LANES: usize = $lanes;
+                #[inline(always)]
+                unsafe fn splat(value: f32) -> Self {
+                    // SAFETY: what the trait asks of its caller is what the instruction needs; so in all of these.
+                    unsafe { $splat(value) }
+                }
+                #[inline(always)]
+                unsafe fn load(from: *const f32) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $load(from) }
+                }
+                #[inline(always)]
+                unsafe fn load_first($from: *const f32, $count: usize) -> Self {
+                    // SAFETY: as above; what the mask leaves out is not touched.
+                    unsafe { $load_first }
+                }
+                #[inline(always)]
+                unsafe fn store(self, to: *mut f32) {
+                    // SAFETY: as above.
+                    unsafe { $store(to, self) }
+                }
+                #[inline(always)]
+                unsafe fn store_first($self, $to: *mut f32, $first: usize) {
+                    // SAFETY: as above; what the mask leaves out is not touched.
+                    unsafe { $store_first }
+                }
+                #[inline(always)]
+                unsafe fn mul_add(self, factor: Self, summand: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $mul_add(self, factor, summand) }
+                }
+                #[inline(always)]
+                unsafe fn leaky(self, slope: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $max($mul(self, slope), self) }
+                }
+            }
+        };
     }
 
-    fn first(count: usize) -> __mmask16 {
+    vector! {
+        __m512, 16: _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_fmadd_ps _mm512_mul_ps _mm512_max_ps,
+        load_first(from, count) _mm512_maskz_loadu_ps(first_of_16(count), from),
+        store_first(self, to, count) _mm512_mask_storeu_ps(to, first_of_16(count), self)
+    }
+
+    vector! {
+        __m256, 8: _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps _mm256_mul_ps _mm256_max_ps,
+        load_first(from, count) _mm256_maskload_ps(from, first_of_8(count)),
+        store_first(self, to, count) _mm256_maskstore_ps(to, first_of_8(count), self)
+    }
+
+    fn first_of_16(count: usize) -> __mmask16 {
         ((1u32 << count) - 1) as __mmask16
-    }
-
-    impl Vector for __m256 {
-        const LANES: usize = 8;
-        #[inline(always)]
-        unsafe fn splat(value: f32) -> Self {
-            unsafe { _mm256_set1_ps(value) }
-        }
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            unsafe { _mm256_loadu_ps(from) }
-        }
-        #[inline(always)]
-        unsafe fn load_first(from: *const f32, count: usize) -> Self {
-            unsafe { _mm256_maskload_ps(from, first_of_8(count)) }
-        }
-        #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
-            unsafe { _mm256_storeu_ps(to, self) }
-        }
-        #[inline(always)]
-        unsafe fn store_first(self, to: *mut f32, count: usize) {
-            unsafe { _mm256_maskstore_ps(to, first_of_8(count), self) }
-        }
-        #[inline(always)]
-        unsafe fn mul_add(self, factor: Self, summand: Self) -> Self {
-            unsafe { _mm256_fmadd_ps(self, factor, summand) }
-        }
-        #[inline(always)]
-        unsafe fn leaky(self, slope: Self) -> Self {
-            unsafe { _mm256_max_ps(_mm256_mul_ps(self, slope), self) }
-        }
     }
 
     #[inline(always)]
     unsafe fn first_of_8(count: usize) -> __m256i {
+        // SAFETY: the caller has the instructions.
         unsafe { _mm256_cmpgt_epi32(_mm256_set1_epi32(count as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)) }
     }
 }
@@ -203,20 +209,24 @@ impl Vector for Portable {
     }
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller has eight values there.
         Self(unsafe { from.cast::<[f32; 8]>().read_unaligned() })
     }
     #[inline(always)]
     unsafe fn load_first(from: *const f32, count: usize) -> Self {
         let mut values = [0.0; 8];
+        // SAFETY: the caller has `count` values there, at most eight.
         unsafe { std::ptr::copy_nonoverlapping(from, values.as_mut_ptr(), count) };
         Self(values)
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller has eight values there to write to.
         unsafe { to.cast::<[f32; 8]>().write_unaligned(self.0) }
     }
     #[inline(always)]
     unsafe fn store_first(self, to: *mut f32, count: usize) {
+        // SAFETY: the caller has `count` values there to write to, at most eight.
         unsafe { std::ptr::copy_nonoverlapping(self.0.as_ptr(), to, count) }
     }
     #[inline(always)]

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::tape::{Pass, Variable};
 use crate::engine::{Buffer, tiny_to_zero};
 
-/// Softmax cross-entropy −ln(e^xₗ / Σⱼ e^xⱼ) of logits x, of shape (rows, classes), and a label l for each row: its mean over
-/// the rows and the accuracy (the share of rows whose largest logit is that of the label), each as a `share` of a batch's, and
-/// the loss on the tape.
+/// Softmax cross-entropy −ln(e^xₗ / Σⱼ e^xⱼ) of logits x, of shape (rows, classes), and a label l for each row: its
+/// mean over the rows and the accuracy (the share of rows whose largest logit is that of the label), each as a `share`
+/// of a batch's, and the loss on the tape.
 ///
-/// Computed as ln Σⱼ e^(xⱼ − max x) − (xₗ − max x), stable for any x. Backward pass: ∂xⱼ = (e^xⱼ / Σ − \[j = l\]) / rows.
+/// Computed as ln Σⱼ e^(xⱼ − max x) − (xₗ − max x), stable for any x. Backward pass: ∂xⱼ = (e^xⱼ / Σ − \[j = l\]) /
+/// rows.
 pub(crate) fn cross_entropy(
     mut logits: Variable,
     labels: &[usize],

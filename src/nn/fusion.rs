@@ -1,6 +1,6 @@
-//! What a layer does for its neighbours: passes over the steps of a [plan](super::plan), each of which joins a step with the
-//! one after it where a rule says so. All rules stand here; a layer only reads in [`Fused`](super::plan::Fused) what it is to
-//! compute beside its own operation.
+//! What a layer does for its neighbours: passes over the steps of a [plan](super::plan), each of which joins a step
+//! with the one after it where a rule says so. All rules stand here; a layer only reads in
+//! [`Fused`](super::plan::Fused) what it is to compute beside its own operation.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use super::{
     sequential::Sequential,
 };
 
-/// Batch normalisations become part of the weights before them: for predictions, where they are nothing but other weights.
+/// Batch normalisations become part of the weights before them: for predictions, where they are nothing but other
+/// weights.
 pub(super) fn fold_batch_norms(steps: Vec<Step>, network: &Sequential) -> Vec<Step> {
     joined(steps, |step, next| fold(step, next, network))
 }
@@ -20,7 +21,8 @@ pub(super) fn folds(steps: &[Step]) -> bool {
     steps.windows(2).any(|pair| takes_batch_norm(&pair[0], &pair[1]))
 }
 
-/// All that changes no result but for rounding, in the order of a step: what comes before its layer, then what comes after.
+/// All that changes no result but for rounding, in the order of a step: what comes before its layer, then what comes
+/// after.
 pub(super) fn fuse(steps: Vec<Step>) -> Vec<Step> {
     let steps = joined(steps, up_sampling);
     let steps = joined(steps, activation);
@@ -64,7 +66,7 @@ fn fold(step: &mut Step, next: &Step, network: &Sequential) -> bool {
     true
 }
 
-/// A convolution takes the up-sampling before it along: the enlarged feature map is never written.
+/// A convolution merges with the up-sampling before it: the enlarged feature map is never written.
 fn up_sampling(step: &mut Step, next: &Step) -> bool {
     let (Layer::UpSample2d(up_sample), Layer::Conv2d(convolution)) = (&step.layer, &next.layer) else { return false };
     let factor = up_sample.factor();
@@ -76,7 +78,8 @@ fn up_sampling(step: &mut Step, next: &Step) -> bool {
     true
 }
 
-/// The two together have a kernel of factor + kernel − 1: beyond these limits it costs more memory than the enlarged map.
+/// The two together have a kernel of factor + kernel − 1: beyond these limits it costs more memory than the enlarged
+/// map.
 fn gains_from_merging(convolution: &Conv2d, input: &[usize], factor: [usize; 2]) -> bool {
     const MOST_PHASES: usize = 1 << 10;
     const MOST_WEIGHTS: usize = 1 << 26;

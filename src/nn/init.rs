@@ -8,14 +8,16 @@ use crate::{engine::BLOCK, random};
 
 /// How weights and biases are drawn before training.
 ///
-/// "Inputs" and "outputs" are those of one unit: k and units for [`dense`](crate::Sequential::dense), kernel · channels and kernel · filters for
-/// [`conv2d`](crate::Sequential::conv2d), the other way round for [`conv_transpose2d`](crate::Sequential::conv_transpose2d), as both frameworks
-/// count them. [`batch_norm`](crate::Sequential::batch_norm) starts from γ = 1 and β = 0 in any case.
+/// "Inputs" and "outputs" are those of one unit: k and units for [`dense`](crate::Sequential::dense), kernel · channels
+/// and kernel · filters for [`conv2d`](crate::Sequential::conv2d), the other way round for
+/// [`conv_transpose2d`](crate::Sequential::conv_transpose2d), as both frameworks count them.
+/// [`batch_norm`](crate::Sequential::batch_norm) starts from γ = 1 and β = 0 in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Init {
-    /// Weights uniform in ±√(6 / (inputs + outputs)), biases 0: Keras' default (Glorot and Bengio 2010). The default here.
+    /// Weights uniform in ±√(6 / (inputs + outputs)), biases 0: Keras' default (Glorot and Bengio 2010). The default
+    /// here.
     #[default]
     GlorotUniform,
     /// Weights and biases uniform in ±1/√inputs: PyTorch's default (`kaiming_uniform_` with a = √5; He et al. 2015).

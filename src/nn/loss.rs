@@ -20,9 +20,9 @@ pub enum Loss {
     /// Binary cross-entropy −t·ln y − (1 − t)·ln(1 − y) of probabilities y, as after
     /// [`sigmoid`](crate::Sequential::sigmoid); targets in [0, 1].
     ///
-    /// If the network's last layer is a sigmoid, training computes both together from the logits, which is exact where the
-    /// sigmoid has saturated. Elsewhere y is clipped to [10⁻⁷, 1 − 10⁻⁷], as Keras does. On grey pixels the floor is above
-    /// zero: the mean entropy of the pixels.
+    /// If the network's last layer is a sigmoid, training computes both together from the logits, which is exact where
+    /// the sigmoid has saturated. Elsewhere y is clipped to [10⁻⁷, 1 − 10⁻⁷], as Keras does. On grey pixels the floor
+    /// is above zero: the mean entropy of the pixels.
     BinaryCrossEntropy,
     /// Binary cross-entropy of logits x, that is of the probabilities 1 / (1 + e⁻ˣ): for a network without a sigmoid at
     /// its end. Computed as max(x, 0) − x·t + ln(1 + e^−|x|), stable for any x.
@@ -41,12 +41,12 @@ impl Loss {
         }
     }
 
-    /// The mean loss over `output` as a `share` of a batch's mean loss (1 if the batch has no other parts), and the same on the
-    /// tape, for the backward pass to begin with.
+    /// The mean loss over `output` as a `share` of a batch's mean loss (1 if the batch has no other parts), and the
+    /// same on the tape, for the backward pass to begin with.
     pub(crate) fn record(self, output: Variable, target: &Buffer, share: f64, pass: &mut Pass) -> (f64, Variable) {
         let y = &output.values;
-        // The derivative is computed here too, while the values are at hand. Sums in fixed blocks: the same bits for any number
-        // of threads.
+        // The derivative is computed here too, while the values are at hand. Sums in fixed blocks: the same bits for
+        // any number of threads.
         let recording = pass.is_recording() && output.needs_gradient;
         let mut derivative = Buffer::unset(if recording { y.len() } else { 0 });
         let blocks = y.par_chunks(BLOCK).zip(target.par_chunks(BLOCK));

@@ -1,5 +1,5 @@
-//! Networks as values: layers, the plan that runs them, the tape of their backward pass, initialisation, losses, optimizers,
-//! files of weights.
+//! Networks as values: layers, the plan that runs them, the tape of their backward pass, initialisation, losses,
+//! optimizers, files of weights.
 //!
 //! To add a layer, copy the file in `layers/` that is nearest to it and add it to the list in `layers/mod.rs`.
 

@@ -1,4 +1,4 @@
-//! The optimizers as values: what a student chooses. What they do stands in `descent.rs`.
+//! The optimizers as values: what a student chooses. Their steps are in `optimizer_state.rs`.
 
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +18,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// | [`radam`](Self::radam) | Adam's, times r(t); w ← w − η·m̂ in the first steps | as Adam's | 0.001, none |
 /// | [`sgd`](Self::sgd) | b ← μb + g, w ← w − η·b; with Nesterov's momentum w ← w − η·(g + μb) | μ 0, λ 0 | 0.001, 0.01 |
 ///
-/// The learning rate stays in [`TrainConfig`](crate::TrainConfig), 0.001 unless it is set: change it together with the optimizer.
-/// Weight decay acts on all weights that are learned, biases too, as in PyTorch. Settings are checked when training starts.
+/// The learning rate stays in [`TrainConfig`](crate::TrainConfig), 0.001 unless it is set: change it together with the
+/// optimizer. Weight decay acts on all weights that are learned, biases too, as in PyTorch. Settings are checked when
+/// training starts.
 ///
 /// ```
 /// use latentlab::{Optimizer, TrainConfig};
@@ -67,26 +68,28 @@ impl Optimizer {
         Self { algorithm: Algorithm::Adam, betas, epsilon, momentum: None, nesterov: None, weight_decay: 0.0 }
     }
 
-    /// Adam with decoupled weight decay, 0.01 (Loshchilov and Hutter 2019, "Decoupled weight decay regularization", algorithm 2).
+    /// Adam with decoupled weight decay, 0.01 (Loshchilov and Hutter 2019, "Decoupled weight decay regularization",
+    /// algorithm 2).
     pub fn adamw() -> Self {
         Self { algorithm: Algorithm::AdamW, weight_decay: 0.01, ..Self::adam() }
     }
 
-    /// Adam that divides by the largest gradient, slowly forgotten, instead of the root of the mean square (Kingma and Ba 2015,
-    /// algorithm 2).
+    /// Adam that divides by the largest gradient, slowly forgotten, instead of the root of the mean square (Kingma and
+    /// Ba 2015, algorithm 2).
     pub fn adamax() -> Self {
         Self { algorithm: Algorithm::Adamax, ..Self::adam() }
     }
 
-    /// Adagrad (Duchi, Hazan and Singer 2011, "Adaptive subgradient methods for online learning and stochastic optimization"):
-    /// its steps only become smaller.
+    /// Adagrad (Duchi, Hazan and Singer 2011, "Adaptive subgradient methods for online learning and stochastic
+    /// optimization"): its steps only become smaller.
     pub fn adagrad() -> Self {
         Self { algorithm: Algorithm::Adagrad, betas: None, epsilon: Some(1e-10), ..Self::adam() }
     }
 
-    /// Rectified Adam (Liu et al. 2020, "On the variance of the adaptive learning rate and beyond", algorithm 2): as Adam, but
-    /// careful while there are few gradients to estimate v from. With ρ∞ = 2 / (1−β₂) − 1 and ρ = ρ∞ − 2tβ₂ᵗ / (1−β₂ᵗ) the
-    /// step is multiplied by r = √((ρ−4)(ρ−2)ρ∞ / ((ρ∞−4)(ρ∞−2)ρ)); up to ρ = 5 it is η·m̂. ε is added to √v, as PyTorch does.
+    /// Rectified Adam (Liu et al. 2020, "On the variance of the adaptive learning rate and beyond", algorithm 2): as
+    /// Adam, but careful while there are few gradients to estimate v from. With ρ∞ = 2 / (1−β₂) − 1 and ρ = ρ∞ − 2tβ₂ᵗ
+    /// / (1−β₂ᵗ) the step is multiplied by r = √((ρ−4)(ρ−2)ρ∞ / ((ρ∞−4)(ρ∞−2)ρ)); up to ρ = 5 it is η·m̂. ε is added to
+    /// √v, as PyTorch does.
     pub fn radam() -> Self {
         Self { algorithm: Algorithm::RAdam, ..Self::adam() }
     }
@@ -97,8 +100,8 @@ impl Optimizer {
         Self { algorithm: Algorithm::Sgd, betas: None, epsilon: None, momentum, nesterov, ..Self::adam() }
     }
 
-    /// How much of the mean gradient and of the mean (for Adamax: largest) square stays from step to step, each in [0, 1).
-    /// For the Adams. GANs are often trained with 0.5 and 0.999.
+    /// How much of the mean gradient and of the mean (for Adamax: largest) square stays from step to step, each in [0,
+    /// 1). For the Adams. GANs are often trained with 0.5 and 0.999.
     pub fn betas(self, beta1: f64, beta2: f64) -> Self {
         Self { betas: Some([beta1, beta2]), ..self }
     }
@@ -118,8 +121,8 @@ impl Optimizer {
         Self { nesterov: Some(true), ..self }
     }
 
-    /// The pull λ of each weight towards 0, at least 0. It belongs to the gradient (an L2 penalty of ½λw²), but for AdamW, where
-    /// it acts on the weight itself.
+    /// The pull λ of each weight towards 0, at least 0. It belongs to the gradient (an L2 penalty of ½λw²), but for
+    /// AdamW, where it acts on the weight itself.
     pub fn weight_decay(self, weight_decay: f64) -> Self {
         Self { weight_decay, ..self }
     }
@@ -136,8 +139,8 @@ impl Optimizer {
         }
     }
 
-    /// Refuses settings out of range, those that the optimizer does not have, and a learning rate that moves nothing or cannot go with them;
-    /// `place` is the rate's.
+    /// Refuses settings out of range, those that the optimizer does not have, and a learning rate that moves nothing or
+    /// cannot go with them; `place` is the rate's.
     pub(crate) fn check_with(&self, place: &str, learning_rate: f64) -> Result<()> {
         let wrong = |expected: &str| {
             let error = Error::expected(ErrorKind::Argument, place, expected, learning_rate);

@@ -18,8 +18,8 @@ pub(crate) struct OptimizerState {
     pub learning_rate: f64,
     /// How many steps have been made.
     pub steps: i32,
-    /// What each parameter's past gradients left: of Adam, AdamW and RAdam m and v, of Adamax m and u, of Adagrad s, of SGD with
-    /// momentum b. Empty where there is nothing to keep, and before the first step.
+    /// What each parameter's past gradients left: of Adam, AdamW and RAdam m and v, of Adamax m and u, of Adagrad s, of
+    /// SGD with momentum b. Empty where there is nothing to keep, and before the first step.
     pub moments: Vec<[Vec<f32>; 2]>,
 }
 
@@ -139,7 +139,14 @@ vectorized! {
     }
 
     fn adamax(
-        weights: &mut [f32], gradient: &[f32], m: &mut [f32], u: &mut [f32], betas: [f64; 2], rate: f32, decay: f32, epsilon: f32,
+        weights: &mut [f32],
+        gradient: &[f32],
+        m: &mut [f32],
+        u: &mut [f32],
+        betas: [f64; 2],
+        rate: f32,
+        decay: f32,
+        epsilon: f32,
     ) {
         let [(keep1, new1), (keep2, _)] = betas.map(|beta| (beta as f32, (1.0 - beta) as f32));
         for (((w, g), m), u) in weights.iter_mut().zip(gradient).zip(m).zip(u) {
@@ -190,13 +197,13 @@ mod tests {
     ];
 
     /// Steps from `from` to `to` over two parameters, one of more than a block.
-    fn go(descent: &mut OptimizerState, weights: &mut [Weights; 2], from: i32, to: i32) {
+    fn go(state: &mut OptimizerState, weights: &mut [Weights; 2], from: i32, to: i32) {
         for step in from..to {
             let gradients = weights.each_ref().map(|weights| {
                 let wave = |(i, w): (usize, &f32)| w + ((i as i32 + step) as f32 * 0.7).sin();
                 weights.iter().enumerate().map(wave).collect::<Vec<f32>>().into()
             });
-            descent.update(weights.iter_mut(), &gradients);
+            state.update(weights.iter_mut(), &gradients);
         }
     }
 
@@ -207,10 +214,10 @@ mod tests {
     #[test]
     fn every_weight_moves() {
         for optimizer in ALL {
-            let (mut weights, mut descent) = (start(), OptimizerState::new(optimizer(), 0.01));
-            go(&mut descent, &mut weights, 0, 1);
+            let (mut weights, mut state) = (start(), OptimizerState::new(optimizer(), 0.01));
+            go(&mut state, &mut weights, 0, 1);
             for (now, then) in weights.iter().zip(start()) {
-                assert!(now.iter().zip(then.iter()).all(|(now, then)| now != then), "{}", descent.optimizer.name());
+                assert!(now.iter().zip(then.iter()).all(|(now, then)| now != then), "{}", state.optimizer.name());
             }
         }
     }
@@ -218,13 +225,13 @@ mod tests {
     #[test]
     fn rebuilt_from_its_fields_it_goes_on_to_the_same_bits() {
         for optimizer in ALL {
-            let (mut weights, mut descent) = (start(), OptimizerState::new(optimizer(), 0.01));
-            go(&mut descent, &mut weights, 0, 9);
-            let (mut whole, steps, moments) = (weights.clone(), descent.steps, descent.moments.clone());
-            go(&mut descent, &mut whole, 9, 15);
-            let mut resumed = OptimizerState { steps, moments, ..OptimizerState::new(descent.optimizer, 0.01) };
+            let (mut weights, mut state) = (start(), OptimizerState::new(optimizer(), 0.01));
+            go(&mut state, &mut weights, 0, 9);
+            let (mut whole, steps, moments) = (weights.clone(), state.steps, state.moments.clone());
+            go(&mut state, &mut whole, 9, 15);
+            let mut resumed = OptimizerState { steps, moments, ..OptimizerState::new(state.optimizer, 0.01) };
             go(&mut resumed, &mut weights, 9, 15);
-            assert_eq!(weights, whole, "{}", descent.optimizer.name());
+            assert_eq!(weights, whole, "{}", state.optimizer.name());
         }
     }
 
@@ -232,15 +239,15 @@ mod tests {
     #[test]
     fn moments_fade_to_nothing() {
         for optimizer in ALL {
-            let (mut weights, mut descent) = (start(), OptimizerState::new(optimizer().weight_decay(0.0), 1e-4));
-            descent.update(weights.iter_mut(), &start().map(|values| values.to_vec().into()));
+            let (mut weights, mut state) = (start(), OptimizerState::new(optimizer().weight_decay(0.0), 1e-4));
+            state.update(weights.iter_mut(), &start().map(|values| values.to_vec().into()));
             for step in 0..4000 {
                 let size = if step < 1000 { 1e-20 } else { 0.0 };
                 let gradients = start().map(|values| values.iter().map(|v| size * v).collect::<Vec<f32>>().into());
-                descent.update(weights.iter_mut(), &gradients);
+                state.update(weights.iter_mut(), &gradients);
             }
-            let kept = descent.moments.iter().flatten().flatten().chain(weights.iter().flat_map(|w| w.iter()));
-            assert!(kept.clone().all(|value| !value.is_subnormal()), "{}", descent.optimizer.name());
+            let kept = state.moments.iter().flatten().flatten().chain(weights.iter().flat_map(|w| w.iter()));
+            assert!(kept.clone().all(|value| !value.is_subnormal()), "{}", state.optimizer.name());
             assert!(kept.into_iter().all(|value| value.is_finite()));
         }
     }

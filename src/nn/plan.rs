@@ -1,4 +1,5 @@
-//! What runs a network: compiled from it once, into steps of which each is a layer with what is [fused](super::fusion) with it.
+//! What runs a network: compiled from it once, into steps of which each is a layer with what is [fused](super::fusion)
+//! with it.
 
 use std::{
     fmt, ptr,
@@ -21,19 +22,19 @@ use crate::{
 
 /// The steps that run a network, in order: what is fused with what, and what each step costs.
 ///
-/// A network is a value; it is compiled into a plan when it first runs. Layers are *fused* where one can do the work of its
-/// neighbours while the values are at hand: an activation after a product, a max-pooling after a batch normalisation, a
-/// convolution after an up-sampling; and a convolution takes the moments (mean and variance) for a batch normalisation after
-/// it. For predictions, batch normalisations are *folded* into the weights before them.
+/// A network is a value; it is compiled into a plan when it first runs. Layers are *fused* where one can do the work of
+/// its neighbours while the values are at hand: an activation after a product, a max-pooling after a batch
+/// normalisation, a convolution after an up-sampling; and a convolution takes the moments (mean and variance) for a
+/// batch normalisation after it. For predictions, batch normalisations are *folded* into the weights before them.
 ///
-/// Multiply-adds are those of matrix products and convolutions, in the forward pass for one input. A convolution counts its
-/// weights for each place of the smaller of its two feature maps, as far as they see the map and not the padding around it; one
-/// that is fused with an up-sampling counts what is left when equal pixels are taken together.
+/// Multiply-adds are those of matrix products and convolutions, in the forward pass for one input. A convolution counts
+/// its weights for each place of the smaller of its two feature maps, as far as they see the map and not the padding
+/// around it; one that is fused with an up-sampling counts what is left when equal pixels are taken together.
 ///
 /// ```
 /// use latentlab::Sequential;
 ///
-/// let network = Sequential::input([1, 28, 28]).conv2d(8, 3).batch_norm().relu().max_pool2d(2).flatten().dense(2).build()?;
+/// let network = Sequential::input([1, 28, 28]).conv2d(8, 3).batch_norm().relu().max_pool2d(2).flatten().dense(2);
 /// println!("{}", network.plan()?);
 /// // Plan for an input of [1, 28, 28]
 /// // Layers  Step                                            Output              Multiply-adds
@@ -182,8 +183,8 @@ impl Plan {
         Self { input: network.input_shape().to_vec(), steps: fusion::fuse(steps_of(network)) }
     }
 
-    /// How predictions run it: the same, but for batch normalisations that are folded first. What does not depend on them is
-    /// cached once for both plans.
+    /// How predictions run it: the same, but for batch normalisations that are folded first. What does not depend on
+    /// them is cached once for both plans.
     fn prediction(network: &Sequential, training: &Self) -> Self {
         let mut steps = steps_of(network);
         for step in &mut steps {
@@ -204,8 +205,8 @@ impl Plan {
         run(&self.steps[..self.steps.len() - last], network, x, pass)
     }
 
-    /// Packs the weights of all steps, on all threads; for the backward pass those of steps that have a gradient to give: of
-    /// all, if the gradient of the input is wanted, else of those after the first one with weights.
+    /// Packs the weights of all steps, on all threads; for the backward pass those of steps that have a gradient to
+    /// give: of all, if the gradient of the input is wanted, else of those after the first one with weights.
     pub(crate) fn pack(&self, network: &Sequential, backward: bool, input_gradient: bool) {
         let mut wanted = input_gradient;
         let mut steps = Vec::new();
@@ -221,7 +222,7 @@ impl Plan {
         self.steps.iter().map(Step::multiply_adds).sum()
     }
 
-    /// Of its first step with weights, behind which training asks for no gradient.
+    /// Of its first step with weights, of whose input training wants no gradient.
     pub(crate) fn multiply_adds_of_first(&self) -> Option<usize> {
         self.steps.iter().find(|step| step.has_parameters).map(Step::multiply_adds)
     }
@@ -287,7 +288,8 @@ impl Sequential {
         Ok(self.compiled().training().clone())
     }
 
-    /// How predictions run the network: as [`plan`](Self::plan), with batch normalisations folded into the weights before them.
+    /// How predictions run the network: as [`plan`](Self::plan), with batch normalisations folded into the weights
+    /// before them.
     ///
     /// # Errors
     /// If the network was not built without mistakes.

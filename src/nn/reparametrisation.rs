@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::tape::{Pass, Variable};
 use crate::engine::Buffer;
 
-/// Codes z = μ + σ·ε (Kingma and Welling 2014) of rows \[μ, ln σ²\], with ε of shape (rows, latent_dim) given; and the mean over
-/// the rows of the divergence KL(N(μ, σ²) ‖ N(0, 1)) = ½ Σ (μ² + σ² − ln σ² − 1), as a `share` of a batch's.
+/// Codes z = μ + σ·ε (Kingma and Welling 2014) of rows \[μ, ln σ²\], with ε of shape (rows, latent_dim) given; and the
+/// mean over the rows of the divergence KL(N(μ, σ²) ‖ N(0, 1)) = ½ Σ (μ² + σ² − ln σ² − 1), as a `share` of a batch's.
 ///
 /// The divergence is not on the tape by itself: its gradient, times `kl_weight`, joins that of z in the backward pass.
 /// ∂μ = ∂z + w·μ, ∂ln σ² = ½·∂z·σ·ε + ½·w·(σ² − 1), with w = kl_weight · share / rows.

@@ -33,8 +33,8 @@ use crate::{
 /// println!("{}", encoder.summary());
 /// assert_eq!(encoder.parameter_count(), 39_352);
 ///
-/// let error = Sequential::input([1, 28, 28]).dense(50).build().unwrap_err();
-/// assert_eq!(error.to_string(), "layer 1, dense: expected a flat input [k], got [1, 28, 28]; put .flatten() before it");
+/// let error = Sequential::input([1, 28, 28]).dense(50).build().unwrap_err().to_string();
+/// assert_eq!(error, "layer 1, dense: expected a flat input [k], got [1, 28, 28]; put .flatten() before it");
 /// # Ok::<(), latentlab::Error>(())
 /// ```
 #[derive(Clone)]
@@ -82,8 +82,8 @@ const PREDICTION_ROWS: usize = 128;
 const PREDICTION_VALUES: usize = 1 << 26;
 
 impl Sequential {
-    /// Starts a network for inputs of that shape, without the batch: `[1, 28, 28]` for an image (channels, height, width),
-    /// `[784]` for a row of values, `[2]` for a code.
+    /// Starts a network for inputs of that shape, without the batch: `[1, 28, 28]` for an image (channels, height,
+    /// width), `[784]` for a row of values, `[2]` for a code.
     pub fn input(shape: impl AsRef<[usize]>) -> Self {
         let input = shape.as_ref().to_vec();
         let mistake = if input.is_empty() || input.contains(&0) {
@@ -120,9 +120,9 @@ impl Sequential {
     /// The network, or the first mistake that was made in building it.
     ///
     /// # Errors
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) naming the layer's number and kind, what it expected and what came;
-    /// [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a layer whose weights, or whose values for one sample, are more than one result
-    /// may have (4 GiB, or what the environment variable `LATENTLAB_MAX_BYTES` says).
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) naming the layer's number and kind, what it expected and what
+    /// came; [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a layer whose weights, or whose values for one
+    /// sample, are more than one result may have (4 GiB, or what the environment variable `LATENTLAB_MAX_BYTES` says).
     pub fn build(self) -> Result<Self> {
         self.check()?;
         Ok(self)
@@ -233,12 +233,14 @@ impl Sequential {
             .map_or("its input".into(), |node| format!("layer {}, {}", self.nodes.len(), node.layer.name()))
     }
 
-    /// The first layers with their weights, or all of them when there are fewer: what the middle of an encoder makes of an image.
+    /// The first layers with their weights, or all of them when there are fewer: what the middle of an encoder makes of
+    /// an image.
     ///
     /// ```
     /// use latentlab::{Autoencoder, Dataset};
     ///
-    /// let features = Autoencoder::strided([8, 16, 32], 64, 2)?.encoder().take(6); // the three convolutions and their ReLUs
+    /// // The three convolutions and their ReLUs.
+    /// let features = Autoencoder::strided([8, 16, 32], 64, 2)?.encoder().take(6);
     /// let digits = Dataset::built_in_digits(5, 0)?;
     /// assert_eq!(features.predict(&digits.images().clone().into_dyn())?.shape(), [5, 32, 3, 3]);
     /// # Ok::<(), latentlab::Error>(())
@@ -258,11 +260,12 @@ impl Sequential {
         Summary::of("sequential", &[("", self)])
     }
 
-    /// What the network makes of a batch of inputs: `(n, …input shape)` to `(n, …output shape)`. Dropout does nothing here.
+    /// What the network makes of a batch of inputs: `(n, …input shape)` to `(n, …output shape)`. Dropout does nothing
+    /// here.
     ///
     /// # Errors
-    /// If the network was not built without mistakes, the input's shape is another one or a value of it is NaN or infinite, or there
-    /// are more outputs than one result may have.
+    /// If the network was not built without mistakes, the input's shape is another one or a value of it is NaN or
+    /// infinite, or there are more outputs than one result may have.
     ///
     /// ```
     /// use latentlab::{Sequential, ndarray::ArrayD};
@@ -335,8 +338,8 @@ impl Sequential {
         plan.pack(self, backward, input_gradient);
     }
 
-    /// Packs networks that follow each other for a forward pass, or also for the backward pass, in which the gradient of the
-    /// first one's input is not wanted.
+    /// Packs networks that follow each other for a forward pass, or also for the backward pass, in which the gradient
+    /// of the first one's input is not wanted.
     pub(crate) fn pack_all(networks: &[&Self], backward: bool) {
         networks.par_iter().enumerate().for_each(|(index, network)| network.pack(backward, index > 0));
     }
@@ -363,8 +366,8 @@ impl Sequential {
         shapes.map(|shape| shape.iter().product()).max().unwrap_or(1)
     }
 
-    /// The first batch normalisation that sees a single value of each channel for one input, if there is one: of a batch of one row it
-    /// has nothing to take a variance of.
+    /// The first batch normalisation that sees a single value of each channel for one input, if there is one: of a
+    /// batch of one row it has nothing to take a variance of.
     pub(crate) fn needs_two_rows(&self) -> Option<String> {
         let single = |node: &Node| matches!(node.layer, Layer::BatchNorm(_)) && node.input[1..].iter().all(|n| *n == 1);
         let index = self.nodes.iter().position(single)?;

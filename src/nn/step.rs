@@ -16,9 +16,9 @@ use crate::{
     limit, random,
 };
 
-/// How a batch is split: into *shards*, which run through all layers side by side on the threads, and these into *parts*,
-/// which run one after the other so that all that a thread works on stays in its cache. Fixed by the batch and the networks
-/// alone, so that the same seed gives the same bits with any number of threads.
+/// How a batch is split: into *shards*, which run through all layers side by side on the threads, and these into
+/// *parts*, which run one after the other so that all that a thread works on stays in its cache. Fixed by the batch and
+/// the networks alone, so that the same seed gives the same bits with any number of threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BatchSplit {
     /// Rows of a shard, but for the last.
@@ -45,8 +45,8 @@ impl BatchSplit {
         Self { shard, part: shard.div_ceil(shard.div_ceil(most)) }
     }
 
-    /// Refuses batches of that many rows if what these networks make of them in a step is too large; `place` is the setting to
-    /// change.
+    /// Refuses batches of that many rows if what these networks make of them in a step is too large; `place` is the
+    /// setting to change.
     pub fn check(place: &str, rows: usize, networks: &[&Sequential]) -> Result<()> {
         let total = |count: fn(&Sequential) -> usize| networks.iter().map(|network| count(network)).sum::<usize>();
         // A copy to go back to, the gradients and two moments; of parts that are summed by themselves, a gradient each.
@@ -96,8 +96,8 @@ impl<const N: usize> Learned<N> {
         }
     }
 
-    /// Joins what the same networks learned from another batch: the sums of the means and of the gradients, and the newer
-    /// statistics.
+    /// Joins what the same networks learned from another batch: the sums of the means and of the gradients, and the
+    /// newer statistics.
     pub fn add(&mut self, other: Self) {
         self.means.iter_mut().zip(other.means).for_each(|(sum, mean)| *sum += mean);
         for (sum, gradient) in self.gradients.iter_mut().zip(other.gradients) {
@@ -107,8 +107,8 @@ impl<const N: usize> Learned<N> {
     }
 }
 
-/// Forward and backward pass of a batch through networks, the first of which needs no gradient of its input: packs their
-/// weights, splits the batch, and see [`learn_in_parts`].
+/// Forward and backward pass of a batch through networks, the first of which needs no gradient of its input: packs
+/// their weights, splits the batch, and see [`learn_in_parts`].
 pub(crate) fn learn<const N: usize>(
     rows: usize,
     networks: &[&Sequential],
@@ -119,9 +119,9 @@ pub(crate) fn learn<const N: usize>(
     learn_in_parts(rows, networks, BatchSplit::new(rows, networks), seed, forward)
 }
 
-/// Forward and backward pass of a batch. `forward(rows, seed, pass)` measures some of its rows, the loss first, and gives the
-/// loss on the tape as well, each as a share of the batch's; `seed` is the randomness of that part of the batch. Gradients
-/// are those of the parameters of `networks`, whatever else the pass goes through.
+/// Forward and backward pass of a batch. `forward(rows, seed, pass)` measures some of its rows, the loss first, and
+/// gives the loss on the tape as well, each as a share of the batch's; `seed` is the randomness of that part of the
+/// batch. Gradients are those of the parameters of `networks`, whatever else the pass goes through.
 pub(crate) fn learn_in_parts<const N: usize>(
     rows: usize,
     networks: &[&Sequential],

@@ -1,9 +1,9 @@
 //! Values, and the tape that records the backward pass of every operation on them.
 //!
-//! dfdx's tape holds the backward operations and runs them in reverse order. Values and gradients are buffers of ours: dfdx
-//! lends no slice of a tensor's data, and an operation that owns its buffers can work in place. The tape belongs to a
-//! [`Pass`]; a [`Variable`] is a cheap handle, so an operation may take several, and several may take the same one: their
-//! gradients add up.
+//! dfdx's tape holds the backward operations and runs them in reverse order. Values and gradients are buffers of ours:
+//! dfdx lends no slice of a tensor's data, and an operation that owns its buffers can work in place. The tape belongs
+//! to a [`Pass`]; a [`Variable`] is a cheap handle, so an operation may take several, and several may take the same
+//! one: their gradients add up.
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
@@ -34,8 +34,8 @@ impl Variable {
     }
 }
 
-/// Which parameter of which network: the address of the network, which stays where it is during a pass, and the parameter's
-/// number among all of the network's.
+/// Which parameter of which network: the address of the network, which stays where it is during a pass, and the
+/// parameter's number among all of the network's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ParameterKey {
     pub network: usize,
@@ -46,7 +46,8 @@ pub(crate) struct ParameterKey {
 #[derive(Clone, Copy)]
 pub(crate) struct Parameter(usize);
 
-/// A gradient of weights that is yet to be multiplied, xᵀ · g: rows of a layer's input and of the gradient of its output.
+/// A gradient of weights that is yet to be multiplied, xᵀ · g: rows of a layer's input and of the gradient of its
+/// output.
 pub(crate) struct Factors {
     pub x: Arc<Buffer>,
     pub g: Buffer,
@@ -89,8 +90,8 @@ impl Gradients {
         add(&mut self.parameters[parameter.0].sum, gradient);
     }
 
-    /// The gradient of a parameter so far, taken out to be added to and [put back](Self::put): from zero, where its numbers
-    /// mean nothing yet, or from what stands in it.
+    /// The gradient of a parameter so far, taken out to be added to and [put back](Self::put): from zero, where its
+    /// numbers mean nothing yet, or from what stands in it.
     pub fn take_sum(&mut self, parameter: Parameter, length: usize) -> (Buffer, Accumulate<'static>) {
         match self.parameters[parameter.0].sum.take() {
             Some(sum) => (sum, Accumulate::Output),
@@ -116,8 +117,8 @@ fn add(sum: &mut Option<Buffer>, gradient: Buffer) {
     }
 }
 
-/// Forward and backward pass through networks of a batch, or of parts of one whose gradients are summed: the tape, whether it
-/// trains, the randomness of dropout, the gradients of the parameters and the statistics that were observed.
+/// Forward and backward pass through networks of a batch, or of parts of one whose gradients are summed: the tape,
+/// whether it trains, the randomness of dropout, the gradients of the parameters and the statistics that were observed.
 pub(crate) struct Pass {
     /// Whether dropout drops, and batch normalisation takes the batch's own statistics.
     pub training: bool,
@@ -203,7 +204,8 @@ impl Pass {
         Variable { values, rows, needs_gradient, moments: None, number }
     }
 
-    /// The result of an operation: `values`, and for the backward pass `backward(gradient of the values, all gradients)`.
+    /// The result of an operation: `values`, and for the backward pass `backward(gradient of the values, all
+    /// gradients)`.
     pub fn record(
         &mut self,
         values: Arc<Buffer>,
@@ -237,8 +239,8 @@ impl Pass {
         })
     }
 
-    /// Whether the gradient of (inputs, units) weights is better multiplied when all shards are done: if all shards' factors
-    /// are less than each shard's product.
+    /// Whether the gradient of (inputs, units) weights is better multiplied when all shards are done: if all shards'
+    /// factors are less than each shard's product.
     pub fn postpones(&self, inputs: usize, units: usize) -> bool {
         self.shards > 1 && self.shards * inputs * units > self.batch * (inputs + units)
     }
@@ -261,8 +263,8 @@ impl Pass {
     /// Runs the tape backwards from a loss, a single value, adding to the gradients of the parameters.
     pub fn backward(&mut self, loss: &Variable) {
         self.gradients.borrow_mut().variables[loss.number] = Some(vec![1.0].into());
-        // dfdx runs the tape of a scalar tensor. Of its errors (out of memory for one float) none can happen; without gradients
-        // a step changes nothing.
+        // dfdx runs the tape of a scalar tensor. Of its errors (out of memory for one float) none can happen; without
+        // gradients a step changes nothing.
         let scalar: Tensor<(), f32, Cpu> = Cpu::default().tensor_from_vec(vec![0.0], ());
         drop(scalar.put_tape(std::mem::take(&mut self.tape)).try_backward());
     }

@@ -18,13 +18,15 @@ use crate::{
     limit,
 };
 
-/// The one metadata key: one, because their order in the file is not fixed and the same network should be the same bytes.
+/// The one metadata key: one, because their order in the file is not fixed and the same network should be the same
+/// bytes.
 const KEY: &str = "latentlab";
 const VERSION: u32 = 2;
 /// Its hash covers only the tensors. Such files are still read.
 const FIRST_VERSION: u32 = 1;
 
-/// What stands before the hash in a file: the header's JSON within safetensors' JSON. No text of a user looks like it there.
+/// What stands before the hash in a file: the header's JSON within safetensors' JSON. No text of a user looks like it
+/// there.
 const BEFORE_HASH: &[u8] = br#"\"sha256\":\""#;
 const HASH_DIGITS: usize = 64;
 /// safetensors reads no longer header.
@@ -49,8 +51,8 @@ pub(crate) struct Checkpoint {
 #[derive(Serialize, Deserialize)]
 struct Header {
     version: u32,
-    /// Of the whole file, with zeros in the place of this hash. In version 1 of all weights in the order of the networks, layers and
-    /// parameters, as little-endian bytes.
+    /// Of the whole file, with zeros in the place of this hash. In version 1 of all weights in the order of the
+    /// networks, layers and parameters, as little-endian bytes.
     sha256: String,
     /// The kind of model.
     model: String,
@@ -213,7 +215,7 @@ fn parse(bytes: &[u8], model: &str, names: &[&str]) -> Result<(Vec<Sequential>, 
     }
     let header: Header =
         serde_json::from_str(text).map_err(|error| format!("its architecture is damaged ({error})"))?;
-    // A word that was not read is a damaged one, or one that a later version knows: without it this is another network.
+    // A setting that was not read is damaged, or of a later version: without it this would be another network.
     let understood = serde_json::to_string(&header).ok().and_then(|text| serde_json::from_str(&text).ok());
     if !understood.is_some_and(|understood| holds(&understood, &json)) {
         return Err("its architecture is damaged, or of a later version of latentlab (it has unknown settings)".into());

@@ -1,4 +1,5 @@
-//! `latentlab bench`: how many images a second the reports' models train on, or reconstruct, beside what arithmetic allows.
+//! `latentlab bench`: how many images a second the reports' models train on, or reconstruct, beside what arithmetic
+//! allows.
 
 use std::time::Instant;
 
@@ -66,7 +67,7 @@ pub fn bench(arguments: &Arguments) -> Result<()> {
 
 /// Images a second of `train_ae`, on random images: order, gathering, forward, backward, Adam.
 fn training(mut autoencoder: Autoencoder, batch_size: usize, seconds: f64) -> Result<f64> {
-    // An epoch of some steps, as in earnest, where the work that is done once an epoch does not count for much.
+    // An epoch of several steps, as in real training, so that work that is done once an epoch hardly counts.
     let images = noise(batch_size * (32_768 / batch_size).clamp(4, 16))?;
     let config = TrainConfig::new().batch_size(batch_size).progress_every(0);
     let mut epoch_seconds = |epochs| -> Result<f64> {

@@ -54,8 +54,8 @@ impl Sequential {
 
     /// Logistic sigmoid, 1 / (1 + e⁻ˣ), into (0, 1); any shape, unchanged.
     ///
-    /// As a network's last layer it goes well with [`Loss::BinaryCrossEntropy`](crate::Loss::BinaryCrossEntropy): training
-    /// then computes the two together from the logits, which stays exact where the sigmoid has saturated.
+    /// As a network's last layer it goes well with [`Loss::BinaryCrossEntropy`](crate::Loss::BinaryCrossEntropy):
+    /// training then computes the two together from the logits, which stays exact where the sigmoid has saturated.
     pub fn sigmoid(self) -> Self {
         self.push(Activation::Sigmoid)
     }
@@ -130,8 +130,8 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
 }
 
 /// eˣ to two units in the last place, for loops that the compiler is to vectorise (a library's `exp` prevents it): with
-/// x = n·ln 2 + r and |r| ≤ ln 2 / 2, 2ⁿ goes straight into the exponent's bits and eʳ is a Taylor polynomial. Beyond ±87 it
-/// stays at the value there.
+/// x = n·ln 2 + r and |r| ≤ ln 2 / 2, 2ⁿ goes straight into the exponent's bits and eʳ is a Taylor polynomial. Beyond
+/// ±87 it stays at the value there.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
     // Adding 1.5 · 2²³ rounds to an integer, which then stands in the lowest bits.

@@ -15,9 +15,10 @@ use crate::{
 
 /// Batch normalisation (Ioffe and Szegedy 2015): y = γ · (x − μ) / √(σ² + ε) + β, channel by channel.
 ///
-/// μ and σ² are the mean and variance (divided by N) of the channel over the batch and, for feature maps, over all N pixels of
-/// it; in prediction the running ones. Shapes: x and y (n, channels, height, width) or (n, channels); γ, β and the running
-/// statistics (channels). Backward pass, with x̂ = (x − μ) / √(σ² + ε) and ⟨·⟩ the mean over N: ∂β = Σ g, ∂γ = Σ g·x̂, ∂x = γ / √(σ² + ε) · (g − ⟨g⟩ − x̂ · ⟨g·x̂⟩).
+/// μ and σ² are the mean and variance (divided by N) of the channel over the batch and, for feature maps, over all N
+/// pixels of it; in prediction the running ones. Shapes: x and y (n, channels, height, width) or (n, channels); γ, β
+/// and the running statistics (channels). Backward pass, with x̂ = (x − μ) / √(σ² + ε) and ⟨·⟩ the mean over N: ∂β = Σ
+/// g, ∂γ = Σ g·x̂, ∂x = γ / √(σ² + ε) · (g − ⟨g⟩ − x̂ · ⟨g·x̂⟩).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct BatchNorm {
     momentum: f32,
@@ -25,15 +26,17 @@ pub(crate) struct BatchNorm {
 }
 
 impl Sequential {
-    /// Batch normalisation (Ioffe and Szegedy 2015) of feature maps, channel by channel, or of rows of values, value by value.
-    /// Any shape, unchanged.
+    /// Batch normalisation (Ioffe and Szegedy 2015) of feature maps, channel by channel, or of rows of values, value by
+    /// value. Any shape, unchanged.
     ///
-    /// In training, y = γ · (x − mean) / √(variance + ε) + β with the batch's own mean and variance; in prediction, with the running ones. Each step moves
-    /// these: running ← momentum · running + (1 − momentum) · batch's. The defaults are Keras': momentum 0.99, ε 0.001, the variance divided by N.
-    /// PyTorch's are ε 10⁻⁵ and momentum 0.9 in this sense (it writes 0.1, the share of the new), and its running variance is divided by N − 1.
+    /// In training, y = γ · (x − mean) / √(variance + ε) + β with the batch's own mean and variance; in prediction,
+    /// with the running ones. Each step moves these: running ← momentum · running + (1 − momentum) · batch's. The
+    /// defaults are Keras': momentum 0.99, ε 0.001, the variance divided by N. PyTorch's are ε 10⁻⁵ and momentum 0.9 in
+    /// this sense (it writes 0.1, the share of the new), and its running variance is divided by N − 1.
     /// [`momentum`](Self::momentum) and [`epsilon`](Self::epsilon) after it change them.
     ///
-    /// It holds 4 numbers a channel: γ and β, which training learns, and the running mean and variance, which it observes; all four are saved.
+    /// It holds 4 numbers a channel: γ and β, which training learns, and the running mean and variance, which it
+    /// observes; all four are saved.
     ///
     /// ```
     /// use latentlab::Sequential;
@@ -46,7 +49,8 @@ impl Sequential {
         self.push(BatchNorm { momentum: 0.99, epsilon: 1e-3 })
     }
 
-    /// How much of its running statistics the batch normalisation before it keeps in each step, in [0, 1]; default 0.99.
+    /// How much of its running statistics the batch normalisation before it keeps in each step, in [0, 1]; default
+    /// 0.99.
     pub fn momentum(self, momentum: f32) -> Self {
         self.amend("momentum", "a batch_norm", |layer| {
             match layer {
@@ -123,7 +127,7 @@ impl Operation for BatchNorm {
         let inverse: Vec<f32> = variance.iter().map(|variance| 1.0 / (variance + self.epsilon).sqrt()).collect();
         let (scale, shift) = line_of(gamma, beta, &mean, &inverse);
         let pooling = context.fused.pool.as_ref().map(|pool| pool.windows(context.input));
-        // As few pixels as a piece of work may have.
+        // The fewest pixels that are worked on at once.
         let rows = pooling.map_or(count, |windows| windows.pixels());
         let line = Line::new(&scale, &shift, context.slope(), rows);
 
@@ -163,8 +167,8 @@ fn line_of(gamma: &[f32], beta: &[f32], mean: &[f32], inverse: &[f32]) -> (Vec<f
     (scale, shift)
 }
 
-/// y = leaky(scale · x + shift), column by column; max-pooled, if a pooling is fused: then neither the feature maps before
-/// the pooling nor their gradient are ever written.
+/// y = leaky(scale · x + shift), column by column; max-pooled, if a pooling is fused: then neither the feature maps
+/// before the pooling nor their gradient are ever written.
 struct Line {
     /// Repeated, see [`repeat`].
     scale: Vec<f32>,

@@ -18,8 +18,9 @@ use crate::{
 /// A convolution (cross-correlation, as all frameworks have it) with a bias:
 /// y\[o, q\] = b\[o\] + Σ over c, t of x\[c, stride·q − before + t\] · W\[t, c, o\].
 ///
-/// Shapes: x (n, channels, height, width), W (kernel height, kernel width, channels, filters), b (filters), y (n, filters, out height, out width) with
-/// out = ⌊(size + padding before and after − kernel) / stride⌋ + 1. Backward pass: [`Convolution`].
+/// Shapes: x (n, channels, height, width), W (kernel height, kernel width, channels, filters), b (filters), y (n,
+/// filters, out height, out width) with out = ⌊(size + padding before and after − kernel) / stride⌋ + 1. Backward pass:
+/// [`Convolution`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Conv2d {
     filters: usize,
@@ -44,17 +45,19 @@ pub(crate) enum Padding {
 impl Sequential {
     /// A 2-D convolution with bias: input `[channels, height, width]`, output `[filters, out height, out width]`.
     ///
-    /// `kernel` is `3` for 3×3 or `[5, 3]` for 5 rows and 3 columns. Without modifiers the stride is 1 and there is no padding (Keras'
-    /// `valid`); [`same`](Self::same), [`padding`](Self::padding) and [`stride`](Self::stride) after it change that:
-    /// out = ⌊(size + padding − kernel) / stride⌋ + 1. It has kernel·channels·filters + filters parameters.
+    /// `kernel` is `3` for 3×3 or `[5, 3]` for 5 rows and 3 columns. Without modifiers the stride is 1 and there is no
+    /// padding (Keras' `valid`); [`same`](Self::same), [`padding`](Self::padding) and [`stride`](Self::stride) after it
+    /// change that: out = ⌊(size + padding − kernel) / stride⌋ + 1. It has kernel·channels·filters + filters
+    /// parameters.
     ///
-    /// W is stored as (kernel height, kernel width, channels, filters), Keras' order; PyTorch's `Conv2d` holds (filters, channels, kernel height,
-    /// kernel width).
+    /// W is stored as (kernel height, kernel width, channels, filters), Keras' order; PyTorch's `Conv2d` holds
+    /// (filters, channels, kernel height, kernel width).
     ///
     /// ```
     /// use latentlab::Sequential;
     ///
-    /// let network = Sequential::input([1, 28, 28]).conv2d(24, 3).stride(2).padding(1).relu().conv2d(48, [3, 5]).same().build()?;
+    /// let network = Sequential::input([1, 28, 28]).conv2d(24, 3).stride(2).padding(1).relu();
+    /// let network = network.conv2d(48, [3, 5]).same().build()?;
     /// assert_eq!(network.output_shape(), [48, 14, 14]);
     /// assert_eq!(network.parameter_count(), (9 * 24 + 24) + (15 * 24 * 48 + 48));
     ///
@@ -67,8 +70,8 @@ impl Sequential {
         self.push(Conv2d { filters, kernel, stride, padding: Padding::default() })
     }
 
-    /// The stride of the convolution or pooling before it, in pixels; of a transposed convolution, how far its input pixels are
-    /// spread.
+    /// The stride of the convolution or pooling before it, in pixels; of a transposed convolution, how far its input
+    /// pixels are spread.
     pub fn stride(self, stride: impl Into<HeightWidth>) -> Self {
         let stride = stride.into();
         self.amend("stride", "a conv2d, conv_transpose2d or max_pool2d", |layer| {
@@ -78,15 +81,15 @@ impl Sequential {
 
     /// Pads the convolution before it so that a stride of 1 keeps the size (Keras' `same`).
     ///
-    /// With a stride, the output is ⌈size / stride⌉; of an odd padding the larger half is at the bottom and on the right. A transposed
-    /// convolution gives size · stride; Keras crops the last rows and columns of a 3×3 kernel with stride 2, where PyTorch's
-    /// `padding=1, output_padding=1` crops the first: the same size, shifted by a pixel.
+    /// With a stride, the output is ⌈size / stride⌉; of an odd padding the larger half is at the bottom and on the
+    /// right. A transposed convolution gives size · stride; Keras crops the last rows and columns of a 3×3 kernel with
+    /// stride 2, where PyTorch's `padding=1, output_padding=1` crops the first: the same size, shifted by a pixel.
     pub fn same(self) -> Self {
         self.pad("same", Padding::Same)
     }
 
-    /// Pads the convolution before it with that many zeros on each side, as PyTorch's `padding`; crops a transposed convolution
-    /// by that many pixels.
+    /// Pads the convolution before it with that many zeros on each side, as PyTorch's `padding`; crops a transposed
+    /// convolution by that many pixels.
     pub fn padding(self, padding: impl Into<HeightWidth>) -> Self {
         self.pad("padding", Padding::Explicit(padding.into()))
     }
@@ -137,10 +140,11 @@ impl Conv2d {
 }
 
 impl Conv2d {
-    /// The one convolution that an up-sampling by `factor`, which makes this input, and this layer are together, if they can be
-    /// merged: see [`Enlarged`].
+    /// The one convolution that an up-sampling by `factor`, which makes this input, and this layer are together, if
+    /// they can be merged: see [`Enlarged`].
     pub(in crate::nn) fn merged_with_up_sampling(&self, input: &[usize], factor: [usize; 2]) -> Option<Convolution> {
-        // With more padding than this some outputs see no feature map at all; a stride leaves most of the enlarged one unseen.
+        // With more padding than this some outputs see no feature map at all; a stride leaves most of the enlarged one
+        // unseen.
         let reach = self.kernel.0.map(|kernel| kernel - 1);
         let fits = |padding: [usize; 2]| padding[0] <= reach[0] && padding[1] <= reach[1];
         let too_much = matches!(self.padding, Padding::Explicit(HeightWidth(padding)) if !fits(padding));
@@ -240,7 +244,8 @@ impl Operation for Conv2d {
     }
 }
 
-/// A layer's weights and what it computes with them: its own convolution, or what up-sampling and convolution are together.
+/// A layer's weights and what it computes with them: its own convolution, or what up-sampling and convolution are
+/// together.
 struct Weighted {
     weight: Weights,
     convolution: Arc<PreparedConvolution>,
@@ -277,8 +282,8 @@ impl Weighted {
     }
 }
 
-/// The transposed convolution that an up-sampling by `factor` and a `convolution` with a stride of 1 are together: from the
-/// feature map as it is (small) to the result (large).
+/// The transposed convolution that an up-sampling by `factor` and a `convolution` with a stride of 1 are together: from
+/// the feature map as it is (small) to the result (large).
 fn enlarged(convolution: Convolution, factor: [usize; 2]) -> Convolution {
     let [height, width, channels] = convolution.large;
     let kernel = convolution.kernel;
@@ -293,9 +298,9 @@ fn enlarged(convolution: Convolution, factor: [usize; 2]) -> Convolution {
 
 /// A convolution of a feature map that is first enlarged: each pixel becomes `factor` equal ones.
 ///
-/// Equal pixels see the sum of their weights, so the enlarged feature map need not exist: with a kernel of k, the two together
-/// are a *transposed* convolution of the feature map as it is, with a stride of `factor` and a kernel of factor + k − 1. With
-/// factor 3 and a kernel of 3×3 each pixel of the result costs 25/9 multiply-adds instead of 9.
+/// Equal pixels see the sum of their weights, so the enlarged feature map need not exist: with a kernel of k, the two
+/// together are a *transposed* convolution of the feature map as it is, with a stride of `factor` and a kernel of
+/// factor + k − 1. With factor 3 and a kernel of 3×3 each pixel of the result costs 25/9 multiply-adds instead of 9.
 #[derive(Clone, Copy)]
 struct Enlarged {
     kernel: [usize; 2],
@@ -305,7 +310,8 @@ struct Enlarged {
 }
 
 impl Enlarged {
-    /// The weights k along an axis that fall together into weight t of the transposed convolution: kernel − 1 ≤ t + k < kernel − 1 + factor.
+    /// The weights k along an axis that fall together into weight t of the transposed convolution: kernel − 1 ≤ t + k <
+    /// kernel − 1 + factor.
     fn together(&self, axis: usize, t: usize) -> impl Iterator<Item = usize> + use<> {
         let (kernel, factor) = (self.kernel[axis], self.factor[axis]);
         (kernel - 1).saturating_sub(t)..(kernel - 1 + factor).saturating_sub(t).min(kernel)

@@ -15,8 +15,9 @@ use crate::{
 /// A transposed convolution with a bias, the adjoint of a convolution: each input pixel adds its kernel to the output,
 /// y\[o, stride·q − crop + t\] = b\[o\] + Σ over q, t, c of x\[c, q\] · W\[t, o, c\].
 ///
-/// Shapes: x (n, channels, height, width), W (kernel height, kernel width, filters, channels), b (filters), y (n, filters, out height, out width) with
-/// out = (size − 1) · stride + kernel − 2 · padding + output padding. Backward pass: [`Convolution`].
+/// Shapes: x (n, channels, height, width), W (kernel height, kernel width, filters, channels), b (filters), y (n,
+/// filters, out height, out width) with out = (size − 1) · stride + kernel − 2 · padding + output padding. Backward
+/// pass: [`Convolution`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ConvTranspose2d {
     filters: usize,
@@ -27,21 +28,23 @@ pub(crate) struct ConvTranspose2d {
 }
 
 impl Sequential {
-    /// A transposed 2-D convolution with bias: input `[channels, height, width]`, output `[filters, out height, out width]`.
+    /// A transposed 2-D convolution with bias: input `[channels, height, width]`, output `[filters, out height, out
+    /// width]`.
     ///
-    /// Without more words the stride is 1 and nothing is cropped: out = (size − 1) · stride + kernel. With [`same`](Self::same), Keras'
-    /// convention, out = size · stride. With [`padding`](Self::padding) and [`output_padding`](Self::output_padding), PyTorch's, out = (size − 1) ·
-    /// stride + kernel − 2 · padding + output padding. Where the kernel is smaller than the stride, Keras' `valid` has an output padding of
-    /// stride − kernel. It has kernel·channels·filters + filters parameters.
+    /// Without modifiers the stride is 1 and nothing is cropped: out = (size − 1) · stride + kernel. With
+    /// [`same`](Self::same), Keras' convention, out = size · stride. With [`padding`](Self::padding) and
+    /// [`output_padding`](Self::output_padding), PyTorch's, out = (size − 1) · stride + kernel − 2 · padding + output
+    /// padding. Where the kernel is smaller than the stride, Keras' `valid` has an output padding of stride − kernel.
+    /// It has kernel·channels·filters + filters parameters.
     ///
-    /// W is stored as (kernel height, kernel width, filters, channels), Keras' order; PyTorch's `ConvTranspose2d` holds (channels, filters, kernel height,
-    /// kernel width).
+    /// W is stored as (kernel height, kernel width, filters, channels), Keras' order; PyTorch's `ConvTranspose2d` holds
+    /// (channels, filters, kernel height, kernel width).
     ///
     /// ```
     /// use latentlab::Sequential;
     ///
     /// let keras = Sequential::input([64, 7, 7]).conv_transpose2d(32, 3).stride(2).same().build()?;
-    /// let pytorch = Sequential::input([64, 7, 7]).conv_transpose2d(32, 3).stride(2).padding(1).output_padding(1).build()?;
+    /// let pytorch = Sequential::input([64, 7, 7]).conv_transpose2d(32, 3).stride(2).padding(1).output_padding(1);
     /// assert_eq!(keras.output_shape(), [32, 14, 14]);
     /// assert_eq!(pytorch.output_shape(), [32, 14, 14]); // the same size, shifted by a pixel
     /// # Ok::<(), latentlab::Error>(())
@@ -57,8 +60,9 @@ impl Sequential {
         }))
     }
 
-    /// Gives the output of the transposed convolution before it so many more rows and columns, at the bottom and on the right, as
-    /// PyTorch's `output_padding`: a convolution with a stride makes the same of several sizes, and this says which one to go back to.
+    /// Gives the output of the transposed convolution before it that many more rows and columns, at the bottom and on
+    /// the right, as PyTorch's `output_padding`: a convolution with a stride makes the same of several sizes, and this
+    /// says which one to go back to.
     ///
     /// Must be smaller than the stride.
     pub fn output_padding(self, padding: impl Into<HeightWidth>) -> Self {

@@ -118,7 +118,8 @@ impl Dense {
     }
 }
 
-/// The gradient of (inputs, units) weights, the sum of xᵀ · g over some pairs of x and g, added to `sum` as `start` says.
+/// The gradient of (inputs, units) weights, the sum of xᵀ · g over some pairs of x and g, added to `sum` as `start`
+/// says.
 pub(crate) fn add_products(
     pairs: &[(&[f32], &[f32])],
     [inputs, units]: [usize; 2],

@@ -13,16 +13,17 @@ use crate::{
     random,
 };
 
-/// Inverted dropout (Srivastava et al. 2014): in training each value becomes 0 with probability `rate` and x / (1 − rate)
-/// otherwise; in prediction nothing happens. Backwards the same mask.
+/// Inverted dropout (Srivastava et al. 2014): in training each value becomes 0 with probability `rate` and x / (1 −
+/// rate) otherwise; in prediction nothing happens. The backward pass has the same mask.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Dropout {
     rate: f32,
 }
 
 impl Sequential {
-    /// Dropout (Srivastava et al. 2014), as Keras and PyTorch have it: in training, each value is set to 0 with probability
-    /// `rate` and the others are divided by 1 − `rate`; in prediction nothing happens. Any shape, unchanged.
+    /// Dropout (Srivastava et al. 2014), as Keras and PyTorch have it: in training, each value is set to 0 with
+    /// probability `rate` and the others are divided by 1 − `rate`; in prediction nothing happens. Any shape,
+    /// unchanged.
     ///
     /// `rate` must be in [0, 1). The mask depends on the training's seed only, not on the number of threads.
     pub fn dropout(self, rate: f32) -> Self {
@@ -31,7 +32,8 @@ impl Sequential {
 }
 
 impl Dropout {
-    /// Multiplies each value by its mask, 0 or 1 / (1 − rate). The mask is computed again in the backward pass, not kept.
+    /// Multiplies each value by its mask, 0 or 1 / (1 − rate). The mask is computed again in the backward pass, not
+    /// kept.
     fn mask(self, values: &mut [f32], seed: u64) {
         // Compared as integers: exact, and less work than drawing floats.
         let threshold = (f64::from(self.rate) * 2f64.powi(32)) as u32;
@@ -44,8 +46,8 @@ impl Dropout {
 }
 
 vectorized! {
-    /// The randomness of value i is a hash of i and the key, which vectors can compute side by side: two rounds of the 32-bit finalizer
-    /// "lowbias32" (C. Wellons 2018, "Prospecting for hash functions").
+    /// The randomness of value i is a hash of i and the key, which vectors can compute side by side: two rounds of the
+    /// 32-bit finalizer "lowbias32" (C. Wellons 2018, "Prospecting for hash functions").
     fn mask(values: &mut [f32], key: u32, second_key: u32, threshold: u32, scale: f32) {
         let round = |mut h: u32| {
             h = (h ^ (h >> 16)).wrapping_mul(0x7feb_352d);

@@ -12,7 +12,8 @@ use crate::{
     },
 };
 
-/// The largest value of each window, y\[c, q\] = max over t of x\[c, stride·q + t\]; windows that do not fit are left out.
+/// The largest value of each window, y\[c, q\] = max over t of x\[c, stride·q + t\]; windows that do not fit are left
+/// out.
 ///
 /// Shapes: x (n, channels, height, width), y (n, channels, ⌊(height − size) / stride⌋ + 1, …). In the backward pass the
 /// gradient goes to where the maximum was, to the first of equal ones (row by row), as in PyTorch and Keras.
@@ -23,8 +24,9 @@ pub(crate) struct MaxPool2d {
 }
 
 impl Sequential {
-    /// Max-pooling: the largest value of each window of `size`, which moves by `size` too unless [`stride`](Self::stride) says otherwise.
-    /// Input `[channels, height, width]`, output `[channels, ⌊(height − size) / stride⌋ + 1, …]`: pixels that fill no window are left out.
+    /// Max-pooling: the largest value of each window of `size`, which moves by `size` too unless
+    /// [`stride`](Self::stride) says otherwise. Input `[channels, height, width]`, output `[channels, ⌊(height − size)
+    /// / stride⌋ + 1, …]`: pixels that fill no window are left out.
     ///
     /// ```
     /// use latentlab::Sequential;

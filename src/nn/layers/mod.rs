@@ -1,8 +1,8 @@
 //! The layers, one file each: its builder method on [`Sequential`](crate::Sequential), its shapes, its parameters, its
 //! forward and backward pass.
 //!
-//! Inside a network a batch of feature maps is (n, height, width, channels), so that a vector register holds neighbouring
-//! channels; in the public interface it is (n, channels, height, width).
+//! Inside a network a batch of feature maps is (n, height, width, channels), so that a vector register holds
+//! neighbouring channels; in the public interface it is (n, channels, height, width).
 
 mod activation;
 mod batch_norm;
@@ -45,8 +45,8 @@ pub(crate) trait Operation {
     /// The shape it makes of an input's (both without the batch), or what is wrong: "expected …, got …".
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, String>;
 
-    /// The forward pass, which records the backward pass: `(batch, values of the input shape)` to `(batch, values of the
-    /// output shape)`; the weights as in [`Self::parameters`].
+    /// The forward pass, which records the backward pass: `(batch, values of the input shape)` to `(batch, values of
+    /// the output shape)`; the weights as in [`Self::parameters`].
     fn forward(&self, x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable;
 
     /// The parameters that it learns or observes, for an input of that shape.
@@ -54,8 +54,8 @@ pub(crate) trait Operation {
         Vec::new()
     }
 
-    /// Refuses what it would need for one sample beside its weights and its output, if that is too large; the output has been
-    /// checked.
+    /// Refuses what it would need for one sample beside its weights and its output, if that is too large; the output
+    /// has been checked.
     fn check_sizes(&self, _place: &str, _input: &[usize]) -> crate::error::Result<()> {
         Ok(())
     }
@@ -65,8 +65,8 @@ pub(crate) trait Operation {
         false
     }
 
-    /// How many multiply-adds its forward pass needs for one input of that shape, which a fused up-sampling by `up_sample`
-    /// makes; of matrix products and convolutions only, beside which all else is little.
+    /// How many multiply-adds its forward pass needs for one input of that shape, which a fused up-sampling by
+    /// `up_sample` makes; of matrix products and convolutions only, beside which all else is little.
     fn multiply_adds(&self, _input: &[usize], _up_sample: [usize; 2]) -> usize {
         0
     }
@@ -132,8 +132,8 @@ impl LayerContext<'_> {
     }
 }
 
-/// Adds the gradients of a layer's weights (by their parameter and number) and of its input, if it is wanted; the two side by
-/// side. `add_weight_gradient` adds to what is there already, or sets it, as it is told.
+/// Adds the gradients of a layer's weights (by their parameter and number) and of its input, if it is wanted; the two
+/// side by side. `add_weight_gradient` accumulates as it is given.
 fn add_gradients(
     gradients: &mut Gradients,
     (parameter, weights): (Parameter, usize),

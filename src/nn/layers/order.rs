@@ -1,5 +1,5 @@
-//! Between the two orders of a feature map's values: (channels, height, width) outside a network, (height, width, channels)
-//! inside.
+//! Between the two orders of a feature map's values: (channels, height, width) outside a network, (height, width,
+//! channels) inside.
 
 use std::sync::Arc;
 
@@ -18,8 +18,8 @@ pub(crate) fn channels_last(x: Variable, shape: &[usize], pass: &mut Pass) -> Va
     }
 }
 
-/// (n, height, width, channels) to (n, channels, height, width) for feature maps of shape [channels, height, width]; other
-/// shapes stay as they are.
+/// (n, height, width, channels) to (n, channels, height, width) for feature maps of shape [channels, height, width];
+/// other shapes stay as they are.
 pub(crate) fn channels_first(x: Variable, shape: &[usize], pass: &mut Pass) -> Variable {
     match *shape {
         [channels, height, width] => swapped(x, height * width, channels, pass),

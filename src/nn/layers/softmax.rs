@@ -14,7 +14,7 @@ use crate::{
 
 /// Softmax over the k values of a row: yᵢ = e^(xᵢ − max x) / Σⱼ e^(xⱼ − max x); shape (n, k) stays.
 ///
-/// Backwards: ∂xᵢ = yᵢ · (gᵢ − Σⱼ gⱼ yⱼ).
+/// Backward pass: ∂xᵢ = yᵢ · (gᵢ − Σⱼ gⱼ yⱼ).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Softmax {}
 

@@ -12,8 +12,8 @@ use crate::{
     },
 };
 
-/// Nearest up-sampling: each pixel becomes factor × factor equal ones, y\[c, p\] = x\[c, ⌊p / factor⌋\]. The backward pass sums
-/// their gradients.
+/// Nearest up-sampling: each pixel becomes factor × factor equal ones, y\[c, p\] = x\[c, ⌊p / factor⌋\]. The backward
+/// pass sums their gradients.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct UpSample2d {
     factor: HeightWidth,
@@ -27,8 +27,9 @@ impl UpSample2d {
 }
 
 impl Sequential {
-    /// Nearest up-sampling: each pixel becomes `factor` × `factor` equal ones. Input `[channels, height, width]`, output
-    /// `[channels, factor · height, factor · width]`; Keras' `UpSampling2D`, PyTorch's `Upsample(scale_factor=factor)`.
+    /// Nearest up-sampling: each pixel becomes `factor` × `factor` equal ones. Input `[channels, height, width]`,
+    /// output `[channels, factor · height, factor · width]`; Keras' `UpSampling2D`, PyTorch's
+    /// `Upsample(scale_factor=factor)`.
     ///
     /// ```
     /// use latentlab::Sequential;

@@ -71,32 +71,32 @@ fn the_summary_is_keras() {
 
 #[test]
 fn shapes_and_parameters_are_those_of_the_formulas() {
-    let picture = || Sequential::input([3, 11, 8]);
+    let maps = || Sequential::input([3, 11, 8]);
     let table: [(Sequential, &[usize], usize); 24] = [
-        (picture().conv2d(5, 3), &[5, 9, 6], 9 * 3 * 5 + 5),
-        (picture().conv2d(5, [1, 4]), &[5, 11, 5], 4 * 3 * 5 + 5),
-        (picture().conv2d(5, 3).same(), &[5, 11, 8], 140),
-        (picture().conv2d(5, 3).same().stride(2), &[5, 6, 4], 140),
-        (picture().conv2d(5, 3).stride(2).same(), &[5, 6, 4], 140),
-        (picture().conv2d(5, 3).stride([2, 3]), &[5, 5, 2], 140),
-        (picture().conv2d(5, 3).stride(2).padding(1), &[5, 6, 4], 140),
-        (picture().conv2d(5, 3).padding([0, 2]), &[5, 9, 10], 140),
-        (picture().conv2d(5, [11, 8]), &[5, 1, 1], 88 * 15 + 5),
-        (picture().conv_transpose2d(5, 3), &[5, 13, 10], 140),
-        (picture().conv_transpose2d(5, 3).stride(2), &[5, 23, 17], 140),
-        (picture().conv_transpose2d(5, 3).stride(2).same(), &[5, 22, 16], 140),
-        (picture().conv_transpose2d(5, 3).stride(2).padding(1), &[5, 21, 15], 140),
-        (picture().conv_transpose2d(5, 3).stride(2).padding(1).output_padding(1), &[5, 22, 16], 140),
-        (picture().conv_transpose2d(5, 2).stride([3, 4]), &[5, 32, 30], 65),
-        (picture().max_pool2d(2), &[3, 5, 4], 0),
-        (picture().max_pool2d([3, 2]).stride([1, 5]), &[3, 9, 2], 0),
-        (picture().max_pool2d([11, 8]), &[3, 1, 1], 0),
-        (picture().up_sample2d(3), &[3, 33, 24], 0),
-        (picture().up_sample2d([1, 2]), &[3, 11, 16], 0),
-        (picture().batch_norm(), &[3, 11, 8], 12),
-        (picture().batch_norm().momentum(0.9).epsilon(1e-5), &[3, 11, 8], 12),
-        (picture().flatten().batch_norm(), &[264], 4 * 264),
-        (picture().flatten().dense(7).reshape([7, 1, 1]).conv2d(2, 1), &[2, 1, 1], 264 * 7 + 7 + 16),
+        (maps().conv2d(5, 3), &[5, 9, 6], 9 * 3 * 5 + 5),
+        (maps().conv2d(5, [1, 4]), &[5, 11, 5], 4 * 3 * 5 + 5),
+        (maps().conv2d(5, 3).same(), &[5, 11, 8], 140),
+        (maps().conv2d(5, 3).same().stride(2), &[5, 6, 4], 140),
+        (maps().conv2d(5, 3).stride(2).same(), &[5, 6, 4], 140),
+        (maps().conv2d(5, 3).stride([2, 3]), &[5, 5, 2], 140),
+        (maps().conv2d(5, 3).stride(2).padding(1), &[5, 6, 4], 140),
+        (maps().conv2d(5, 3).padding([0, 2]), &[5, 9, 10], 140),
+        (maps().conv2d(5, [11, 8]), &[5, 1, 1], 88 * 15 + 5),
+        (maps().conv_transpose2d(5, 3), &[5, 13, 10], 140),
+        (maps().conv_transpose2d(5, 3).stride(2), &[5, 23, 17], 140),
+        (maps().conv_transpose2d(5, 3).stride(2).same(), &[5, 22, 16], 140),
+        (maps().conv_transpose2d(5, 3).stride(2).padding(1), &[5, 21, 15], 140),
+        (maps().conv_transpose2d(5, 3).stride(2).padding(1).output_padding(1), &[5, 22, 16], 140),
+        (maps().conv_transpose2d(5, 2).stride([3, 4]), &[5, 32, 30], 65),
+        (maps().max_pool2d(2), &[3, 5, 4], 0),
+        (maps().max_pool2d([3, 2]).stride([1, 5]), &[3, 9, 2], 0),
+        (maps().max_pool2d([11, 8]), &[3, 1, 1], 0),
+        (maps().up_sample2d(3), &[3, 33, 24], 0),
+        (maps().up_sample2d([1, 2]), &[3, 11, 16], 0),
+        (maps().batch_norm(), &[3, 11, 8], 12),
+        (maps().batch_norm().momentum(0.9).epsilon(1e-5), &[3, 11, 8], 12),
+        (maps().flatten().batch_norm(), &[264], 4 * 264),
+        (maps().flatten().dense(7).reshape([7, 1, 1]).conv2d(2, 1), &[2, 1, 1], 264 * 7 + 7 + 16),
     ];
     for (number, (network, shape, parameters)) in table.into_iter().enumerate() {
         let network = network.build().unwrap();
@@ -107,8 +107,8 @@ fn shapes_and_parameters_are_those_of_the_formulas() {
 }
 
 #[test]
-fn mistakes_in_layers_of_pictures_say_what_does_not_fit() {
-    let picture = || Sequential::input([3, 5, 8]);
+fn mistakes_in_layers_of_feature_maps_say_what_does_not_fit() {
+    let maps = || Sequential::input([3, 5, 8]);
     let flat = || Sequential::input([264]);
     let no_picture = |layer: &str| {
         let hint = "put .reshape([channels, height, width]) before it";
@@ -123,61 +123,58 @@ fn mistakes_in_layers_of_pictures_say_what_does_not_fit() {
             Sequential::input([2, 3]).batch_norm(),
             "layer 1, batch_norm: expected [k] or [channels, height, width], got [2, 3]",
         ),
-        (picture().conv2d(4, 6), "layer 1, conv2d: a kernel of [6, 6] does not fit into 5 pixels (input [3, 5, 8])"),
+        (maps().conv2d(4, 6), "layer 1, conv2d: a kernel of [6, 6] does not fit into 5 pixels (input [3, 5, 8])"),
         (
-            picture().conv2d(4, 10).padding(1),
+            maps().conv2d(4, 10).padding(1),
             "layer 1, conv2d: a kernel of [10, 10] does not fit into 7 pixels (input [3, 5, 8])",
         ),
-        (picture().conv2d(0, 3), "layer 1, conv2d: expected at least 1 filter, got 0"),
-        (picture().conv_transpose2d(0, 3), "layer 1, conv_transpose2d: expected at least 1 filter, got 0"),
-        (picture().conv2d(4, [3, 0]), "layer 1, conv2d: expected a kernel of at least 1, got [3, 0]"),
-        (picture().conv2d(4, 3).stride([0, 1]), "layer 1, conv2d: expected a stride of at least 1, got [0, 1]"),
+        (maps().conv2d(0, 3), "layer 1, conv2d: expected at least 1 filter, got 0"),
+        (maps().conv_transpose2d(0, 3), "layer 1, conv_transpose2d: expected at least 1 filter, got 0"),
+        (maps().conv2d(4, [3, 0]), "layer 1, conv2d: expected a kernel of at least 1, got [3, 0]"),
+        (maps().conv2d(4, 3).stride([0, 1]), "layer 1, conv2d: expected a stride of at least 1, got [0, 1]"),
         (
-            picture().conv_transpose2d(4, 3).stride(0),
+            maps().conv_transpose2d(4, 3).stride(0),
             "layer 1, conv_transpose2d: expected a stride of at least 1, got [0, 0]",
         ),
-        (picture().max_pool2d(2).stride(0), "layer 1, max_pool2d: expected a stride of at least 1, got [0, 0]"),
-        (picture().up_sample2d([2, 0]), "layer 1, up_sample2d: expected a factor of at least 1, got [2, 0]"),
+        (maps().max_pool2d(2).stride(0), "layer 1, max_pool2d: expected a stride of at least 1, got [0, 0]"),
+        (maps().up_sample2d([2, 0]), "layer 1, up_sample2d: expected a factor of at least 1, got [2, 0]"),
         (
-            picture().conv_transpose2d(4, 3).output_padding(1),
+            maps().conv_transpose2d(4, 3).output_padding(1),
             "layer 1, conv_transpose2d: expected an output padding below the stride [1, 1], got [1, 1]",
         ),
         (
-            picture().conv_transpose2d(4, 3).stride([2, 3]).output_padding([2, 0]),
+            maps().conv_transpose2d(4, 3).stride([2, 3]).output_padding([2, 0]),
             "layer 1, conv_transpose2d: expected an output padding below the stride [2, 3], got [2, 0]",
         ),
-        (picture().batch_norm().momentum(1.5), "layer 1, batch_norm: expected a momentum in [0, 1], got 1.5"),
-        (picture().batch_norm().momentum(f32::NAN), "layer 1, batch_norm: expected a momentum in [0, 1], got NaN"),
-        (picture().batch_norm().epsilon(0.0), "layer 1, batch_norm: expected an epsilon above 0, got 0"),
-        (picture().batch_norm().epsilon(f32::INFINITY), "layer 1, batch_norm: expected an epsilon above 0, got inf"),
-        (picture().relu().same(), "after layer 1, .same(): expected a conv2d or conv_transpose2d before it, got relu"),
+        (maps().batch_norm().momentum(1.5), "layer 1, batch_norm: expected a momentum in [0, 1], got 1.5"),
+        (maps().batch_norm().momentum(f32::NAN), "layer 1, batch_norm: expected a momentum in [0, 1], got NaN"),
+        (maps().batch_norm().epsilon(0.0), "layer 1, batch_norm: expected an epsilon above 0, got 0"),
+        (maps().batch_norm().epsilon(f32::INFINITY), "layer 1, batch_norm: expected an epsilon above 0, got inf"),
+        (maps().relu().same(), "after layer 1, .same(): expected a conv2d or conv_transpose2d before it, got relu"),
         (
-            picture().stride(2),
+            maps().stride(2),
             "after layer 0, .stride(): expected a conv2d, conv_transpose2d or max_pool2d before it, got nothing",
         ),
         (
-            picture().max_pool2d(2).padding(1),
+            maps().max_pool2d(2).padding(1),
             "after layer 1, .padding(): expected a conv2d or conv_transpose2d before it, got max_pool2d",
         ),
         (
-            picture().conv2d(4, 3).output_padding(1),
+            maps().conv2d(4, 3).output_padding(1),
             "after layer 1, .output_padding(): expected a conv_transpose2d before it, got conv2d",
         ),
+        (maps().conv2d(4, 3).momentum(0.5), "after layer 1, .momentum(): expected a batch_norm before it, got conv2d"),
+        // A modifier fixes the layer right before it, and no other.
         (
-            picture().conv2d(4, 3).momentum(0.5),
-            "after layer 1, .momentum(): expected a batch_norm before it, got conv2d",
-        ),
-        // A word mends the layer right before it, and no other.
-        (
-            picture().conv2d(4, 6).relu().same(),
+            maps().conv2d(4, 6).relu().same(),
             "layer 1, conv2d: a kernel of [6, 6] does not fit into 5 pixels (input [3, 5, 8])",
         ),
         (
-            picture().conv2d(4, 6).stride(2),
+            maps().conv2d(4, 6).stride(2),
             "layer 1, conv2d: a kernel of [6, 6] does not fit into 5 pixels (input [3, 5, 8])",
         ),
         (
-            picture().conv2d(4, usize::MAX),
+            maps().conv2d(4, usize::MAX),
             &format!(
                 "layer 1, conv2d: a kernel of [{0}, {0}] does not fit into 5 pixels (input [3, 5, 8])",
                 usize::MAX
@@ -189,7 +186,7 @@ fn mistakes_in_layers_of_pictures_say_what_does_not_fit() {
         assert_eq!(network.clone().seed(5).build().unwrap_err().to_string(), expected);
         assert_eq!(network.build().unwrap_err().to_string(), expected);
     }
-    let nothing_left = picture().conv_transpose2d(4, 3).padding(4).build().unwrap_err().to_string();
+    let nothing_left = maps().conv_transpose2d(4, 3).padding(4).build().unwrap_err().to_string();
     assert!(nothing_left.starts_with("layer 1, conv_transpose2d: a padding of "), "{nothing_left}");
     assert!(nothing_left.ends_with(" leaves nothing of 7 pixels"), "{nothing_left}");
 }
@@ -197,22 +194,22 @@ fn mistakes_in_layers_of_pictures_say_what_does_not_fit() {
 #[test]
 fn a_word_mends_the_layer_before_it() {
     let shape = |network: Sequential| network.build().unwrap().output_shape().to_vec();
-    let picture = || Sequential::input([3, 5, 8]);
-    assert_eq!(shape(picture().conv2d(4, 6).same()), [4, 5, 8]);
-    assert_eq!(shape(picture().conv2d(4, 6).padding(1)), [4, 2, 5]);
-    assert_eq!(shape(picture().conv2d(4, 6).seed(3).same().relu()), [4, 5, 8]);
-    assert_eq!(shape(picture().max_pool2d(2).stride(0).stride(1)), [3, 4, 7]);
-    assert_eq!(shape(picture().conv_transpose2d(4, 3).output_padding(1).stride(2)), [4, 12, 18]);
-    assert_eq!(shape(picture().batch_norm().epsilon(-1.0).epsilon(1e-5).relu()), [3, 5, 8]);
+    let maps = || Sequential::input([3, 5, 8]);
+    assert_eq!(shape(maps().conv2d(4, 6).same()), [4, 5, 8]);
+    assert_eq!(shape(maps().conv2d(4, 6).padding(1)), [4, 2, 5]);
+    assert_eq!(shape(maps().conv2d(4, 6).seed(3).same().relu()), [4, 5, 8]);
+    assert_eq!(shape(maps().max_pool2d(2).stride(0).stride(1)), [3, 4, 7]);
+    assert_eq!(shape(maps().conv_transpose2d(4, 3).output_padding(1).stride(2)), [4, 12, 18]);
+    assert_eq!(shape(maps().batch_norm().epsilon(-1.0).epsilon(1e-5).relu()), [3, 5, 8]);
 }
 
 #[test]
 fn words_after_a_layer_leave_its_weights_as_they_are() {
     let weights = |network: Sequential| network.parameters().map(|p| p.to_vec()).collect::<Vec<_>>();
     let plain = Sequential::input([3, 9, 9]).conv2d(4, 3).batch_norm().conv_transpose2d(2, 3).seed(8);
-    let words = Sequential::input([3, 9, 9]).conv2d(4, 3).same().stride(2).batch_norm().momentum(0.5);
-    let words = words.conv_transpose2d(2, 3).stride(2).padding(1).output_padding(1).seed(8);
-    assert_eq!(weights(plain.clone()), weights(words));
+    let modified = Sequential::input([3, 9, 9]).conv2d(4, 3).same().stride(2).batch_norm().momentum(0.5);
+    let modified = modified.conv_transpose2d(2, 3).stride(2).padding(1).output_padding(1).seed(8);
+    assert_eq!(weights(plain.clone()), weights(modified));
     // Batch normalisation starts from γ 1, β 0, mean 0 and variance 1, whatever the seed.
     let parameters = weights(plain);
     assert_eq!(parameters[2..6], [vec![1.0; 4], vec![0.0; 4], vec![0.0; 4], vec![1.0; 4]]);

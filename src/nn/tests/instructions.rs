@@ -6,7 +6,8 @@ use crate::engine::Instructions;
 
 const LIMIT: &str = "LATENTLAB_INSTRUCTIONS";
 
-/// What the process was told to limit itself to. It is read once, so a test that wants another limit needs a process of its own.
+/// The limit that the process was given. It is read once, so a test that wants another limit needs a process of
+/// its own.
 #[test]
 fn the_instructions_are_those_asked_for() {
     let chosen = Instructions::of_this_machine();

@@ -1,5 +1,5 @@
-//! Every layer against PyTorch and Keras ([`frameworks`]), against the plain formulas ([`plain`]) over random shapes ([`shapes`]), and what a
-//! network promises as a whole.
+//! Every layer against PyTorch and Keras ([`frameworks`]), against the plain formulas ([`plain`]) over random shapes
+//! ([`shapes`]), and what a network promises as a whole.
 
 mod builder;
 mod frameworks;
@@ -40,8 +40,8 @@ impl<'a> Single<'a> {
         Self { step: Step::new(layer, input, &[]), weights }
     }
 
-    /// What the layer makes of a batch (feature maps are channels last); the input needs no gradient unless it is tracked.
-    /// Returns the input, too.
+    /// What the layer makes of a batch (feature maps are channels last); the input needs no gradient unless it is
+    /// tracked. Returns the input, too.
     fn forward(&self, x: &[f32], tracked: bool, pass: &mut Pass) -> [Variable; 2] {
         let enlarged: usize = self.step.fused.up_sample.iter().product();
         let rows = x.len() * enlarged / self.step.input.iter().product::<usize>();

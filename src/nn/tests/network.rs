@@ -1,5 +1,5 @@
-//! What a network promises as a whole: gradients through all layers, also of a batch in parts, dropout, learning, the same bits
-//! on any number of threads, and steps that allocate nothing.
+//! What a network promises as a whole: gradients through all layers, also of a batch in parts, dropout, learning, the
+//! same bits on any number of threads, and steps that allocate nothing.
 
 use std::{
     ops::Range,
@@ -97,7 +97,8 @@ fn the_bits_do_not_depend_on_the_threads() {
     assert_eq!(one, bits(4));
 }
 
-/// Of the two dense layers the first leaves its factors for later, the second sums its gradient shard by shard, as the convolution does.
+/// Of the two dense layers the first leaves its factors for later, the second sums its gradient shard by shard, as the
+/// convolution does.
 #[test]
 fn a_batch_in_parts_gives_the_gradients_of_the_whole() {
     const ROWS: usize = 200;
@@ -144,7 +145,8 @@ fn a_batch_is_split_by_its_size_alone() {
     assert_eq!(BatchSplit::new(8192, &[&tiny, &normalised]), BatchSplit { shard: 8192, part: 8192 });
 }
 
-/// In a process of its own with one thread: other tests use the same pools, and threads need buffers at different times.
+/// In a process of its own with one thread: other tests use the same pools, and threads need buffers at different
+/// times.
 #[test]
 fn a_steady_step_allocates_no_buffers() {
     const ALONE: &str = "LATENTLAB_TEST_ALONE";
@@ -244,7 +246,8 @@ fn a_network_of_every_layer_learns() {
     assert!(predicted < 0.3 * first, "{first} before, {predicted} in prediction");
 }
 
-/// A rectified linear unit that turned NaN into 0 would hide a diverged network; one that turned ∞ into NaN would hide why it did.
+/// A rectified linear unit that turned NaN into 0 would hide a diverged network; one that turned ∞ into NaN would hide
+/// why it did.
 #[test]
 fn nothing_hides_an_overflow() {
     for units in [1, 3, 17, 40] {
@@ -260,7 +263,8 @@ fn nothing_hides_an_overflow() {
     }
 }
 
-/// In predictions batch normalisation is part of the weights before it; recorded, as here for the comparison, it is a layer.
+/// In predictions batch normalisation is part of the weights before it; recorded, as here for the comparison, it is a
+/// layer.
 #[test]
 fn folded_normalisation_predicts_the_same() {
     let mut network = Sequential::input([2, 5, 5])

@@ -1,6 +1,7 @@
 //! The layers' formulas in double precision, loop by loop as they stand in their documentation: slow, and plain to see.
 //!
-//! Pictures are (n, height, width, channels). Every result is a [`Sum`], which knows how large the terms were that went into it.
+//! Pictures are (n, height, width, channels). Every result is a [`Sum`], which knows how large the terms were that went
+//! into it.
 
 /// A sum, and the sum of the magnitudes of its terms: what its rounding errors are to be measured by.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,7 +78,8 @@ impl Products for Dense {
     }
 }
 
-/// A window that moves over a large picture, one step for each pixel of a small one. Shapes are (height, width, channels).
+/// A window that moves over a large feature map, one step for each pixel of a small one. Shapes are (height, width,
+/// channels).
 #[derive(Clone, Debug)]
 pub(super) struct Windows {
     pub rows: usize,
@@ -94,7 +96,7 @@ impl Windows {
         self.rows * self.small.iter().product::<usize>() * self.kernel[0] * self.kernel[1] * self.large[2]
     }
 
-    /// Calls `visit(large, weight, small)` for each value of each window that lies inside the large picture.
+    /// Calls `visit(large, weight, small)` for each value of each window that lies inside the large feature map.
     fn each(&self, visit: &mut dyn FnMut(usize, usize, usize)) {
         let ([height, width, channels], [rows, columns, filters]) = (self.large, self.small);
         for n in 0..self.rows {
@@ -125,7 +127,7 @@ fn places([rows, columns]: [usize; 2]) -> impl Iterator<Item = (usize, usize)> {
     (0..rows).flat_map(move |y| (0..columns).map(move |x| (y, x)))
 }
 
-/// From the large picture to the small one.
+/// From the large feature map to the small one.
 pub(super) struct Conv2d(pub Windows);
 
 impl Products for Conv2d {
@@ -138,7 +140,7 @@ impl Products for Conv2d {
     }
 }
 
-/// From the small picture to the large one.
+/// From the small feature map to the large one.
 pub(super) struct ConvTranspose2d(pub Windows);
 
 impl Products for ConvTranspose2d {
@@ -151,7 +153,8 @@ impl Products for ConvTranspose2d {
     }
 }
 
-/// For each pixel of pictures enlarged by `factor`, in order, the pixel of (height, width, channels) that it repeats.
+/// For each pixel of feature maps enlarged by `factor`, in order, the pixel of (height, width, channels) that it
+/// repeats.
 pub(super) fn up_sampled(rows: usize, [height, width, channels]: [usize; 3], factor: [usize; 2]) -> Vec<usize> {
     let mut from = Vec::new();
     for n in 0..rows {
@@ -163,7 +166,7 @@ pub(super) fn up_sampled(rows: usize, [height, width, channels]: [usize; 3], fac
     from
 }
 
-/// For each pixel of the pooled pictures, in order, the first of the largest pixels in its window.
+/// For each pixel of the pooled feature maps, in order, the first of the largest pixels in its window.
 pub(super) fn maxima(x: &[f32], windows: &Windows) -> Vec<usize> {
     let ([height, width, channels], [rows, columns, _]) = (windows.large, windows.small);
     let mut from = Vec::new();
@@ -219,8 +222,8 @@ impl Normalised {
         self.x.iter().map(|x| line(self.hat(*x))).collect()
     }
 
-    /// The gradients of x, γ and β. With the batch's own moments, which follow each x,
-    /// ∂x = γ / √(σ² + ε) · (g − ⟨g⟩ − x̂·⟨g·x̂⟩), with ⟨·⟩ the mean over the channel; with the running ones ∂x = γ / √(σ² + ε) · g.
+    /// The gradients of x, γ and β. With the batch's own moments, which follow each x, ∂x = γ / √(σ² + ε) · (g − ⟨g⟩ −
+    /// x̂·⟨g·x̂⟩), with ⟨·⟩ the mean over the channel; with the running ones ∂x = γ / √(σ² + ε) · g.
     pub fn backward(&self, g: &[f64], own_moments: bool) -> (Vec<Sum>, Sum, Sum) {
         let (mut gamma, mut beta) = (Sum::default(), Sum::default());
         for (x, g) in self.x.iter().zip(g) {

@@ -25,10 +25,11 @@ use crate::{
     random,
 };
 
-/// Rounding errors that are allowed, as a share of the sum of the terms' magnitudes. A wrong tap among a thousand is 100 times as much.
+/// Rounding errors that are allowed, as a share of the sum of the terms' magnitudes. A wrong tap among a thousand is
+/// 100 times as much.
 const TOLERANCE: f64 = 1e-5;
 
-/// The plain loops of one case should not take longer than so many products.
+/// More products would take the plain loops of one case too long.
 const PRODUCTS: usize = 2_000_000;
 
 fn numbers(seed: u64, count: usize) -> Vec<f32> {
@@ -41,12 +42,12 @@ fn channels() -> impl Strategy<Value = usize> {
     select(vec![1, 2, 3, 7, 8, 12, 15, 16, 17, 24, 31, 32, 33, 48, 49, 65, 112])
 }
 
-/// Batches are cut into 16 shards, and these into groups.
+/// Batches are split into 16 shards, and these into groups.
 fn rows() -> impl Strategy<Value = usize> {
     select(vec![1, 2, 3, 15, 16, 17, 33, 50])
 }
 
-/// The slope below 0 of the rectified linear unit that a layer takes along; 1 where there is none.
+/// The slope below 0 of the rectified linear unit that is fused with a layer; 1 where there is none.
 fn slope() -> impl Strategy<Value = f32> {
     select(vec![1.0, 0.0, 0.2])
 }
@@ -110,7 +111,8 @@ impl Case {
         if self.training { Pass::training(3) } else { Pass::prediction() }
     }
 
-    /// Checks the layer, which is to give leaky(y), and from the gradient of y the gradients `backward` of x and of the parameters.
+    /// Checks the layer, which is to give leaky(y), and from the gradient of y the gradients `backward` of x and of the
+    /// parameters.
     ///
     /// Returns the running statistics.
     fn check(&self, y: &[Sum], backward: impl Fn(&[f64]) -> Vec<Vec<Sum>>) -> Result<Vec<Vec<f32>>, TestCaseError> {
@@ -122,7 +124,8 @@ impl Case {
         let bent: Vec<Sum> =
             y.iter().map(|y| Sum::new(if y.value > 0.0 { y.value } else { slope * y.value }, y.size)).collect();
 
-        // The gradient of the layer's output. Where y is 0 but for rounding, either slope is right: nothing comes from there.
+        // The gradient of the layer's output. Where y is 0 but for rounding, either slope is right: nothing comes from
+        // there.
         let mut g = numbers(1, y.len());
         let at_the_bend = |y: &Sum| self.slope != 1.0 && y.value.abs() <= TOLERANCE * y.size;
         g.iter_mut().zip(y).filter(|(_, y)| at_the_bend(y)).for_each(|(g, _)| *g = 0.0);
@@ -174,7 +177,7 @@ fn fewer(rows: usize, products_a_row: usize) -> usize {
     rows.min(PRODUCTS / products_a_row.max(1)).max(1)
 }
 
-/// The windows of a conv2d over pictures [height, width]; the pictures grow if the kernel would not fit.
+/// The windows of a conv2d over feature maps [height, width]; the feature maps grow if the kernel would not fit.
 fn conv2d_windows(
     [height, width]: [usize; 2],
     [channels, filters]: [usize; 2],
@@ -186,7 +189,7 @@ fn conv2d_windows(
     for axis in 0..2 {
         match padding {
             Padding::Same => {
-                // TensorFlow's rule: enough zeros for ⌈size / stride⌉ windows, the larger half after the picture.
+                // TensorFlow's rule: enough zeros for ⌈size / stride⌉ windows, the larger half after the feature map.
                 small[axis] = large[axis].div_ceil(stride[axis]);
                 let all = (small[axis] - 1) * stride[axis] + kernel[axis];
                 before[axis] = all.saturating_sub(large[axis]) / 2;
@@ -205,7 +208,10 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
 
     #[test]
-    fn dense(rows in select(vec![1, 2, 16, 17, 36, 37, 300, 1100]), inputs in 1usize..=70, units in channels(), slope in slope()) {
+    fn dense(
+        rows in select(vec![1, 2, 16, 17, 36, 37, 300, 1100]), inputs in 1usize..=70, units in channels(),
+        slope in slope(),
+    ) {
         let rows = fewer(rows, inputs * units);
         let layer = layer(json!({"layer": "dense", "units": units}));
         let case = Case { slope, ..Case::new(layer, &[inputs], numbers(4, rows * inputs)) };
@@ -214,15 +220,17 @@ proptest! {
 
     #[test]
     fn conv2d(
-        rows in rows(), size in pair(1..=12), channels in (channels(), channels()), kernel in pair(1..=5), stride in pair(1..=4),
-        padding in padding(), slope in slope(),
+        rows in rows(), size in pair(1..=12), channels in (channels(), channels()), kernel in pair(1..=5),
+        stride in pair(1..=4), padding in padding(), slope in slope(),
     ) {
         let mut windows = conv2d_windows(size, channels.into(), kernel, stride, &padding);
         windows.rows = fewer(rows, windows.multiply_adds());
         let [height, width, channels] = windows.large;
         let filters = windows.small[2];
         let padding = padding.json();
-        let layer = layer(json!({"layer": "conv2d", "filters": filters, "kernel": kernel, "stride": stride, "padding": padding}));
+        let layer = layer(json!({
+            "layer": "conv2d", "filters": filters, "kernel": kernel, "stride": stride, "padding": padding,
+        }));
         let x = numbers(4, windows.rows * channels * height * width);
         let case = Case { slope, ..Case::new(layer, &[channels, height, width], x) };
         check_products(case, plain::Conv2d(windows), kernel[0] * kernel[1] * channels * filters, filters)?;
@@ -230,8 +238,8 @@ proptest! {
 
     #[test]
     fn conv_transpose2d(
-        rows in rows(), size in pair(1..=8), channels in (channels(), channels()), kernel in pair(1..=5), stride in pair(1..=4),
-        padding in padding(), more in pair(0..=3), slope in slope(),
+        rows in rows(), size in pair(1..=8), channels in (channels(), channels()), kernel in pair(1..=5),
+        stride in pair(1..=4), padding in padding(), more in pair(0..=3), slope in slope(),
     ) {
         let (channels, filters) = channels;
         let more = [more[0] % stride[0], more[1] % stride[1]];
@@ -257,8 +265,8 @@ proptest! {
         let mut windows = Windows { rows: 1, large, small, kernel, stride, before };
         windows.rows = fewer(rows, windows.multiply_adds());
         let layer = layer(json!({
-            "layer": "conv_transpose2d", "filters": filters, "kernel": kernel, "stride": stride, "padding": padding.json(),
-            "output_padding": more,
+            "layer": "conv_transpose2d", "filters": filters, "kernel": kernel, "stride": stride,
+            "padding": padding.json(), "output_padding": more,
         }));
         let x = numbers(4, windows.rows * channels * height * width);
         let case = Case { slope, ..Case::new(layer, &[channels, height, width], x) };
@@ -268,11 +276,14 @@ proptest! {
     /// A conv2d that does the work of the up-sampling before it.
     #[test]
     fn conv2d_of_enlarged_pictures(
-        rows in rows(), size in pair(1..=5), channels in (channels(), channels()), kernel in pair(1..=4), factor in pair(1..=4),
-        padding in padding(), slope in slope(),
+        rows in rows(), size in pair(1..=5), channels in (channels(), channels()), kernel in pair(1..=4),
+        factor in pair(1..=4), padding in padding(), slope in slope(),
     ) {
         let reach = |padding: [usize; 2]| [padding[0].min(kernel[0] - 1), padding[1].min(kernel[1] - 1)];
-        let padding = if let Padding::Explicit(padding) = padding { Padding::Explicit(reach(padding)) } else { padding };
+        let padding = match padding {
+            Padding::Explicit(padding) => Padding::Explicit(reach(padding)),
+            padding => padding,
+        };
         let fits = |axis: usize| matches!(padding, Padding::Same) || size[axis] * factor[axis] >= kernel[axis];
         prop_assume!(fits(0) && fits(1) && factor != [1, 1]);
         let enlarged = [size[0] * factor[0], size[1] * factor[1]];
@@ -280,9 +291,12 @@ proptest! {
         windows.rows = fewer(rows, windows.multiply_adds());
         let (channels, filters, rows) = (channels.0, channels.1, windows.rows);
         let padding = padding.json();
-        let layer = layer(json!({"layer": "conv2d", "filters": filters, "kernel": kernel, "stride": [1, 1], "padding": padding}));
+        let layer = layer(json!({
+            "layer": "conv2d", "filters": filters, "kernel": kernel, "stride": [1, 1], "padding": padding,
+        }));
         let small = [size[0], size[1], channels];
-        let mut case = Case::new(layer, &[channels, enlarged[0], enlarged[1]], numbers(4, rows * small.iter().product::<usize>()));
+        let x = numbers(4, rows * small.iter().product::<usize>());
+        let mut case = Case::new(layer, &[channels, enlarged[0], enlarged[1]], x);
         (case.slope, case.enlarged) = (slope, factor);
         case.parameters = vec![numbers(5, kernel[0] * kernel[1] * channels * filters), numbers(6, filters)];
 
@@ -306,7 +320,10 @@ proptest! {
     }
 
     #[test]
-    fn max_pool2d(rows in rows(), size in pair(1..=4), stride in pair(1..=4), more in pair(0..=6), channels in channels(), ties: bool) {
+    fn max_pool2d(
+        rows in rows(), size in pair(1..=4), stride in pair(1..=4), more in pair(0..=6), channels in channels(),
+        ties: bool,
+    ) {
         let [height, width] = [size[0] + more[0], size[1] + more[1]];
         let small = [more[0] / stride[0] + 1, more[1] / stride[1] + 1, channels];
         let windows = Windows { rows, large: [height, width, channels], small, kernel: size, stride, before: [0, 0] };
@@ -321,8 +338,8 @@ proptest! {
 
     #[test]
     fn batch_norm(
-        rows in rows(), size in proptest::option::of(pair(1..=7)), channels in channels(), momentum in select(vec![0.0, 0.9, 0.99]),
-        epsilon in select(vec![1e-5, 1e-3]), centre in select(vec![0.0, 0.5, 30.0]), training: bool, slope in slope(),
+        rows in rows(), size in proptest::option::of(pair(1..=7)), channels in channels(),
+        momentum in select(vec![0.0, 0.9, 0.99]), epsilon in select(vec![1e-5, 1e-3]), centre in select(vec![0.0, 0.5, 30.0]), training: bool, slope in slope(),
     ) {
         let input: Vec<usize> = [channels].into_iter().chain(size.into_iter().flatten()).collect();
         let mut x = numbers(4, rows * input.iter().product::<usize>());
@@ -427,14 +444,14 @@ proptest! {
     #[test]
     fn flatten_and_reshape(rows in rows(), size in pair(1..=6), channels in channels()) {
         let [height, width] = size;
-        let mut from = Vec::new(); // of a flat value, where it stands in the picture
+        let mut from = Vec::new(); // of a flat value, where it stands in the feature map
         for n in 0..rows {
             for c in 0..channels {
                 from.extend((0..height * width).map(|pixel| (n * height * width + pixel) * channels + c));
             }
         }
         let mut back = vec![0; from.len()];
-        from.iter().enumerate().for_each(|(flat, picture)| back[*picture] = flat);
+        from.iter().enumerate().for_each(|(flat, map)| back[*map] = flat);
         let shape = [channels, height, width];
         let x = numbers(4, from.len());
         check_taken(&Case::new(layer(json!({"layer": "flatten"})), &shape, x.clone()), &from)?;
@@ -467,15 +484,16 @@ proptest! {
     /// A network, in which layers are fused, gives what its layers give one by one.
     #[test]
     fn fusion_changes_nothing(
-        rows in rows(), channels in (1usize..=17, 1usize..=17), factor in pair(1..=3), stride in 1usize..=2, padding in 0usize..=3,
-        after: [Index; 2],
+        rows in rows(), channels in (1usize..=17, 1usize..=17), factor in pair(1..=3), stride in 1usize..=2,
+        padding in 0usize..=3, after: [Index; 2],
     ) {
         let bend = |network: Sequential, which: Index| match which.index(3) {
             0 => network,
             1 => network.relu(),
             _ => network.leaky_relu(0.25),
         };
-        let network = Sequential::input([channels.0, 3, 4]).up_sample2d(factor).conv2d(channels.1, 3).stride(stride).padding(padding);
+        let network = Sequential::input([channels.0, 3, 4]).up_sample2d(factor).conv2d(channels.1, 3);
+        let network = network.stride(stride).padding(padding);
         let network = bend(bend(network, after[0]).conv_transpose2d(channels.0, 3).stride(2), after[1]);
         let mut network = network.flatten().dense(5).build().unwrap();
         // Quarters, whose sums are exact up to the last layer: both ways see the same side of a bend.

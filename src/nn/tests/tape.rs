@@ -1,5 +1,6 @@
-//! What the tape promises: a value may be used by several operations and an operation may take several values; a step may run
-//! a network twice, or two networks. Each against the same in double precision, or against the sum of its parts.
+//! What the tape promises: a value may be used by several operations and an operation may take several values; a step
+//! may run a network twice, or two networks. Each against the same in double precision, or against the sum of its
+//! parts.
 
 use std::sync::Arc;
 
