@@ -23,7 +23,8 @@ pub fn prediction_multiply_adds(network: &Sequential) -> usize {
 /// of the weights, and as many again for the gradient of each layer's input, but for the first layer with weights, of
 /// whose input no gradient is wanted.
 pub fn training_multiply_adds(autoencoder: &Autoencoder) -> usize {
-    let plans = [autoencoder.encoder(), autoencoder.decoder()].map(|network| network.plan().expect("a network without mistakes"));
+    let plans = [autoencoder.encoder(), autoencoder.decoder()]
+        .map(|network| network.plan().expect("a network without mistakes"));
     let first = plans.iter().find_map(Plan::multiply_adds_of_first).unwrap_or(0);
     3 * plans.iter().map(Plan::multiply_adds).sum::<usize>() - first
 }

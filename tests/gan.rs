@@ -34,15 +34,15 @@ fn small() -> Gan {
     .unwrap()
 }
 
-/// Of both networks, the images and the opinions.
+/// The bits of the generated images and of the discriminator's outputs for them.
 fn bits(gan: &Gan) -> Vec<u32> {
     let images = generate(gan, 6, 1).unwrap();
-    let opinions = gan.discriminator().predict(&images.clone().into_dyn()).unwrap();
-    images.iter().chain(&opinions).map(|v| v.to_bits()).collect()
+    let outputs = gan.discriminator().predict(&images.clone().into_dyn()).unwrap();
+    images.iter().chain(&outputs).map(|v| v.to_bits()).collect()
 }
 
 #[test]
-fn it_begins_where_nobody_can_tell_and_the_discriminator_learns_first() {
+fn it_begins_undecided_and_the_discriminator_learns_first() {
     let images = digits(200);
     let mut gan = Gan::convolutional(16).unwrap().seed(1);
     let first = gan_step(&mut gan, &images).unwrap();

@@ -158,14 +158,35 @@ fn a_learning_rate_that_moves_nothing_is_refused() {
     }
 }
 
+#[test]
+fn settings_that_a_model_does_not_use_are_refused() {
+    let images = digits(20);
+    let head = Classifier::linear(Autoencoder::tiny(2).unwrap().encoder(), 10).unwrap();
+    let loss = "TrainConfig::loss: expected the softmax cross-entropy of a classifier, got mean squared error";
+    let weight = "TrainConfig::kl_weight: expected a variational autoencoder, which has a divergence, got ";
+    for (error, expected) in [
+        (train_classifier(&mut head.clone(), &images, &quiet().loss(Loss::MeanSquaredError)), loss.into()),
+        (train_classifier(&mut head.clone(), &images, &quiet().kl_weight(1.0)), format!("{weight}a classifier")),
+        (
+            train_ae(&mut Autoencoder::tiny(2).unwrap(), &images, &quiet().kl_weight(2.0)),
+            format!("{weight}an autoencoder"),
+        ),
+    ] {
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Argument);
+        assert_eq!(error.to_string(), format!("{expected}. Leave the setting out"));
+    }
+    train_vae(&mut vae(), &images, &quiet().kl_weight(2.0).loss(Loss::BinaryCrossEntropy)).unwrap();
+}
+
 /// An autoencoder with a batch normalisation after a dense layer.
 fn normalised() -> Autoencoder {
     let encoder = Sequential::input([1, 28, 28]).flatten().dense(16).batch_norm().relu().dense(2);
     Autoencoder::new(encoder, Sequential::input([2]).dense(784).sigmoid().reshape([1, 28, 28])).unwrap()
 }
 
-/// One with a batch normalisation of pictures only.
-fn of_pictures() -> Autoencoder {
+/// One with a batch normalisation of feature maps only.
+fn of_feature_maps() -> Autoencoder {
     let encoder = Sequential::input([1, 28, 28]).conv2d(2, 3).stride(2).batch_norm().flatten().dense(2);
     Autoencoder::new(encoder, Sequential::input([2]).dense(784).sigmoid().reshape([1, 28, 28])).unwrap()
 }
@@ -195,12 +216,12 @@ fn batch_normalisation_of_single_rows_is_refused() {
         let error = train_ae(&mut normalised(), &train, &quiet().validation(&validation)).unwrap_err();
         assert_needs_two(error, "training images", layer);
     }
-    // A validation set of one image is fine, and so are pictures of more than one pixel, and a single batch.
+    // A validation set of one image is fine, and so are feature maps of more than one pixel, and a single batch.
     train_ae(&mut model, &images, &quiet().validation(&one)).unwrap();
-    train_ae(&mut of_pictures(), &images, &quiet().batch_size(1)).unwrap();
-    train_ae(&mut of_pictures(), &one, &quiet()).unwrap();
+    train_ae(&mut of_feature_maps(), &images, &quiet().batch_size(1)).unwrap();
+    train_ae(&mut of_feature_maps(), &one, &quiet()).unwrap();
 
-    // A picture of one pixel is a row.
+    // A feature map of one pixel is a row.
     let encoder = Sequential::input([1, 28, 28]).conv2d(3, 28).batch_norm().flatten().dense(2);
     let decoder = || Sequential::input([2]).dense(784).reshape([1, 28, 28]);
     let mut vae = Vae::new(encoder, decoder()).unwrap();
@@ -254,7 +275,7 @@ fn a_last_batch_of_one_joins_the_one_before_it() {
     assert!(difference(&trained(tiny(), 9, 1.0), &trained(tiny(), 8, 1.0)) > 1e-3);
 }
 
-/// The processor's treatment of tiny numbers is nobody's to change: not ours, in no thread, and predictions do not
+/// The processor's treatment of tiny numbers is changed in no thread, and predictions do not
 /// depend on it.
 #[test]
 fn predictions_do_not_depend_on_the_batch_or_the_pool() {

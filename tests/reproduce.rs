@@ -110,7 +110,7 @@ fn what_cannot_be_is_refused_in_a_sentence() {
     assert_refused(&run("s1", &done, &["--quick", "--resume"]), &["a run of report S4, quick", "one of report S1"]);
     assert_refused(&run("s4", &done, &["--resume"]), &["a run of report S4, quick", "one of report S4, on"]);
     assert_eq!(results(&done), before);
-    // A full run is not lost by beginning anew, a quick one may be.
+    // A full run is not lost by starting again, a quick one may be.
     std::fs::write(done.join("models/notes.txt"), "mine").unwrap();
     assert!(run("s4", &done, &["--quick"]).status.success());
     assert_eq!(std::fs::read_to_string(done.join("models/notes.txt")).unwrap(), "mine");

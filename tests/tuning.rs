@@ -180,7 +180,7 @@ fn what_is_worse_than_the_median_is_pruned() {
     let trial = study.ask().unwrap().unwrap();
     assert!(!trial.report(1, 3.0).unwrap(), "the median itself");
     assert!(!trial.report(2, 9.0).unwrap(), "its best was as good");
-    assert!(!trial.report(3, 9.0).unwrap(), "nobody came that far");
+    assert!(!trial.report(3, 9.0).unwrap(), "no other trial came that far");
     assert_eq!(trial.report(3, 1.0).unwrap_err().to_string(), "trial 6, report: expected an epoch above 3, got 3");
     study.tell(trial, 9.0).unwrap();
     let trial = study.ask().unwrap().unwrap();
@@ -383,6 +383,10 @@ fn each_mistake_is_named() {
         (
             Space::new().float("a", 0.0, 1.0).grid(),
             "space, \"a\": expected choices or integers in a grid, got a range of floats",
+        ),
+        (
+            Space::new().integer("a", 1, 9).log().grid(),
+            "space, \"a\": expected no log() in a grid, which tries all settings, got log()",
         ),
         (
             Space::new().integer("a", 1, 9_999_999).grid(),

@@ -6,7 +6,7 @@ use super::Model;
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
-    nn::{ModelFile, Sequential, Summary, read_model},
+    nn::{ModelFile, Sequential, read_model},
     random,
 };
 
@@ -105,25 +105,6 @@ impl Autoencoder {
         self.encoder.output_shape()[0]
     }
 
-    /// The number of values in both halves' parameters, running statistics included.
-    pub fn parameter_count(&self) -> usize {
-        self.encoder.parameter_count() + self.decoder.parameter_count()
-    }
-
-    /// The layers, their output shapes and their parameters as Keras prints them.
-    pub fn summary(&self) -> Summary {
-        Summary::of(KIND, &self.named())
-    }
-
-    /// Writes architecture and weights of both halves to one safetensors file; an interrupted save leaves the old file
-    /// as it was.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.file().write(path.as_ref(), None)
-    }
-
     /// Reads an autoencoder that [`save`](Self::save) has written: the same codes and images, bit for bit.
     ///
     /// # Errors
@@ -146,10 +127,6 @@ impl Autoencoder {
         Self::new(encoder, decoder).map_err(|error| error.within(&path.as_ref().display().to_string()))
     }
 
-    fn named(&self) -> [(&'static str, &Sequential); 2] {
-        [(NAMES[0], &self.encoder), (NAMES[1], &self.decoder)]
-    }
-
     /// Refuses images that the encoder cannot take.
     pub(crate) fn check_images(&self, images: &Dataset) -> Result<()> {
         super::check_images(images, self.image_shape, "the encoder's input")
@@ -158,7 +135,11 @@ impl Autoencoder {
 
 impl Model for Autoencoder {
     fn file(&self) -> ModelFile<'_> {
-        ModelFile { kind: KIND, networks: self.named().into(), settings: Value::Null }
+        ModelFile {
+            kind: KIND,
+            networks: vec![(NAMES[0], &self.encoder), (NAMES[1], &self.decoder)],
+            settings: Value::Null,
+        }
     }
 
     fn trained(&self) -> Vec<&Sequential> {
@@ -167,11 +148,5 @@ impl Model for Autoencoder {
 
     fn trained_mut(&mut self) -> Vec<&mut Sequential> {
         vec![&mut self.encoder, &mut self.decoder]
-    }
-}
-
-impl std::fmt::Debug for Autoencoder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.summary())
     }
 }

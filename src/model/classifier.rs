@@ -6,7 +6,7 @@ use super::{Model, check_images, image_shape};
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
-    nn::{Init, ModelFile, Sequential, Summary, read_model},
+    nn::{Init, ModelFile, Sequential, read_model},
     random,
 };
 
@@ -173,25 +173,6 @@ impl Classifier {
         self.head.output_shape()[0]
     }
 
-    /// The number of values in the parameters of encoder and head, running statistics included.
-    pub fn parameter_count(&self) -> usize {
-        self.encoder.parameter_count() + self.head.parameter_count()
-    }
-
-    /// The layers, their output shapes and their parameters as Keras prints them.
-    pub fn summary(&self) -> Summary {
-        Summary::of(KIND, &self.named())
-    }
-
-    /// Writes architecture and weights, and whether the encoder is frozen, to one safetensors file; an interrupted save
-    /// leaves the old file as it was.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.file().write(path.as_ref(), None)
-    }
-
     /// Reads a classifier that [`save`](Self::save) has written.
     ///
     /// # Errors
@@ -202,10 +183,6 @@ impl Classifier {
         let ([encoder, head], Settings { frozen }) = read_model(path, KIND, NAMES)?;
         let classifier = Self::new(encoder, head).map_err(|error| error.within(&path.display().to_string()))?;
         Ok(Self { frozen, ..classifier })
-    }
-
-    fn named(&self) -> [(&'static str, &Sequential); 2] {
-        [(NAMES[0], &self.encoder), (NAMES[1], &self.head)]
     }
 
     /// Refuses images of another shape or number of classes.
@@ -229,7 +206,7 @@ impl Classifier {
 impl Model for Classifier {
     fn file(&self) -> ModelFile<'_> {
         let settings = serde_json::to_value(Settings { frozen: self.frozen }).unwrap_or_default();
-        ModelFile { kind: KIND, networks: self.named().into(), settings }
+        ModelFile { kind: KIND, networks: vec![(NAMES[0], &self.encoder), (NAMES[1], &self.head)], settings }
     }
 
     fn trained(&self) -> Vec<&Sequential> {
@@ -238,11 +215,5 @@ impl Model for Classifier {
 
     fn trained_mut(&mut self) -> Vec<&mut Sequential> {
         if self.frozen { vec![&mut self.head] } else { vec![&mut self.encoder, &mut self.head] }
-    }
-}
-
-impl std::fmt::Debug for Classifier {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.summary())
     }
 }

@@ -6,7 +6,7 @@ use super::{Model, check_images, image_shape, outside};
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
-    nn::{OptimizerState, ModelFile, Optimizer, Sequential, Summary, read_model},
+    nn::{ModelFile, Optimizer, OptimizerState, Sequential, read_model},
     random,
 };
 
@@ -21,7 +21,8 @@ use crate::{
 /// | [`seed`](Self::seed) | 0 | |
 ///
 /// The optimizers belong to the model and keep their state from step to step, in [`gan_step`](crate::gan_step) as in
-/// [`train_gan`](crate::train_gan). Settings are checked when training starts.
+/// [`train_gan`](crate::train_gan); a file does not hold that state: in a loaded model it starts from zero. Settings are
+/// checked when training starts.
 ///
 /// ```
 /// use latentlab::{Gan, Optimizer, Sequential, generate};
@@ -139,25 +140,6 @@ impl Gan {
         self.generator.input_shape()[0]
     }
 
-    /// The number of values in both networks' parameters, running statistics included.
-    pub fn parameter_count(&self) -> usize {
-        self.generator.parameter_count() + self.discriminator.parameter_count()
-    }
-
-    /// The layers, their output shapes and their parameters as Keras prints them.
-    pub fn summary(&self) -> Summary {
-        Summary::of(KIND, &self.named())
-    }
-
-    /// Writes architecture, weights and settings to one safetensors file; an interrupted save leaves the old file as it
-    /// was. The optimizers' state is not in it: in a loaded model it starts from zero.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.file().write(path.as_ref(), None)
-    }
-
     /// Reads a model that [`save`](Self::save) has written.
     ///
     /// # Errors
@@ -170,10 +152,6 @@ impl Gan {
         let gan = Self::new(generator, discriminator).map_err(|error| error.within(&path.display().to_string()))?;
         let descents = std::array::from_fn(|which| OptimizerState::new(optimizers[which], learning_rates[which]));
         Ok(Self { descents, label_smoothing, seed, ..gan })
-    }
-
-    fn named(&self) -> [(&'static str, &Sequential); 2] {
-        [(NAMES[0], &self.generator), (NAMES[1], &self.discriminator)]
     }
 
     /// Refuses images that the discriminator cannot take or the generator can never make, and settings out of range.
@@ -239,7 +217,7 @@ impl Model for Gan {
             seed: self.seed,
         };
         let settings = serde_json::to_value(settings).unwrap_or_default();
-        ModelFile { kind: KIND, networks: self.named().into(), settings }
+        ModelFile { kind: KIND, networks: vec![(NAMES[0], &self.generator), (NAMES[1], &self.discriminator)], settings }
     }
 
     fn trained(&self) -> Vec<&Sequential> {
@@ -248,11 +226,5 @@ impl Model for Gan {
 
     fn trained_mut(&mut self) -> Vec<&mut Sequential> {
         vec![&mut self.generator, &mut self.discriminator]
-    }
-}
-
-impl std::fmt::Debug for Gan {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.summary())
     }
 }

@@ -14,7 +14,7 @@ pub use classifier::Classifier;
 pub use gan::Gan;
 pub use vae::Vae;
 
-use std::any::Any;
+use std::{any::Any, fmt, path::Path};
 
 use ndarray::Array4;
 
@@ -22,7 +22,7 @@ use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
     limit,
-    nn::{ModelFile, Sequential},
+    nn::{ModelFile, Sequential, Summary},
 };
 
 /// What files and trainings need of every model.
@@ -36,6 +36,39 @@ pub(crate) trait Model: Any + Send + Sync {
     /// The same, to be changed.
     fn trained_mut(&mut self) -> Vec<&mut Sequential>;
 }
+
+macro_rules! common {
+    ($($model:ty),+) => {$(
+        impl $model {
+            /// The number of values in all parameters, running statistics included.
+            pub fn parameter_count(&self) -> usize {
+                self.file().networks.iter().map(|(_, network)| network.parameter_count()).sum()
+            }
+
+            /// The layers, their output shapes and their parameters as Keras prints them.
+            pub fn summary(&self) -> Summary {
+                let ModelFile { kind, networks, .. } = self.file();
+                Summary::of(kind, &networks)
+            }
+
+            /// Writes architecture, weights and settings to one safetensors file; an interrupted save leaves the old file
+            /// as it was.
+            ///
+            /// # Errors
+            /// If the file cannot be written.
+            pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+                self.file().write(path.as_ref(), None)
+            }
+        }
+
+        impl fmt::Debug for $model {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}", self.summary())
+            }
+        }
+    )+};
+}
+common!(Autoencoder, Classifier, Gan, Vae);
 
 /// A network's shape as that of images; `side` names the network and its side.
 fn image_shape(shape: &[usize], model: &str, side: &str) -> Result<[usize; 3]> {

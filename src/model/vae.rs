@@ -6,7 +6,7 @@ use super::{Autoencoder, Model, check_images, image_shape};
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
-    nn::{ModelFile, Sequential, Summary, read_model},
+    nn::{ModelFile, Sequential, read_model},
     random,
 };
 
@@ -127,24 +127,6 @@ impl Vae {
         self.decoder.input_shape()[0]
     }
 
-    /// The number of values in the parameters of all three networks, running statistics included.
-    pub fn parameter_count(&self) -> usize {
-        self.trained().iter().map(|network| network.parameter_count()).sum()
-    }
-
-    /// The layers, their output shapes and their parameters as Keras prints them.
-    pub fn summary(&self) -> Summary {
-        Summary::of(KIND, &self.named())
-    }
-
-    /// Writes architecture and weights to one safetensors file; an interrupted save leaves the old file as it was.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        self.file().write(path.as_ref(), None)
-    }
-
     /// Reads a model that [`save`](Self::save) has written.
     ///
     /// # Errors
@@ -155,10 +137,6 @@ impl Vae {
         Self::of(networks).map_err(|error| error.within(&path.as_ref().display().to_string()))
     }
 
-    fn named(&self) -> [(&'static str, &Sequential); 3] {
-        [(NAMES[0], &self.encoder), (NAMES[1], &self.heads), (NAMES[2], &self.decoder)]
-    }
-
     /// Refuses images that the encoder cannot take.
     pub(crate) fn check_images(&self, images: &Dataset) -> Result<()> {
         check_images(images, self.image_shape, "the encoder's input")
@@ -167,7 +145,11 @@ impl Vae {
 
 impl Model for Vae {
     fn file(&self) -> ModelFile<'_> {
-        ModelFile { kind: KIND, networks: self.named().into(), settings: Value::Null }
+        ModelFile {
+            kind: KIND,
+            networks: vec![(NAMES[0], &self.encoder), (NAMES[1], &self.heads), (NAMES[2], &self.decoder)],
+            settings: Value::Null,
+        }
     }
 
     fn trained(&self) -> Vec<&Sequential> {
@@ -176,11 +158,5 @@ impl Model for Vae {
 
     fn trained_mut(&mut self) -> Vec<&mut Sequential> {
         vec![&mut self.encoder, &mut self.heads, &mut self.decoder]
-    }
-}
-
-impl std::fmt::Debug for Vae {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.summary())
     }
 }

@@ -323,26 +323,19 @@ impl TrainConfig {
 
     /// Refuses settings that this kind of model does not use.
     pub(super) fn check_used(&self, kind: &str) -> Result<()> {
-        let unused = [
-            ("loss", kind == "classifier" && self.loss.is_some(), "the softmax cross-entropy of a classifier"),
-            (
-                "kl_weight",
-                kind != "vae" && self.kl_weight.is_some(),
-                "a variational autoencoder, which has a divergence",
-            ),
-        ];
-        match unused.into_iter().find(|(_, given, _)| *given) {
-            Some((setting, _, expected)) => {
-                let error = Error::expected(
-                    ErrorKind::Argument,
-                    format!("TrainConfig::{setting}"),
-                    expected,
-                    format!("it for a {kind}"),
-                );
-                Err(error.hint("Leave the setting out"))
+        let error = match (kind, self.loss, self.kl_weight) {
+            ("classifier", Some(loss), _) => {
+                let expected = "the softmax cross-entropy of a classifier";
+                Error::expected(ErrorKind::Argument, "TrainConfig::loss", expected, loss.name())
             }
-            None => Ok(()),
-        }
+            ("autoencoder" | "classifier", _, Some(_)) => {
+                let expected = "a variational autoencoder, which has a divergence";
+                let got = if kind == "autoencoder" { "an autoencoder" } else { "a classifier" };
+                Error::expected(ErrorKind::Argument, "TrainConfig::kl_weight", expected, got)
+            }
+            _ => return Ok(()),
+        };
+        Err(error.hint("Leave the setting out"))
     }
 
     /// Refuses images that the loss cannot take for targets.

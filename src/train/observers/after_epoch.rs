@@ -12,7 +12,9 @@ use crate::{
 
 /// What has been given to [`TrainConfig::after_epoch`](crate::TrainConfig::after_epoch).
 #[derive(Clone)]
-pub(crate) struct Callback(Arc<dyn Fn(&Epoch<'_>) -> Result<ControlFlow<()>> + Send + Sync>);
+pub(crate) struct Callback(Arc<Call>);
+
+type Call = dyn Fn(&Epoch<'_>) -> Result<ControlFlow<()>> + Send + Sync;
 
 impl Callback {
     pub fn new(call: impl Fn(&Epoch<'_>) -> Result<ControlFlow<()>> + Send + Sync + 'static) -> Self {
