@@ -38,9 +38,11 @@ fn no_folders(open: impl Fn(&Path) -> Result<Dataset>) {
     fs::write(garbage.file("train-images-idx3-ubyte"), fs::read(&files[2]).unwrap()).unwrap();
     fs::write(garbage.file("train-images-idx3-ubyte.gz"), fs::read(&files[7]).unwrap()).unwrap();
     let folder = files[0].parent().unwrap().to_owned();
-    for path in [paths(), files, vec![folder]].concat().into_iter().filter(|path| path != Path::new("/")) {
-        refused(open(&path));
+    for path in files.iter().chain([&folder]) {
+        refused(open(path));
     }
+    // Some of these may hold data.
+    paths().iter().for_each(|path| drop(either(open(path))));
 }
 
 pub fn rows() -> Table {

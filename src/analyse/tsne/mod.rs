@@ -40,7 +40,7 @@ use crate::stop::StopHandle;
 /// | [`iterations`](Self::iterations) | 1000 | at least 1 |
 /// | [`early_exaggeration`](Self::early_exaggeration) | 12, for 250 iterations | at least 1 |
 /// | [`exaggeration`](Self::exaggeration) | 1 | at least 1 |
-/// | [`learning_rate`](Self::learning_rate) | n / exaggeration | above 0 |
+/// | [`learning_rate`](Self::learning_rate) | n / exaggeration | above 0, at most 10⁹ |
 /// | [`seed`](Self::seed) | 0 | |
 /// | [`random_start`](Self::random_start), [`initial`](Self::initial) | the first two principal components | |
 /// | [`method`](Self::method) | [`TsneMethod::Grid`] | |
@@ -235,9 +235,8 @@ impl Tsne {
                 return wrong(name, format!("a factor from 1 to {MOST_EXAGGERATION}"), factor.to_string());
             }
         }
-        if let Some(rate) = self.learning_rate.filter(|rate| !(f64::MIN_POSITIVE..=f64::from(f32::MAX)).contains(rate))
-        {
-            return wrong("learning_rate", "a number above 0".into(), rate.to_string());
+        if let Some(rate) = self.learning_rate.filter(|rate| !(*rate > 0.0 && *rate <= MOST_RATE)) {
+            return wrong("learning_rate", format!("a number above 0, at most {MOST_RATE}"), rate.to_string());
         }
         if let Start::Given(points) = &self.start {
             if points.dim() != (n, 2) {
@@ -282,8 +281,9 @@ impl Tsne {
 const EXAGGERATION: f64 = 12.0;
 const EXAGGERATED: usize = 250;
 
-/// Beyond this, attraction overflows single precision.
+/// Beyond these, steps overflow single precision.
 const MOST_EXAGGERATION: f64 = 1e6;
+const MOST_RATE: f64 = 1e9;
 
 /// Embeddings are about 100 wide; far beyond, the grid's lines would be too far apart to compute with.
 const FARTHEST_START: f32 = 1e4;

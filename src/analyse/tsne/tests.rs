@@ -64,6 +64,8 @@ fn the_defaults_are_those_in_the_table() {
     let points = |settings: Tsne| tsne(&codes, &settings.iterations(300)).unwrap().codes().points().clone();
     let explicit = quiet().early_exaggeration(12.0, 250).exaggeration(1.0).perplexity(30.0).seed(0);
     assert_eq!(points(quiet()), points(explicit));
+    // Absurd rates stay finite.
+    assert!(tsne(&codes, &quiet().learning_rate(1e9).exaggeration(1e6)).unwrap().divergence().is_finite());
     for other in [
         quiet().early_exaggeration(4.0, 250),
         quiet().early_exaggeration(12.0, 100),
@@ -167,8 +169,8 @@ fn settings_out_of_range_are_refused() {
     for (settings, message) in [
         (quiet().early_exaggeration(0.5, 10), "early_exaggeration: expected a factor from 1 to 1000000, got 0.5"),
         (quiet().exaggeration(f64::INFINITY), "exaggeration: expected a factor from 1 to 1000000, got inf"),
-        (quiet().learning_rate(0.0), "learning_rate: expected a number above 0, got 0"),
-        (quiet().learning_rate(f64::NAN), "learning_rate: expected a number above 0, got NaN"),
+        (quiet().learning_rate(0.0), "learning_rate: expected a number above 0, at most 1000000000, got 0"),
+        (quiet().learning_rate(f64::NAN), "learning_rate: expected a number above 0, at most 1000000000, got NaN"),
         (quiet().initial(&Array2::zeros((39, 2))), "initial: expected points of shape [40, 2], got [39, 2]"),
         (quiet().initial(&shifted(f32::NAN)), "initial: expected values of at most 10000, got NaN"),
         (quiet().initial(&shifted(1e5)), "initial: expected values of at most 10000, got 100000"),
