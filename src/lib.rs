@@ -31,7 +31,7 @@ mod data;
 mod error;
 #[doc(hidden)]
 pub mod file;
-mod html;
+mod format;
 pub mod jupyter;
 mod limit;
 #[doc(hidden)]

@@ -3,8 +3,8 @@
 use std::{fs, path::Path};
 
 const ORDER: [&str; 16] = [
-    "error", "limit", "file", "html", "random", "relay", "progress", "stop", "data", "nn", "model", "measure", "train",
-    "analyse", "show", "jupyter",
+    "error", "limit", "file", "format", "random", "relay", "progress", "stop", "data", "nn", "model", "measure",
+    "train", "analyse", "show", "jupyter",
 ];
 
 /// Every `crate::module` in the code of a folder or file, doc comments and tests aside, with the place.

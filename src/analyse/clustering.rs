@@ -10,7 +10,7 @@ use super::agreement::{
     one_to_one_accuracy,
 };
 use super::codes::Codes;
-use crate::html::{cell, escape_html, table};
+use crate::format::{cell, percent};
 
 /// Clusters of codes, compared with the codes' classes. Comes from [`kmeans_accuracy`](crate::kmeans_accuracy) or
 /// [`KMeans::fit`](crate::KMeans::fit).
@@ -106,15 +106,7 @@ impl Clustering {
         self.recognised.clone()
     }
 
-    /// The tables of `Display` as HTML, for a notebook.
-    pub fn to_html(&self) -> String {
-        let measures = self.measures().map(|(name, value)| vec![name.to_string(), value]);
-        let clusters = self.cluster_rows().map(|row| row.map(|cell| escape_html(&cell)).to_vec());
-        let head = ["cluster", "points", "took", "purity"].map(String::from);
-        table(&[], &measures) + &table(&head, &Vec::from_iter(clusters))
-    }
-
-    fn measures(&self) -> [(&'static str, String); 5] {
+    pub(crate) fn measures(&self) -> [(&'static str, String); 5] {
         [
             ("accuracy (each cluster takes its commonest class)", percent(self.accuracy())),
             ("accuracy, one cluster a class", percent(self.one_to_one_accuracy())),
@@ -125,7 +117,7 @@ impl Clustering {
     }
 
     /// Cluster, points, class taken, purity: a row for each cluster.
-    fn cluster_rows(&self) -> impl Iterator<Item = [String; 4]> {
+    pub(crate) fn cluster_rows(&self) -> impl Iterator<Item = [String; 4]> {
         self.contingency.rows().into_iter().zip(&self.cluster_labels).enumerate().map(|(cluster, (counts, label))| {
             let size = counts.sum();
             let (took, purity) = match *label {
@@ -135,10 +127,6 @@ impl Clustering {
             [cluster.to_string(), size.to_string(), took, purity]
         })
     }
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
 }
 
 /// The same text as `Display`: a notebook may print either.

@@ -20,7 +20,11 @@ use std::thread::{self, ThreadId};
 use serde_json::{Value, json};
 
 use super::display::{display, print_at_once, unmarked};
-use crate::{error::visible_lines, html::escape_html, relay};
+use crate::{
+    error::visible_lines,
+    progress, relay,
+    show::{escape_html, progress_html},
+};
 
 /// The media type of an output that means "this cell failed": no other output carries it. Its content is JSON with
 /// `kind` (`"error"` for a `?`, `"panic"`), `message` and, for a panic, `location` and `thread`.
@@ -38,6 +42,7 @@ pub fn install_error_display() {
             std::panic::set_hook(Box::new(move |info| show_panic(info, cells)));
             cells
         });
+        progress::draw_with(progress_html);
         relay::serve();
     }
 }

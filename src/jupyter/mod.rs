@@ -10,8 +10,8 @@ mod display;
 mod errors;
 mod values;
 
-pub use crate::html::escape_html;
 #[doc(hidden)]
 pub use crate::relay::frame;
+pub use crate::show::escape_html;
 pub use display::{display, display_html};
 pub use errors::{ERROR_MEDIA_TYPE, install_error_display, print_line, show_failure};

@@ -7,13 +7,14 @@ use plotters::prelude::*;
 use plotters_svg::SVGBackend;
 
 use super::bitmap::Bitmap;
+use super::png::{data_url, rgb_png};
 use super::text::{self, HPos, VPos};
 use super::{
     bar_chart::BarChart, heatmap::Heatmap, image_grid::ImageGrid, line_chart::LineChart, scatter::Scatter,
     scatter3d::Scatter3d,
 };
 use crate::error::{Error, ErrorKind, Result, visible};
-use crate::html;
+use crate::format::shortened;
 
 /// A drawing: a chart, images, or several of them side by side.
 ///
@@ -117,7 +118,7 @@ impl Figure {
         svg.truncate(svg.rfind("</svg>").unwrap_or(svg.len()));
         for Picture { x, y, scale, image } in pictures {
             let pixels = image.rows.iter().map(|&grey| [grey; 3]).collect::<Vec<_>>();
-            let png = html::rgb_png(image.width, image.height(), pixels.as_flattened())?;
+            let png = rgb_png(image.width, image.height(), pixels.as_flattened())?;
             svg += &format!(
                 "<image x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" style=\"image-rendering: pixelated\" \
                  href=\"{}\"/>\n",
@@ -125,7 +126,7 @@ impl Figure {
                 y * DETAIL,
                 image.width * scale * DETAIL,
                 image.height() * scale * DETAIL,
-                html::png_address(&png),
+                data_url(&png),
             );
         }
         Ok(svg + "</svg>\n")
@@ -134,14 +135,14 @@ impl Figure {
     /// The figure as a PNG file's bytes.
     pub fn to_png(&self) -> Result<Vec<u8>> {
         let (width, height, pixels) = self.to_pixels()?;
-        html::rgb_png(width, height, &pixels)
+        rgb_png(width, height, &pixels)
     }
 
     /// The same with fewer colours, in half the bytes: each of red, green and blue is rounded to 16 steps.
     pub(super) fn to_small_png(&self) -> Result<Vec<u8>> {
         let (width, height, mut pixels) = self.to_pixels()?;
         pixels.iter_mut().for_each(|value| *value = ((f32::from(*value) / 17.0).round() * 17.0) as u8);
-        html::rgb_png(width, height, &pixels)
+        rgb_png(width, height, &pixels)
     }
 
     /// Width, height, and red, green and blue of each pixel.
@@ -323,7 +324,7 @@ impl Figure {
             Content::Grid { figures, .. } => format!("{} figures", figures.len()),
             Content::Refused(_) => format!("{} figures", self.figures),
         };
-        let title = html::shortened(self.title.as_deref().unwrap_or("without a title"), 200);
+        let title = shortened(self.title.as_deref().unwrap_or("without a title"), 200);
         let text = format!("Figure({kind}, {title:?})");
         visible(&text).into_owned()
     }

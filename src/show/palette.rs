@@ -27,6 +27,11 @@ pub(super) fn color(index: usize) -> RGBColor {
     RGBColor(red, green, blue)
 }
 
+/// A colour as HTML and SVG write it: "#3f90da".
+pub(super) fn hex(RGBColor(red, green, blue): RGBColor) -> String {
+    format!("#{red:02x}{green:02x}{blue:02x}")
+}
+
 /// The colour of one of so many: of the ten where they are enough, else one of so many hues.
 pub(super) fn color_of(index: usize, count: usize) -> RGBColor {
     if count <= PALETTE.len() { color(index) } else { hue(index as f64 / count as f64, index) }

@@ -7,7 +7,7 @@ pub(super) use plotters::style::text_anchor::{HPos, VPos};
 use super::figure::{Area, Drawn, px};
 use super::font;
 use super::palette::INK;
-use crate::{error::visible, html};
+use crate::{error::visible, format::shortened};
 
 /// DejaVu Sans for PNG; an SVG is drawn with the first of these that the reader's machine has. They are about equally wide.
 const FAMILY: &str = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif";
@@ -55,7 +55,7 @@ pub(super) fn widest<'a>(texts: impl IntoIterator<Item = &'a String>, size: f64)
 
 /// As much of a text as has so much room: of longer text the beginning and the end, which may be all that tells it from others.
 pub(super) fn fitting(text: &str, size: f64, room: f64) -> String {
-    let text = html::shortened(text, MOST);
+    let text = shortened(text, MOST);
     let text = visible(&text);
     if width(&text, size) <= room {
         return text.into_owned();
@@ -77,7 +77,7 @@ pub(super) fn fitting(text: &str, size: f64, room: f64) -> String {
 
 /// A text in at most so many lines, broken between words where possible; the last line is shortened if it has to be.
 pub(super) fn lines(text: &str, size: f64, room: f64, most: usize) -> Vec<String> {
-    let text = html::shortened(text, MOST);
+    let text = shortened(text, MOST);
     let text = visible(&text);
     if width(&text, size) <= room {
         return vec![text.into_owned()];

@@ -8,7 +8,7 @@ use super::{
     check,
     config::TrainConfig,
     epochs::{Learner, train},
-    history::{History, Snapshot, StoppedBy, curves_html},
+    history::{History, Snapshot, StoppedBy},
 };
 use crate::{
     data::Dataset,
@@ -120,14 +120,6 @@ pub struct GanHistory {
     pub snapshots: Vec<Snapshot>,
     /// What ended the training before its last epoch; `None` if all ran.
     pub stopped_by: Option<StoppedBy>,
-}
-
-impl GanHistory {
-    /// What `Display` says and a table with a small picture of each curve as HTML, for a notebook.
-    pub fn to_html(&self) -> String {
-        let curves = [("generator loss", &self.generator_loss), ("discriminator loss", &self.discriminator_loss)];
-        curves_html(&self.to_string(), &curves)
-    }
 }
 
 impl fmt::Display for GanHistory {

@@ -10,8 +10,9 @@ use self::plane::Projection;
 use super::classes::check_classes;
 use crate::{
     analyse::{Tsne, decode, embed},
-    data::{Dataset, thousands},
+    data::Dataset,
     error::{Error, ErrorKind, Result},
+    format::thousands,
     model::Autoencoder,
 };
 

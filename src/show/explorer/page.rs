@@ -11,8 +11,11 @@ use crate::{
     analyse::Codes,
     data::Dataset,
     error::Result,
-    html::{Sheet, cell, escape_html, png_address},
-    show::{ImageGrid, Scatter, axis::Axis, classes::Classes, figure::grid},
+    format::cell,
+    show::{
+        ImageGrid, Scatter, axis::Axis, classes::Classes, figure::grid, html::escape_html, palette::hex, png::data_url,
+        sprite_sheet::SpriteSheet,
+    },
 };
 
 /// The most bytes for so many pixels of originals as stand in [`PIXELS`]; more pixels may take more in proportion.
@@ -68,7 +71,7 @@ impl Page {
         Ok(format!(
             "<img alt=\"{sentence}\" style=\"max-width: 100%\" src=\"{}\"><p>{sentence}. To move in it, open the notebook in Jupyter and \
              trust it.</p>",
-            png_address(&file)
+            data_url(&file)
         ))
     }
 
@@ -79,7 +82,7 @@ impl Page {
         let axis = |(Axis { low, high, ticks }, name): (&Axis, &String)| json!({ "name": cell(name), "low": low, "high": high, "ticks": ticks });
         let decoded = decoded.as_ref().map(|images| {
             let grid = images.dim().0.isqrt();
-            Ok(json!({ "grid": grid, "images": Sheet::new(images, grid, DECODED_LEVELS).address()? }))
+            Ok(json!({ "grid": grid, "images": SpriteSheet::new(images, grid, DECODED_LEVELS).url()? }))
         });
         // The classes that are there, which the labels count.
         let classes = Classes::new(self.codes.labels(), Some(self.codes.class_names()));
@@ -87,9 +90,7 @@ impl Page {
         let label = |label: &usize| there.binary_search(label).unwrap_or_default() as u16;
         let labels: Vec<u8> = self.codes.labels().iter().flat_map(|of_point| label(of_point).to_le_bytes()).collect();
         let class_names: Vec<String> = there.iter().map(|label| cell(&classes.name(*label))).collect();
-        let colors = there.iter().map(|label| classes.color(*label));
-        let colors: Vec<String> =
-            colors.map(|color| format!("#{:02x}{:02x}{:02x}", color.0, color.1, color.2)).collect();
+        let colors: Vec<String> = there.iter().map(|label| hex(classes.color(*label))).collect();
         Ok(json!({
             "width": width,
             "height": height,
@@ -119,7 +120,7 @@ impl Page {
     fn sheets(&self, bytes: usize) -> Result<[String; 2]> {
         let columns = self.codes.len().isqrt().max(1);
         let with = |levels: usize| -> Result<[String; 2]> {
-            let address = |images: &Dataset| Sheet::new(images.images(), columns, levels).address();
+            let address = |images: &Dataset| SpriteSheet::new(images.images(), columns, levels).url();
             let (originals, reconstructions) =
                 rayon::join(|| address(&self.originals), || address(&self.reconstructions));
             Ok([originals?, reconstructions?])

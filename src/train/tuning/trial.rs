@@ -10,7 +10,7 @@ use std::{
 
 use super::space::{Setting, short, wrong};
 use super::study::Shared;
-use crate::{error::Result, html::cell, relay::Listening};
+use crate::{error::Result, format::cell, relay::Listening};
 
 /// What to try next, handed out by [`Study::ask`](crate::Study::ask) and given back to [`Study::tell`](crate::Study::tell). Dropped
 /// without that (the training failed, the kernel was stopped), it is handed out again.
