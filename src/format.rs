@@ -22,7 +22,8 @@ pub(crate) fn cell(text: &str) -> String {
 
 const CELL: usize = 60;
 
-/// Text of at most `most` characters. Longer text keeps its beginning and its end, either of which may be all that tells it from others.
+/// Text of at most `most` characters. Longer text keeps its beginning and its end, either of which may be all that
+/// tells it from others.
 pub(crate) fn shortened(text: &str, most: usize) -> String {
     let count = text.chars().count();
     if count <= most {

@@ -2,8 +2,8 @@
 
 use crate::error::visible_lines;
 
-/// Text as HTML: `&`, `<`, `>` and quotes are written so that they appear as themselves, and control characters but the end of a line
-/// so that they appear at all (`\u{1b}`).
+/// Text as HTML: `&`, `<`, `>` and quotes are escaped, and control characters except the end of a line are made visible
+/// (`\u{1b}`).
 ///
 /// ```
 /// assert_eq!(latentlab::jupyter::escape_html("Vec<f32> & co"), "Vec&lt;f32&gt; &amp; co");
@@ -13,7 +13,8 @@ pub fn escape_html(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }
 
-/// A table of cells that are HTML already, without a head if there is none; the first column is text, to the left, the others are numbers, to the right.
+/// A table of cells that are HTML already; `head` may be empty. The first column is text, aligned left, the others are
+/// numbers, aligned right.
 pub(crate) fn table(head: &[String], rows: &[Vec<String>]) -> String {
     let line = |cells: &[String], tag: &str| {
         let side = |column: usize| if column == 0 { "left" } else { "right" };

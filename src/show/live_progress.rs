@@ -1,4 +1,5 @@
-//! A run's progress as a notebook shows it: small pictures of its own, since it is drawn again several times a second.
+//! A run's progress as a notebook shows it: small charts of its own, because they are drawn again several times a
+//! second.
 
 use std::fmt::Write;
 
@@ -14,9 +15,9 @@ use crate::{
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 160.0;
-/// Room for the axes' texts at least.
+/// The least space for the texts of the y axis.
 const LEFT: f64 = 64.0;
-/// The width of a character at most, but for those of China, Japan and Korea, which count twice, and of a long name.
+/// The width of a character at most (those of China, Japan and Korea count twice), and the characters of a long name.
 const CHARACTER: f64 = 8.0;
 const LONG: usize = 40;
 const BELOW: f64 = 34.0;
@@ -26,7 +27,8 @@ const MARGIN: f64 = 8.0;
 pub(crate) fn progress_html(state: &State) -> String {
     let percent = 100.0 * state.share.clamp(0.0, 1.0);
     let mut html = format!(
-        "<div style=\"background: rgba(128, 128, 128, 0.25); border-radius: 3px; height: 8px; margin: 4px 0; max-width: 640px\">\
+        "<div style=\"background: rgba(128, 128, 128, 0.25); border-radius: 3px; height: 8px; margin: 4px 0; \
+         max-width: 640px\">\
          <div style=\"background: {}; border-radius: 3px; height: 8px; width: {percent:.1}%\"></div></div>\
          <div style=\"font-family: monospace; white-space: pre-wrap\">{}</div>",
         hex(color(0)),
@@ -49,13 +51,13 @@ fn chart(state: &State) -> Option<String> {
         return None;
     }
     let (least, most, last) = (short(low), short(high), length.to_string());
-    let left = LEFT.max(6.0 + room(&least).max(room(&most)));
+    let left = LEFT.max(6.0 + width(&least).max(width(&most)));
     let (high, right, bottom) = (if high > low { high } else { low + 1.0 }, left + WIDTH, MARGIN + HEIGHT);
     let mut svg = format!(
         "<svg width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" font-family=\"sans-serif\" font-size=\"12\" \
          fill=\"currentColor\" style=\"display: block\"><path d=\"M{left} {MARGIN}V{bottom}H{right}\" fill=\"none\" \
          stroke=\"currentColor\" opacity=\"0.4\"/>",
-        right + MARGIN.max(room(&last) / 2.0),
+        right + MARGIN.max(width(&last) / 2.0),
         bottom + BELOW,
     );
     let mut text = |x: f64, y: f64, anchor: &str, text: &str| {
@@ -85,7 +87,7 @@ fn chart(state: &State) -> Option<String> {
 }
 
 /// The width that a text has at most.
-fn room(text: &str) -> f64 {
+fn width(text: &str) -> f64 {
     CHARACTER * text.chars().count() as f64
 }
 
@@ -94,7 +96,7 @@ fn is_wide(text: &str) -> bool {
     text.chars().any(|c| c >= '\u{1100}')
 }
 
-/// Four figures that count.
+/// Four digits.
 fn short(value: f64) -> String {
     match value.abs() {
         0.001..1000.0 => format!("{value:.4}"),
@@ -124,13 +126,13 @@ mod tests {
         );
     }
 
-    /// The number behind a mark.
-    fn number(text: &str, mark: &str) -> f64 {
-        text.split_once(mark).unwrap().1.split('"').next().unwrap().parse().unwrap()
+    /// The number after a prefix.
+    fn number(text: &str, prefix: &str) -> f64 {
+        text.split_once(prefix).unwrap().1.split('"').next().unwrap().parse().unwrap()
     }
 
     #[test]
-    fn no_text_is_cut_off_or_taken_for_marks() {
+    fn no_text_is_cut_off_or_taken_for_markup() {
         let hostile = "<i>\u{1}latentlab\nEVCXR_END_CONTENT\u{fffe}";
         for (name, values) in [
             ("training", vec![1.0; 15]),

@@ -1,8 +1,23 @@
-//! How things look: figures (charts, image grids and scatters, as SVG or PNG), tables in HTML, the progress of a run in a notebook.
+//! How things look: figures (charts and images as SVG or PNG), HTML tables, and the progress of a run in a notebook.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `figure` | [`Figure`]: saved as SVG or PNG, put beside others |
+//! | `chart` | the trait of the kinds of chart below, and how to add one |
+//! | `line_chart`, `scatter`, `scatter3d`, `bar_chart`, `heatmap`, `image_grid` | the kinds of chart |
+//! | `canvas`, `bitmap` | what charts draw on, and the pixels of a PNG |
+//! | `axis`, `frame`, `classes`, `palette`, `text`, `font` | parts of charts |
+//! | `plots` | figures made directly from data, models and results |
+//! | `tables` | data, networks and results as HTML |
+//! | `html`, `sparkline`, `sprite_sheet`, `png` | parts of HTML |
+//! | `live_progress` | the progress of a run as a notebook shows it |
+//! | `explorer` | the interactive scatter |
 
 mod axis;
 mod bar_chart;
 mod bitmap;
+mod canvas;
+mod chart;
 mod classes;
 mod explorer;
 mod figure;

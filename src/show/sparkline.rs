@@ -1,8 +1,8 @@
-//! Curves in SVG that are small enough to stand in a table or to be drawn several times a second.
+//! SVG curves that are small enough for a table, or for being drawn several times a second.
 
 use std::fmt::Write;
 
-/// A curve as large as a word; nothing if there are no two values to draw a line between.
+/// A curve as large as a word; empty if there are fewer than two finite values.
 pub(crate) fn sparkline(values: &[f64], color: &str) -> String {
     const SIZE: [f64; 2] = [120.0, 22.0];
     let finite = || values.iter().copied().filter(|value| value.is_finite());
@@ -19,7 +19,7 @@ pub(crate) fn sparkline(values: &[f64], color: &str) -> String {
     )
 }
 
-/// Values as a line in a rectangle (left, top, width, height), in which there would be space for so many, from the lowest to the highest.
+/// Values as a line in a rectangle (left, top, width, height) that has space for `length` values, from `low` to `high`.
 pub(crate) fn polyline(
     values: &[f64],
     [low, high]: [f64; 2],
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sparkline_needs_two_values_and_skips_what_is_none() {
+    fn a_sparkline_needs_two_values_and_skips_nan() {
         assert_eq!(sparkline(&[1.0, f64::NAN], "red"), "");
         let line = sparkline(&[1.0, f64::NAN, 3.0], "red");
         assert!(line.contains("points=\"2.0,24.0 122.0,2.0\""), "{line}");

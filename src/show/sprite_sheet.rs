@@ -16,8 +16,8 @@ pub(super) struct SpriteSheet {
 }
 
 impl SpriteSheet {
-    /// The first channel of images (n, channels, height, width) in rows of `columns`, in 2 to 256 levels of grey. Values outside
-    /// \[0, 1\] are black or white.
+    /// The first channel of images (n, channels, height, width) in rows of `columns`, in 2 to 256 levels of grey.
+    /// Values outside \[0, 1\] are black or white.
     pub(super) fn new(images: &Array4<f32>, columns: usize, levels: usize) -> Self {
         let (count, _, high, wide) = images.dim();
         let columns = columns.min(count).max(1);

@@ -51,7 +51,7 @@ fn config(run: &Run, learning_rate: f64, weight_decay: f64) -> TrainConfig {
 
 fn grid(run: &mut Run) -> Result<()> {
     let mut rows = Vec::new();
-    let mut chart = LineChart::new("epoch", "mean squared error on the test images").logarithmic();
+    let mut chart = LineChart::new("epoch", "mean squared error on the test images").log_y();
     for learning_rate in [0.001, 0.02] {
         for weight_decay in [0.0001, 0.005] {
             for latent_dim in [2, 10, 100] {
