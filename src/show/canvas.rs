@@ -140,3 +140,20 @@ impl Sprite {
         self.rows.len() as u32 / self.width
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_lie_in_each_other_and_points_on_their_canvas() {
+        let shapes = RefCell::default();
+        let part = Canvas::new(&shapes, (100, 50)).part(10, 20, (30, 20)).part(5, 5, (10, 10));
+        assert_eq!(part.size(), (20, 20));
+        part.rectangle([(-1, 2), (99, 99)], BLACK);
+        part.image(Sprite { x: 1, y: 2, scale: 3, width: 2, rows: vec![0; 6] });
+        let shapes = shapes.into_inner();
+        assert!(matches!(shapes[0], Shape::Rectangle([(30, 52), (50, 70)], _)));
+        assert!(matches!(&shapes[1], Shape::Image(image) if (image.x, image.y, image.height()) == (16, 27, 3)));
+    }
+}

@@ -41,7 +41,7 @@ enum Content {
         columns: usize,
         figures: Vec<Figure>,
     },
-    /// In place of what is too much to be measured.
+    /// Instead of a grid that is too large to be measured.
     Refused(Error),
 }
 

@@ -116,7 +116,7 @@ impl Heatmap {
         Layout { cell, has_numbers, turned, left, names, bottom, row_names, column_names, axis_names, below }
     }
 
-    /// One name of this many is written where all of them have no space.
+    /// One of this many names is written if there is no space for all.
     fn every(cell: u32) -> usize {
         NAME.div_ceil(cell) as usize
     }

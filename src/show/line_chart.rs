@@ -105,7 +105,7 @@ impl LineChart {
         self
     }
 
-    /// Marks a place on the x axis by an upright line with a text.
+    /// Marks a place on the x axis by a vertical line with a text.
     pub fn mark(mut self, x: f64, text: impl Into<String>) -> Self {
         self.marks.push((x, text.into()));
         self

@@ -167,7 +167,7 @@ impl Study {
 }
 
 impl Codes {
-    /// Two-dimensional codes as points, coloured by label. [`Scatter::of`] gives the same chart before it is finished.
+    /// Two-dimensional codes as points, coloured by label. [`Scatter::of`] gives the chart to add to.
     ///
     /// # Errors
     /// If the codes do not have two values each, or there are none.
