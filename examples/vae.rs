@@ -20,7 +20,7 @@ fn main() -> Result<()> {
     println!("{history}");
 
     // Codes are close to N(0, I), so random ones decode to digits, and a grid of them shows what lies between.
-    let autoencoder = vae.autoencoder()?;
+    let autoencoder = vae.autoencoder();
     let samples = ImageGrid::new(&sample(&vae, 60, 0)?, 6).figure()?;
     let plane = decode(&autoencoder, &code_grid([-2.5, -2.5], [2.5, 2.5], 16)?)?;
     let plane = ImageGrid::new(&plane, 16).figure()?;

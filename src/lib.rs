@@ -54,7 +54,7 @@ mod engine;
 mod error;
 #[doc(hidden)]
 pub mod file;
-mod html;
+mod format;
 pub mod jupyter;
 mod limit;
 #[doc(hidden)]

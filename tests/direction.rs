@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 const ORDER: [&str; 17] = [
-    "error", "limit", "file", "html", "random", "relay", "progress", "stop", "data", "engine", "nn", "model",
+    "error", "limit", "file", "format", "random", "relay", "progress", "stop", "data", "engine", "nn", "model",
     "measure", "train", "analyse", "show", "jupyter",
 ];
 

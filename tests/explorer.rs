@@ -1,9 +1,9 @@
-//! The explorer's size, and pages of it for `tests/browser/explorer.js`, which uses them in a browser.
+//! The explorer's size; its pages are then used in a browser by `tests/browser/explorer.js`.
 
 use latentlab::{Autoencoder, Dataset, Explore, TrainConfig, Tsne, explore, train_ae};
 use std::path::Path;
 
-/// Garments are the worse case. 2,000 of the real ones take 0.96 MB.
+/// Garments compress worse than digits. 2,000 of the real ones take 0.96 MB.
 #[test]
 fn two_thousand_garments_take_one_megabyte_at_most() {
     let garments = Dataset::built_in_garments(2_500, 0).unwrap();

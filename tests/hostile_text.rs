@@ -1,5 +1,5 @@
-//! Names that hold control characters, the relay's and the kernel's marks, or far too many letters: whatever shows them, in text, in
-//! HTML and in figures, shows them in one line and says nothing to a terminal, a page or the kernel.
+//! Names with control characters, marks of the relay and the kernel, or far too many letters: text, HTML and figures
+//! show them in one line, and nothing in them controls a terminal, a page or the kernel.
 
 use latentlab::{
     BarChart, Codes, Confusion, Dataset, Figure, LineChart, Space, Study, explore, kmeans_accuracy,
@@ -43,10 +43,10 @@ fn data() -> Dataset {
 }
 
 #[test]
-fn data_sets_and_their_pictures() {
+fn data_sets_and_their_images() {
     check("data set", &data().to_string());
     check_html("data set", &data().to_html());
-    check_figure("pictures", data().pictures(8).unwrap());
+    check_figure("images", data().plot_images(8).unwrap());
 }
 
 #[test]

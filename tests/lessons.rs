@@ -1,4 +1,4 @@
-//! The form of the lessons in `notebooks`: what a reader may rely on in each of them, whatever it teaches.
+//! The form of the lessons in `notebooks`: what a reader can rely on in each of them.
 
 use serde_json::Value;
 use std::{collections::BTreeSet, fs, path::Path};
@@ -72,15 +72,15 @@ fn the_index_links_every_lesson_and_each_lesson_its_solutions() {
 }
 
 #[test]
-fn lessons_are_short_steps_with_words_before_each() {
+fn lessons_are_short_steps_with_text_before_each() {
     for lesson in lessons() {
         let cells = cells(&lesson);
         let code_cells = cells.iter().filter(|cell| cell.is_code).count();
         assert!((11..=18).contains(&code_cells), "{lesson}: {code_cells} code cells");
         assert!(!cells[0].is_code && cells[0].source.starts_with("# "), "{lesson} begins without a headline");
-        // The first code cell names what is used, the second holds the knobs: each after words of its own.
+        // The first code cell imports, the second holds the settings; each follows a text.
         for pair in cells.windows(2).filter(|pair| pair[1].is_code) {
-            assert!(!pair[0].is_code, "{lesson}: no words before the cell {:?}", pair[1].source);
+            assert!(!pair[0].is_code, "{lesson}: no text before the cell {:?}", pair[1].source);
         }
     }
     for notebook in notebooks() {
@@ -91,9 +91,9 @@ fn lessons_are_short_steps_with_words_before_each() {
     }
 }
 
-/// What `cargo latentlab run --smoke` replaces is there, and `--parameter` finds it.
+/// `cargo latentlab run --smoke` finds what it replaces, and `--parameter` its cell.
 #[test]
-fn the_knobs_have_a_smoke_setting() {
+fn the_settings_have_smoke_values() {
     for notebook in notebooks() {
         let cells = cells(&notebook);
         let settings: Vec<&Cell> = cells.iter().filter(|cell| !cell.smoke.is_null()).collect();
@@ -103,24 +103,24 @@ fn the_knobs_have_a_smoke_setting() {
             assert_eq!(
                 cell.tags,
                 serde_json::json!(["parameters"]),
-                "{notebook}: its knobs have not the tag `parameters`"
+                "{notebook}: its settings are not tagged `parameters`"
             );
             for (name, value) in cell.smoke.as_object().unwrap_or_else(|| panic!("{notebook}: {}", cell.smoke)) {
-                assert!(value.is_string(), "{notebook}: the smoke setting of {name} is no text");
+                assert!(value.is_string(), "{notebook}: the smoke setting of {name} is not a string");
                 let declared = |line: &str| {
                     let rest = line
                         .strip_prefix("let ")
                         .and_then(|line| line.trim_start_matches("mut ").strip_prefix(name.as_str()));
                     rest.is_some_and(|rest| rest.trim_start().starts_with([':', '=']))
                 };
-                assert!(cell.source.lines().any(declared), "{notebook}: no `let {name}` among the knobs");
+                assert!(cell.source.lines().any(declared), "{notebook}: no `let {name}` among the settings");
             }
         }
     }
 }
 
 #[test]
-fn committed_outputs_are_whole_small_and_of_no_machine() {
+fn committed_outputs_are_complete_small_and_name_no_machine() {
     for notebook in notebooks() {
         let size = fs::metadata(folder().join(&notebook)).unwrap().len();
         assert!(size < 2_000_000, "{notebook} has {size} bytes");
@@ -128,8 +128,8 @@ fn committed_outputs_are_whole_small_and_of_no_machine() {
         assert!(cells.iter().any(|cell| !cell.outputs.is_empty()), "{notebook} has no outputs");
         for output in cells.iter().flat_map(|cell| &cell.outputs) {
             assert!(output["output_type"] != "error" && output["name"] != "stderr", "{notebook}: {output}");
-            let alone = text(&output["data"]["text/plain"]);
-            assert!(!alone.starts_with("Figure("), "{notebook}: a figure is also said: {alone}");
+            let plain = text(&output["data"]["text/plain"]);
+            assert!(!plain.starts_with("Figure("), "{notebook}: a figure is followed by its text: {plain}");
             let mut shown = text(&output["text"]);
             for (kind, data) in output["data"].as_object().into_iter().flatten() {
                 assert!(!kind.contains("latentlab.error"), "{notebook}: {data}");
@@ -138,7 +138,7 @@ fn committed_outputs_are_whole_small_and_of_no_machine() {
                 }
             }
             for path in ["/home/", "/Users/", "/root/", "/tmp/", ":\\"] {
-                assert!(!shown.contains(path), "{notebook} shows a path of somebody's machine: {path}");
+                assert!(!shown.contains(path), "{notebook} shows a path of a machine: {path}");
             }
         }
     }

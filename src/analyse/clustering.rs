@@ -17,7 +17,7 @@ use super::point_blocks::{PointBlocks, WIDTH, nearest};
 use super::rescale::Rescale;
 use crate::error::Result;
 use crate::file::tensors::Fitted;
-use crate::html::{cell, escape_html, table};
+use crate::format::{cell, percent};
 use crate::limit;
 
 /// Clusters of codes, compared with the codes' classes. Comes from [`KMeans::fit`](crate::KMeans::fit) or
@@ -208,15 +208,7 @@ impl Clustering {
         zip(&self.assignments, &self.labels).map(took).collect()
     }
 
-    /// The tables of `Display` as HTML, for a notebook.
-    pub fn to_html(&self) -> String {
-        let measures = self.measures().map(|(name, value)| vec![name.to_string(), value]);
-        let clusters = self.cluster_rows().map(|row| row.map(|cell| escape_html(&cell)).to_vec());
-        let head = ["cluster", "points", "took", "purity"].map(String::from);
-        table(&[], &measures) + &table(&head, &Vec::from_iter(clusters))
-    }
-
-    fn measures(&self) -> [(&'static str, String); 5] {
+    pub(crate) fn measures(&self) -> [(&'static str, String); 5] {
         [
             ("accuracy (each cluster takes its commonest class)", percent(self.accuracy())),
             ("accuracy, one cluster a class", percent(self.one_to_one_accuracy())),
@@ -227,7 +219,7 @@ impl Clustering {
     }
 
     /// Cluster, points, class taken, purity: a row for each cluster.
-    fn cluster_rows(&self) -> impl Iterator<Item = [String; 4]> {
+    pub(crate) fn cluster_rows(&self) -> impl Iterator<Item = [String; 4]> {
         self.contingency.rows().into_iter().zip(&self.cluster_labels).enumerate().map(|(cluster, (counts, label))| {
             let size = counts.sum();
             let (took, purity) = match *label {
@@ -243,10 +235,6 @@ impl Clustering {
 pub(super) fn check_counts(clusters: usize, classes: usize) -> Result<()> {
     let counts = [clusters, classes, size_of::<usize>() / size_of::<f32>()];
     limit::check("KMeans, clusters", "counts of two values each", &counts).map(drop)
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
 }
 
 /// The same text as `Display`: a notebook may print either.

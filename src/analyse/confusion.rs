@@ -6,7 +6,7 @@ use ndarray::{Array1, Array2};
 
 use super::agreement::contingency;
 use crate::error::{Error, ErrorKind, Result};
-use crate::html::{cell, escape_html, table};
+use crate::format::{cell, percent};
 use crate::limit;
 
 /// With more classes than this the tables show the most common mistakes instead of every count.
@@ -91,15 +91,8 @@ impl Confusion {
         shares
     }
 
-    /// The table of `Display` as HTML, for a notebook.
-    pub fn to_html(&self) -> String {
-        let escaped = |row: Vec<String>| row.iter().map(|cell| escape_html(cell)).collect();
-        let cells: Vec<Vec<String>> = self.cells().into_iter().map(escaped).collect();
-        format!("<p>accuracy {}</p>{}", percent(self.accuracy()), table(&cells[0], &cells[1..]))
-    }
-
     /// The table with its header: the true class, the counts, the share recognised.
-    fn cells(&self) -> Vec<Vec<String>> {
+    pub(crate) fn cells(&self) -> Vec<Vec<String>> {
         if self.class_names.len() > MOST_CLASSES {
             return self.mistakes();
         }
@@ -131,10 +124,6 @@ impl Confusion {
         let head = ["true", "predicted", "images", "of the class"].map(String::from).to_vec();
         std::iter::once(head).chain(rows).collect()
     }
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
 }
 
 /// The same text as `Display`: a notebook may print either.

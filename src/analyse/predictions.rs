@@ -7,8 +7,9 @@ use rayon::prelude::*;
 
 use super::Confusion;
 use crate::{
-    data::{Dataset, thousands},
+    data::Dataset,
     error::{Error, ErrorKind, Result},
+    format::thousands,
     limit,
     model::Classifier,
 };

@@ -41,7 +41,7 @@ use ndarray::{Array1, Array4};
 use rayon::prelude::*;
 
 use crate::error::{Error, ErrorKind, Result, visible, visible_lines};
-use crate::html::{Sheet, cell, escape_html, table};
+use crate::format::{cell, thousands};
 
 pub use folds::Folds;
 pub use normalisation::Normalisation;
@@ -180,31 +180,8 @@ impl Dataset {
         [channels, height, width]
     }
 
-    /// What `Display` says as HTML, for a notebook: a table of the classes, and the first images.
-    pub fn to_html(&self) -> String {
-        const STRIP: usize = 20;
-        /// Of the images together: a page should not have megabytes.
-        const MOST_PIXELS: usize = 1 << 20;
-        let [channels, height, width] = self.image_shape();
-        let more = self.class_names.len().saturating_sub(CLASSES_SHOWN);
-        let more = if more > 0 { format!("<p>and {} more classes</p>", thousands(more)) } else { String::new() };
-        let names = self.class_names.iter().take(CLASSES_SHOWN).map(|name| escape_html(&cell(name)));
-        let names = std::iter::once(String::new()).chain(names);
-        let counts = self.class_counts().into_iter().take(CLASSES_SHOWN).map(thousands);
-        let counts = std::iter::once("images".to_string()).chain(counts).collect();
-        let few = self.take(STRIP.min(MOST_PIXELS / (height * width)));
-        let alternative = format!("the first {} images", few.len());
-        format!(
-            "<p>{} images of shape {channels}×{height}×{width}<br>source: {}</p>{}{more}{}",
-            thousands(self.len()),
-            escape_html(&visible(&self.source)),
-            table(&Vec::from_iter(names), &[counts]),
-            Sheet::new(few.images(), STRIP, 32).picture(1, &alternative).unwrap_or_default(),
-        )
-    }
-
     /// The number of images of each class.
-    fn class_counts(&self) -> Vec<usize> {
+    pub(crate) fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.class_names.len()];
         for &label in self.labels.iter() {
             counts[label] += 1;
@@ -214,7 +191,7 @@ impl Dataset {
 }
 
 /// The number of classes that a data set shows.
-const CLASSES_SHOWN: usize = 64;
+pub(crate) const CLASSES_SHOWN: usize = 64;
 
 /// The names of the classes; the iterator may be endless.
 fn collected_names(names: impl IntoIterator<Item = impl Into<String>>) -> Result<Arc<[String]>> {
@@ -278,14 +255,6 @@ impl fmt::Debug for Dataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
-}
-
-/// "70,000"
-pub(crate) fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or_default()).collect();
-    groups.join(",")
 }
 
 #[cfg(test)]
@@ -357,10 +326,6 @@ mod tests {
         let text = "1,234 images of shape 1×2×2\n2 classes: cat (1,233), dog (1)\nsource: arrays";
         assert_eq!(data.to_string(), text);
         assert_eq!(format!("{data:?}"), text);
-        assert_eq!(
-            ["0", "999", "1,000", "12,345,678"],
-            [0, 999, 1000, 12_345_678].map(thousands).each_ref().map(|s| s.as_str())
-        );
     }
 
     #[test]
@@ -376,8 +341,6 @@ mod tests {
             text.contains("1,066 classes: class 0 (1), ") && text.contains("class 63 (0), and 1,002 more\n"),
             "{text}"
         );
-        let html = many(1066).unwrap().to_html();
-        assert!(html.contains("and 1,002 more classes") && !html.contains("<img") && html.len() < 20_000, "{html}");
         let error = many(1_000_001).unwrap_err().to_string();
         assert_eq!(error, "data set: expected at most 1,000,000 class names, got more");
         let endless = Dataset::new(Array4::zeros((0, 1, 1, 1)), arr1(&[]), std::iter::repeat("a"));
@@ -396,23 +359,6 @@ mod tests {
             assert!(error.starts_with(&expected), "{error}");
         }
         assert!(data.with_class_names(std::iter::repeat("a")).is_err());
-    }
-
-    #[test]
-    fn html_counts_the_classes_and_shows_images() {
-        let data = Dataset::new(Array4::zeros((30, 1, 2, 3)), Array1::from_elem(30, 1), ["<cat>", "dog"]).unwrap();
-        let html = data.to_html();
-        for part in [
-            "30 images of shape 1×2×3",
-            "source: arrays",
-            ">&lt;cat&gt;</th>",
-            ">30</td>",
-            "width: 60px",
-            "data:image/png",
-        ] {
-            assert!(html.contains(part), "{part} in {html}");
-        }
-        assert!(!data.take(0).to_html().contains("<img"));
     }
 
     #[test]

@@ -9,9 +9,9 @@ use rayon::prelude::*;
 use super::collection::{Collection, FASHION_MNIST, MNIST};
 use super::idx::{Idx, Kind};
 use super::search::Search;
-use super::{Dataset, say, synthetic, thousands};
+use super::{Dataset, say, synthetic};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limit;
+use crate::{format::thousands, limit};
 
 /// Real and built-in data. All real data have 70,000 images of shape \[1, 28, 28\]: the 60,000 for training first, then
 /// the 10,000 for testing, in their original order.

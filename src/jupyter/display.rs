@@ -1,12 +1,10 @@
-//! Rich output: blocks that evcxr passes on to Jupyter, and what goes into them.
+//! Rich output: one value in several forms, through the relay or in blocks that evcxr passes on to Jupyter.
 
 use std::io::Write;
 
-use base64::Engine;
-
 use serde_json::{Map, Value, json};
 
-use crate::{error::Result, relay, show::Figure};
+use crate::relay;
 
 /// Shows one value in all the forms given, as pairs of a media type and its content; Jupyter picks the richest one that
 /// it can draw. Binary content is given in base64.
@@ -29,63 +27,7 @@ pub fn display_html(html: &str, text: &str) {
     display(&[("text/html", html), ("text/plain", text)]);
 }
 
-impl Figure {
-    /// What the Rust kernel calls for a cell's last expression: it prints the figure for Jupyter.
-    pub fn evcxr_display(&self) {
-        if let Err(error) = self.show() {
-            super::show_failure("Error", &error.to_string());
-        }
-    }
-
-    /// Shows the figure in a notebook, at its place among the lines that the cell prints: in the middle of a cell, in a loop, any number of
-    /// them. A kernel without our relay shows the last of a cell, at its end. Elsewhere it prints a line about the figure.
-    ///
-    /// # Errors
-    /// If the figure cannot be drawn.
-    ///
-    /// ```
-    /// use latentlab::LineChart;
-    ///
-    /// for power in 1..=3 {
-    ///     let values: Vec<f64> = (0..10).map(|x| f64::from(x).powi(power)).collect();
-    ///     LineChart::new("x", "y").line(format!("power {power}"), &values).figure()?.show()?;
-    /// }
-    /// # Ok::<(), latentlab::Error>(())
-    /// ```
-    pub fn show(&self) -> Result<()> {
-        if std::env::var_os("EVCXR_IS_RUNTIME").is_none() {
-            print_at_once(&format!("{}\n", self.describe()));
-            return Ok(());
-        }
-        let shown = if self.prefers_svg() {
-            self.to_svg().map(|svg| ("image/svg+xml", svg))
-        } else {
-            self.to_png().map(|png| ("image/png", base64::engine::general_purpose::STANDARD.encode(png)))
-        };
-        let (media_type, content) = shown?;
-        display(&[(media_type, content.trim_end())]);
-        Ok(())
-    }
-}
-
-/// In a notebook a figure shows itself also where it is only printed. The kernel does so with a cell's last expression if
-/// that uses up a variable of the same cell, as in `let chart = …; row([chart])`.
-impl std::fmt::Debug for Figure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        debug(f, &self.describe(), || self.evcxr_display())
-    }
-}
-
-/// `text` for `Debug`; in a notebook the value is shown first, and the relay leaves the text out where it would stand alone below it.
-pub(super) fn debug(f: &mut std::fmt::Formatter<'_>, text: &str, show: impl FnOnce()) -> std::fmt::Result {
-    if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
-        show();
-        relay::tell(&json!({ "shown": text }));
-    }
-    f.write_str(text)
-}
-
-/// The forms as evcxr reads them, ending with a newline: without one it would wait for ever.
+/// The forms as evcxr reads them, ending with a newline: without one evcxr would wait for ever.
 fn blocks(forms: &[(&str, &str)]) -> String {
     let block = |(media_type, content): &(&str, &str)| {
         format!("EVCXR_BEGIN_CONTENT {}\n{}\nEVCXR_END_CONTENT\n", unmarked(media_type), unmarked(content))
@@ -93,13 +35,13 @@ fn blocks(forms: &[(&str, &str)]) -> String {
     forms.iter().map(block).collect()
 }
 
-/// Text in which evcxr finds none of its marks: they get a space of no width.
+/// Text in which evcxr finds none of its marks: a zero-width space breaks them.
 pub(super) fn unmarked(text: &str) -> String {
     text.replace("EVCXR_", "EVCXR\u{200b}_")
 }
 
-/// One write, so that no other thread prints into a block. A closed output is no reason to panic, least of all while
-/// showing a panic.
+/// Prints with one write, so that no other thread prints into a block. A closed output is no reason to panic, least of
+/// all while a panic is shown.
 pub(super) fn print_at_once(text: &str) {
     let mut output = std::io::stdout().lock();
     let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());

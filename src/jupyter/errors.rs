@@ -1,7 +1,7 @@
 //! Errors in a notebook: one box under the cell, for a `?` as for a panic.
 //!
 //! Stock evcxr prints the error of a `?` and the message of a panic on the standard error, where they may arrive late,
-//! in pieces or under the next cell, and reports such a cell as successful. The prelude of `evcxr.toml` mends it:
+//! in pieces or under the next cell, and reports such a cell as successful. The prelude of `evcxr.toml` fixes that:
 //!
 //! ```text
 //! use latentlab::notebook_eprintln as eprintln;
@@ -9,7 +9,8 @@
 //! ```
 //!
 //! The first line catches a `?`, which evcxr turns into an `eprintln!` in code that it writes around each cell; the
-//! second a panic. Of errors evcxr prints `Display`, and `Debug` where it could not find out that there is one: those of this library are the same in both.
+//! second a panic. evcxr prints errors by `Display`, or by `Debug` where it cannot find out that they have it: this
+//! library's errors look the same in both.
 
 use std::fmt;
 use std::panic::PanicHookInfo;
@@ -20,7 +21,11 @@ use std::thread::{self, ThreadId};
 use serde_json::{Value, json};
 
 use super::display::{display, print_at_once, unmarked};
-use crate::{error::visible_lines, html::escape_html, relay};
+use crate::{
+    error::visible_lines,
+    progress, relay,
+    show::{escape_html, progress_html},
+};
 
 /// The media type of an output that means "this cell failed": no other output carries it. Its content is JSON with
 /// `kind` (`"error"` for a `?`, `"panic"`), `message` and, for a panic, `location` and `thread`.
@@ -28,8 +33,8 @@ pub const ERROR_MEDIA_TYPE: &str = "application/vnd.latentlab.error+json";
 
 /// Makes panics appear as a box under the cell. Does nothing outside a notebook, and nothing when called again.
 ///
-/// Call it on the thread that runs the cells, in a cell that defines no variable: what another thread says is marked as such, and behind the
-/// relay of `latentlab kernel` it does not return, but runs the cells that follow.
+/// Call it on the thread that runs the cells, in a cell that defines no variable: panics of other threads are marked as
+/// such, and with the relay of `latentlab kernel` it does not return, but runs the cells that follow.
 pub fn install_error_display() {
     static CELLS: OnceLock<ThreadId> = OnceLock::new();
     if std::env::var_os("EVCXR_IS_RUNTIME").is_some() {
@@ -38,11 +43,12 @@ pub fn install_error_display() {
             std::panic::set_hook(Box::new(move |info| show_panic(info, cells)));
             cells
         });
+        progress::draw_with(progress_html);
         relay::serve();
     }
 }
 
-/// Shows a failure as a box under the cell, with text for where there is no HTML, and with a mark for programs
+/// Shows a failure as a box under the cell, as text where there is no HTML, and as JSON for programs
 /// ([`ERROR_MEDIA_TYPE`]).
 ///
 /// `title` is what happened ("Error"), `message` the whole text.
@@ -55,7 +61,8 @@ fn show_panic(info: &PanicHookInfo<'_>, cells: ThreadId) {
     let message = (payload.downcast_ref::<&str>().copied())
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("(a panic without a message)");
-    // A cell's own code stands in a file that evcxr wrote, named relative to it: its lines would tell a reader nothing.
+    // A cell's own code is in a file that evcxr writes, with a relative name: its line numbers mean nothing to a
+    // reader.
     let location = info.location().filter(|place| Path::new(place.file()).is_absolute()).map(ToString::to_string);
     let current = thread::current();
     let thread = (current.id() != cells).then(|| current.name().unwrap_or("without a name"));
@@ -72,7 +79,8 @@ struct Failure<'a> {
 }
 
 fn show(failure: &Failure) {
-    // Of the boxes in one cell a stock kernel shows the last; what a thread has to say must not be lost when the cell panics because of it.
+    // A stock kernel shows only a cell's last box: a thread's panic must not be lost when the cell panics because of
+    // it.
     if failure.thread.is_some() && !relay::is_there() {
         print_at_once(&unmarked(&format!("{}\n", failure.text())));
     }
@@ -100,9 +108,9 @@ impl Failure<'_> {
     fn html(&self) -> String {
         let place = self.place().map(|place| format!("<small>{}</small>", escape_html(&place)));
         format!(
-            "<div class=\"latentlab-error\" style=\"border-left: 4px solid #c4314b; background: rgba(196, 49, 75, 0.10); \
-             padding: 8px 12px; margin: 4px 0\"><b>{}</b><div style=\"white-space: pre-wrap; font-family: monospace; \
-             margin-top: 4px\">{}</div>{}</div>",
+            "<div class=\"latentlab-error\" style=\"border-left: 4px solid #c4314b; \
+             background: rgba(196, 49, 75, 0.10); padding: 8px 12px; margin: 4px 0\"><b>{}</b>\
+             <div style=\"white-space: pre-wrap; font-family: monospace; margin-top: 4px\">{}</div>{}</div>",
             escape_html(&self.title()),
             escape_html(self.message),
             place.unwrap_or_default(),
@@ -115,12 +123,12 @@ impl Failure<'_> {
     }
 }
 
-/// `eprintln!` for notebooks: see [`jupyter`](crate::jupyter). It shows the error of a `?` as a box and is otherwise the
-/// standard one.
+/// `eprintln!` for notebooks: see [`jupyter`](crate::jupyter). It shows the error of a `?` as a box and is otherwise
+/// the standard one.
 #[macro_export]
 macro_rules! notebook_eprintln {
     ($($argument:tt)*) => {{
-        // evcxr's own call stands in its error type's `From`; the name of a function in there says so.
+        // evcxr calls this in the `From` of its error type, which is part of the name of a function defined here.
         fn here() {}
         if ::std::any::type_name_of_val(&here).contains("EvcxrUserCodeError") {
             $crate::jupyter::show_failure("Error", &::std::format!($($argument)*));
@@ -130,8 +138,8 @@ macro_rules! notebook_eprintln {
     }};
 }
 
-/// `println!` for notebooks: see [`jupyter`](crate::jupyter). It tells the kernel apart from the user, by where in its code the kernel prints how a
-/// cell has ended, and is otherwise the standard one.
+/// `println!` for notebooks: see [`jupyter`](crate::jupyter). It recognises the lines by which the kernel reports how a
+/// cell has ended, from where they are printed, and is otherwise the standard one.
 #[macro_export]
 macro_rules! notebook_println {
     ($text:literal) => {{
@@ -146,8 +154,8 @@ macro_rules! notebook_println {
     ($($argument:tt)*) => { ::std::println!($($argument)*) };
 }
 
-/// What [`notebook_println!`](crate::notebook_println) does. `place` is the path of a function at the call: the user's code stands in a closure,
-/// a function or a module of his own.
+/// What [`notebook_println!`](crate::notebook_println) does. `place` is the path of a function at the call: the user's
+/// code is in a closure, a function or a module.
 #[doc(hidden)]
 pub fn print_line(place: &str, text: fmt::Arguments<'_>) {
     if !(is_kernels(place) && relay::mark(&text.to_string())) {
@@ -188,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_own_lines_are_known_by_their_place() {
+    fn lines_of_the_kernel_are_recognised_by_their_place() {
         for place in [
             "ctx::run_user_code_3::here",
             "ctx::evcxr_internal_runtime::VariableStore::check_variable::here",
@@ -203,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_kernels_own_call_is_an_error() {
+    fn only_a_call_by_the_kernel_is_an_error() {
         struct EvcxrUserCodeError(&'static str);
         impl<T: std::fmt::Display> From<T> for EvcxrUserCodeError {
             fn from(_: T) -> Self {

@@ -1,74 +1,118 @@
-//! What the library's values look like as a cell's last expression.
+//! What the library's values do as a cell's last expression.
 
-use super::{display, display_html};
+use std::fmt;
+
+use base64::Engine;
+use serde_json::json;
+
+use super::display::{display, display_html, print_at_once};
+use super::errors::show_failure;
 use crate::{
     analyse::{Clustering, Codes, Confusion, Predictions, PrincipalComponents, TsneEmbedding},
     data::Dataset,
     error::Result,
     model::{Autoencoder, Classifier, Gan, Vae},
     nn::{Sequential, Summary},
-    show::Explorer,
+    relay,
+    show::{Explorer, Figure},
     train::{GanHistory, History, Study, TrialRecord},
 };
 
-/// As HTML and as the text of `Display`. The kernel would show some of them through `Debug`, but compiles the cell twice to find out.
-macro_rules! as_html {
-    ($($type:ty),+ $(,)?) => {
+/// How values are shown. The kernel would show some of them by `Debug` too, but compiles the cell twice to find out.
+macro_rules! displayed {
+    (|$value:ident| $show:expr => $($type:ty),+) => {
         $(impl $type {
             /// What the Rust kernel calls for a cell's last expression: it prints the value for Jupyter.
             pub fn evcxr_display(&self) {
-                display_html(&self.to_html(), &self.to_string());
+                let $value = self;
+                $show;
             }
         })+
     };
 }
 
-/// By the summary of its layers.
-macro_rules! as_summary {
-    ($($type:ty),+ $(,)?) => {
-        $(impl $type {
-            /// What the Rust kernel calls for a cell's last expression: it prints the summary for Jupyter.
-            pub fn evcxr_display(&self) {
-                self.summary().evcxr_display();
-            }
-        })+
-    };
-}
+displayed!(|value| display_html(&value.to_html(), &value.to_string())
+    => Clustering, Confusion, Dataset, Explorer, GanHistory, History, Study, Summary);
+displayed!(|model| model.summary().evcxr_display() => Autoencoder, Classifier, Gan, Sequential, Vae);
+displayed!(|value| display(&[("text/plain", &value.to_string())])
+    => Codes, PrincipalComponents, Predictions, TrialRecord, TsneEmbedding);
 
-/// As monospaced text.
-macro_rules! as_text {
-    ($($type:ty),+ $(,)?) => {
-        $(impl $type {
-            /// What the Rust kernel calls for a cell's last expression: it prints the value for Jupyter.
-            pub fn evcxr_display(&self) {
-                display(&[("text/plain", &self.to_string())]);
-            }
-        })+
-    };
-}
+impl Figure {
+    /// What the Rust kernel calls for a cell's last expression: it prints the figure for Jupyter.
+    pub fn evcxr_display(&self) {
+        if let Err(error) = self.show() {
+            show_failure("Error", &error.to_string());
+        }
+    }
 
-as_html!(Clustering, Confusion, Dataset, Explorer, GanHistory, History, Study, Summary);
-as_summary!(Autoencoder, Classifier, Gan, Sequential, Vae);
-as_text!(Codes, Predictions, PrincipalComponents, TrialRecord, TsneEmbedding);
-
-impl Explorer {
-    /// Shows the explorer in a notebook, at its place among the lines that the cell prints, as [`Figure::show`](crate::Figure::show) does.
-    /// Elsewhere it prints a line about it.
+    /// Shows the figure in a notebook, among the lines that the cell prints: in the middle of a cell or in a loop, any
+    /// number of figures. A kernel without `latentlab kernel`'s relay shows only the last one of a cell, at its end.
+    /// Outside a notebook this prints a line about the figure.
     ///
     /// # Errors
-    /// None: what could go wrong has done so when the explorer was made.
+    /// If the figure cannot be drawn.
+    ///
+    /// ```
+    /// use latentlab::LineChart;
+    ///
+    /// for power in 1..=3 {
+    ///     let values: Vec<f64> = (0..10).map(|x| f64::from(x).powi(power)).collect();
+    ///     LineChart::new("x", "y").line(format!("power {power}"), &values).figure()?.show()?;
+    /// }
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
     pub fn show(&self) -> Result<()> {
-        match std::env::var_os("EVCXR_IS_RUNTIME") {
-            Some(_) => self.evcxr_display(),
-            None => super::display::print_at_once(&format!("{self}\n")),
+        if !in_notebook() {
+            print_at_once(&format!("{}\n", self.describe()));
+            return Ok(());
         }
+        let (media_type, content) = if self.prefers_svg() {
+            ("image/svg+xml", self.to_svg()?)
+        } else {
+            ("image/png", base64::engine::general_purpose::STANDARD.encode(self.to_png()?))
+        };
+        display(&[(media_type, content.trim_end())]);
         Ok(())
     }
 }
 
-/// As for a [`Figure`](crate::Figure): in a notebook it shows itself also where it is only printed.
-impl std::fmt::Debug for Explorer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        super::display::debug(f, &self.to_string(), || self.evcxr_display())
+impl Explorer {
+    /// Shows the explorer in a notebook, among the lines that the cell prints, as [`Figure::show`](crate::Figure::show)
+    /// does. Outside a notebook this prints a line about it.
+    pub fn show(&self) {
+        if in_notebook() {
+            self.evcxr_display();
+        } else {
+            print_at_once(&format!("{self}\n"));
+        }
     }
+}
+
+/// In a notebook a figure is shown also where it is only printed. The kernel does so with a cell's last expression if
+/// that uses up a variable of the same cell, as in `let chart = …; row([chart])`.
+impl fmt::Debug for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug(f, &self.describe(), || self.evcxr_display())
+    }
+}
+
+/// As for a [`Figure`]: in a notebook it is shown also where it is only printed.
+impl fmt::Debug for Explorer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        debug(f, &self.to_string(), || self.evcxr_display())
+    }
+}
+
+/// Writes `text` for `Debug`. In a notebook the value is shown first, and the relay drops the text where it is all that
+/// follows.
+fn debug(f: &mut fmt::Formatter<'_>, text: &str, show: impl FnOnce()) -> fmt::Result {
+    if in_notebook() {
+        show();
+        relay::tell(&json!({ "shown": text }));
+    }
+    f.write_str(text)
+}
+
+fn in_notebook() -> bool {
+    std::env::var_os("EVCXR_IS_RUNTIME").is_some()
 }

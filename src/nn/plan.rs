@@ -15,9 +15,9 @@ use super::{
     tape::{ParameterKey, Pass, Variable},
 };
 use crate::{
-    data::thousands,
     engine::{PackedWeights, PreparedConvolution},
     error::Result,
+    format::thousands,
 };
 
 /// The steps that run a network, in order: what is fused with what, and what each step costs.

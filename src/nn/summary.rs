@@ -2,9 +2,8 @@ use std::fmt;
 
 use super::sequential::Sequential;
 use crate::{
-    data::thousands,
     error::{Error, visible},
-    html::{escape_html, table},
+    format::thousands,
 };
 
 /// A network's layers, output shapes and parameter counts; prints as Keras' `model.summary()` does.
@@ -84,21 +83,8 @@ impl Summary {
         self.rows.iter().map(|row| row.parameters).sum()
     }
 
-    /// The table of `Display` as HTML, for a notebook.
-    pub fn to_html(&self) -> String {
-        let head = ["Layer", "Output Shape", "Param #"].map(String::from);
-        let row = |row: &SummaryRow| {
-            let label = if row.number == 0 { format!("<b>{}</b>", row.label()) } else { row.label() };
-            vec![label, row.shape(), thousands(row.parameters)]
-        };
-        let rows: Vec<Vec<String>> = self.rows.iter().map(row).collect();
-        let below: Vec<String> = self.below().iter().map(|line| escape_html(line)).collect();
-        let (name, table) = (escape_html(&self.name), table(&head, &rows));
-        format!("<p>Model: \"{name}\"</p>{table}<p>{}</p>", below.join("<br>"))
-    }
-
     /// What stands below the table.
-    fn below(&self) -> Vec<String> {
+    pub(crate) fn totals(&self) -> Vec<String> {
         let mut lines = Vec::from_iter(self.mistake.iter().map(|mistake| format!("unfinished: {mistake}")));
         lines.push(format!("Total params: {}", thousands(self.total())));
         if self.non_trainable() > 0 {
@@ -110,7 +96,7 @@ impl Summary {
 }
 
 impl SummaryRow {
-    fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         match (self.number, self.network.as_str()) {
             (0, "") => "input".into(),
             (0, network) => format!("{network}: input"),
@@ -119,7 +105,7 @@ impl SummaryRow {
     }
 
     /// As Keras writes it, the batch first.
-    fn shape(&self) -> String {
+    pub(crate) fn shape(&self) -> String {
         let shape: Vec<String> = self.output_shape.iter().map(usize::to_string).collect();
         format!("(None, {})", shape.join(", "))
     }
@@ -139,7 +125,7 @@ impl fmt::Display for Summary {
             writeln!(f, " {:<28}{:<22}{:>10}", row.label(), row.shape(), thousands(row.parameters))?;
         }
         line(f, "=")?;
-        f.write_str(&self.below().join("\n"))
+        f.write_str(&self.totals().join("\n"))
     }
 }
 

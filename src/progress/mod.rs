@@ -1,13 +1,15 @@
 //! The progress of a run: lines in a file, a bar in a terminal, and in a notebook a bar with curves that are updated in
 //! place.
 
-mod drawing;
 mod time;
 
 use std::{
     env,
     io::{IsTerminal, Write},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -22,6 +24,14 @@ pub(crate) use time::times;
 
 /// The shortest time between two updates of a bar.
 const BETWEEN: Duration = Duration::from_millis(200);
+
+/// How a notebook draws a state, as HTML: set where the channel to the notebook is opened, because `show` comes after this module.
+static DRAW: OnceLock<fn(&State) -> String> = OnceLock::new();
+
+/// Lets runs be drawn in a notebook.
+pub(crate) fn draw_with(draw: fn(&State) -> String) {
+    DRAW.get_or_init(|| draw);
+}
 
 /// Where a run is.
 #[derive(Default)]
@@ -117,7 +127,8 @@ impl Progress {
                 bar.set_message(visible(&state.text).into_owned());
             }
             Screen::Notebook(begun, name) => {
-                let data = json!({ "text/html": drawing::html(state), "text/plain": visible(&state.text) });
+                let html = DRAW.get().map(|draw| draw(state)).unwrap_or_default();
+                let data = json!({ "text/html": html, "text/plain": visible(&state.text) });
                 let content = json!({ "data": data, "metadata": {}, "transient": { "display_id": name } });
                 relay::tell(&json!({ "update": *begun, "content": content }));
                 *begun = true;

@@ -5,18 +5,19 @@
 pub(super) struct Axis {
     pub(super) low: f64,
     pub(super) high: f64,
-    /// Where the ticks are (drawn coordinate), and what stands there.
+    /// The ticks: where each is (in drawn coordinates), and its text.
     pub(super) ticks: Vec<(f64, String)>,
 }
 
-/// Numbers beyond this are refused: their differences would overflow.
+/// Larger numbers are refused: their differences would overflow.
 pub(super) const LARGEST: f64 = 1e100;
 
 /// The smallest range drawn, relative to the values: below it, their own rounding is all that would be seen.
 const SMALLEST_RANGE: f64 = 1e-9;
 
 impl Axis {
-    /// An axis from the smallest to the largest value with a share of the range left free at both ends; about `count` ticks.
+    /// An axis from the lowest to the highest value, and beyond both by a share `margin` of the range; about `count`
+    /// ticks.
     pub(super) fn linear((low, high): (f64, f64), margin: f64, count: usize) -> Self {
         let (low, high) = widened(low, high);
         let (low, high) = (low - margin * (high - low), high + margin * (high - low));
@@ -59,7 +60,7 @@ impl Axis {
         ((value - self.low) / (self.high - self.low) * f64::from(length)).round() as i32
     }
 
-    /// Leaves out ticks until the texts of no two touch, the axis `length` long, each as long as `size` says.
+    /// Leaves out ticks until no two texts touch on an axis of this `length`; `size` is the length of a text.
     pub(super) fn thinned(mut self, length: f64, size: impl Fn(&str) -> f64) -> Self {
         let touch = |ticks: &[(f64, String)], every: usize| {
             let ends = |(at, text): &(f64, String)| {
@@ -73,6 +74,11 @@ impl Axis {
         self.ticks = self.ticks.into_iter().step_by(every).collect();
         self
     }
+}
+
+/// The lowest and the highest value.
+pub(super) fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
 }
 
 /// A range that can be drawn, even if all values are the same.

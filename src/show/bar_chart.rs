@@ -1,11 +1,12 @@
 //! Bars beside names.
 
-use plotters::prelude::*;
+use plotters::style::Color;
 
-use super::axis::{Axis, LARGEST};
-use super::figure::{Area, Content, Drawn, Figure, px};
+use super::axis::{Axis, LARGEST, range};
+use super::canvas::{Canvas, px};
+use super::chart::Chart;
+use super::figure::Figure;
 use super::frame::{Frame, Legend};
-use super::line_chart::range;
 use super::palette;
 use super::text::{self, HPos, SMALL, VPos};
 use crate::error::{Error, ErrorKind, Result};
@@ -25,7 +26,7 @@ pub struct BarChart {
 }
 
 impl BarChart {
-    /// A chart with this name at the axis of the values and no bars yet.
+    /// A chart without bars yet; `value_name` is written at the axis of the values.
     pub fn new(value_name: impl Into<String>) -> Self {
         Self { value_name: value_name.into(), bars: Vec::new() }
     }
@@ -38,7 +39,8 @@ impl BarChart {
 
     /// The finished figure.
     ///
-    /// An error, if there are no bars or more than 50, or a number cannot be drawn: it says which.
+    /// # Errors
+    /// If there are no bars or more than 50, or a value is NaN, infinite or beyond ±1e100.
     pub fn figure(&self) -> Result<Figure> {
         let wrong = |place: String, expected: &str, got: String| {
             Err(Error::expected(ErrorKind::Argument, place, expected, got))
@@ -49,7 +51,7 @@ impl BarChart {
         }
         match self.bars.iter().find(|(_, value)| !value.is_finite() || value.abs() > LARGEST) {
             Some((name, value)) => wrong(format!("bar {name:?}"), "a number up to 1e100", value.to_string()),
-            None => Ok(Figure::new(Content::Bars(self.clone()))),
+            None => Ok(Figure::new(self.clone())),
         }
     }
 
@@ -73,23 +75,28 @@ impl BarChart {
         let height = 28 * self.bars.len() as u32 + 12;
         Frame::new((WIDTH, height), (x, &self.value_name), (y, ""), Legend::new(Vec::new()))
     }
+}
 
-    pub(super) fn size(&self) -> (u32, u32) {
+impl Chart for BarChart {
+    fn kind(&self) -> &'static str {
+        "bar chart"
+    }
+
+    fn size(&self) -> (u32, u32) {
         self.frame().size()
     }
 
-    pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
+    fn draw(&self, canvas: &Canvas<'_>) {
         let frame = self.frame();
-        let plot = frame.draw(area)?;
+        let plot = frame.draw(canvas);
         for ((_, value), (at, _)) in self.bars.iter().zip(&frame.y.ticks) {
             let (from, y) = plot.place(0.0, *at);
             let (to, _) = plot.place(*value, *at);
             let corners = [(from.min(to), y - px(9)), (from.max(to), y + px(9))];
-            plot.area.draw(&Rectangle::new(corners, palette::color(0).filled()))?;
+            plot.canvas.rectangle(corners, palette::color(0).filled());
             let (anchor, x) = if *value < 0.0 { (HPos::Right, to - px(5)) } else { (HPos::Left, to + px(5)) };
-            text::draw(&plot.area, &number(*value), &text::style(SMALL, anchor, VPos::Center), (x, y))?;
+            text::draw(&plot.canvas, &number(*value), &text::style(SMALL, anchor, VPos::Center), (x, y));
         }
-        Ok(())
     }
 }
 

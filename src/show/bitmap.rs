@@ -1,5 +1,5 @@
-//! plotters' bitmap with strokes and text of our own: its thick lines grow spikes where a curve turns sharply, and its text
-//! drops the space before each letter.
+//! plotters' bitmap with strokes and text of our own: its thick lines grow spikes where a curve turns sharply, and its
+//! text drops the space before each letter.
 
 use ab_glyph::{Glyph, GlyphId, OutlinedGlyph, PxScaleFactor, point};
 use plotters_backend::text_anchor::HPos;
@@ -96,7 +96,7 @@ impl DrawingBackend for Bitmap<'_> {
         Ok(())
     }
 
-    /// The text where plotters' SVG has it: the same anchors, the same size.
+    /// Text at the same anchors and of the same size as in plotters' SVG.
     fn draw_text<S: BackendTextStyle>(&mut self, text: &str, style: &S, (x, y): BackendCoord) -> Drawn {
         let em = (style.size() / PLOTTERS_SIZE) as f32;
         let pieces = font::pieces(text);

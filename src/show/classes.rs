@@ -1,22 +1,22 @@
-//! The classes that are there: their names, their colours, their legend.
+//! The classes that occur among labels: their names, their colours, their legend.
 
 use std::collections::BTreeMap;
 
 use ndarray::Array1;
-use plotters::prelude::*;
+use plotters::style::{Color, RGBColor, WHITE};
 
-use super::figure::{Area, Drawn, px};
+use super::canvas::{Canvas, Point, px};
 use super::frame::{Entry, Mark};
 use super::palette::{self, INK, PALETTE};
 use super::text::{self, HPos, LINE, SMALL, VPos};
 use crate::error::{Error, ErrorKind, Result};
 
-/// A legend names so many classes at most, the largest.
+/// The most classes that a legend names, the largest.
 const NAMED: usize = 47;
-/// The room for a name beside the points.
-const BESIDE: f64 = 90.0;
+/// The width of a name among the points.
+const NAME_WIDTH: f64 = 90.0;
 
-/// Refuses labels that are not one for each point, or that have no name. Only the classes that are there count, and there may be any number.
+/// Refuses labels that are not one for each point, or that have no name. There may be any number of classes.
 pub(super) fn check_classes(
     chart: &str,
     labels: &Array1<usize>,
@@ -42,47 +42,47 @@ pub(super) fn check_classes(
 /// The classes that occur among labels.
 pub(super) struct Classes<'a> {
     names: Option<&'a [String]>,
-    /// By label: how many there are, and in which colour they are drawn.
-    there: BTreeMap<usize, (usize, RGBColor)>,
+    /// By label: the number of its points, and its colour.
+    classes: BTreeMap<usize, (usize, RGBColor)>,
 }
 
 impl<'a> Classes<'a> {
     pub(super) fn new(labels: &Array1<usize>, names: Option<&'a [String]>) -> Self {
-        let mut there = BTreeMap::new();
+        let mut classes = BTreeMap::new();
         for label in labels {
-            there.entry(*label).or_insert((0, INK)).0 += 1;
+            classes.entry(*label).or_insert((0, INK)).0 += 1;
         }
-        // The same class has the same colour in all figures as long as ten colours are enough for its number.
-        let by_label = there.keys().all(|label| *label < PALETTE.len());
-        let count = there.len();
-        for (rank, (label, (_, color))) in there.iter_mut().enumerate() {
+        // A class has the same colour in all figures as long as its label is one of the first ten.
+        let by_label = classes.keys().all(|label| *label < PALETTE.len());
+        let count = classes.len();
+        for (rank, (label, (_, color))) in classes.iter_mut().enumerate() {
             *color = if by_label { palette::color(*label) } else { palette::color_of(rank, count) };
         }
-        Self { names, there }
+        Self { names, classes }
     }
 
     /// The labels that occur.
     pub(super) fn labels(&self) -> impl Iterator<Item = usize> + '_ {
-        self.there.keys().copied()
+        self.classes.keys().copied()
     }
 
     pub(super) fn color(&self, label: usize) -> RGBColor {
-        self.there.get(&label).map_or(INK, |(_, color)| *color)
+        self.classes.get(&label).map_or(INK, |(_, color)| *color)
     }
 
     pub(super) fn name(&self, label: usize) -> String {
         self.names.and_then(|names| names.get(label)).map_or_else(|| label.to_string(), String::clone)
     }
 
-    /// Whether there are so many that colours alone do not tell them apart.
+    /// Whether there are too many for colours alone to tell them apart.
     pub(super) fn are_many(&self) -> bool {
-        self.there.len() > PALETTE.len()
+        self.classes.len() > PALETTE.len()
     }
 
-    /// The labels that occur most often, at most so many.
+    /// The labels that occur most often, at most `most` of them.
     fn largest(&self, most: usize) -> Vec<usize> {
         let mut labels: Vec<usize> = self.labels().collect();
-        labels.sort_by_key(|label| std::cmp::Reverse(self.there[label].0));
+        labels.sort_by_key(|label| std::cmp::Reverse(self.classes[label].0));
         labels.truncate(most);
         labels
     }
@@ -93,27 +93,23 @@ impl<'a> Classes<'a> {
         named.sort_unstable();
         let entry = |label: &usize| Entry { text: self.name(*label), mark: Mark::Dot(self.color(*label)) };
         let mut legend: Vec<Entry> = named.iter().map(entry).collect();
-        match self.there.len() - named.len() {
+        match self.classes.len() - named.len() {
             0 => {}
             more => legend.push(Entry { text: format!("… and {more} others"), mark: Mark::Space }),
         }
         legend
     }
 
-    /// Where there are many classes, their names beside their points, the largest first, as far as there is room between them.
-    /// `places`: a label and the middle of its points, in the canvas' units.
-    pub(super) fn draw_names<DB: DrawingBackend>(
-        &self,
-        area: &Area<DB>,
-        places: &BTreeMap<usize, (i32, i32)>,
-    ) -> Drawn<DB> {
-        let mut taken: Vec<[(i32, i32); 2]> = Vec::new();
+    /// If there are many classes, writes their names among their points, the largest first, where they do not touch.
+    /// `places`: by label, the middle of its points in units of the canvas.
+    pub(super) fn draw_names(&self, canvas: &Canvas<'_>, places: &BTreeMap<usize, Point>) {
+        let mut taken: Vec<[Point; 2]> = Vec::new();
         for label in self.largest(if self.are_many() { 2 * NAMED } else { 0 }) {
             let Some(&(x, y)) = places.get(&label) else { continue };
-            let name = text::fitting(&self.name(label), SMALL, BESIDE);
+            let name = text::fitting(&self.name(label), SMALL, NAME_WIDTH);
             let (width, height) = (px(text::width(&name, SMALL) + 4.0), px(SMALL * LINE));
             let behind = [(x - width / 2, y - height / 2), (x + width / 2, y + height / 2)];
-            let touches = |other: &[(i32, i32); 2]| {
+            let touches = |other: &[Point; 2]| {
                 behind[0].0 < other[1].0
                     && other[0].0 < behind[1].0
                     && behind[0].1 < other[1].1
@@ -122,11 +118,10 @@ impl<'a> Classes<'a> {
             if taken.iter().any(touches) {
                 continue;
             }
-            area.draw(&Rectangle::new(behind, WHITE.mix(0.75).filled()))?;
-            text::draw(area, &name, &text::style(SMALL, HPos::Center, VPos::Center), (x, y))?;
+            canvas.rectangle(behind, WHITE.mix(0.75).filled());
+            text::draw(canvas, &name, &text::style(SMALL, HPos::Center, VPos::Center), (x, y));
             taken.push(behind);
         }
-        Ok(())
     }
 }
 
@@ -137,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_classes_that_are_there_count() {
+    fn only_classes_that_occur_count() {
         let names: Vec<String> = (0..47).map(|class| format!("class {class}")).collect();
         let labels = array![3, 40, 40, 17];
         check_classes("scatter", &labels, 4, Some(&names)).unwrap();

@@ -1,19 +1,18 @@
 //! A drawing that can be shown, saved as SVG or PNG, and put beside others.
 
-use std::path::Path;
+use std::{cell::RefCell, path::Path, sync::Arc};
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters_svg::SVGBackend;
 
 use super::bitmap::Bitmap;
+use super::canvas::{Canvas, DETAIL, Shape, Sprite, px};
+use super::chart::Chart;
+use super::png::{data_url, rgb_png};
 use super::text::{self, HPos, VPos};
-use super::{
-    bar_chart::BarChart, heatmap::Heatmap, image_grid::ImageGrid, line_chart::LineChart, scatter::Scatter,
-    scatter3d::Scatter3d,
-};
 use crate::error::{Error, ErrorKind, Result, visible};
-use crate::html;
+use crate::format::shortened;
 
 /// A drawing: a chart, images, or several of them side by side.
 ///
@@ -30,25 +29,19 @@ use crate::html;
 pub struct Figure {
     content: Content,
     title: Option<String>,
-    /// How many figures it consists of, and how deep they stand in each other.
+    /// How many figures it consists of, and how deep they are nested.
     figures: usize,
     depth: usize,
 }
 
-/// Charts that have been checked: only their own `figure` makes one.
 #[derive(Clone)]
-pub(super) enum Content {
-    Lines(LineChart),
-    Points(Scatter),
-    Space(Scatter3d),
-    Bars(BarChart),
-    Cells(Heatmap),
-    Images(ImageGrid),
+enum Content {
+    Chart(Arc<dyn Chart>),
     Grid {
         columns: usize,
         figures: Vec<Figure>,
     },
-    /// In place of what is too much to be measured.
+    /// Instead of a grid that is too large to be measured.
     Refused(Error),
 }
 
@@ -79,6 +72,11 @@ pub fn grid(columns: usize, figures: impl IntoIterator<Item = Figure>) -> Figure
 }
 
 impl Figure {
+    /// A chart whose settings have been checked.
+    pub(super) fn new(chart: impl Chart + 'static) -> Self {
+        Self { content: Content::Chart(Arc::new(chart)), title: None, figures: 1, depth: 0 }
+    }
+
     /// Puts a title above it, in place of the one it had.
     pub fn title(mut self, title: impl Into<String>) -> Self {
         self.title = Some(title.into());
@@ -86,6 +84,9 @@ impl Figure {
     }
 
     /// Writes it to a file ending in `.svg` or `.png`: all of it, or nothing.
+    ///
+    /// # Errors
+    /// If the file has another extension or cannot be written, or the figure cannot be drawn.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let extension = path.extension().and_then(|end| end.to_str()).unwrap_or_default().to_ascii_lowercase();
@@ -102,128 +103,117 @@ impl Figure {
     }
 
     /// The figure as an SVG document. Images in it are embedded.
+    ///
+    /// # Errors
+    /// If there are no figures in a [`grid`], or more than can be drawn (ten million pixels).
     pub fn to_svg(&self) -> Result<String> {
         let measured = self.measured()?;
         crate::limit::check("figure, as SVG", "its text", &[self.points(), TEXT_OF_A_POINT])?;
         let (width, height) = measured.size;
         let canvas = (width * DETAIL, height * DETAIL);
+        let shapes = self.shapes(&measured);
         let mut svg = String::new();
-        let pictures = self.draw_on(SVGBackend::with_string(&mut svg, canvas), &measured)?;
+        draw(&shapes, SVGBackend::with_string(&mut svg, canvas))?;
         let mut svg = svg.replacen(
             &format!("width=\"{}\" height=\"{}\"", canvas.0, canvas.1),
             &format!("width=\"{width}\" height=\"{height}\""),
             1,
         );
         svg.truncate(svg.rfind("</svg>").unwrap_or(svg.len()));
-        for Picture { x, y, scale, image } in pictures {
+        for image in sprites(&shapes) {
             let pixels = image.rows.iter().map(|&grey| [grey; 3]).collect::<Vec<_>>();
-            let png = html::rgb_png(image.width, image.height(), pixels.as_flattened())?;
+            let png = rgb_png(image.width, image.height(), pixels.as_flattened())?;
             svg += &format!(
                 "<image x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" style=\"image-rendering: pixelated\" \
                  href=\"{}\"/>\n",
-                x * DETAIL,
-                y * DETAIL,
-                image.width * scale * DETAIL,
-                image.height() * scale * DETAIL,
-                html::png_address(&png),
+                image.x * DETAIL,
+                image.y * DETAIL,
+                image.width * image.scale * DETAIL,
+                image.height() * image.scale * DETAIL,
+                data_url(&png),
             );
         }
         Ok(svg + "</svg>\n")
     }
 
     /// The figure as a PNG file's bytes.
+    ///
+    /// # Errors
+    /// As [`to_svg`](Self::to_svg).
     pub fn to_png(&self) -> Result<Vec<u8>> {
         let (width, height, pixels) = self.to_pixels()?;
-        html::rgb_png(width, height, &pixels)
+        rgb_png(width, height, &pixels)
     }
 
     /// The same with fewer colours, in half the bytes: each of red, green and blue is rounded to 16 steps.
     pub(super) fn to_small_png(&self) -> Result<Vec<u8>> {
         let (width, height, mut pixels) = self.to_pixels()?;
         pixels.iter_mut().for_each(|value| *value = ((f32::from(*value) / 17.0).round() * 17.0) as u8);
-        html::rgb_png(width, height, &pixels)
+        rgb_png(width, height, &pixels)
     }
 
     /// Width, height, and red, green and blue of each pixel.
     fn to_pixels(&self) -> Result<(u32, u32, Vec<u8>)> {
         let measured = self.measured()?;
         let (width, height) = measured.size;
+        let shapes = self.shapes(&measured);
         let mut fine = vec![0; (width * DETAIL * height * DETAIL * 3) as usize];
-        let pictures = self.draw_on(Bitmap::new(&mut fine, (width * DETAIL, height * DETAIL))?, &measured)?;
+        draw(&shapes, Bitmap::new(&mut fine, (width * DETAIL, height * DETAIL))?)?;
         let mut pixels = averaged(&fine, width as usize);
-        for picture in &pictures {
-            picture.paint(&mut pixels, width as usize);
-        }
+        sprites(&shapes).for_each(|image| paint(image, &mut pixels, width as usize));
         Ok((width, height, pixels))
     }
 
-    /// Whether it is better shown as SVG: text stays sharp and the file small as long as there is little to draw.
+    /// Whether it is better shown as SVG than as PNG.
     pub(crate) fn prefers_svg(&self) -> bool {
         match &self.content {
-            Content::Lines(chart) => chart.point_count() <= 10_000,
-            Content::Points(scatter) => scatter.point_count() <= 1_000,
-            Content::Space(scatter) => scatter.point_count() <= 1_000,
-            Content::Cells(heatmap) => heatmap.cell_count() <= 10_000,
-            Content::Bars(_) | Content::Refused(_) => true,
-            Content::Images(_) => false,
+            Content::Chart(chart) => chart.prefers_svg(),
             Content::Grid { figures, .. } => figures.iter().all(Figure::prefers_svg),
+            Content::Refused(_) => true,
         }
     }
 
     /// How many points there are to draw.
     fn points(&self) -> usize {
         match &self.content {
-            Content::Lines(chart) => chart.point_count(),
-            Content::Points(scatter) => scatter.point_count(),
-            Content::Space(scatter) => scatter.point_count(),
+            Content::Chart(chart) => chart.points(),
             Content::Grid { figures, .. } => figures.iter().map(Figure::points).fold(0, usize::saturating_add),
-            Content::Bars(_) | Content::Cells(_) | Content::Images(_) | Content::Refused(_) => 0,
+            Content::Refused(_) => 0,
         }
     }
 
-    /// Draws on any of plotters' canvases; returns the images to be laid over it, which would lose their sharp pixels there.
-    fn draw_on<DB: DrawingBackend>(&self, canvas: DB, measured: &Measured) -> Result<Vec<Picture>> {
-        let mut pictures = Vec::new();
-        let area = canvas.into_drawing_area();
-        area.fill(&WHITE)
-            .and_then(|()| self.draw(&area, measured, &mut pictures))
-            .and_then(|()| area.present())
-            .map_err(|error| Error::new(ErrorKind::Figure, "figure", format!("cannot be drawn: {error}")))?;
-        Ok(pictures)
+    /// All that there is to draw, in order.
+    fn shapes(&self, measured: &Measured) -> Vec<Shape> {
+        let shapes = RefCell::default();
+        self.draw(&Canvas::new(&shapes, measured.size), measured);
+        shapes.into_inner()
     }
 
-    fn draw<DB: DrawingBackend>(&self, area: &Area<DB>, measured: &Measured, pictures: &mut Vec<Picture>) -> Drawn<DB> {
+    fn draw(&self, canvas: &Canvas<'_>, measured: &Measured) {
         let Measured { size: (width, height), inner, title, top, widths, heights, parts } = measured;
         if !title.is_empty() {
             let style = text::style(text::TITLE, HPos::Center, VPos::Center);
-            text::draw_lines(area, title, &style, (px(*width) / 2, px(*top) / 2 + px(2)))?;
+            text::draw_lines(canvas, title, &style, (px(*width) / 2, px(*top) / 2 + px(2)));
         }
-        let area = part(area, (width - inner.0) / 2, *top, (inner.0, height - top));
+        let canvas = canvas.part((width - inner.0) / 2, *top, (inner.0, height - top));
         match &self.content {
-            Content::Lines(chart) => chart.draw(&area),
-            Content::Points(scatter) => scatter.draw(&area),
-            Content::Space(scatter) => scatter.draw(&area),
-            Content::Bars(chart) => chart.draw(&area),
-            Content::Cells(heatmap) => heatmap.draw(&area),
-            Content::Images(images) => images.draw(&area, pictures),
-            Content::Refused(_) => Ok(()),
+            Content::Chart(chart) => chart.draw(&canvas),
+            Content::Refused(_) => {}
             Content::Grid { columns, figures } => {
                 for (index, (figure, measured)) in figures.iter().zip(parts).enumerate() {
                     let (column, row) = (index % columns, index / columns);
                     let left: u32 = widths[..column].iter().map(|width| width + GAP).sum();
                     let top = heights[..row].iter().map(|height| height + GAP).sum();
                     let (width, _) = measured.size;
-                    let area = part(&area, left + (widths[column] - width) / 2, top, measured.size);
-                    figure.draw(&area, measured, pictures)?;
+                    figure.draw(&canvas.part(left + (widths[column] - width) / 2, top, measured.size), measured);
                 }
-                Ok(())
             }
         }
     }
 
     /// The sizes of all there is, if it can be drawn.
     fn measured(&self) -> Result<Measured> {
-        self.content.check()?;
+        self.check()?;
         let measured = self.measure();
         let (width, height) = measured.size;
         if u64::from(width) * u64::from(height) > MOST_PIXELS {
@@ -238,12 +228,7 @@ impl Figure {
         let mut parts = Vec::new();
         let (mut widths, mut heights) = (Vec::new(), Vec::new());
         let inner = match &self.content {
-            Content::Lines(chart) => chart.size(),
-            Content::Points(scatter) => scatter.size(),
-            Content::Space(scatter) => scatter.size(),
-            Content::Bars(chart) => chart.size(),
-            Content::Cells(heatmap) => heatmap.size(),
-            Content::Images(images) => images.size(),
+            Content::Chart(chart) => chart.size(),
             Content::Refused(_) => (1, 1),
             Content::Grid { columns, figures } => {
                 parts = figures.iter().map(Figure::measure).collect();
@@ -262,7 +247,7 @@ impl Figure {
         };
         let title = match &self.title {
             None => Vec::new(),
-            Some(title) => text::lines(title, text::TITLE, f64::from(inner.0.max(TITLE_ROOM)) - 16.0, TITLE_LINES),
+            Some(title) => text::lines(title, text::TITLE, f64::from(inner.0.max(TITLE_WIDTH)) - 16.0, TITLE_LINES),
         };
         let top = match title.len() {
             0 => 0,
@@ -272,29 +257,13 @@ impl Figure {
         let size = (inner.0.max(width), inner.1.saturating_add(top));
         Measured { size, inner, title, top, widths, heights, parts }
     }
-}
 
-/// How large a figure is, and what it consists of, in pixels.
-struct Measured {
-    size: (u32, u32),
-    /// Without the title.
-    inner: (u32, u32),
-    /// In lines, and the room above the rest.
-    title: Vec<String>,
-    top: u32,
-    /// Of a grid's columns and rows.
-    widths: Vec<u32>,
-    heights: Vec<u32>,
-    parts: Vec<Measured>,
-}
-
-impl Content {
     /// What a grid cannot report when it is made.
     fn check(&self) -> Result<()> {
-        let (columns, figures) = match self {
-            Self::Grid { columns, figures } => (columns, figures),
-            Self::Refused(error) => return Err(error.clone()),
-            _ => return Ok(()),
+        let (columns, figures) = match &self.content {
+            Content::Grid { columns, figures } => (columns, figures),
+            Content::Refused(error) => return Err(error.clone()),
+            Content::Chart(_) => return Ok(()),
         };
         if figures.is_empty() {
             return Err(Error::expected(ErrorKind::Argument, "grid of figures", "at least 1 figure", "none"));
@@ -302,35 +271,35 @@ impl Content {
         if *columns == 0 {
             return Err(Error::expected(ErrorKind::Argument, "grid of figures", "at least 1 column", 0));
         }
-        figures.iter().try_for_each(|figure| figure.content.check())
-    }
-}
-
-impl Figure {
-    pub(super) fn new(content: Content) -> Self {
-        Self { content, title: None, figures: 1, depth: 0 }
+        figures.iter().try_for_each(Figure::check)
     }
 
     /// What it is, in a line of text.
     pub(crate) fn describe(&self) -> String {
         let kind = match &self.content {
-            Content::Lines(_) => "line chart".into(),
-            Content::Points(_) => "scatter".into(),
-            Content::Space(_) => "3-D scatter".into(),
-            Content::Bars(_) => "bar chart".into(),
-            Content::Cells(_) => "heatmap".into(),
-            Content::Images(_) => "images".into(),
+            Content::Chart(chart) => chart.kind().into(),
             Content::Grid { figures, .. } => format!("{} figures", figures.len()),
             Content::Refused(_) => format!("{} figures", self.figures),
         };
-        let title = html::shortened(self.title.as_deref().unwrap_or("without a title"), 200);
+        let title = shortened(self.title.as_deref().unwrap_or("without a title"), 200);
         let text = format!("Figure({kind}, {title:?})");
         visible(&text).into_owned()
     }
 }
 
-pub(super) type Area<DB> = DrawingArea<DB, Shift>;
-pub(super) type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
+/// How large a figure is, and what it consists of, in pixels.
+struct Measured {
+    size: (u32, u32),
+    /// Without the title.
+    inner: (u32, u32),
+    /// In lines, and the height of all of them.
+    title: Vec<String>,
+    top: u32,
+    /// Of a grid's columns and rows.
+    widths: Vec<u32>,
+    heights: Vec<u32>,
+    parts: Vec<Measured>,
+}
 
 /// The space between the figures of a grid.
 const GAP: u32 = 16;
@@ -340,57 +309,32 @@ const MOST_FIGURES: usize = 1_000;
 const DEEPEST: usize = 16;
 /// What a point takes in an SVG, in units of four bytes.
 const TEXT_OF_A_POINT: usize = 25;
-/// A title may be so wide, even if what is below it is not, and have so many lines.
-const TITLE_ROOM: u32 = 560;
+/// The width that a title may have even if what is below it is narrower, and its lines at most.
+const TITLE_WIDTH: u32 = 560;
 const TITLE_LINES: usize = 3;
-/// Everything is drawn on a canvas this many times finer than the figure's pixels, because plotters knows whole
-/// coordinates only: a PNG is averaged from it, an SVG says so in its `viewBox`.
-const DETAIL: u32 = 2;
 
-/// A length in pixels, in the canvas' units.
-pub(super) fn px(length: impl Into<f64>) -> i32 {
-    (length.into() * f64::from(DETAIL)).round() as i32
+/// Draws shapes on white with one of plotters' backends.
+fn draw<DB: DrawingBackend>(shapes: &[Shape], backend: DB) -> Result<()> {
+    let area: DrawingArea<DB, Shift> = backend.into_drawing_area();
+    area.fill(&WHITE)
+        .and_then(|()| shapes.iter().try_for_each(|shape| shape.draw(&area)))
+        .and_then(|()| area.present())
+        .map_err(|error| Error::new(ErrorKind::Figure, "figure", format!("cannot be drawn: {error}")))
 }
 
-/// A part of an area, in pixels.
-pub(super) fn part<DB: DrawingBackend>(area: &Area<DB>, x: u32, y: u32, (width, height): (u32, u32)) -> Area<DB> {
-    area.clone().shrink((x * DETAIL, y * DETAIL), (width * DETAIL, height * DETAIL))
+fn sprites(shapes: &[Shape]) -> impl Iterator<Item = &Sprite> {
+    shapes.iter().filter_map(|shape| match shape {
+        Shape::Image(image) => Some(image),
+        _ => None,
+    })
 }
 
-/// A grey image.
-pub(super) struct Image {
-    pub(super) width: u32,
-    /// Row by row, each value 0 (black) to 255.
-    pub(super) rows: Vec<u8>,
-}
-
-impl Image {
-    pub(super) fn height(&self) -> u32 {
-        self.rows.len() as u32 / self.width
-    }
-}
-
-/// An image and where it goes on the figure, in pixels; each of its own pixels becomes a square of `scale`.
-pub(super) struct Picture {
-    x: u32,
-    y: u32,
-    scale: u32,
-    image: Image,
-}
-
-impl Picture {
-    pub(super) fn new<DB: DrawingBackend>(area: &Area<DB>, (x, y): (u32, u32), scale: u32, image: Image) -> Self {
-        let (left, top) = area.get_base_pixel();
-        Self { x: left as u32 / DETAIL + x, y: top as u32 / DETAIL + y, scale, image }
-    }
-
-    fn paint(&self, pixels: &mut [u8], page_width: usize) {
-        let (scale, width) = (self.scale as usize, self.image.width as usize);
-        for y in 0..self.image.height() as usize * scale {
-            for x in 0..width * scale {
-                let at = 3 * ((self.y as usize + y) * page_width + self.x as usize + x);
-                pixels[at..at + 3].fill(self.image.rows[y / scale * width + x / scale]);
-            }
+fn paint(image: &Sprite, pixels: &mut [u8], page_width: usize) {
+    let (scale, width) = (image.scale as usize, image.width as usize);
+    for y in 0..image.height() as usize * scale {
+        for x in 0..width * scale {
+            let at = 3 * ((image.y as usize + y) * page_width + image.x as usize + x);
+            pixels[at..at + 3].fill(image.rows[y / scale * width + x / scale]);
         }
     }
 }
@@ -420,6 +364,7 @@ mod tests {
     use ndarray::{Array1, Array2, Array4, array};
 
     use super::*;
+    use crate::show::{ImageGrid, LineChart, Scatter};
 
     fn chart() -> Figure {
         LineChart::new("epoch", "MSE")
@@ -463,7 +408,7 @@ mod tests {
         let (width, height, pixels) = decoded(&chart().title("Loss"));
         assert_eq!((width, height), chart().title("Loss").measured().unwrap().size);
         assert_eq!(pixels[0], [255; 3]);
-        assert!(pixels.contains(&super::super::PALETTE[0]), "the first line's colour");
+        assert!(pixels.contains(&crate::show::PALETTE[0]), "the first line's colour");
     }
 
     #[test]

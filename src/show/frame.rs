@@ -1,10 +1,9 @@
-//! What line charts and scatters share: axes with names, and a legend to the right of them, where it covers nothing.
+//! What charts in the plane share: axes with names, and a legend to their right.
 
-use plotters::element::DashedPathElement;
-use plotters::prelude::*;
+use plotters::style::{FontTransform, RGBAColor, RGBColor, WHITE};
 
 use super::axis::Axis;
-use super::figure::{Area, Drawn, part, px};
+use super::canvas::{Canvas, Point, px, stroke};
 use super::palette::{INK, MESH};
 use super::text::{self, HPos, LINE, NORMAL, SMALL, VPos};
 
@@ -14,10 +13,10 @@ pub(super) struct Frame {
     pub(super) x: Axis,
     pub(super) y: Axis,
     legend: Legend,
-    /// The axes' names in lines.
+    /// The names of the axes, broken into lines.
     x_name: Vec<String>,
     y_name: Vec<String>,
-    /// The ticks of the y axis, shortened where they are long names.
+    /// The texts of the y axis, shortened where they are long names.
     y_texts: Vec<String>,
     /// Space around the plot.
     left: u32,
@@ -31,7 +30,7 @@ pub(super) struct Entry {
     pub(super) mark: Mark,
 }
 
-/// What stands before a legend's text.
+/// What is drawn before a legend's text.
 #[derive(Clone, Copy)]
 pub(super) enum Mark {
     /// A series' number for its pattern, and its colour.
@@ -44,32 +43,33 @@ pub(super) enum Mark {
 }
 
 /// Where the series are drawn.
-pub(super) struct Plot<'a, DB: DrawingBackend> {
+pub(super) struct Plot<'a> {
     frame: &'a Frame,
-    /// In the canvas' units, from its own upper left corner.
-    pub(super) area: Area<DB>,
+    pub(super) canvas: Canvas<'a>,
+    /// In units of the canvas.
     pub(super) width: i32,
     pub(super) height: i32,
 }
 
-impl<DB: DrawingBackend> Plot<'_, DB> {
-    /// The place of a point given in the axes' drawn coordinates.
+impl Plot<'_> {
+    /// Where a point given in drawn coordinates of the axes is on the canvas.
     pub(super) fn place(&self, x: f64, y: f64) -> (i32, i32) {
         (self.frame.x.place(x, self.width), self.height - self.frame.y.place(y, self.height))
     }
 }
 
-/// Space around the plot at least; to the left there are also the y axis' texts.
+/// The least space around the plot; at the left there are the texts of the y axis too.
 const LEFT: u32 = 4;
 const TOP: u32 = 12;
 const RIGHT: u32 = 18;
 const BOTTOM: u32 = 48;
-/// So many lines an axis' name may have, and so wide a name may be in place of a number.
+/// The most lines of an axis' name, and the greatest width of a name in place of a number.
 const NAME_LINES: usize = 2;
 const WIDEST_TICK: f64 = 220.0;
 /// The width of a legend's marks.
 const MARK: f64 = 34.0;
-/// A legend has so many lines before it goes on beside them, of so many pixels; in one column there may be more.
+/// The lines of a legend's column, and the greatest width of a text where there are several columns, and where there is
+/// one.
 const ROWS: usize = 25;
 const WIDEST: f64 = 170.0;
 const WIDEST_ALONE: f64 = 260.0;
@@ -110,46 +110,41 @@ impl Frame {
     }
 
     /// Draws the axes and the legend.
-    pub(super) fn draw<DB: DrawingBackend>(
-        &self,
-        area: &Area<DB>,
-    ) -> Result<Plot<'_, DB>, DrawingAreaErrorKind<DB::ErrorType>> {
+    pub(super) fn draw<'a>(&'a self, canvas: &Canvas<'a>) -> Plot<'a> {
         let (width, height) = self.size();
         let beside = width - self.legend.width;
-        self.legend.draw(&part(area, beside, TOP, (self.legend.width, height - TOP)))?;
+        self.legend.draw(&canvas.part(beside, TOP, (self.legend.width, height - TOP)));
 
-        let axes = part(area, 0, 0, (beside, height));
-        let plot = part(area, self.left, TOP, self.plot);
+        let axes = canvas.part(0, 0, (beside, height));
+        let plot = canvas.part(self.left, TOP, self.plot);
         let (width, height) = (px(self.plot.0), px(self.plot.1));
         let (left, bottom) = (px(self.left), px(TOP) + height);
-        let line = |from: (i32, i32), to: (i32, i32), color: RGBColor| {
-            axes.draw(&PathElement::new(vec![from, to], color.stroke_width(px(1) as u32)))
-        };
+        let line = |from: Point, to: Point, color: RGBColor| axes.path(&[from, to], stroke(color, 1.0));
         let across = |at: f64| left + self.x.place(at, width);
         let down = |at: f64| bottom - self.y.place(at, height);
         for (at, _) in &self.x.ticks {
-            line((across(*at), px(TOP)), (across(*at), bottom), MESH)?;
+            line((across(*at), px(TOP)), (across(*at), bottom), MESH);
         }
         for (at, _) in &self.y.ticks {
-            line((left, down(*at)), (left + width, down(*at)), MESH)?;
+            line((left, down(*at)), (left + width, down(*at)), MESH);
         }
-        line((left, px(TOP)), (left, bottom), INK)?;
-        line((left, bottom), (left + width, bottom), INK)?;
+        line((left, px(TOP)), (left, bottom), INK);
+        line((left, bottom), (left + width, bottom), INK);
         for (at, text) in &self.x.ticks {
             let x = across(*at);
-            line((x, bottom), (x, bottom + px(4)), INK)?;
-            text::draw(&axes, text, &text::style(SMALL, HPos::Center, VPos::Top), (x, bottom + px(8)))?;
+            line((x, bottom), (x, bottom + px(4)), INK);
+            text::draw(&axes, text, &text::style(SMALL, HPos::Center, VPos::Top), (x, bottom + px(8)));
         }
         for ((at, _), text) in self.y.ticks.iter().zip(&self.y_texts) {
             let y = down(*at);
-            line((left - px(4), y), (left, y), INK)?;
-            text::draw(&axes, text, &text::style(SMALL, HPos::Right, VPos::Center), (left - px(8), y + px(1)))?;
+            line((left - px(4), y), (left, y), INK);
+            text::draw(&axes, text, &text::style(SMALL, HPos::Right, VPos::Center), (left - px(8), y + px(1)));
         }
         let style = text::style(NORMAL, HPos::Center, VPos::Bottom);
-        text::draw_lines(&axes, &self.x_name, &style, (left + width / 2, bottom + px(self.bottom)))?;
+        text::draw_lines(&axes, &self.x_name, &style, (left + width / 2, bottom + px(self.bottom)));
         let style = text::style(NORMAL, HPos::Center, VPos::Top).transform(FontTransform::Rotate270);
-        text::draw_lines(&axes, &self.y_name, &style, (px(LEFT), px(TOP) + height / 2))?;
-        Ok(Plot { frame: self, area: plot, width, height })
+        text::draw_lines(&axes, &self.y_name, &style, (px(LEFT), px(TOP) + height / 2));
+        Plot { frame: self, canvas: plot, width, height }
     }
 }
 
@@ -166,9 +161,9 @@ pub(super) struct Legend {
 impl Legend {
     pub(super) fn new(mut entries: Vec<Entry>) -> Self {
         let columns = entries.len().div_ceil(ROWS);
-        let room = if columns > 1 { WIDEST } else { WIDEST_ALONE };
+        let widest = if columns > 1 { WIDEST } else { WIDEST_ALONE };
         for Entry { text, .. } in &mut entries {
-            *text = text::fitting(text, NORMAL, room);
+            *text = text::fitting(text, NORMAL, widest);
         }
         let column = match columns {
             0 => 0,
@@ -179,58 +174,43 @@ impl Legend {
         Self { entries, rows, column, width: columns as u32 * column, height }
     }
 
-    pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
+    pub(super) fn draw(&self, canvas: &Canvas<'_>) {
         for (index, Entry { text, mark }) in self.entries.iter().enumerate() {
             let left = px(self.column) * (index / self.rows) as i32;
             let y = px(((index % self.rows) as f64 + 0.5) * NORMAL * LINE);
             let middle = (left + px(MARK) / 2, y);
             match *mark {
                 Mark::Line(series, color) => {
-                    draw_line(area, vec![(left + px(4), y), (left + px(MARK) - px(6), y)], series, color)?;
+                    draw_line(canvas, &[(left + px(4), y), (left + px(MARK) - px(6), y)], series, color);
                 }
-                Mark::Dot(color) => area.draw(&Circle::new(middle, px(4), color.filled()))?,
-                Mark::Cross(color) => draw_cross(area, middle, px(4), color.into())?,
-                Mark::Mean(color) => draw_mean(area, middle, color)?,
+                Mark::Dot(color) => canvas.circle(middle, px(4), color),
+                Mark::Cross(color) => draw_cross(canvas, middle, px(4), color.into()),
+                Mark::Mean(color) => draw_mean(canvas, middle, color),
                 Mark::Space => {}
             }
-            let style = text::style(NORMAL, HPos::Left, VPos::Center);
-            text::draw(area, text, &style, (left + px(MARK), y))?;
+            text::draw(canvas, text, &text::style(NORMAL, HPos::Left, VPos::Center), (left + px(MARK), y));
         }
-        Ok(())
     }
 }
 
 /// A series' line: its own colour, and a pattern that tells it apart without colour.
-pub(super) fn draw_line<DB: DrawingBackend>(
-    area: &Area<DB>,
-    points: Vec<(i32, i32)>,
-    series: usize,
-    color: RGBColor,
-) -> Drawn<DB> {
-    let style = color.stroke_width(px(2) as u32);
-    match [None, Some((8.0, 4.0)), Some((2.0, 3.0)), Some((14.0, 6.0))][series % 4] {
-        None => area.draw(&PathElement::new(points, style)),
-        Some((dash, gap)) => area.draw(&DashedPathElement::new(points, px(dash), px(gap), style)),
+pub(super) fn draw_line(canvas: &Canvas<'_>, points: &[Point], series: usize, color: RGBColor) {
+    let style = stroke(color, 2.0);
+    match [None, Some([8.0, 4.0]), Some([2.0, 3.0]), Some([14.0, 6.0])][series % 4] {
+        None => canvas.path(points, style),
+        Some(dashes) => canvas.dashed(points, dashes, style),
     }
 }
 
-/// An ×, `radius` in the canvas' units.
-pub(super) fn draw_cross<DB: DrawingBackend>(
-    area: &Area<DB>,
-    (x, y): (i32, i32),
-    radius: i32,
-    color: RGBAColor,
-) -> Drawn<DB> {
-    let style = color.stroke_width(px(1.5) as u32);
-    area.draw(&PathElement::new(vec![(x - radius, y - radius), (x + radius, y + radius)], style))?;
-    area.draw(&PathElement::new(vec![(x - radius, y + radius), (x + radius, y - radius)], style))
+/// An ×, `radius` in units of the canvas.
+pub(super) fn draw_cross(canvas: &Canvas<'_>, (x, y): Point, radius: i32, color: RGBAColor) {
+    canvas.path(&[(x - radius, y - radius), (x + radius, y + radius)], stroke(color, 1.5));
+    canvas.path(&[(x - radius, y + radius), (x + radius, y - radius)], stroke(color, 1.5));
 }
 
 /// A large diamond with a white and a black edge: the mean of a class.
-pub(super) fn draw_mean<DB: DrawingBackend>(area: &Area<DB>, (x, y): (i32, i32), color: RGBColor) -> Drawn<DB> {
+pub(super) fn draw_mean(canvas: &Canvas<'_>, (x, y): Point, color: RGBColor) {
     for (radius, color) in [(px(10), INK), (px(8.5), WHITE), (px(6.5), color)] {
-        let corners = vec![(x - radius, y), (x, y - radius), (x + radius, y), (x, y + radius)];
-        area.draw(&Polygon::new(corners, color.filled()))?;
+        canvas.polygon(&[(x - radius, y), (x, y - radius), (x + radius, y), (x, y + radius)], color);
     }
-    Ok(())
 }

@@ -1,18 +1,20 @@
 //! Counts in rows and columns, such as a confusion matrix.
 
 use ndarray::Array2;
-use plotters::prelude::*;
+use plotters::style::{Color, FontTransform, RGBColor, WHITE};
 
-use super::figure::{Area, Content, Drawn, Figure, px};
+use super::canvas::{Canvas, px, stroke};
+use super::chart::Chart;
+use super::figure::Figure;
 use super::palette::INK;
 use super::text::{self, HPos, LINE, NORMAL, SMALL, VPos};
 use crate::error::{Error, ErrorKind, Result};
 
-/// A matrix of counts, each number in a cell that is the darker the larger its share of its row: a confusion matrix, or the clusters
-/// that each class went to.
+/// A matrix of counts, each number in a cell that is darker the larger its share of the row: a confusion matrix, or the
+/// clusters that each class went to.
 ///
-/// One blue from white to dark, so that it reads the same without colour; empty cells show no number. More than thirty rows or columns
-/// have smaller cells without numbers.
+/// The colours go from white to a dark blue, so that it reads the same without colour; empty cells show no number. With
+/// more than thirty rows or columns the cells are smaller and show no numbers.
 ///
 /// ```
 /// use latentlab::{Heatmap, ndarray::array};
@@ -24,33 +26,32 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Clone)]
 pub struct Heatmap {
     counts: Array2<usize>,
-    row_names: Vec<String>,
-    column_names: Vec<String>,
+    row_names: Option<Vec<String>>,
+    column_names: Option<Vec<String>>,
     axis_names: (String, String),
 }
 
 impl Heatmap {
-    /// Counts (rows, columns): of a confusion matrix a row for each true class, a column for each predicted one.
+    /// Counts (rows, columns): in a confusion matrix a row for each true class, a column for each predicted one.
     pub fn new(counts: &Array2<usize>) -> Self {
-        let numbers = |count: usize| (0..count).map(|index| index.to_string()).collect();
         Self {
             counts: counts.clone(),
-            row_names: numbers(counts.nrows()),
-            column_names: numbers(counts.ncols()),
+            row_names: None,
+            column_names: None,
             axis_names: ("true class".into(), "predicted class".into()),
         }
     }
 
-    /// The names of the rows and, the same, of the columns: the classes. Default: their numbers.
+    /// The names of the rows, and of the columns unless they have [their own](Self::column_names): the classes.
+    /// Default: numbers.
     pub fn names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        self.row_names = names.into_iter().map(Into::into).collect();
-        self.column_names = self.row_names.clone();
+        self.row_names = Some(names.into_iter().map(Into::into).collect());
         self
     }
 
-    /// The names of the columns, where they are not those of the rows.
+    /// The names of the columns, if they differ from those of the rows.
     pub fn column_names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
-        self.column_names = names.into_iter().map(Into::into).collect();
+        self.column_names = Some(names.into_iter().map(Into::into).collect());
         self
     }
 
@@ -62,7 +63,8 @@ impl Heatmap {
 
     /// The finished figure.
     ///
-    /// An error, if there are no counts, more than 500 rows or columns, or not a name for each.
+    /// # Errors
+    /// If there are no counts, more than 500 rows or columns, or not a name for each.
     pub fn figure(&self) -> Result<Figure> {
         let (rows, columns) = self.counts.dim();
         if !((1..=MOST).contains(&rows) && (1..=MOST).contains(&columns)) {
@@ -75,56 +77,74 @@ impl Heatmap {
                 error.hint("Draw a part of the counts, such as the largest classes")
             });
         }
-        for (what, names, count) in [("row", &self.row_names, rows), ("column", &self.column_names, columns)] {
+        let [row_names, column_names] = self.all_names();
+        for (what, names, count) in [("row", row_names, rows), ("column", column_names, columns)] {
             if names.len() != count {
                 let (place, expected) = (format!("heatmap, {what} names"), format!("{count}, one for each {what}"));
                 return Err(Error::expected(ErrorKind::Shape, place, expected, names.len()));
             }
         }
-        Ok(Figure::new(Content::Cells(self.clone())))
+        Ok(Figure::new(self.clone()))
     }
 
-    pub(super) fn cell_count(&self) -> usize {
-        self.counts.len()
+    /// The names of the rows and of the columns.
+    fn all_names(&self) -> [Vec<String>; 2] {
+        let numbers = |count: usize| (0..count).map(|index| index.to_string()).collect();
+        let rows = self.row_names.clone().unwrap_or_else(|| numbers(self.counts.nrows()));
+        let columns = self.column_names.as_ref().or(self.row_names.as_ref()).cloned();
+        [rows, columns.unwrap_or_else(|| numbers(self.counts.ncols()))]
     }
 
     fn layout(&self) -> Layout {
         let (rows, columns) = self.counts.dim();
-        let short =
-            |names: &[String]| -> Vec<String> { names.iter().map(|name| text::fitting(name, SMALL, WIDEST)).collect() };
-        let (row_names, column_names) = (short(&self.row_names), short(&self.column_names));
+        let short = |names: Vec<String>| Vec::from_iter(names.iter().map(|name| text::fitting(name, SMALL, WIDEST)));
+        let [row_names, column_names] = self.all_names().map(short);
         let longest = |names: &[String]| text::widest(names, SMALL).ceil() as u32;
         let numbers: Vec<String> = self.counts.iter().map(usize::to_string).collect();
         let count = rows.max(columns);
         let has_numbers = count <= NUMBERED;
         let cell = if has_numbers { (longest(&numbers) + 10).max(36) } else { (900 / count as u32).clamp(2, NAME) };
-        // Names that are wider than their column stand upright.
-        let upright = longest(&column_names) + 6 > cell;
-        let names = if upright { longest(&column_names) } else { (SMALL * LINE) as u32 };
+        // Names that are wider than their column are written upwards.
+        let turned = longest(&column_names) + 6 > cell;
+        let names = if turned { longest(&column_names) } else { (SMALL * LINE) as u32 };
         let axis = |name: &str, count: usize| {
             text::lines(name, NORMAL, f64::from((count as u32 * cell).max(KEY_HEIGHT + 36)), 2)
         };
         let axis_names = [axis(&self.axis_names.0, rows), axis(&self.axis_names.1, columns)];
         let [beside, below] = axis_names.each_ref().map(|lines| (lines.len() as f64 * NORMAL * LINE) as u32);
         let (left, bottom) = (beside + longest(&row_names) + 14, names + below + 14);
-        Layout { cell, has_numbers, upright, left, names, bottom, row_names, column_names, axis_names, below }
+        Layout { cell, has_numbers, turned, left, names, bottom, row_names, column_names, axis_names, below }
     }
 
-    pub(super) fn size(&self) -> (u32, u32) {
+    /// One of this many names is written if there is no space for all.
+    fn every(cell: u32) -> usize {
+        NAME.div_ceil(cell) as usize
+    }
+}
+
+impl Chart for Heatmap {
+    fn kind(&self) -> &'static str {
+        "heatmap"
+    }
+
+    fn points(&self) -> usize {
+        self.counts.len()
+    }
+
+    fn prefers_svg(&self) -> bool {
+        self.points() <= 10_000
+    }
+
+    fn size(&self) -> (u32, u32) {
         let Layout { cell, left, bottom, .. } = self.layout();
         let (rows, columns) = self.counts.dim();
         let (width, height) = (columns as u32 * cell, rows as u32 * cell);
         (left + width.max(KEY_HEIGHT + 36) + KEY, TOP + height.max(KEY_HEIGHT + 36) + bottom)
     }
 
-    /// How many names one is written of, for one that has room.
-    fn every(cell: u32) -> usize {
-        NAME.div_ceil(cell) as usize
-    }
-
-    pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
+    fn draw(&self, canvas: &Canvas<'_>) {
         let layout = self.layout();
-        let Layout { cell, has_numbers, upright, left, names, below, .. } = layout;
+        let Layout { cell, has_numbers, turned, left, names, below, .. } = layout;
         let (rows, columns) = self.counts.dim();
         let (width, height) = (columns as u32 * cell, rows as u32 * cell);
         let middle = |index: usize| px(index as u32 * cell) + px(cell) / 2;
@@ -137,67 +157,66 @@ impl Heatmap {
                     continue;
                 }
                 let (x, y) = corner(row, column);
-                area.draw(&Rectangle::new([(x, y), (x + px(cell), y + px(cell))], shade(share).filled()))?;
+                canvas.rectangle([(x, y), (x + px(cell), y + px(cell))], shade(share).filled());
                 if count > 0 && has_numbers {
-                    let ink = if share > 0.5 { WHITE } else { INK };
-                    let style = text::style(SMALL, HPos::Center, VPos::Center).color(&ink);
-                    text::draw(area, &count.to_string(), &style, (x + px(cell) / 2, y + px(cell) / 2))?;
+                    let ink = if share > 0.5 { &WHITE } else { &INK };
+                    let style = text::style(SMALL, HPos::Center, VPos::Center).color(ink);
+                    text::draw(canvas, &count.to_string(), &style, (x + px(cell) / 2, y + px(cell) / 2));
                 }
             }
         }
-        let line = ShapeStyle { color: INK.mix(0.25), filled: false, stroke_width: px(1) as u32 };
+        let line = stroke(INK.mix(0.25), 1.0);
         let (right, bottom) = (px(left + width), px(TOP + height));
         let lines = if has_numbers { 1 } else { 10 };
         for row in (0..=rows).filter(|row| row % lines == 0 || *row == rows) {
             let y = px(TOP + row as u32 * cell);
-            area.draw(&PathElement::new(vec![(px(left), y), (right, y)], line))?;
+            canvas.path(&[(px(left), y), (right, y)], line);
         }
         for column in (0..=columns).filter(|column| column % lines == 0 || *column == columns) {
             let x = px(left + column as u32 * cell);
-            area.draw(&PathElement::new(vec![(x, px(TOP)), (x, bottom)], line))?;
+            canvas.path(&[(x, px(TOP)), (x, bottom)], line);
         }
         for (row, name) in layout.row_names.iter().enumerate().step_by(Self::every(cell)) {
             let style = text::style(SMALL, HPos::Right, VPos::Center);
-            text::draw(area, name, &style, (px(left) - px(6), px(TOP) + middle(row)))?;
+            text::draw(canvas, name, &style, (px(left) - px(6), px(TOP) + middle(row)));
         }
         for (column, name) in layout.column_names.iter().enumerate().step_by(Self::every(cell)) {
             let (x, y) = (px(left) + middle(column), bottom + px(6));
-            if upright {
+            if turned {
                 let style = text::style(SMALL, HPos::Right, VPos::Center);
-                text::draw(area, name, &style.transform(FontTransform::Rotate270), (x, y))?;
+                text::draw(canvas, name, &style.transform(FontTransform::Rotate270), (x, y));
             } else {
-                text::draw(area, name, &text::style(SMALL, HPos::Center, VPos::Top), (x, y))?;
+                text::draw(canvas, name, &text::style(SMALL, HPos::Center, VPos::Top), (x, y));
             }
         }
         let [beside_rows, below_columns] = &layout.axis_names;
         let style = text::style(NORMAL, HPos::Center, VPos::Center);
         let y = bottom + px(names) + px(6) + px(below) / 2 + px(2);
-        text::draw_lines(area, below_columns, &style, (px(left) + px(width) / 2, y))?;
+        text::draw_lines(canvas, below_columns, &style, (px(left) + px(width) / 2, y));
         let x = px(beside_rows.len() as f64 * NORMAL * LINE) / 2 + px(2);
         let style = style.transform(FontTransform::Rotate270);
-        text::draw_lines(area, beside_rows, &style, (x, px(TOP) + px(height) / 2))?;
-        draw_key(area, right + px(18))
+        text::draw_lines(canvas, beside_rows, &style, (x, px(TOP) + px(height) / 2));
+        draw_key(canvas, right + px(18));
     }
 }
 
-/// What the shades mean: a strip from dark to white.
-fn draw_key<DB: DrawingBackend>(area: &Area<DB>, left: i32) -> Drawn<DB> {
+/// A colour bar from dark to white.
+fn draw_key(canvas: &Canvas<'_>, left: i32) {
     let (top, height, width) = (px(TOP) + px(28), px(KEY_HEIGHT), px(14));
     for y in (0..height).step_by(4) {
         let share = 1.0 - f64::from(y) / f64::from(height);
-        area.draw(&Rectangle::new([(left, top + y), (left + width, top + y + 4)], shade(share).filled()))?;
+        canvas.rectangle([(left, top + y), (left + width, top + y + 4)], shade(share).filled());
     }
-    area.draw(&Rectangle::new([(left, top), (left + width, top + height)], INK.mix(0.25)))?;
+    canvas.rectangle([(left, top), (left + width, top + height)], INK.mix(0.25));
     let style = text::style(SMALL, HPos::Left, VPos::Center);
-    text::draw(area, "of the row", &style, (left, px(TOP) + px(5)))?;
+    text::draw(canvas, "of the row", &style, (left, px(TOP) + px(5)));
     for (share, text) in [(0.0, "0 %"), (0.5, "50 %"), (1.0, "100 %")] {
         let y = top + (f64::from(height) * (1.0 - share)) as i32;
-        text::draw(area, text, &style, (left + width + px(5), y))?;
+        text::draw(canvas, text, &style, (left + width + px(5), y));
     }
-    Ok(())
 }
 
-/// From white to a dark blue, evenly in what the eye sees: small shares must still stand out from none.
+/// From white to a dark blue, about evenly to the eye: small shares must still differ from none.
 fn shade(share: f64) -> RGBColor {
     let (white, blue) = ([255.0, 255.0, 255.0], [8.0, 48.0, 107.0]);
     let [red, green, blue] = [0, 1, 2].map(|c| (white[c] + (blue[c] - white[c]) * share.powf(0.7)) as u8);
@@ -208,7 +227,7 @@ fn shade(share: f64) -> RGBColor {
 struct Layout {
     cell: u32,
     has_numbers: bool,
-    upright: bool,
+    turned: bool,
     left: u32,
     /// The height of the columns' names.
     names: u32,
@@ -221,7 +240,7 @@ struct Layout {
     axis_names: [Vec<String>; 2],
 }
 
-/// So many rows and columns are drawn, and so many have numbers in their cells.
+/// The most rows and columns, and the most that have numbers in their cells.
 const MOST: usize = 500;
 const NUMBERED: usize = 30;
 /// The height of a name's line.
@@ -240,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_count_stands_in_its_cell_and_dark_is_much() {
+    fn each_count_is_in_its_cell_and_dark_is_much() {
         let heatmap = Heatmap::new(&array![[90, 10], [0, 7]]).names(["shirt", "coat"]).axis_names("true", "predicted");
         let svg = heatmap.figure().unwrap().to_svg().unwrap();
         for (text, times) in
@@ -271,8 +290,8 @@ mod tests {
         ] {
             assert_eq!(heatmap.figure().unwrap_err().to_string(), expected);
         }
-        let heatmap = Heatmap::new(&counts).names(["a", "b", "c"]).column_names(["x", "y"]);
-        assert!(heatmap.figure().unwrap().to_png().is_ok(), "a row without counts");
+        let heatmap = Heatmap::new(&counts).column_names(["x", "y"]).names(["a", "b", "c"]);
+        assert!(heatmap.figure().unwrap().to_png().is_ok(), "names in any order, and a row without counts");
         assert!(
             Heatmap::new(&Array2::from_elem((3, 3), usize::MAX)).figure().unwrap().to_png().is_ok(),
             "sums beyond any number"

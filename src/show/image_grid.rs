@@ -1,9 +1,10 @@
 //! Grey images in rows and columns.
 
 use ndarray::{Array4, Axis};
-use plotters::prelude::DrawingBackend;
 
-use super::figure::{Area, Content, Drawn, Figure, Image, Picture, px};
+use super::canvas::{Canvas, Sprite, px};
+use super::chart::Chart;
+use super::figure::Figure;
 use super::text::{self, HPos, LINE, NORMAL, SMALL, VPos};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -21,11 +22,11 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Clone)]
 pub struct ImageGrid {
     sets: Vec<Array4<f32>>,
-    /// As many images of each set stand beside each other, and below them those of the next set.
+    /// How many images of each set are beside each other, with those of the next set below them.
     columns: usize,
     captions: Vec<String>,
-    row_labels: Vec<String>,
-    column_labels: Vec<String>,
+    row_names: Vec<String>,
+    column_names: Vec<String>,
 }
 
 impl ImageGrid {
@@ -35,18 +36,18 @@ impl ImageGrid {
             sets: vec![images.clone()],
             columns,
             captions: Vec::new(),
-            row_labels: Vec::new(),
-            column_labels: Vec::new(),
+            row_names: Vec::new(),
+            column_names: Vec::new(),
         }
     }
 
-    /// Each set of images (n, 1, height, width) in a row of its own with its label at the left: originals above
-    /// reconstructions, or a row for each model. More than ten images continue below, in as many rows again.
+    /// Each set of images (n, 1, height, width) in its own row with its name at the left: originals above
+    /// reconstructions, or a row for each model. More than ten images continue in further rows below.
     pub fn rows<'a, S: Into<String>>(rows: impl IntoIterator<Item = (S, &'a Array4<f32>)>) -> Self {
-        let (row_labels, sets): (_, Vec<_>) = rows.into_iter().map(|(label, set)| (label.into(), set.clone())).unzip();
+        let (row_names, sets): (_, Vec<_>) = rows.into_iter().map(|(name, set)| (name.into(), set.clone())).unzip();
         let count = sets.first().map_or(0, |set| set.dim().0);
         let columns = count.div_ceil(count.div_ceil(10).max(1));
-        Self { sets, columns, captions: Vec::new(), row_labels, column_labels: Vec::new() }
+        Self { sets, columns, captions: Vec::new(), row_names, column_names: Vec::new() }
     }
 
     /// A text under each image, set by set.
@@ -55,15 +56,16 @@ impl ImageGrid {
         self
     }
 
-    /// A text above each column; of [`rows`](Self::rows), above each image of the first set.
-    pub fn column_labels<S: Into<String>>(mut self, labels: impl IntoIterator<Item = S>) -> Self {
-        self.column_labels = labels.into_iter().map(Into::into).collect();
+    /// The names above the columns; of [`rows`](Self::rows), above each image of the first set.
+    pub fn column_names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.column_names = names.into_iter().map(Into::into).collect();
         self
     }
 
     /// The finished figure.
     ///
-    /// An error, if there are no images, a shape or a number of texts does not fit, or a pixel is NaN: it says which.
+    /// # Errors
+    /// If there are no images, a shape or a number of texts does not fit, or a pixel is NaN.
     pub fn figure(&self) -> Result<Figure> {
         let wrong = |kind, what: &str, expected: String, got: String| {
             Err(Error::expected(kind, format!("image grid, {what}"), expected, got))
@@ -73,7 +75,7 @@ impl ImageGrid {
         };
         for (row, set) in self.sets.iter().enumerate() {
             let what = self
-                .row_labels
+                .row_names
                 .get(row)
                 .filter(|_| self.sets.len() > 1)
                 .map_or("images".into(), |l| format!("row {l:?}"));
@@ -100,15 +102,15 @@ impl ImageGrid {
             let expected = format!("1 to {fitting} images in a row, {} pixels wide each", first.3);
             return wrong(ErrorKind::Argument, "columns", expected, self.columns.to_string());
         }
-        let columns = if self.row_labels.is_empty() { self.columns } else { first.0 };
+        let columns = if self.row_names.is_empty() { self.columns } else { first.0 };
         for (what, texts, needed) in
-            [("captions", &self.captions, self.sets.len() * first.0), ("column labels", &self.column_labels, columns)]
+            [("captions", &self.captions, self.sets.len() * first.0), ("column names", &self.column_names, columns)]
         {
             if !texts.is_empty() && texts.len() != needed {
                 return wrong(ErrorKind::Argument, what, needed.to_string(), texts.len().to_string());
             }
         }
-        Ok(Figure::new(Content::Images(self.clone())))
+        Ok(Figure::new(self.clone()))
     }
 
     /// How many images each set has.
@@ -116,26 +118,26 @@ impl ImageGrid {
         self.sets[0].dim().0
     }
 
-    /// How often each set goes on in a further row.
+    /// How many rows each set takes.
     fn bands(&self) -> usize {
         self.count().div_ceil(self.columns)
     }
 
-    fn image(&self, set: usize, index: usize) -> Image {
+    /// The grey values of an image, row by row.
+    fn pixels(&self, set: usize, index: usize) -> Vec<u8> {
         let pixels = self.sets[set].index_axis(Axis(0), index);
-        let rows = pixels.iter().map(|value| (value.clamp(0.0, 1.0) * 255.0).round() as u8).collect();
-        Image { width: self.sets[set].dim().3 as u32, rows }
+        pixels.iter().map(|value| (value.clamp(0.0, 1.0) * 255.0).round() as u8).collect()
     }
 
     fn layout(&self) -> Layout {
         let (_, _, height, width) = self.sets[0].dim();
         let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
         let (height, width, columns) = (side(height), side(width), side(self.columns));
-        let mut row_labels: Vec<Vec<String>> =
-            self.row_labels.iter().map(|label| text::lines(label, NORMAL, WIDEST_LABEL, LINES)).collect();
-        let left = match row_labels.is_empty() {
+        let mut row_names: Vec<Vec<String>> =
+            self.row_names.iter().map(|name| text::lines(name, NORMAL, WIDEST_NAME, LINES)).collect();
+        let left = match row_names.is_empty() {
             true => 0,
-            false => text::widest(row_labels.iter().flatten(), NORMAL) as u32 + 12,
+            false => text::widest(row_names.iter().flatten(), NORMAL) as u32 + 12,
         };
         let comfortable = match self.sets.len() * self.count() {
             0..=4 => 140,
@@ -147,16 +149,15 @@ impl ImageGrid {
         let image = (width.saturating_mul(scale), height.saturating_mul(scale));
         let line = (NORMAL * LINE) as u32;
         if image.1 < LINES as u32 * line {
-            row_labels =
-                self.row_labels.iter().map(|l| vec![text::fitting(l, NORMAL, f64::from(left) - 12.0)]).collect();
+            row_names = self.row_names.iter().map(|l| vec![text::fitting(l, NORMAL, f64::from(left) - 12.0)]).collect();
         }
-        let room = f64::from(image.0.max(available).max(LEAST_ROOM)) - 4.0;
+        let width = f64::from(image.0.max(available).max(LEAST_WIDTH)) - 4.0;
         let lines = |texts: &[String], size: f64| -> Vec<Vec<String>> {
-            texts.iter().map(|text| text::lines(text, size, room, LINES)).collect()
+            texts.iter().map(|text| text::lines(text, size, width, LINES)).collect()
         };
-        let (captions, column_labels) = (lines(&self.captions, SMALL), lines(&self.column_labels, NORMAL));
+        let (captions, column_names) = (lines(&self.captions, SMALL), lines(&self.column_names, NORMAL));
         let widest = |texts: &[Vec<String>], size: f64| text::widest(texts.iter().flatten(), size);
-        let texts = widest(&captions, SMALL).max(widest(&column_labels, NORMAL)) as u32;
+        let texts = widest(&captions, SMALL).max(widest(&column_names, NORMAL)) as u32;
         let tall = |texts: &[Vec<String>], size: f64| match texts.iter().map(Vec::len).max() {
             None => 0,
             Some(lines) => (lines as f64 * size * LINE) as u32 + 2,
@@ -165,19 +166,29 @@ impl ImageGrid {
             image.0.max(texts + 4).saturating_add(GAP),
             image
                 .1
-                .max(if row_labels.is_empty() { 0 } else { line })
+                .max(if row_names.is_empty() { 0 } else { line })
                 .saturating_add(tall(&captions, SMALL))
                 .saturating_add(GAP),
         );
-        let top = tall(&column_labels, NORMAL);
+        let top = tall(&column_names, NORMAL);
         let band = match self.sets.len() {
             1 => cell.1,
             sets => side(sets).saturating_mul(cell.1).saturating_add(top + 4 * GAP),
         };
-        Layout { scale, left, top, image, cell, band, captions, column_labels, row_labels }
+        Layout { scale, left, top, image, cell, band, captions, column_names, row_names }
+    }
+}
+
+impl Chart for ImageGrid {
+    fn kind(&self) -> &'static str {
+        "images"
     }
 
-    pub(super) fn size(&self) -> (u32, u32) {
+    fn prefers_svg(&self) -> bool {
+        false
+    }
+
+    fn size(&self) -> (u32, u32) {
         let Layout { left, top, cell, band, .. } = self.layout();
         let times = |count: usize, length: u32| u32::try_from(count).unwrap_or(u32::MAX).saturating_mul(length);
         let last = times(self.sets.len(), cell.1).saturating_add(top);
@@ -185,7 +196,7 @@ impl ImageGrid {
         (width, times(self.bands() - 1, band).saturating_add(last).saturating_add(GAP))
     }
 
-    pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>, pictures: &mut Vec<Picture>) -> Drawn<DB> {
+    fn draw(&self, canvas: &Canvas<'_>) {
         let layout = self.layout();
         let Layout { scale, left, top, image, cell, band, .. } = layout;
         let x = |index: usize| left + GAP + (index % self.columns) as u32 * cell.0;
@@ -194,53 +205,53 @@ impl ImageGrid {
         let middle = |index: usize| px(x(index)) + px(cell.0 - GAP) / 2;
         for set in 0..self.sets.len() {
             for index in 0..self.count() {
-                let corner = (x(index) + (cell.0 - GAP - image.0) / 2, y(set, index));
-                pictures.push(Picture::new(area, corner, scale, self.image(set, index)));
+                let (left, top) = (x(index) + (cell.0 - GAP - image.0) / 2, y(set, index));
+                let (width, rows) = (image.0 / scale, self.pixels(set, index));
+                canvas.image(Sprite { x: left, y: top, scale, width, rows });
                 if let Some(caption) = layout.captions.get(set * self.count() + index) {
                     let style = text::style(SMALL, HPos::Center, VPos::Top);
-                    text::draw_lines(area, caption, &style, (middle(index), px(corner.1 + image.1 + 3)))?;
+                    text::draw_lines(canvas, caption, &style, (middle(index), px(top + image.1 + 3)));
                 }
             }
         }
-        for (index, label) in layout.column_labels.iter().enumerate() {
+        for (index, name) in layout.column_names.iter().enumerate() {
             let style = text::style(NORMAL, HPos::Center, VPos::Center);
-            text::draw_lines(area, label, &style, (middle(index), px(y(0, index)) - px(top) / 2 - px(1)))?;
+            text::draw_lines(canvas, name, &style, (middle(index), px(y(0, index)) - px(top) / 2 - px(1)));
         }
         for band in 0..self.bands() {
-            for (set, label) in layout.row_labels.iter().enumerate() {
+            for (set, name) in layout.row_names.iter().enumerate() {
                 let y = px(y(set, band * self.columns)) + px(image.1) / 2;
                 let style = text::style(NORMAL, HPos::Right, VPos::Center);
-                text::draw_lines(area, label, &style, (px(left) - px(6), y))?;
+                text::draw_lines(canvas, name, &style, (px(left) - px(6), y));
             }
         }
-        Ok(())
     }
 }
 
 /// Lengths in pixels.
 struct Layout {
-    /// The side of the square that stands for an image's pixel.
+    /// The side of the square drawn for an image's pixel.
     scale: u32,
     left: u32,
     top: u32,
     image: (u32, u32),
     /// From one image to the next.
     cell: (u32, u32),
-    /// From one row of a set to its next.
+    /// From one row of a set to its next row.
     band: u32,
-    /// All texts in lines, as they are drawn.
+    /// All texts, broken into lines.
     captions: Vec<Vec<String>>,
-    column_labels: Vec<Vec<String>>,
-    row_labels: Vec<Vec<String>>,
+    column_names: Vec<Vec<String>>,
+    row_names: Vec<Vec<String>>,
 }
 
 /// Between images.
 const GAP: u32 = 3;
-/// How wide a page may become for the sake of the images.
+/// How wide the images may make a figure.
 const WIDEST: u32 = 880;
-/// The room for the text of an image at least, for the label of a row at most, and the lines that each may have.
-const LEAST_ROOM: u32 = 120;
-const WIDEST_LABEL: f64 = 200.0;
+/// The least width for the text of an image, the greatest for the name of a row, and the lines of each.
+const LEAST_WIDTH: u32 = 120;
+const WIDEST_NAME: f64 = 200.0;
 const LINES: usize = 2;
 
 #[cfg(test)]
@@ -252,9 +263,9 @@ mod tests {
     }
 
     #[test]
-    fn labels_and_captions_are_written() {
+    fn names_and_captions_are_written() {
         let (a, b) = (images(2), images(2));
-        let grid = ImageGrid::rows([("input", &a), ("b = 2", &b)]).column_labels(["zero", "one"]);
+        let grid = ImageGrid::rows([("input", &a), ("b = 2", &b)]).column_names(["zero", "one"]);
         let svg = grid.captions(["p", "q", "r", "s"]).figure().unwrap().to_svg().unwrap();
         for text in ["input", "b = 2", "zero", "one", "p", "q", "r", "s"] {
             assert_eq!(svg.matches(&format!("\n{text}\n")).count(), 1, "{text} in {svg}");
@@ -272,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_not_too_wide_and_text_has_space() {
+    fn a_figure_is_not_too_wide_and_text_has_space() {
         for count in 1..=28 {
             let (width, _) = ImageGrid::new(&images(count), count).size();
             assert!((31..=900).contains(&width), "{count} images: {width}");
@@ -309,7 +320,7 @@ mod tests {
                 "image grid, row \"b\": expected shape (3, 1, 28, 28), as in the first row, got (2, 1, 28, 28)",
             ),
             (ImageGrid::new(&images(3), 3).captions(["a"]), "image grid, captions: expected 3, got 1"),
-            (ImageGrid::new(&images(6), 3).column_labels(["a"]), "image grid, column labels: expected 3, got 1"),
+            (ImageGrid::new(&images(6), 3).column_names(["a"]), "image grid, column names: expected 3, got 1"),
         ] {
             assert_eq!(grid.figure().unwrap_err().to_string(), expected);
         }

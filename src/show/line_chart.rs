@@ -1,10 +1,11 @@
 //! Curves over epochs, or over anything else.
 
-use plotters::element::DashedPathElement;
-use plotters::prelude::*;
+use plotters::style::{Color, RGBColor};
 
-use super::axis::{Axis, LARGEST};
-use super::figure::{Area, Content, Drawn, Figure, px};
+use super::axis::{Axis, LARGEST, range};
+use super::canvas::{Canvas, px, stroke};
+use super::chart::Chart;
+use super::figure::Figure;
 use super::frame::{Entry, Frame, Legend, Mark, draw_cross, draw_line};
 use super::palette::{self, INK};
 use super::text::{self, HPos, LINE, SMALL, VPos};
@@ -12,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// A chart of lines, at most a hundred, told apart by colour and by pattern (solid, dashed, dotted …).
 ///
-/// The first value of a line stands at x = 1, like a first epoch, unless [`x_values`](Self::x_values) says otherwise.
+/// The first value of a line is drawn at x = 1, like a first epoch, unless [`x_values`](Self::x_values) are given.
 ///
 /// ```
 /// use latentlab::LineChart;
@@ -32,8 +33,8 @@ pub struct LineChart {
     lines: Vec<Series>,
     x_values: Option<Vec<f64>>,
     marks: Vec<(f64, String)>,
-    logarithmic: bool,
-    logarithmic_x: bool,
+    log_y: bool,
+    log_x: bool,
 }
 
 /// The values of a line, or of points that are not joined.
@@ -42,14 +43,14 @@ struct Series {
     name: String,
     values: Vec<f64>,
     style: Style,
-    /// Whether values that are NaN or infinite are meant as gaps, and need no word.
-    gaps_are_meant: bool,
+    /// Whether values that are NaN or infinite are expected, so that the legend need not count them.
+    expects_gaps: bool,
 }
 
-/// A chart has so many lines at most, and its legend names so many.
+/// The most lines of a chart, and of its legend.
 const MOST_LINES: usize = 100;
 const NAMED: usize = 47;
-/// So many lines the text of a mark may have.
+/// The most lines of a mark's text.
 const MARK_LINES: usize = 3;
 
 #[derive(Clone, Copy)]
@@ -68,17 +69,17 @@ impl LineChart {
             lines: Vec::new(),
             x_values: None,
             marks: Vec::new(),
-            logarithmic: false,
-            logarithmic_x: false,
+            log_y: false,
+            log_x: false,
         }
     }
 
-    /// Adds a line. Where a value is NaN or infinite, the line has a gap, and the legend says how many there are.
+    /// Adds a line. Where a value is NaN or infinite, the line has a gap, and the legend counts these values.
     pub fn line(self, name: impl Into<String>, values: &[f64]) -> Self {
         self.series(name.into(), values, Style::Line, false)
     }
 
-    /// A line whose gaps are no surprise.
+    /// A line whose gaps the legend does not count.
     pub(super) fn line_with_gaps(self, name: &str, values: &[f64]) -> Self {
         self.series(name.into(), values, Style::Line, true)
     }
@@ -93,8 +94,8 @@ impl LineChart {
         self.series(name.into(), values, Style::Crosses, true)
     }
 
-    fn series(mut self, name: String, values: &[f64], style: Style, gaps_are_meant: bool) -> Self {
-        self.lines.push(Series { name, values: values.to_vec(), style, gaps_are_meant });
+    fn series(mut self, name: String, values: &[f64], style: Style, expects_gaps: bool) -> Self {
+        self.lines.push(Series { name, values: values.to_vec(), style, expects_gaps });
         self
     }
 
@@ -104,27 +105,29 @@ impl LineChart {
         self
     }
 
-    /// Marks a place on the x axis by an upright line with a text.
+    /// Marks a place on the x axis by a vertical line with a text.
     pub fn mark(mut self, x: f64, text: impl Into<String>) -> Self {
         self.marks.push((x, text.into()));
         self
     }
 
     /// Draws the y axis with a logarithmic scale; all values must be above zero.
-    pub fn logarithmic(mut self) -> Self {
-        self.logarithmic = true;
+    pub fn log_y(mut self) -> Self {
+        self.log_y = true;
         self
     }
 
     /// Draws the x axis with a logarithmic scale; all [`x_values`](Self::x_values) must be above zero.
-    pub fn logarithmic_x(mut self) -> Self {
-        self.logarithmic_x = true;
+    pub fn log_x(mut self) -> Self {
+        self.log_x = true;
         self
     }
 
     /// The finished figure.
     ///
-    /// An error, if there is nothing to draw, or if a number cannot be drawn: it says which.
+    /// # Errors
+    /// If there are no lines or more than 100, a line has no finite value, a number is beyond ±1e100 or not above 0 on
+    /// a logarithmic axis, the `x_values` are not as many as the longest line has, or a mark lies outside the x axis.
     pub fn figure(&self) -> Result<Figure> {
         if !(1..=MOST_LINES).contains(&self.lines.len()) {
             let error = wrong("line chart", format!("1 to {MOST_LINES} lines"), self.lines.len());
@@ -142,16 +145,16 @@ impl LineChart {
             if let Some(index) = x_values.iter().position(|x| !x.is_finite() || x.abs() > LARGEST) {
                 return Err(wrong(format!("line chart, x_values[{index}]"), "a finite number", x_values[index]));
             }
-            if let Some(index) = x_values.iter().position(|x| self.logarithmic_x && *x <= 0.0) {
+            if let Some(index) = x_values.iter().position(|x| self.log_x && *x <= 0.0) {
                 let place = format!("line chart, x_values[{index}]");
-                return Err(wrong(place, "a number above 0", x_values[index]).hint("Leave out logarithmic_x()"));
+                return Err(wrong(place, "a number above 0", x_values[index]).hint("Leave out log_x()"));
             }
         }
         self.lines.iter().try_for_each(|line| self.check_line(&line.name, &line.values))?;
         let (low, high) = self.x_range();
         match self.marks.iter().find(|(x, _)| !(low..=high).contains(x)) {
             Some((x, text)) => Err(wrong(format!("mark {text:?}"), format!("an x from {low} to {high}"), x)),
-            None => Ok(Figure::new(Content::Lines(self.clone()))),
+            None => Ok(Figure::new(self.clone())),
         }
     }
 
@@ -162,8 +165,8 @@ impl LineChart {
         }
         for (index, value) in values.iter().enumerate().filter(|(_, value)| value.is_finite()) {
             let place = format!("line {name:?}, value {}", index + 1);
-            if self.logarithmic && *value <= 0.0 {
-                let hint = "Leave out logarithmic(), or the values that are not above 0";
+            if self.log_y && *value <= 0.0 {
+                let hint = "Leave out log_y(), or the values that are not above 0";
                 return Err(wrong(place, "a number above 0", value).hint(hint));
             }
             if value.abs() > LARGEST {
@@ -179,12 +182,12 @@ impl LineChart {
 
     /// Where an x is drawn.
     fn drawn_x(&self, x: f64) -> f64 {
-        if self.logarithmic_x { x.log10() } else { x }
+        if self.log_x { x.log10() } else { x }
     }
 
     /// A value's drawn coordinate.
     fn y(&self, value: f64) -> f64 {
-        if self.logarithmic { value.log10() } else { value }
+        if self.log_y { value.log10() } else { value }
     }
 
     fn longest(&self) -> usize {
@@ -195,13 +198,9 @@ impl LineChart {
         range((0..self.longest()).map(|index| self.x(index)))
     }
 
-    pub(super) fn point_count(&self) -> usize {
-        self.lines.iter().map(|line| line.values.len()).sum()
-    }
-
     fn frame(&self) -> Frame {
         let values = range(self.lines.iter().flat_map(|line| &line.values).copied().filter(|value| value.is_finite()));
-        let axis = if self.logarithmic { Axis::logarithmic } else { Axis::linear };
+        let axis = if self.log_y { Axis::logarithmic } else { Axis::linear };
         let mark = |index: usize, style: Style| match style {
             Style::Line => Mark::Line(index, self.color(index)),
             Style::Dots => Mark::Dot(self.color(index)),
@@ -212,7 +211,7 @@ impl LineChart {
         for (index, line) in self.lines.iter().enumerate().take(NAMED) {
             legend.push(entry((index, line)));
             let missing = line.values.iter().filter(|value| !value.is_finite()).count();
-            if missing > 0 && !line.gaps_are_meant {
+            if missing > 0 && !line.expects_gaps {
                 legend.push(Entry { text: format!("({missing} NaN or infinite)"), mark: Mark::Space });
             }
         }
@@ -220,7 +219,7 @@ impl LineChart {
             legend.push(Entry { text: format!("… and {} more", self.lines.len() - NAMED), mark: Mark::Space });
         }
         let x = match self.x_values {
-            _ if self.logarithmic_x => Axis::logarithmic(self.x_range(), 0.02, 8),
+            _ if self.log_x => Axis::logarithmic(self.x_range(), 0.02, 8),
             Some(_) => Axis::linear(self.x_range(), 0.02, 8),
             None => Axis::counting(self.longest(), 8),
         };
@@ -230,32 +229,45 @@ impl LineChart {
     fn color(&self, series: usize) -> RGBColor {
         palette::color_of(series, self.lines.len())
     }
+}
 
-    pub(super) fn size(&self) -> (u32, u32) {
+impl Chart for LineChart {
+    fn kind(&self) -> &'static str {
+        "line chart"
+    }
+
+    fn size(&self) -> (u32, u32) {
         self.frame().size()
     }
 
-    pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
+    fn points(&self) -> usize {
+        self.lines.iter().map(|line| line.values.len()).sum()
+    }
+
+    fn prefers_svg(&self) -> bool {
+        self.points() <= 10_000
+    }
+
+    fn draw(&self, canvas: &Canvas<'_>) {
         let frame = self.frame();
-        let plot = frame.draw(area)?;
-        // How many lines of text there are already at each side, where the text of another mark would cover them.
+        let plot = frame.draw(canvas);
+        // Where texts of marks are already: left, right and bottom.
         let mut taken: Vec<(i32, i32, i32)> = Vec::new();
         for (x, text) in &self.marks {
             let (x, _) = plot.place(self.drawn_x(*x), frame.y.low);
-            let style = INK.mix(0.6).stroke_width(px(1) as u32);
-            plot.area.draw(&DashedPathElement::new(vec![(x, 0), (x, plot.height)], px(3), px(3), style))?;
-            // The text goes to the side with more space.
+            plot.canvas.dashed(&[(x, 0), (x, plot.height)], [3.0, 3.0], stroke(INK.mix(0.6), 1.0));
+            // The text goes to the wider side.
             let to_the_right = x < plot.width / 2;
             let (anchor, at) = if to_the_right { (HPos::Left, x + px(5)) } else { (HPos::Right, x - px(5)) };
-            let room = if to_the_right { plot.width - at } else { at };
-            let lines = text::lines(text, SMALL, f64::from(room) / f64::from(px(1)), MARK_LINES);
+            let space = if to_the_right { plot.width - at } else { at };
+            let lines = text::lines(text, SMALL, f64::from(space) / f64::from(px(1)), MARK_LINES);
             let width = px(text::widest(&lines, SMALL));
             let (low, high) = if to_the_right { (at, at + width) } else { (at - width, at) };
             let height = px(SMALL * LINE) * lines.len() as i32;
             let below =
                 taken.iter().filter(|(from, to, _)| *from < high && low < *to).map(|(_, _, below)| *below).max();
             let top = below.filter(|below| below + height <= plot.height).unwrap_or(px(4));
-            text::draw_lines(&plot.area, &lines, &text::style(SMALL, anchor, VPos::Top), (at, top))?;
+            text::draw_lines(&plot.canvas, &lines, &text::style(SMALL, anchor, VPos::Top), (at, top));
             taken.push((low, high, top + height));
         }
         for (series, line) in self.lines.iter().enumerate() {
@@ -264,24 +276,19 @@ impl LineChart {
             for piece in points.split(|(_, y)| !y.is_finite()) {
                 let places: Vec<_> = piece.iter().map(|&(x, y)| plot.place(x, y)).collect();
                 let color = self.color(series);
-                let dot = |place| plot.area.draw(&Circle::new(place, px(3), color.filled()));
+                let dot = |place| plot.canvas.circle(place, px(3), color);
                 match (line.style, &places[..]) {
                     (Style::Crosses, places) => {
-                        places.iter().try_for_each(|place| draw_cross(&plot.area, *place, px(3.5), color.into()))?;
+                        places.iter().for_each(|place| draw_cross(&plot.canvas, *place, px(3.5), color.into()));
                     }
-                    (Style::Dots, places) => places.iter().copied().try_for_each(dot)?,
+                    (Style::Dots, places) => places.iter().copied().for_each(dot),
                     (Style::Line, []) => {}
-                    (Style::Line, [alone]) => dot(*alone)?,
-                    (Style::Line, _) => draw_line(&plot.area, places, series, color)?,
+                    (Style::Line, [alone]) => dot(*alone),
+                    (Style::Line, places) => draw_line(&plot.canvas, places, series, color),
                 }
             }
         }
-        Ok(())
     }
-}
-
-pub(super) fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)))
 }
 
 fn wrong(place: impl Into<String>, expected: impl std::fmt::Display, got: impl std::fmt::Display) -> Error {
@@ -308,8 +315,8 @@ mod tests {
                 "line \"validation\": expected at least 1 value, got only NaN or infinite ones",
             ),
             (
-                message(chart().line("training", &[1.0, 0.0]).logarithmic()),
-                "line \"training\", value 2: expected a number above 0, got 0. Leave out logarithmic(), or the values \
+                message(chart().line("training", &[1.0, 0.0]).log_y()),
+                "line \"training\", value 2: expected a number above 0, got 0. Leave out log_y(), or the values \
                  that are not above 0",
             ),
             (
@@ -324,8 +331,8 @@ mod tests {
             ),
             (message(one().x_values(&[1.0, f64::NAN])), "line chart, x_values[1]: expected a finite number, got NaN"),
             (
-                message(one().x_values(&[0.0, 1.0]).logarithmic_x()),
-                "line chart, x_values[0]: expected a number above 0, got 0. Leave out logarithmic_x()",
+                message(one().x_values(&[0.0, 1.0]).log_x()),
+                "line chart, x_values[0]: expected a number above 0, got 0. Leave out log_x()",
             ),
         ] {
             assert!(message.starts_with(expected), "{message}");
@@ -336,15 +343,15 @@ mod tests {
     fn a_line_has_a_gap_where_there_is_no_number() {
         let figure = LineChart::new("x", "y").line("a", &[1.0, 2.0, f64::NAN, 3.0, 2.0, f64::INFINITY, 1.0]).figure();
         let svg = figure.unwrap().to_svg().unwrap();
-        // Two pieces of two points in the line's colour, and a dot for the point that stands alone.
+        // Two pieces of two points in the line's colour, and a dot for the single point.
         let pieces = svg.lines().filter(|line| line.starts_with("<polyline") && line.contains("#3F90DA")).count();
         assert_eq!((pieces, svg.matches("<circle").count()), (2 + 1, 1), "and the legend's line");
     }
 
     #[test]
-    fn powers_of_ten_stand_at_equal_distances_on_a_logarithmic_x_axis() {
+    fn powers_of_ten_are_evenly_spaced_on_a_logarithmic_x_axis() {
         let chart = LineChart::new("labels", "accuracy").line("a", &[0.5, 0.6, 0.7]).x_values(&[10.0, 100.0, 1000.0]);
-        let svg = chart.logarithmic_x().figure().unwrap().to_svg().unwrap();
+        let svg = chart.log_x().figure().unwrap().to_svg().unwrap();
         assert!(["\n10\n", "\n100\n", "\n1000\n"].iter().all(|tick| svg.contains(tick)), "{svg}");
         // The longest line in the series' colour; the other one is the legend's.
         let lines = svg.lines().filter(|line| line.starts_with("<polyline") && line.contains("#3F90DA"));
@@ -372,7 +379,7 @@ mod tests {
                     }
                     let mut chart = LineChart::new("x", "y").line("a", values);
                     chart.x_values = x_values.clone();
-                    chart.logarithmic = logarithmic;
+                    chart.log_y = logarithmic;
                     let figure = chart.figure().unwrap();
                     assert!(figure.to_svg().is_ok() && figure.to_png().is_ok(), "{values:?}");
                 }

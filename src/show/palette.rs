@@ -27,12 +27,17 @@ pub(super) fn color(index: usize) -> RGBColor {
     RGBColor(red, green, blue)
 }
 
-/// The colour of one of so many: of the ten where they are enough, else one of so many hues.
+/// A colour as HTML and SVG write it: "#3f90da".
+pub(super) fn hex(RGBColor(red, green, blue): RGBColor) -> String {
+    format!("#{red:02x}{green:02x}{blue:02x}")
+}
+
+/// The colour of one of `count` series or classes: one of the ten if they are enough, else one of `count` hues.
 pub(super) fn color_of(index: usize, count: usize) -> RGBColor {
     if count <= PALETTE.len() { color(index) } else { hue(index as f64 / count as f64, index) }
 }
 
-/// A hue from 0 to 1 as a colour; neighbours differ in lightness too, for who cannot tell the hues apart.
+/// A hue from 0 to 1 as a colour; neighbours differ in lightness too, for readers who cannot tell hues apart.
 fn hue(share: f64, index: usize) -> RGBColor {
     // Oklab (B. Ottosson, 2020).
     let lightness = [0.65, 0.44, 0.77][index % 3];
@@ -48,7 +53,7 @@ fn hue(share: f64, index: usize) -> RGBColor {
             -0.0041960863 * l - 0.7034186147 * m + 1.7076147010 * s,
         ]
     };
-    // As much colour as the screen has at this lightness.
+    // The highest chroma that a screen has at this lightness.
     let on_screen = |chroma: &f64| linear(*chroma).iter().all(|value| (-1e-6..=1.0 + 1e-6).contains(value));
     let chroma = (0..=17).rev().map(|step| f64::from(step) / 100.0).find(on_screen).unwrap_or(0.0);
     let [red, green, blue] = linear(chroma).map(|value| {
@@ -75,7 +80,7 @@ mod tests {
                 let distance = |other: &[f64; 3]| (0..3).map(|c| (color[c] - other[c]).powi(2)).sum::<f64>().sqrt();
                 let nearest = colors[..index].iter().map(distance).fold(f64::INFINITY, f64::min);
                 assert!(nearest > 9.0, "{count} colours, {index}: {nearest}");
-                // As bright as they look: the next one must differ without its hue.
+                // The next one must differ in brightness too.
                 let luma = |color: &[f64; 3]| 0.2126 * color[0] + 0.7152 * color[1] + 0.0722 * color[2];
                 let next = luma(&colors[(index + 1).min(count - 1)]);
                 assert!(index + 1 == count || (luma(color) - next).abs() > 20.0, "{count} colours, {index}");

@@ -3,21 +3,22 @@
 use std::collections::BTreeMap;
 
 use ndarray::{Array1, Array2};
-use plotters::prelude::*;
+use plotters::style::{Color, WHITE};
 
-use super::axis::Axis;
+use super::axis::{Axis, range};
+use super::canvas::{Canvas, Point, px};
+use super::chart::Chart;
 use super::classes::{Classes, check_classes};
-use super::figure::{Area, Content, Drawn, Figure, px};
+use super::figure::Figure;
 use super::frame::{Entry, Frame, Legend, Mark, Plot, draw_cross, draw_mean};
-use super::line_chart::range;
 use super::palette::INK;
 use super::text::{self, HPos, LINE, NORMAL, VPos};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A scatter of 2-D points, such as codes, coloured by label.
 ///
-/// Ten classes have the colours of [`PALETTE`](crate::PALETTE). More of them have as many hues, and their names stand beside their points
-/// too; of more than 47 the legend names the largest.
+/// Up to ten classes have the colours of [`PALETTE`](crate::PALETTE). More classes have as many hues, and their names
+/// are written among their points too; of more than 47 the legend names the largest.
 ///
 /// ```
 /// use latentlab::Scatter;
@@ -72,7 +73,8 @@ impl Scatter {
         self
     }
 
-    /// Draws the chosen points as × and the others as •; the legend says what they mean ("recognised", "not recognised").
+    /// Draws the chosen points as × and the others as •, with their meanings in the legend ("recognised", "not
+    /// recognised").
     pub fn crosses(mut self, chosen: &[bool], cross: impl Into<String>, dot: impl Into<String>) -> Self {
         self.crosses = Some(Crosses { chosen: chosen.to_vec(), cross: cross.into(), dot: dot.into() });
         self
@@ -92,7 +94,9 @@ impl Scatter {
 
     /// The finished figure.
     ///
-    /// An error, if the sizes do not fit, there are no points, or one is NaN or infinite: it says which.
+    /// # Errors
+    /// If the points do not have two coordinates, the numbers of points and labels differ, there are none, or a value
+    /// is NaN or infinite.
     pub fn figure(&self) -> Result<Figure> {
         let wrong = |kind, what: String, expected: String, got: String| {
             Err(Error::expected(kind, format!("scatter, {what}"), expected, got))
@@ -119,12 +123,8 @@ impl Scatter {
                 let expected = format!("{count} values, one for each point");
                 wrong(ErrorKind::Shape, "crosses".into(), expected, crosses.chosen.len().to_string())
             }
-            _ => Ok(Figure::new(Content::Points(self.clone()))),
+            _ => Ok(Figure::new(self.clone())),
         }
-    }
-
-    pub(super) fn point_count(&self) -> usize {
-        self.labels.len()
     }
 
     fn frame(&self) -> Frame {
@@ -151,42 +151,7 @@ impl Scatter {
         Classes::new(&self.labels, self.names.as_deref())
     }
 
-    pub(super) fn size(&self) -> (u32, u32) {
-        self.frame().size()
-    }
-
-    pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
-        let (frame, classes) = (self.frame(), self.classes());
-        let plot = frame.draw(area)?;
-        let place = |[x, y]: [f32; 2]| plot.place(f64::from(x), f64::from(y));
-        let (radius, opacity) = match self.point_count() {
-            0..=200 => (px(4), 0.9),
-            201..=1_000 => (px(3), 0.8),
-            1_001..=4_000 => (px(2.5), 0.7),
-            _ => (px(2), 0.6),
-        };
-        // Sets of images are often sorted by class, and the last class must not cover the others.
-        let mut order: Vec<usize> = (0..self.point_count()).collect();
-        order.sort_by_key(|&index| (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-        for index in order {
-            let center = place([self.points[[index, 0]], self.points[[index, 1]]]);
-            let color = classes.color(self.labels[index]).mix(opacity);
-            if self.crosses.as_ref().is_some_and(|crosses| crosses.chosen[index]) {
-                draw_cross(&plot.area, center, radius + 1, color)?;
-            } else {
-                plot.area.draw(&Circle::new(center, radius, color.filled()))?;
-            }
-        }
-        let means = self.means();
-        let places = means.iter().map(|(class, [x, y])| (*class, plot.place(*x, *y))).collect();
-        for (class, place) in BTreeMap::iter(&places).filter(|_| self.class_means) {
-            draw_mean(&plot.area, *place, classes.color(*class))?;
-        }
-        classes.draw_names(&plot.area, &places)?;
-        self.notes.iter().try_for_each(|(at, text)| draw_note(&plot, place(*at), text))
-    }
-
-    /// The mean of each class' points.
+    /// The mean point of each class.
     fn means(&self) -> BTreeMap<usize, [f64; 2]> {
         let mut sums: BTreeMap<usize, ([f64; 2], f64)> = BTreeMap::new();
         for (point, label) in self.points.outer_iter().zip(&self.labels) {
@@ -198,18 +163,63 @@ impl Scatter {
     }
 }
 
-/// A white marker with a black edge, and its text on white beside it, to the side where there is space.
-fn draw_note<DB: DrawingBackend>(plot: &Plot<DB>, (x, y): (i32, i32), text: &str) -> Drawn<DB> {
-    plot.area.draw(&Circle::new((x, y), px(6), INK.filled()))?;
-    plot.area.draw(&Circle::new((x, y), px(4), WHITE.filled()))?;
+impl Chart for Scatter {
+    fn kind(&self) -> &'static str {
+        "scatter"
+    }
+
+    fn size(&self) -> (u32, u32) {
+        self.frame().size()
+    }
+
+    fn points(&self) -> usize {
+        self.labels.len()
+    }
+
+    fn draw(&self, canvas: &Canvas<'_>) {
+        let (frame, classes) = (self.frame(), self.classes());
+        let plot = frame.draw(canvas);
+        let place = |[x, y]: [f32; 2]| plot.place(f64::from(x), f64::from(y));
+        let (radius, opacity) = match self.points() {
+            0..=200 => (px(4), 0.9),
+            201..=1_000 => (px(3), 0.8),
+            1_001..=4_000 => (px(2.5), 0.7),
+            _ => (px(2), 0.6),
+        };
+        // Data sets are often sorted by class, and the last class must not cover the others.
+        let mut order: Vec<usize> = (0..self.points()).collect();
+        order.sort_by_key(|&index| (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        for index in order {
+            let center = place([self.points[[index, 0]], self.points[[index, 1]]]);
+            let color = classes.color(self.labels[index]).mix(opacity);
+            if self.crosses.as_ref().is_some_and(|crosses| crosses.chosen[index]) {
+                draw_cross(&plot.canvas, center, radius + 1, color);
+            } else {
+                plot.canvas.circle(center, radius, color);
+            }
+        }
+        let means = self.means();
+        let places = means.iter().map(|(class, [x, y])| (*class, plot.place(*x, *y))).collect();
+        for (class, place) in BTreeMap::iter(&places).filter(|_| self.class_means) {
+            draw_mean(&plot.canvas, *place, classes.color(*class));
+        }
+        classes.draw_names(&plot.canvas, &places);
+        self.notes.iter().for_each(|(at, text)| draw_note(&plot, place(*at), text));
+    }
+}
+
+/// A white marker with a black edge, and its text beside it, on the side where there is space.
+fn draw_note(plot: &Plot<'_>, (x, y): Point, text: &str) {
+    plot.canvas.circle((x, y), px(6), INK);
+    plot.canvas.circle((x, y), px(4), WHITE);
     let text = &text::fitting(text, NORMAL, f64::from(plot.width) / f64::from(px(1)) - 24.0);
     let (width, height) = (px(text::width(text, NORMAL) + 6.0), px(NORMAL * LINE));
     let left = if x + px(9) + width < plot.width { x + px(9) } else { (x - px(9) - width).max(0) };
     let top = (y - height / 2).clamp(0, plot.height - height);
     let behind = [(left, top), (left + width, top + height)];
-    plot.area.draw(&Rectangle::new(behind, WHITE.mix(0.85).filled()))?;
+    plot.canvas.rectangle(behind, WHITE.mix(0.85).filled());
     let style = text::style(NORMAL, HPos::Left, VPos::Center);
-    text::draw(&plot.area, text, &style, (left + px(3), top + height / 2))
+    text::draw(&plot.canvas, text, &style, (left + px(3), top + height / 2));
 }
 
 #[cfg(test)]
@@ -223,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn the_legend_names_what_is_there() {
+    fn the_legend_names_what_occurs() {
         let names = ["zero", "one", "absent"];
         let figure = scatter().names(names).crosses(&[true, false, false], "recognised", "not recognised");
         let svg = figure.annotate([1.0, 1.0], "A").figure().unwrap().to_svg().unwrap();

@@ -3,19 +3,20 @@
 use std::collections::BTreeMap;
 
 use ndarray::{Array1, Array2};
-use plotters::prelude::*;
+use plotters::style::{Color, FontTransform, RGBAColor};
 
-use super::axis::Axis;
+use super::axis::{Axis, range};
+use super::canvas::{Canvas, Point, px, stroke};
+use super::chart::Chart;
 use super::classes::{Classes, check_classes};
-use super::figure::{Area, Content, Drawn, Figure, part, px};
+use super::figure::Figure;
 use super::frame::Legend;
-use super::line_chart::range;
 use super::palette::{INK, MESH};
 use super::text::{self, HPos, NORMAL, SMALL, VPos};
 use crate::error::{Error, ErrorKind, Result};
 
-/// A scatter of 3-D points, such as codes of three numbers, coloured by label, in a box seen from a corner. What is farther away is
-/// smaller and paler. Any number of classes is drawn as in a [`Scatter`](crate::Scatter).
+/// A scatter of 3-D points, such as codes of three numbers, coloured by label, in a box seen from a corner. Points that
+/// are farther away are smaller and paler. Any number of classes is drawn as in a [`Scatter`](crate::Scatter).
 ///
 /// ```
 /// use latentlab::{Scatter3d, ndarray::array};
@@ -60,8 +61,8 @@ impl Scatter3d {
         self
     }
 
-    /// From where it is seen, in degrees: `azimuth` around the upright axis, `elevation` above the floor, from 0 to 90.
-    /// Default: 35 and 25.
+    /// The direction it is seen from, in degrees: `azimuth` around the vertical axis, `elevation` above the floor, from
+    /// 0 to 90. Default: 35 and 25.
     pub fn view(mut self, azimuth: f64, elevation: f64) -> Self {
         (self.azimuth, self.elevation) = (azimuth, elevation);
         self
@@ -69,7 +70,9 @@ impl Scatter3d {
 
     /// The finished figure.
     ///
-    /// An error, if the sizes do not fit, there are no points, one is NaN or infinite, or the view is from below: it says which.
+    /// # Errors
+    /// If the points do not have three coordinates, the numbers of points and labels differ, there are none, a value is
+    /// NaN or infinite, or the view is from below.
     pub fn figure(&self) -> Result<Figure> {
         let wrong = |kind, what: String, expected: String, got: String| {
             Err(Error::expected(kind, format!("3-D scatter, {what}"), expected, got))
@@ -90,89 +93,44 @@ impl Scatter3d {
             let got = format!("{} and {}", self.azimuth, self.elevation);
             return wrong(ErrorKind::Argument, "view".into(), "an azimuth, and an elevation from 0 to 90".into(), got);
         }
-        Ok(Figure::new(Content::Space(self.clone())))
-    }
-
-    pub(super) fn point_count(&self) -> usize {
-        self.labels.len()
+        Ok(Figure::new(self.clone()))
     }
 
     fn classes(&self) -> Classes<'_> {
         Classes::new(&self.labels, self.names.as_deref())
     }
 
-    pub(super) fn size(&self) -> (u32, u32) {
-        let legend = Legend::new(self.classes().legend());
-        (PLOT.0 + legend.width, PLOT.1.max(TOP + legend.height))
-    }
-
-    pub(super) fn draw<DB: DrawingBackend>(&self, area: &Area<DB>) -> Drawn<DB> {
-        let axes =
-            [0, 1, 2].map(|k| Axis::linear(range(self.points.column(k).iter().copied().map(f64::from)), 0.04, 6));
-        let view = View::new(self.azimuth, self.elevation);
-        self.draw_box(&part(area, 0, 0, PLOT), &axes, &view)?;
-
-        let share = |index: usize| {
-            [0, 1, 2].map(|k| (f64::from(self.points[[index, k]]) - axes[k].low) / (axes[k].high - axes[k].low))
-        };
-        let mut seen: Vec<_> =
-            (0..self.point_count()).map(|index| (view.place(share(index)), self.labels[index])).collect();
-        // The farthest ones first.
-        seen.sort_by(|a, b| b.0.depth.total_cmp(&a.0.depth));
-        let radius = match self.point_count() {
-            0..=200 => 4.0,
-            201..=1_000 => 3.2,
-            1_001..=4_000 => 2.6,
-            _ => 2.2,
-        };
-        let classes = self.classes();
-        let mut middles: BTreeMap<usize, ([i64; 2], i64)> = BTreeMap::new();
-        for (Seen { at, depth }, label) in seen {
-            let (sum, count) = middles.entry(label).or_default();
-            (sum[0], sum[1], *count) = (sum[0] + i64::from(at.0), sum[1] + i64::from(at.1), *count + 1);
-            let near = 1.0 - depth;
-            let color = classes.color(label).mix(0.3 + 0.6 * near);
-            area.draw(&Circle::new(at, px(radius * (0.7 + 0.6 * near)), color.filled()))?;
-        }
-        let middle = |([x, y], count): ([i64; 2], i64)| ((x / count) as i32, (y / count) as i32);
-        let middles = middles.into_iter().map(|(label, sum)| (label, middle(sum))).collect();
-        classes.draw_names(&part(area, 0, 0, PLOT), &middles)?;
-        let legend = Legend::new(classes.legend());
-        legend.draw(&part(area, PLOT.0, TOP, (legend.width, self.size().1 - TOP)))
-    }
-
     /// The three faces behind the points with their grid, and the ticks and names at the outer edges.
-    fn draw_box<DB: DrawingBackend>(&self, area: &Area<DB>, axes: &[Axis; 3], view: &View) -> Drawn<DB> {
+    fn draw_box(&self, canvas: &Canvas<'_>, axes: &[Axis; 3], view: &View) {
         let far = view.far;
         let line = |from: [f64; 3], to: [f64; 3], color: RGBAColor| {
-            let ends = vec![view.place(from).at, view.place(to).at];
-            area.draw(&PathElement::new(ends, color.stroke_width(px(1) as u32)))
+            canvas.path(&[view.place(from).at, view.place(to).at], stroke(color, 1.0));
         };
         for k in 0..3 {
             let share = |at: f64| (at - axes[k].low) / (axes[k].high - axes[k].low);
             for (at, _) in &axes[k].ticks {
-                // On both faces that this axis lies in, from the edge they do not share to the other side.
+                // On both faces of this axis, from the edge that they do not share to the other side.
                 for other in [(k + 1) % 3, (k + 2) % 3] {
                     let (mut from, mut to) = (far, far);
                     (from[k], to[k]) = (share(*at), share(*at));
                     to[other] = 1.0 - far[other];
-                    line(from, to, MESH.into())?;
+                    line(from, to, MESH.into());
                 }
             }
         }
         for (edge, k) in view.edges() {
             let (mut from, mut to) = (edge, edge);
             (from[k], to[k]) = (0.0, 1.0);
-            line(from, to, INK.mix(0.4))?;
+            line(from, to, INK.mix(0.4));
         }
         let center = view.place([0.5; 3]).at;
         for (k, name) in self.axis_names.iter().enumerate() {
             let edge = view.axis_edge(k);
             let (mut from, mut to) = (edge, edge);
             (from[k], to[k]) = (0.0, 1.0);
-            line(from, to, INK.into())?;
+            line(from, to, INK.into());
             let (a, b) = (view.place(from).at, view.place(to).at);
-            // Seen from its end it has no space for ticks.
+            // An axis seen from its end has no space for ticks.
             if f64::from(a.0 - b.0).hypot(f64::from(a.1 - b.1)) < f64::from(px(40)) {
                 continue;
             }
@@ -187,13 +145,13 @@ impl Scatter3d {
                 };
                 text::style(size, anchor, VPos::Center)
             };
-            let moved = |at: (i32, i32), length: f64| (at.0 + px(outwards.0 * length), at.1 + px(outwards.1 * length));
+            let moved = |at: Point, length: f64| (at.0 + px(outwards.0 * length), at.1 + px(outwards.1 * length));
             for (at, label) in &axes[k].ticks {
                 let mut place = edge;
                 place[k] = (at - axes[k].low) / (axes[k].high - axes[k].low);
                 let at = view.place(place).at;
-                area.draw(&PathElement::new(vec![at, moved(at, 4.0)], INK.stroke_width(px(1) as u32)))?;
-                text::draw(area, label, &style(SMALL, outwards), moved(at, 10.0))?;
+                canvas.path(&[at, moved(at, 4.0)], stroke(INK, 1.0));
+                text::draw(canvas, label, &style(SMALL, outwards), moved(at, 10.0));
             }
             let widest = text::widest(axes[k].ticks.iter().map(|(_, text)| text), SMALL);
             let distance = 24.0 + outwards.0.abs() * widest;
@@ -203,10 +161,58 @@ impl Scatter3d {
             } else {
                 style(NORMAL, outwards)
             };
-            let room = if k == 2 { f64::from(PLOT.1) } else { NAME };
-            text::draw_lines(area, &text::lines(name, NORMAL, room, 2), &style, moved(middle, distance))?;
+            let width = if k == 2 { f64::from(PLOT.1) } else { NAME };
+            text::draw_lines(canvas, &text::lines(name, NORMAL, width, 2), &style, moved(middle, distance));
         }
-        Ok(())
+    }
+}
+
+impl Chart for Scatter3d {
+    fn kind(&self) -> &'static str {
+        "3-D scatter"
+    }
+
+    fn points(&self) -> usize {
+        self.labels.len()
+    }
+
+    fn size(&self) -> (u32, u32) {
+        let legend = Legend::new(self.classes().legend());
+        (PLOT.0 + legend.width, PLOT.1.max(TOP + legend.height))
+    }
+
+    fn draw(&self, canvas: &Canvas<'_>) {
+        let axes =
+            [0, 1, 2].map(|k| Axis::linear(range(self.points.column(k).iter().copied().map(f64::from)), 0.04, 6));
+        let view = View::new(self.azimuth, self.elevation);
+        self.draw_box(&canvas.part(0, 0, PLOT), &axes, &view);
+
+        let share = |index: usize| {
+            [0, 1, 2].map(|k| (f64::from(self.points[[index, k]]) - axes[k].low) / (axes[k].high - axes[k].low))
+        };
+        let mut seen: Vec<_> = (0..self.points()).map(|index| (view.place(share(index)), self.labels[index])).collect();
+        // The farthest ones first.
+        seen.sort_by(|a, b| b.0.depth.total_cmp(&a.0.depth));
+        let radius = match self.points() {
+            0..=200 => 4.0,
+            201..=1_000 => 3.2,
+            1_001..=4_000 => 2.6,
+            _ => 2.2,
+        };
+        let classes = self.classes();
+        let mut middles: BTreeMap<usize, ([i64; 2], i64)> = BTreeMap::new();
+        for (Seen { at, depth }, label) in seen {
+            let (sum, count) = middles.entry(label).or_default();
+            (sum[0], sum[1], *count) = (sum[0] + i64::from(at.0), sum[1] + i64::from(at.1), *count + 1);
+            let near = 1.0 - depth;
+            let color = classes.color(label).mix(0.3 + 0.6 * near);
+            canvas.circle(at, px(radius * (0.7 + 0.6 * near)), color);
+        }
+        let middle = |([x, y], count): ([i64; 2], i64)| ((x / count) as i32, (y / count) as i32);
+        let middles = middles.into_iter().map(|(label, sum)| (label, middle(sum))).collect();
+        classes.draw_names(&canvas.part(0, 0, PLOT), &middles);
+        let legend = Legend::new(classes.legend());
+        legend.draw(&canvas.part(PLOT.0, TOP, (legend.width, self.size().1 - TOP)));
     }
 }
 
@@ -219,7 +225,7 @@ struct View {
     far: [f64; 3],
 }
 
-/// A place on the figure, and how far away it is: 0 (the nearest corner) to 1 (the farthest).
+/// A projected point, and how far away it is: 0 (the nearest corner) to 1 (the farthest).
 struct Seen {
     at: (i32, i32),
     depth: f64,
@@ -237,7 +243,7 @@ impl View {
         }
     }
 
-    /// Where a point of the cube from 0 to 1 is seen.
+    /// The projection of a point of the unit cube.
     fn place(&self, point: [f64; 3]) -> Seen {
         let along = |axis: &[f64; 3]| (0..3).map(|k| (point[k] - 0.5) * axis[k]).sum::<f64>();
         let at = |length: f64, middle: f64| px(middle + length * SIDE);
@@ -266,7 +272,7 @@ impl View {
         })
     }
 
-    /// The edge where an axis has its ticks: those of the floor in front, the upright one at the left.
+    /// The edge where an axis has its ticks: those of the floor in front, the vertical one at the left.
     fn axis_edge(&self, axis: usize) -> [f64; 3] {
         let with = |k: usize| {
             let mut edge = self.far;

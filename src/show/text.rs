@@ -1,17 +1,18 @@
-//! Text in figures: how wide it is, how it is made to fit, and that none of it is cut off.
+//! Text in figures: its width, how it is made to fit, and where it is drawn so that none of it is cut off.
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::Pos;
 pub(super) use plotters::style::text_anchor::{HPos, VPos};
 
-use super::figure::{Area, Drawn, px};
+use super::canvas::{Canvas, px};
 use super::font;
 use super::palette::INK;
-use crate::{error::visible, html};
+use crate::{error::visible, format::shortened};
 
-/// DejaVu Sans for PNG; an SVG is drawn with the first of these that the reader's machine has. They are about equally wide.
+/// DejaVu Sans for PNG; an SVG is drawn with the first of these that the reader's machine has. All are about equally
+/// wide.
 const FAMILY: &str = "DejaVu Sans, Verdana, Helvetica, Arial, sans-serif";
-/// Room is left for a reader whose font is wider by this factor.
+/// Space is left for a reader whose font is wider by this factor.
 const WIDER: f64 = 1.065;
 
 /// What plotters calls a font's size is the height of a line, this many times what others call its size.
@@ -53,11 +54,12 @@ pub(super) fn widest<'a>(texts: impl IntoIterator<Item = &'a String>, size: f64)
     texts.into_iter().map(|text| width(text, size)).fold(0.0, f64::max)
 }
 
-/// As much of a text as has so much room: of longer text the beginning and the end, which may be all that tells it from others.
-pub(super) fn fitting(text: &str, size: f64, room: f64) -> String {
-    let text = html::shortened(text, MOST);
+/// A text shortened to a width in pixels: it keeps its beginning and its end, either of which may be all that tells it
+/// from others.
+pub(super) fn fitting(text: &str, size: f64, widest: f64) -> String {
+    let text = shortened(text, MOST);
     let text = visible(&text);
-    if width(&text, size) <= room {
+    if width(&text, size) <= widest {
         return text.into_owned();
     }
     let characters: Vec<char> = text.chars().collect();
@@ -70,23 +72,24 @@ pub(super) fn fitting(text: &str, size: f64, room: f64) -> String {
     let (mut fits, mut too_many) = (0, characters.len());
     while fits + 1 < too_many {
         let middle = (fits + too_many) / 2;
-        if width(&kept(middle), size) <= room { fits = middle } else { too_many = middle }
+        if width(&kept(middle), size) <= widest { fits = middle } else { too_many = middle }
     }
     kept(fits)
 }
 
-/// A text in at most so many lines, broken between words where possible; the last line is shortened if it has to be.
-pub(super) fn lines(text: &str, size: f64, room: f64, most: usize) -> Vec<String> {
-    let text = html::shortened(text, MOST);
+/// A text in at most `most` lines of a width in pixels, broken between words; lines that are still too long are
+/// shortened.
+pub(super) fn lines(text: &str, size: f64, widest: f64, most: usize) -> Vec<String> {
+    let text = shortened(text, MOST);
     let text = visible(&text);
-    if width(&text, size) <= room {
+    if width(&text, size) <= widest {
         return vec![text.into_owned()];
     }
     let (mut lines, mut line) = (Vec::new(), String::new());
     let mut words = text.split(' ').filter(|word| !word.is_empty()).peekable();
     while let Some(word) = words.next() {
         let longer = if line.is_empty() { word.to_string() } else { format!("{line} {word}") };
-        if line.is_empty() || width(&longer, size) <= room {
+        if line.is_empty() || width(&longer, size) <= widest {
             line = longer;
         } else if lines.len() + 1 < most {
             lines.push(std::mem::replace(&mut line, word.to_string()));
@@ -96,53 +99,44 @@ pub(super) fn lines(text: &str, size: f64, room: f64, most: usize) -> Vec<String
         }
     }
     lines.push(line);
-    lines.iter().map(|line| fitting(line, size, room)).collect()
+    lines.iter().map(|line| fitting(line, size, widest)).collect()
 }
 
-/// Draws text at a place in the canvas' units: moved where it would be cut off, and shortened where there is no room for all of it.
-pub(super) fn draw<DB: DrawingBackend>(
-    area: &Area<DB>,
-    text: &str,
-    style: &TextStyle<'_>,
-    (x, y): (i32, i32),
-) -> Drawn<DB> {
-    let (across, down) = area.dim_in_pixel();
+/// Draws text at a place in units of the canvas: moved where it would be cut off, and shortened if it is longer than
+/// the canvas.
+pub(super) fn draw(canvas: &Canvas<'_>, text: &str, style: &TextStyle<'static>, (x, y): (i32, i32)) {
+    let (across, down) = canvas.size();
     let size = style.font.get_size() / PLOTTERS_SIZE;
-    let room = match style.font.get_transform() {
+    let length = match style.font.get_transform() {
         FontTransform::Rotate90 | FontTransform::Rotate270 => down,
         _ => across,
     };
-    let text = fitting(text, size, f64::from(room));
+    let text = fitting(text, size, f64::from(length));
     let ([left, right], [top, bottom]) = extent(&text, style);
     let x = x + into_range(f64::from(x) + left, f64::from(x) + right, f64::from(across));
     let y = y + into_range(f64::from(y) + top, f64::from(y) + bottom, f64::from(down));
-    area.draw_text(&text, style, (x, y))
+    canvas.text(text, style, (x, y));
 }
 
 /// Draws lines below each other (of upright text: beside each other), the anchor that of all of them together.
-pub(super) fn draw_lines<DB: DrawingBackend>(
-    area: &Area<DB>,
-    lines: &[String],
-    style: &TextStyle<'_>,
-    (x, y): (i32, i32),
-) -> Drawn<DB> {
+pub(super) fn draw_lines(canvas: &Canvas<'_>, lines: &[String], style: &TextStyle<'static>, (x, y): (i32, i32)) {
     let step = style.font.get_size() / PLOTTERS_SIZE * LINE;
     let before = match style.pos.v_pos {
         VPos::Top => 0.0,
         VPos::Center => (lines.len() as f64 - 1.0) / 2.0,
         VPos::Bottom => lines.len() as f64 - 1.0,
     };
-    lines.iter().enumerate().try_for_each(|(index, line)| {
+    for (index, line) in lines.iter().enumerate() {
         let moved = ((index as f64 - before) * step).round() as i32;
         let place = match style.font.get_transform() {
             FontTransform::Rotate270 => (x + moved, y),
             _ => (x, y + moved),
         };
-        draw(area, line, style, place)
-    })
+        draw(canvas, line, style, place);
+    }
 }
 
-/// How far a text reaches from its anchor's place, to the left and right and upwards and downwards, in the canvas' units.
+/// The bounds of a text relative to its anchor, in units of the canvas: left and right, top and bottom.
 pub(super) fn extent(text: &str, style: &TextStyle<'_>) -> ([f64; 2], [f64; 2]) {
     let size = style.font.get_size() / PLOTTERS_SIZE;
     let width = width(text, size);
@@ -199,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_sticks_out_is_moved_in() {
+    fn what_is_outside_is_moved_in() {
         assert_eq!(into_range(-3.0, 5.0, 10.0), 3);
         assert_eq!(into_range(3.0, 12.0, 10.0), -2);
         assert_eq!(into_range(3.0, 9.0, 10.0), 0);

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::{
     check,
     config::{SnapshotOf, Snapshots, TrainConfig},
-    history::{Snapshot, StoppedBy, curves_html},
+    history::{Snapshot, StoppedBy},
     objective::{Data, Learner, Measures, gather},
     observers::Epoch,
     run::train,
@@ -128,14 +128,6 @@ pub struct GanHistory {
     pub snapshots: Vec<Snapshot>,
     /// What ended the training before its last epoch; `None` if all ran.
     pub stopped_by: Option<StoppedBy>,
-}
-
-impl GanHistory {
-    /// What `Display` says and a table with a small picture of each curve as HTML, for a notebook.
-    pub fn to_html(&self) -> String {
-        let curves = [("generator loss", &self.generator_loss), ("discriminator loss", &self.discriminator_loss)];
-        curves_html(&self.to_string(), &curves)
-    }
 }
 
 impl fmt::Display for GanHistory {

@@ -4,7 +4,6 @@ use ndarray::Array4;
 use serde::{Deserialize, Serialize};
 
 use super::objective::Measures;
-use crate::html::{COLORS, escape_html, sparkline, table};
 use crate::{error::Error, progress::duration_text};
 
 /// What happened in a training, epoch by epoch: plain numbers, entry 0 for epoch 1.
@@ -156,24 +155,6 @@ impl History {
         self.validation_loss.last().copied().unwrap_or(f64::NAN)
     }
 
-    /// What `Display` says and a table with a small picture of each curve as HTML, for a notebook.
-    pub fn to_html(&self) -> String {
-        let loss = format!("loss ({})", self.objective);
-        curves_html(
-            &self.to_string(),
-            &[
-                (loss.as_str(), &self.loss),
-                ("validation loss", &self.validation_loss),
-                ("accuracy", &self.accuracy),
-                ("validation accuracy", &self.validation_accuracy),
-                ("reconstruction", &self.reconstruction),
-                ("validation reconstruction", &self.validation_reconstruction),
-                ("KL divergence", &self.kl),
-                ("validation KL divergence", &self.validation_kl),
-            ],
-        )
-    }
-
     /// The epochs before the error that ended a training: with [`Result`](crate::Result)'s `Err`, which has no history
     /// of its own, they are not lost. `None` if the error came before the first epoch, or not from a training.
     ///
@@ -225,21 +206,6 @@ impl std::error::Error for Interrupted {
     }
 }
 
-/// A row for each curve that has values: its picture, its first, last and lowest value, and the highest.
-pub(super) fn curves_html(sentence: &str, curves: &[(&str, &Vec<f64>)]) -> String {
-    let curves = curves.iter().filter(|(_, values)| !values.is_empty());
-    let row = |(name, values): &(&str, &Vec<f64>)| {
-        let color = COLORS[usize::from(name.starts_with("validation"))];
-        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let numbers = [values[0], values[values.len() - 1], least, most].map(|value| format!("{value:.4}"));
-        [vec![escape_html(name), sparkline(values, color)], numbers.to_vec()].concat()
-    };
-    let rows: Vec<Vec<String>> = curves.map(row).collect();
-    let head = ["", "", "first epoch", "last epoch", "lowest", "highest"].map(String::from);
-    format!("<p>{}</p>{}", escape_html(sentence), table(&head, &rows))
-}
-
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (epochs, time) = (self.epochs(), duration_text(self.total_seconds()));
@@ -260,28 +226,5 @@ impl fmt::Display for History {
             write!(f, ", {stopped_by}")?;
         }
         self.warnings.iter().try_for_each(|warning| write!(f, "; warning: {warning}"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn html_has_a_row_for_each_curve_that_is_there() {
-        let mut history = History::new("a < b");
-        assert_eq!(history.to_html().matches("<td").count(), 0);
-        history.loss = vec![0.5, 0.25, 0.125];
-        history.validation_loss = vec![0.6, 0.2, 0.4];
-        (history.seconds, history.best_epoch) = (vec![1.0; 3], 2);
-        history.stopped_by = Some(StoppedBy::EarlyStopping);
-        let html = history.to_html();
-        assert!(html.contains("3 epochs in 3.0 s") && html.contains("best epoch 2, stopped early</p>"), "{html}");
-        assert_eq!((html.matches("<tr>").count(), html.matches("<polyline").count()), (3, 2), "{html}");
-        let row = html.split("<tr>").nth(3).unwrap();
-        for cell in ["validation loss", "0.6000", "0.4000", "0.2000"] {
-            assert!(row.contains(&format!(">{cell}</td>")), "{cell} in {row}");
-        }
-        assert!(html.contains("loss (a &lt; b)"));
     }
 }

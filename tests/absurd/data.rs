@@ -221,11 +221,11 @@ pub fn rows() -> Table {
             }),
         ),
         (
-            "Dataset::pictures",
+            "Dataset::plot_images",
             Call(|| {
                 for images in datasets() {
-                    SIZES.iter().for_each(|n| drop(either(images.pictures(*n))));
-                    drawn(images.pictures(3));
+                    SIZES.iter().for_each(|n| drop(either(images.plot_images(*n))));
+                    drawn(images.plot_images(3));
                 }
             }),
         ),

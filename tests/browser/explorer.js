@@ -1,6 +1,6 @@
-// Uses a saved explorer as a reader does: node explorer.js FILE.html [PREFIX]. tests/explorer.rs writes such files to target/tmp.
-// Needs playwright-core, and Chromium: $CHROMIUM, or `chromium` on the PATH. With a prefix it leaves screenshots, PREFIX-light.png and so on.
-// Says what does not work and ends with 1.
+// Uses a saved explorer in a browser: node explorer.js FILE.html [PREFIX]. tests/explorer.rs writes such files to target/tmp.
+// Needs playwright-core, and Chromium: $CHROMIUM, or `chromium` on the PATH. With a prefix it saves screenshots, PREFIX-light.png and so on.
+// Prints what does not work and exits with 1.
 
 const { execFileSync } = require("node:child_process");
 const path = require("node:path");
@@ -17,7 +17,7 @@ const pages = [
   { name: "narrow", viewport: { width: 360, height: 900 }, colorScheme: "light", hasTouch: true },
 ];
 
-/// Opens the page and waits for its explorer; what goes wrong on it is collected.
+/// Opens the page and waits for its explorer; errors on the page are collected.
 const open = async (browser, options) => {
   const context = await browser.newContext(options);
   const page = await context.newPage();
@@ -31,7 +31,7 @@ const open = async (browser, options) => {
   return { context, page, wrong };
 };
 
-/// What the explorer says and draws, as text and as sums of the images' greys.
+/// What the explorer shows: its texts, and the sums of the grey values of its images.
 const state = (page) =>
   page.evaluate(() => {
     const root = document.querySelector("[data-live]").shadowRoot;
@@ -60,7 +60,7 @@ const use = async (browser, options) => {
   check((await points.count()) > 1, "there are no points");
   const decodes = (await page.locator("canvas").count()) === 3;
 
-  // The point under the pointer, whichever of those there is drawn last.
+  // The point under the pointer, the last one drawn there.
   const [first, second] = [await center(points.nth(0)), await center(points.nth(1))];
   await page.mouse.move(...first);
   const hovered = await state(page);
@@ -126,7 +126,7 @@ const use = async (browser, options) => {
   await context.close();
 };
 
-/// Without scripts there is a picture, and no text that is none.
+/// Without scripts there is an image, and no script shown as text.
 const withoutScripts = async (browser) => {
   const { context, page } = await open(browser, { javaScriptEnabled: false, viewport: { width: 1000, height: 900 } });
   const picture = page.locator("img");
@@ -138,7 +138,7 @@ const withoutScripts = async (browser) => {
   await context.close();
 };
 
-/// Two of the same in one page, as in a notebook.
+/// The same explorer twice in one page, as in a notebook.
 const twice = async (browser) => {
   const { context, page, wrong } = await open(browser, { viewport: { width: 1000, height: 1400 } });
   await page.locator(".probe .reach").first().waitFor({ timeout: 10_000 });

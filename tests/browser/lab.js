@@ -1,6 +1,7 @@
 // JupyterLab as a student uses it, in a real browser: node lab.js FOLDER, with playwright-core where node finds it.
 //
-// Starts `cargo latentlab lab`, opens notebooks in Chromium (CHROMIUM, else `chromium`), runs them, presses stop, closes and opens again.
+// Starts `cargo latentlab lab`, opens notebooks in Chromium (CHROMIUM, else `chromium`), runs them, presses stop, closes them and opens
+// them again.
 // Screenshots go to FOLDER. The first check that fails ends the program with an error.
 
 const assert = require("node:assert");
@@ -11,7 +12,7 @@ const path = require("node:path");
 const { chromium } = require("playwright-core");
 
 const PROJECT = path.resolve(__dirname, "../..");
-// A folder of the notebooks that is no part of the project: where `run` puts what it has executed.
+// A folder among the notebooks that does not belong to the project: `run` writes executed notebooks there.
 const FOLDER = path.join(PROJECT, "notebooks/executed");
 const SHOTS = path.resolve(process.argv[2] ?? "target/screenshots");
 const MINUTE = 60_000;
@@ -57,7 +58,7 @@ async function startLab() {
     cwd: PROJECT,
     env: { ...process.env, JUPYTER_TOKEN: token, LATENTLAB_DATA: "built-in" },
     stdio: "inherit",
-    detached: true, // a group of its own: all of it ends with this program
+    detached: true, // its own process group, which ends with this program
   });
   const address = `http://127.0.0.1:${port}`;
   for (const end = Date.now() + 5 * MINUTE; ; await new Promise((resolve) => setTimeout(resolve, 500))) {
@@ -157,7 +158,7 @@ async function watch(notebook, index) {
 
 const CELLS = [
   "use latentlab::*; let digits = Dataset::built_in_digits(2_000, 0)?; let mut model = Autoencoder::tiny(2)?;",
-  'LineChart::new("x", "y").line("one", &[1.0, 2.0]).figure()?.show()?; println!("between"); digits.pictures(5)?',
+  'LineChart::new("x", "y").line("one", &[1.0, 2.0]).figure()?.show()?; println!("between"); digits.plot_images(5)?',
   "let history = train_ae(&mut model, &digits, &TrainConfig::new().epochs(150).batch_size(32))?;",
   "let stopped = train_ae(&mut model, &digits, &TrainConfig::new().epochs(1_000_000).batch_size(32))?;",
   'println!("{stopped}\\n{} epochs before", history.epochs()); reconstructions(&model, &digits.one_of_each()?)?',

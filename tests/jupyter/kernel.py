@@ -107,7 +107,7 @@ def wait_until(condition, seconds, what):
 def figures_appear_at_once_and_all_of_them(session):
     outputs = session.ok(
         'for power in 1..=3 { LineChart::new("x", "y").line("a", &[0.0, f64::from(power)]).figure()?.show()?; '
-        'println!("after {power}"); std::thread::sleep(std::time::Duration::from_millis(300)); } digits.pictures(5)?'
+        'println!("after {power}"); std::thread::sleep(std::time::Duration::from_millis(300)); } digits.plot_images(5)?'
     )
     kinds = [("figure" if kind != "stream" else content["text"].strip()) for kind, content, _ in outputs]
     assert kinds == ["figure", "after 1", "figure", "after 2", "figure", "after 3", "figure"], kinds
@@ -116,7 +116,7 @@ def figures_appear_at_once_and_all_of_them(session):
 
 
 def a_figure_that_is_only_printed_stands_alone(session):
-    for code in ["let few = digits.pictures(5)?; row([few])", "let few = digits.pictures(5)?; Some(few)"]:
+    for code in ["let few = digits.plot_images(5)?; row([few])", "let few = digits.plot_images(5)?; Some(few)"]:
         kinds = [(kind, *sorted(content["data"])) for kind, content, _ in session.ok(code)]
         text = [("execute_result", "text/plain")] if "Some" in code else []
         assert kinds == [("display_data", "image/png"), *text], kinds
@@ -242,7 +242,7 @@ def what_a_cell_prints_is_text(session):
     ]:
         text = session.text(code)
         assert text == expected, (code, text)
-    kinds = [kind for kind, _, _ in session.ok('print!("before "); digits.pictures(5)?')]
+    kinds = [kind for kind, _, _ in session.ok('print!("before "); digits.plot_images(5)?')]
     assert kinds == ["stream", "display_data"], kinds
 
 

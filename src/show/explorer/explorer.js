@@ -2,22 +2,22 @@ async (host, data, style) => {
   host.dataset.live = "";
   const { width, height, count, axes } = data;
 
-  const picture = async (address) => {
+  const load = async (url) => {
     const image = new Image();
-    image.src = address;
+    image.src = url;
     await image.decode();
     return image;
   };
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const numbers = (text) => new Uint16Array(bytes(text).buffer);
   const [originals, reconstructions, decoded] = await Promise.all(
-    [data.originals, data.reconstructions, data.decoded?.images].map((address) => address && picture(address)),
+    [data.originals, data.reconstructions, data.decoded?.images].map((url) => url && load(url)),
   );
   const labels = numbers(data.labels);
   const shares = [...numbers(data.places)].map((number) => number / 65535); // x, y, x, y … from the lowest to the highest
   const codes = numbers(data.codes.values);
 
-  // From here on nothing can fail that would leave the reader with less than the picture.
+  // The image is replaced only now, when nothing can fail any more.
   const root = host.attachShadow({ mode: "open" });
   const make = (parent, tag, attributes = {}, text = "") => {
     const isDrawn = parent.namespaceURI.endsWith("svg") || tag === "svg";
@@ -60,7 +60,7 @@ async (host, data, style) => {
   const place = make(side, "p", { class: "code" });
   make(side, "p", { class: "note" }, data.note);
 
-  // What the decoder drew, as numbers, to mix.
+  // The decoded images as numbers, to be mixed.
   const grid = data.decoded?.grid;
   const drawn = decoded && (() => {
     const sheet = Object.assign(document.createElement("canvas"), { width: grid * width, height: grid * height });
@@ -73,14 +73,14 @@ async (host, data, style) => {
   const text = (number, [low, high]) => number.toFixed(Math.min(6, Math.max(0, Math.ceil(2 - Math.log10(high - low || 1)))));
   const textOn = (axis, share) => text(value(axis, share), [axes[axis].low, axes[axis].high]);
 
-  let box; // where the plot is in the drawing, in pixels
+  let box; // where the plot is in the SVG, in pixels
   let shown = 0;
   const probe = [0.5, 0.5];
 
   const x = (share) => box.left + share * box.width;
   const y = (share) => box.top + (1 - share) * box.height;
 
-  // Sets of images are often sorted by class, and the last class must not cover the others.
+  // Data sets are often sorted by class, and the last class must not cover the others.
   const order = [...Array(count).keys()].sort((a, b) => (Math.imul(a, 0x9e3779b1) >>> 0) - (Math.imul(b, 0x9e3779b1) >>> 0));
   const frame = make(svg, "g");
   const circles = make(svg, "g", { "aria-hidden": "true" });
@@ -127,7 +127,7 @@ async (host, data, style) => {
     set(handle, { transform: `translate(${x(probe[0])} ${y(probe[1])})` });
   };
 
-  /// The point nearest to a place of the drawing, and how far it is in pixels.
+  /// The point nearest to a place of the plot, and its distance in pixels.
   const nearest = (left, top) => {
     let best = [0, Infinity];
     for (let index = 0; index < count; index++) {
@@ -154,7 +154,7 @@ async (host, data, style) => {
     mark();
   };
 
-  /// Between the four nearest places of the grid, its first row at the top.
+  /// Mixes the four nearest images of the grid, whose first row is at the top.
   const decode = () => {
     const at = [probe[0] * (grid - 1), (1 - probe[1]) * (grid - 1)];
     const first = at.map((position) => Math.min(Math.floor(position), grid - 2));
@@ -199,7 +199,7 @@ async (host, data, style) => {
     handle.focus({ preventScroll: true });
     event.preventDefault();
   });
-  // A finger on the probe must not scroll the page: browsers take no heed of `touch-action` within a drawing.
+  // A finger on the probe must not scroll the page: browsers ignore `touch-action` inside an SVG.
   handle.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
   svg.addEventListener("pointermove", (event) => {
     if (handle.hasPointerCapture(event.pointerId)) return moveTo(event);

@@ -1,35 +1,36 @@
-//! A scatter of codes to move in: what each point is, and what is drawn where no point is.
+//! An interactive scatter of codes: what each point is, and what the decoder draws where there is none.
 
 mod page;
 mod plane;
 
 use std::{fmt, path::Path};
 
-use self::page::Page;
+use self::page::{PIXELS, Page};
 use self::plane::Projection;
 use super::classes::check_classes;
 use crate::{
     analyse::{Tsne, decode, embed},
-    data::{Dataset, thousands},
+    data::Dataset,
     error::{Error, ErrorKind, Result},
+    format::thousands,
     model::Autoencoder,
 };
 
-/// The pixels that a page of 1 MB has space for: 2,000 images of 28 × 28.
-const PIXELS: usize = 2_000 * 28 * 28;
-/// More pixels than these in a picture are too many for some browsers.
+/// Larger images are too large for some browsers.
 const MOST_PIXELS: usize = 1 << 24;
 
-/// Codes as points to move in, with pointer, finger or arrow keys: each point shows its image, its reconstruction, its label and its code, and a probe
-/// shows what the decoder draws at any place between them.
+/// An interactive scatter of codes, for pointer, finger or arrow keys: each point shows its image, its reconstruction,
+/// its label and its code, and a probe shows what the decoder draws at any place between them.
 ///
-/// Codes of two numbers are shown as they are, others on the plane of their first two principal components; [`Explore`] has other ways. As the
-/// last expression of a notebook cell it is shown, and stays in the notebook; [`save`](Explorer::save) writes a page of its own.
+/// Codes of two numbers are shown as they are, others on the plane of their first two principal components; [`Explore`]
+/// has settings. As the last expression of a notebook cell it is shown, and stays in the notebook;
+/// [`save`](Explorer::save) writes a web page.
 ///
 /// A [`Vae`](crate::Vae) is explored by its [`autoencoder`](crate::Vae::autoencoder).
 ///
 /// # Errors
-/// If the images' shape is not that of the encoder's input, they are not grey (one channel), there are none, or a code has one number only.
+/// If the images' shape is not that of the encoder's input, they are not grey (one channel), there are none, or a code
+/// has only one number.
 ///
 /// ```
 /// use latentlab::{Autoencoder, Dataset, Vae, explore};
@@ -53,9 +54,9 @@ pub fn explore(autoencoder: &Autoencoder, images: &Dataset) -> Result<Explorer> 
 ///
 /// | setting | default | range |
 /// |---|---|---|
-/// | [`points`](Self::points) | 2,000, fewer of images larger than 28 × 28; all if there are fewer | 1 to 21,399 images of 28 × 28 |
-/// | [`pca`](Self::pca), [`tsne`](Self::tsne) | codes of two numbers as they are, others by `pca` | |
-/// | [`grid`](Self::grid) | 20, less of images larger than 204 × 204 | 2 to 64, at most 16,777,216 pixels together |
+/// | [`points`](Self::points) | 2,000, fewer if images are larger than 28 × 28 | 1 to 21,399 images of 28 × 28 |
+/// | [`pca`](Self::pca) or [`tsne`](Self::tsne) | codes of two numbers as they are, others by `pca` | |
+/// | [`grid`](Self::grid), not with `tsne` | 20, less for images over 204 × 204 | 2 to 64, at most 2²⁴ pixels |
 ///
 /// ```
 /// use latentlab::{Autoencoder, Dataset, Explore, Tsne};
@@ -81,26 +82,29 @@ impl Default for Explore {
 impl Explore {
     /// The defaults in the table above.
     pub fn new() -> Self {
-        Self { points: None, projection: Projection::Fitting, grid: None }
+        Self { points: None, projection: Projection::Default, grid: None }
     }
 
-    /// How many images are shown, taken at equal distances from the whole data set. 2,000 take at most 1 MB, more in proportion.
+    /// How many images are shown, evenly spaced over the data set; all if it has fewer. 2,000 take at most 1 MB, more
+    /// in proportion.
     pub fn points(self, points: usize) -> Self {
         Self { points: Some(points), ..self }
     }
 
-    /// Puts the codes on the plane of their first two principal components. The probe decodes the places of that plane: real codes lie
-    /// beside it, the more so the less of the variance the two components explain, which stands at the axes.
+    /// Puts the codes on the plane of their first two principal components. The probe decodes points of that plane.
+    /// Real codes lie beside it, the farther the less of the variance the two components explain; the axes say how
+    /// much.
     pub fn pca(self) -> Self {
         Self { projection: Projection::Pca, ..self }
     }
 
-    /// Puts the codes on a map by t-SNE. From there no way leads back to a code, so that the probe decodes nothing and only finds the nearest point.
+    /// Puts the codes on a map by t-SNE. It has no inverse, so the probe decodes nothing and only finds the nearest
+    /// point.
     pub fn tsne(self, settings: &Tsne) -> Self {
         Self { projection: Projection::Tsne(settings.clone()), ..self }
     }
 
-    /// How many places across and down the plane are decoded beforehand; between them the probe mixes the nearest four.
+    /// How many points across and down the plane are decoded beforehand; between them the probe mixes the nearest four.
     pub fn grid(self, grid: usize) -> Self {
         Self { grid: Some(grid), ..self }
     }
@@ -108,9 +112,9 @@ impl Explore {
     /// Embeds and decodes the images, and puts everything together.
     ///
     /// # Errors
-    /// As [`explore`], and if a setting is out of its range.
+    /// As [`explore`], and if a setting is out of its range, or `grid` is set with `tsne`.
     pub fn of(&self, autoencoder: &Autoencoder, images: &Dataset) -> Result<Explorer> {
-        let shown = self.chosen(images)?;
+        let shown = self.selection(images)?;
         let grid = self.grid_for(images.image_shape())?;
         let codes = embed(autoencoder, &shown)?;
         check_classes("explorer", codes.labels(), codes.len(), Some(codes.class_names()))?;
@@ -127,8 +131,12 @@ impl Explore {
         Ok(Explorer { html: page.html(&sentence)?, sentence })
     }
 
-    /// How many places across and down are decoded, as one picture.
+    /// How many places across and down are decoded, as one image.
     fn grid_for(&self, [_, height, width]: [usize; 3]) -> Result<usize> {
+        if let (Projection::Tsne(_), Some(grid)) = (&self.projection, self.grid) {
+            let error = Error::expected(ErrorKind::Argument, "explorer, grid", "none with tsne", grid);
+            return Err(error.hint("t-SNE has no inverse, so nothing is decoded: leave out grid"));
+        }
         let most = (MOST_PIXELS / (height * width).max(1)).isqrt().min(64);
         let grid = self.grid.unwrap_or(most.min(20));
         if !(2..=most).contains(&grid) {
@@ -139,8 +147,8 @@ impl Explore {
         Ok(grid)
     }
 
-    /// Images at equal distances: sets of images are often sorted by class.
-    fn chosen(&self, images: &Dataset) -> Result<Dataset> {
+    /// Evenly spaced images: data sets are often sorted by class.
+    fn selection(&self, images: &Dataset) -> Result<Dataset> {
         let [channels, height, width] = images.image_shape();
         let wrong = |kind, what: &str, expected: String, got: String| {
             Err(Error::expected(kind, format!("explorer, {what}"), expected, got))
@@ -163,10 +171,11 @@ impl Explore {
     }
 }
 
-/// Codes to move in, as [`explore`] makes them: a figure that is a web page with everything in it, and needs no server, no network and no kernel.
+/// An interactive scatter of codes, made by [`explore`]: a web page with everything in it, which needs no server, no
+/// network and no kernel.
 ///
-/// Where no script runs (a notebook that is not trusted, or on GitHub) a picture of the scatter stands in its place. In a terminal `Display`
-/// says what it shows.
+/// Where no script runs (in a notebook that is not trusted, or on GitHub) an image of the scatter is shown instead.
+/// `Display` says in a sentence what it shows.
 #[derive(Clone)]
 pub struct Explorer {
     html: String,
@@ -218,14 +227,14 @@ mod tests {
         Autoencoder::new(encoder, decoder).unwrap()
     }
 
-    /// Of what the script is given, the text under a name.
+    /// The text under a name in the script's data.
     fn given<'a>(explorer: &'a Explorer, name: &str) -> &'a str {
         let (_, rest) = explorer.to_html().split_once(&format!("\"{name}\":\"")).unwrap();
         rest.split_once('"').unwrap().0
     }
 
     #[test]
-    fn a_picture_comes_before_the_script_and_nothing_from_elsewhere() {
+    fn an_image_comes_before_the_script_and_nothing_is_fetched() {
         let explorer = explore(&dense(2), &digits(60)).unwrap();
         let (still, script) = explorer.to_html().split_once("<script>").unwrap();
         assert!(
@@ -235,14 +244,14 @@ mod tests {
         assert!(still.contains("src=\"data:image/png;base64,"));
         let code = script.strip_suffix("</script>\n").unwrap();
         assert!(!code.contains("</") && !code.contains("<!--"), "the script would end before its end");
-        // The one address is the name of SVG's elements.
-        let addresses: Vec<&str> =
+        // The only URL is SVG's namespace.
+        let urls: Vec<&str> =
             explorer.to_html().match_indices("http").map(|(at, _)| &explorer.to_html()[at..][..26]).collect();
-        assert_eq!(addresses, ["http://www.w3.org/2000/svg"]);
+        assert_eq!(urls, ["http://www.w3.org/2000/svg"]);
     }
 
     #[test]
-    fn two_explorers_have_names_of_their_own() {
+    fn different_explorers_have_different_names() {
         let name = |data: &Dataset| {
             let html = explore(&dense(2), data).unwrap().to_html().to_string();
             html.split('"').nth(1).unwrap().to_string()
@@ -252,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_those_of_images_at_equal_distances() {
+    fn labels_are_those_of_evenly_spaced_images() {
         let sorted = digits(100).select(&{
             let mut indices: Vec<usize> = (0..100).collect();
             indices.sort_by_key(|index| digits(100).labels()[*index]);
@@ -278,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn any_size_of_image_will_do() {
+    fn images_of_any_size_are_shown() {
         let images = Array4::from_shape_fn((20, 1, 6, 9), |(n, _, y, x)| ((n * y + x) % 7) as f32 / 7.0);
         let data = Dataset::new(images, Array1::from_shape_fn(20, |n| n % 2), ["</script>", "b"]).unwrap();
         let encoder = Sequential::input([1, 6, 9]).flatten().dense(2);
@@ -288,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_classes_that_are_there_are_sent() {
+    fn only_classes_that_occur_are_sent() {
         let labels = Array1::from_iter((0..30).map(|index| [3, 500, 40][index % 3]));
         let names = (0..700).map(|class| format!("class {class}\nEVCXR_END_CONTENT"));
         let data = Dataset::new(digits(30).images().clone(), labels, names).unwrap();
@@ -326,6 +335,11 @@ mod tests {
             (
                 of(plain().grid(1), &dense(2), &digits(9)),
                 "explorer, grid: expected 2 to 64 places of 28 × 28 pixels, got 1",
+            ),
+            (
+                of(plain().grid(9).tsne(&Tsne::new()), &dense(2), &digits(9)),
+                "explorer, grid: expected none with tsne, got 9. t-SNE has no inverse, so nothing is \
+                 decoded: leave out grid",
             ),
             (
                 of(plain(), &dense(1), &digits(9)),

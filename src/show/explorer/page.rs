@@ -1,4 +1,4 @@
-//! The explorer in HTML: a picture, and a script that takes its place.
+//! The explorer in HTML: an image, and a script that takes its place.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -6,58 +6,64 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use ndarray::{Array2, Axis as Dimension, s};
 use serde_json::{Value, json};
 
-use super::{PIXELS, plane::Plane};
+use super::plane::Plane;
 use crate::{
     analyse::Codes,
     data::Dataset,
     error::Result,
-    html::{Sheet, cell, escape_html, png_address},
-    show::{ImageGrid, Scatter, axis::Axis, classes::Classes, figure::grid},
+    format::cell,
+    show::{
+        ImageGrid, Scatter, axis::Axis, classes::Classes, figure::grid, html::escape_html, palette::hex, png::data_url,
+        sprite_sheet::SpriteSheet,
+    },
 };
 
-/// The most bytes for so many pixels of originals as stand in [`PIXELS`]; more pixels may take more in proportion.
+/// The pixels of the originals for which a page has space: 2,000 images of 28 × 28.
+pub(super) const PIXELS: usize = 2_000 * 28 * 28;
+/// The most bytes of a page with that many pixels; more pixels may take more in proportion.
 const BYTES: usize = 1_000_000;
-/// How many greys the images may have: as many as the bytes allow. Sixteen are enough for pictures of this size, and keep notebooks small.
+/// How many greys the images may have: as many as the bytes allow. Sixteen are enough for images of this size, and keep
+/// notebooks small.
 const LEVELS: [usize; 7] = [4, 6, 8, 10, 12, 14, 16];
-/// The greys of what is decoded beforehand, smooth pictures that are mixed with each other.
+/// The greys of what is decoded beforehand: smooth images, which are mixed with each other.
 const DECODED_LEVELS: usize = 16;
-/// So many numbers of a long code are shown.
+/// How many numbers of a long code are shown.
 const VALUES: usize = 8;
-/// So many originals stand above their reconstructions in the picture that is seen where no script runs.
+/// How many originals are shown above their reconstructions in the image that is seen where no script runs.
 const EXAMPLES: usize = 8;
 
-/// What is to be seen.
+/// What a page shows.
 pub(super) struct Page {
     pub originals: Dataset,
     pub reconstructions: Dataset,
     pub codes: Codes,
     pub plane: Plane,
-    /// How many images there are, of which some are shown.
+    /// How many images the data set has, of which some are shown.
     pub total: usize,
 }
 
 impl Page {
     pub fn html(&self, sentence: &str) -> Result<String> {
-        let (picture, mut data) = (self.picture(sentence)?, self.data()?);
-        let rest = picture.len() + data.to_string().len() + STYLE.len() + SCRIPT.len() + 2_000;
+        let (still, mut data) = (self.still(sentence)?, self.data()?);
+        let rest = still.len() + data.to_string().len() + STYLE.len() + SCRIPT.len() + 2_000;
         let bytes = (BYTES * self.originals.values().len()).div_ceil(PIXELS).max(BYTES);
         let [originals, reconstructions] = self.sheets(bytes.saturating_sub(rest))?;
         data["originals"] = originals.into();
         data["reconstructions"] = reconstructions.into();
-        // A script must not hold the mark of its own end.
+        // A script must not hold its own end tag.
         let [data, style] = [data, Value::from(STYLE)].map(|value| value.to_string().replace('<', "\\u003c"));
         let mut hasher = DefaultHasher::new();
         data.hash(&mut hasher);
         let name = format!("latentlab-explorer-{:016x}", hasher.finish());
         Ok(format!(
-            "<div id=\"{name}\" data-lm-suppress-shortcuts=\"true\">{picture}</div>\n<script>\n\
-             for (const host of document.querySelectorAll('#{name}:not([data-live])')) ({SCRIPT})(host, {data}, {style});\n\
-             </script>\n"
+            "<div id=\"{name}\" data-lm-suppress-shortcuts=\"true\">{still}</div>\n<script>\n\
+             for (const host of document.querySelectorAll('#{name}:not([data-live])')) \
+             ({SCRIPT})(host, {data}, {style});\n</script>\n"
         ))
     }
 
     /// What is seen where no script runs.
-    fn picture(&self, sentence: &str) -> Result<String> {
+    fn still(&self, sentence: &str) -> Result<String> {
         let [x, y] = &self.plane.names;
         let scatter =
             Scatter::new(&self.plane.places, self.codes.labels()).names(self.codes.class_names()).axis_names(x, y);
@@ -66,9 +72,9 @@ impl Page {
         let file = grid(1, [scatter.figure()?, images.figure()?]).to_small_png()?;
         let sentence = escape_html(sentence);
         Ok(format!(
-            "<img alt=\"{sentence}\" style=\"max-width: 100%\" src=\"{}\"><p>{sentence}. To move in it, open the notebook in Jupyter and \
-             trust it.</p>",
-            png_address(&file)
+            "<img alt=\"{sentence}\" style=\"max-width: 100%\" src=\"{}\"><p>{sentence}. \
+             To move in it, open the notebook in Jupyter and trust it.</p>",
+            data_url(&file)
         ))
     }
 
@@ -76,20 +82,21 @@ impl Page {
     fn data(&self) -> Result<Value> {
         let Plane { places, axes, names, note, decoded, .. } = &self.plane;
         let [_, height, width] = self.originals.image_shape();
-        let axis = |(Axis { low, high, ticks }, name): (&Axis, &String)| json!({ "name": cell(name), "low": low, "high": high, "ticks": ticks });
+        let axis = |(Axis { low, high, ticks }, name): (&Axis, &String)| {
+            let name = cell(name);
+            json!({ "name": name, "low": low, "high": high, "ticks": ticks })
+        };
         let decoded = decoded.as_ref().map(|images| {
             let grid = images.dim().0.isqrt();
-            Ok(json!({ "grid": grid, "images": Sheet::new(images, grid, DECODED_LEVELS).address()? }))
+            Ok(json!({ "grid": grid, "images": SpriteSheet::new(images, grid, DECODED_LEVELS).url()? }))
         });
-        // The classes that are there, which the labels count.
+        // Only the classes that occur are sent, and the labels number them.
         let classes = Classes::new(self.codes.labels(), Some(self.codes.class_names()));
         let there: Vec<usize> = classes.labels().collect();
         let label = |label: &usize| there.binary_search(label).unwrap_or_default() as u16;
         let labels: Vec<u8> = self.codes.labels().iter().flat_map(|of_point| label(of_point).to_le_bytes()).collect();
         let class_names: Vec<String> = there.iter().map(|label| cell(&classes.name(*label))).collect();
-        let colors = there.iter().map(|label| classes.color(*label));
-        let colors: Vec<String> =
-            colors.map(|color| format!("#{:02x}{:02x}{:02x}", color.0, color.1, color.2)).collect();
+        let colors: Vec<String> = there.iter().map(|label| hex(classes.color(*label))).collect();
         Ok(json!({
             "width": width,
             "height": height,
@@ -106,7 +113,7 @@ impl Page {
         }))
     }
 
-    /// The first numbers of the codes, each from the lowest to the highest of its kind in 65,536 steps.
+    /// The first numbers of the codes, each in 65,536 steps from the lowest to the highest value of its dimension.
     fn values(&self) -> Value {
         let values = self.codes.points().slice(s![.., ..VALUES.min(self.codes.latent_dim())]).to_owned();
         let least = values.fold_axis(Dimension(0), f64::INFINITY, |least, value| least.min(f64::from(*value)));
@@ -119,7 +126,7 @@ impl Page {
     fn sheets(&self, bytes: usize) -> Result<[String; 2]> {
         let columns = self.codes.len().isqrt().max(1);
         let with = |levels: usize| -> Result<[String; 2]> {
-            let address = |images: &Dataset| Sheet::new(images.images(), columns, levels).address();
+            let address = |images: &Dataset| SpriteSheet::new(images.images(), columns, levels).url();
             let (originals, reconstructions) =
                 rayon::join(|| address(&self.originals), || address(&self.reconstructions));
             Ok([originals?, reconstructions?])
@@ -139,7 +146,7 @@ impl Page {
     }
 }
 
-/// Values (n, m) as numbers of two bytes, the lower first: how far each is from the lowest to the highest of its column.
+/// Values (n, m) as little-endian numbers of two bytes: where each lies in the range of its column.
 fn packed(values: &Array2<f32>, ranges: &[[f64; 2]]) -> String {
     let number = |((_, column), value): ((usize, usize), &f32)| {
         let [low, high] = ranges[column];
@@ -152,11 +159,12 @@ fn packed(values: &Array2<f32>, ranges: &[[f64; 2]]) -> String {
 const STYLE: &str = include_str!("explorer.css");
 const SCRIPT: &str = include_str!("explorer.js");
 
-/// A page of its own.
+/// A complete page.
 pub(super) fn document(html: &str, title: &str) -> String {
     format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
-         <title>{}</title>\n<style>:root {{ color-scheme: light dark }} body {{ margin: 1rem }}</style>\n{html}</html>\n",
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{}</title>\n\
+         <style>:root {{ color-scheme: light dark }} body {{ margin: 1rem }}</style>\n{html}</html>\n",
         escape_html(title)
     )
 }

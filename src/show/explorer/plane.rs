@@ -1,4 +1,4 @@
-//! Codes brought into the plane, and the way back from there to images.
+//! Codes projected to the plane, and points of the plane decoded to images.
 
 use ndarray::{Array1, Array2, Array4};
 
@@ -6,29 +6,29 @@ use crate::{
     analyse::{Codes, Tsne, code_grid, decode, pca, tsne},
     error::{Error, ErrorKind, Result},
     model::Autoencoder,
-    show::{axis::Axis, line_chart::range},
+    show::axis::{Axis, range},
 };
 
-/// How codes come into the plane.
+/// How codes are projected to the plane.
 #[derive(Clone, Debug)]
 pub(super) enum Projection {
     /// Two numbers as they are, more by their principal components.
-    Fitting,
+    Default,
     Pca,
     Tsne(Tsne),
 }
 
 /// Codes in the plane.
 pub(super) struct Plane {
-    /// Where they are, (n, 2).
+    /// Their coordinates, (n, 2).
     pub places: Array2<f32>,
     pub axes: [Axis; 2],
     pub names: [String; 2],
-    /// How they came there: "placed …".
+    /// How they were projected: "placed …".
     pub placed: &'static str,
-    /// What the probe shows.
+    /// The line below the probe.
     pub note: String,
-    /// What the decoder makes of the places of a grid over the axes, row by row from the top left, (grid · grid, 1, height, width).
+    /// Images decoded from a grid over the axes, row by row from the top left, (grid · grid, 1, height, width).
     pub decoded: Option<Array4<f32>>,
 }
 
@@ -43,14 +43,14 @@ impl Projection {
                     places: places.points().clone(),
                     names: [0, 1].map(|index| places.axis_name(index)),
                     placed: "by t-SNE",
-                    note: "No way leads back from a place to a code: the probe shows the nearest point.".into(),
+                    note: "t-SNE has no inverse: the probe shows the nearest point.".into(),
                     decoded: None,
                 })
             }
             (_, 1) => {
                 Err(Error::expected(ErrorKind::Shape, "explorer", "codes of at least 2 numbers, for the two axes", 1))
             }
-            (Self::Fitting, 2) => {
+            (Self::Default, 2) => {
                 let axes = axes(codes.points());
                 Ok(Plane {
                     decoded: Some(decode(autoencoder, &grid_over(&axes, grid)?).and_then(finite)?),
@@ -61,24 +61,24 @@ impl Projection {
                     note: format!("Mixed from the nearest four of {grid} × {grid} decoded codes."),
                 })
             }
-            (Self::Fitting | Self::Pca, _) => {
+            (Self::Default | Self::Pca, _) => {
                 let components = pca(codes, 2)?;
                 let places = components.transform(codes)?;
                 let axes = axes(places.points());
                 let on_plane = Codes::new(grid_over(&axes, grid)?, Array1::zeros(grid * grid), vec!["none".into()])?;
-                let back = components.inverse_transform(&on_plane)?;
+                let decoded_codes = components.inverse_transform(&on_plane)?;
                 let beside = match codes.latent_dim() {
                     2 => "",
                     _ => "A code on the plane itself: real ones lie beside it. ",
                 };
                 let share = |index: usize| 100.0 * components.explained_variance_ratio()[index];
                 Ok(Plane {
-                    decoded: Some(decode(autoencoder, back.points()).and_then(finite)?),
+                    decoded: Some(decode(autoencoder, decoded_codes.points()).and_then(finite)?),
                     axes,
                     names: [0, 1].map(|index| format!("{} ({:.0} %)", places.axis_name(index), share(index))),
                     places: places.points().clone(),
                     placed: "on the plane of two principal components",
-                    note: format!("{beside}Mixed from the nearest four of {grid} × {grid} decoded places."),
+                    note: format!("{beside}Mixed from the nearest four of {grid} × {grid} decoded points."),
                 })
             }
         }

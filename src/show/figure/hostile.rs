@@ -1,13 +1,12 @@
-//! Every kind of figure with names that are hard to draw: all text lies on the canvas, every SVG is XML, every character leaves ink.
-
-use std::{cell::RefCell, convert::Infallible, rc::Rc};
+//! Every kind of figure with names that are hard to draw: all text lies on the canvas, every SVG is XML, and every
+//! character leaves ink.
 
 use ndarray::{Array1, Array2, Array4};
-use plotters_backend::{BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingErrorKind};
 
 use super::*;
+use crate::show::{BarChart, Heatmap, ImageGrid, LineChart, Scatter, Scatter3d};
 
-/// Every kind of figure, with this text for each name and caption and so many classes.
+/// Every kind of figure with `classes` classes and this text in each name and caption.
 fn figures(name: &str, classes: usize) -> Vec<(&'static str, Figure)> {
     let named = |index: usize| format!("{name} {index}");
     let names: Vec<String> = (0..classes).map(named).collect();
@@ -36,8 +35,8 @@ fn figures(name: &str, classes: usize) -> Vec<(&'static str, Figure)> {
         scatter.view(azimuth, elevation).figure().unwrap().title(name)
     };
     let heatmap = Heatmap::new(&counts).names(&names).axis_names(name, name);
-    let captioned = ImageGrid::new(&images, 6).captions((0..12).map(named)).column_labels((0..6).map(named));
-    let rows = ImageGrid::rows([(name, &images), (name, &images)]).column_labels((0..12).map(named));
+    let captioned = ImageGrid::new(&images, 6).captions((0..12).map(named)).column_names((0..6).map(named));
+    let rows = ImageGrid::rows([(name, &images), (name, &images)]).column_names((0..12).map(named));
     let figure = lines.figure().unwrap();
     vec![
         ("lines", figure.clone().title(name)),
@@ -73,82 +72,35 @@ fn hard_names() -> Vec<String> {
     ]
 }
 
-/// A text, and how far it reaches: left, top, right, bottom.
+/// A text and its bounds: left, top, right, bottom.
 type Written = (String, [f64; 4]);
-
-/// A canvas that remembers its texts.
-struct Recorder {
-    size: (u32, u32),
-    texts: Rc<RefCell<Vec<Written>>>,
-}
-
-type Recorded = Result<(), DrawingErrorKind<Infallible>>;
-
-impl DrawingBackend for Recorder {
-    type ErrorType = Infallible;
-
-    fn get_size(&self) -> (u32, u32) {
-        self.size
-    }
-
-    fn ensure_prepared(&mut self) -> Recorded {
-        Ok(())
-    }
-
-    fn present(&mut self) -> Recorded {
-        Ok(())
-    }
-
-    fn draw_pixel(&mut self, _: BackendCoord, _: BackendColor) -> Recorded {
-        Ok(())
-    }
-
-    fn draw_line<S: BackendStyle>(&mut self, _: BackendCoord, _: BackendCoord, _: &S) -> Recorded {
-        Ok(())
-    }
-
-    fn draw_rect<S: BackendStyle>(&mut self, _: BackendCoord, _: BackendCoord, _: &S, _: bool) -> Recorded {
-        Ok(())
-    }
-
-    fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(&mut self, _: I, _: &S) -> Recorded {
-        Ok(())
-    }
-
-    fn draw_circle<S: BackendStyle>(&mut self, _: BackendCoord, _: u32, _: &S, _: bool) -> Recorded {
-        Ok(())
-    }
-
-    fn fill_polygon<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(&mut self, _: I, _: &S) -> Recorded {
-        Ok(())
-    }
-
-    fn draw_text<S: BackendTextStyle>(&mut self, text: &str, style: &S, (x, y): BackendCoord) -> Recorded {
-        let size = style.size() / text::PLOTTERS_SIZE;
-        let width = f64::from(crate::show::font::width(text)) * size;
-        let left = match style.anchor().h_pos {
-            HPos::Left => 0.0,
-            HPos::Center => -width / 2.0,
-            HPos::Right => -width,
-        };
-        let baseline = text::baseline(style.anchor().v_pos) * size;
-        let turned = |[left, top, right, bottom]: [f64; 4]| match style.transform() {
-            FontTransform::Rotate270 => [top, -right, bottom, -left],
-            _ => [left, top, right, bottom],
-        };
-        let [left, top, right, bottom] = turned([left, baseline - 0.75 * size, left + width, baseline + 0.24 * size]);
-        let (x, y) = (f64::from(x), f64::from(y));
-        self.texts.borrow_mut().push((text.into(), [x + left, y + top, x + right, y + bottom]));
-        Ok(())
-    }
-}
 
 fn texts(figure: &Figure) -> ((u32, u32), Vec<Written>) {
     let measured = figure.measured().unwrap();
+    let written = |shape: &Shape| match shape {
+        Shape::Text(text, at) => Some(written(&text.0, &text.1, *at)),
+        _ => None,
+    };
     let size = (measured.size.0 * DETAIL, measured.size.1 * DETAIL);
-    let texts = Rc::new(RefCell::new(Vec::new()));
-    figure.draw_on(Recorder { size, texts: texts.clone() }, &measured).unwrap();
-    (size, texts.take())
+    (size, figure.shapes(&measured).iter().filter_map(written).collect())
+}
+
+fn written(text: &str, style: &TextStyle<'_>, (x, y): (i32, i32)) -> Written {
+    let size = style.font.get_size() / text::PLOTTERS_SIZE;
+    let width = f64::from(crate::show::font::width(text)) * size;
+    let left = match style.pos.h_pos {
+        HPos::Left => 0.0,
+        HPos::Center => -width / 2.0,
+        HPos::Right => -width,
+    };
+    let baseline = text::baseline(style.pos.v_pos) * size;
+    let turned = |[left, top, right, bottom]: [f64; 4]| match style.font.get_transform() {
+        FontTransform::Rotate270 => [top, -right, bottom, -left],
+        _ => [left, top, right, bottom],
+    };
+    let [left, top, right, bottom] = turned([left, baseline - 0.75 * size, left + width, baseline + 0.24 * size]);
+    let (x, y) = (f64::from(x), f64::from(y));
+    (text.into(), [x + left, y + top, x + right, y + bottom])
 }
 
 #[test]
@@ -161,7 +113,8 @@ fn all_text_lies_on_the_canvas() {
             for (text, [left, top, right, bottom]) in texts {
                 assert!(
                     left >= -0.5 && top >= -0.5 && right <= f64::from(width) + 0.5 && bottom <= f64::from(height) + 0.5,
-                    "{kind} of {classes}: {text:?} at {left:.1}, {top:.1} to {right:.1}, {bottom:.1} of {width} × {height}"
+                    "{kind} of {classes}: {text:?} at {left:.1}, {top:.1} to {right:.1}, {bottom:.1} of {width} × \
+                     {height}"
                 );
                 count += 1;
             }
@@ -174,7 +127,7 @@ fn all_text_lies_on_the_canvas() {
 fn no_text_covers_another() {
     for name in ["T-shirt/top", "a name of thirty characters 12", &hard_names()[2], &hard_names()[3]] {
         for (kind, figure) in figures(name, 10) {
-            // In space and beside points there is no more room than there is.
+            // In 3-D and among points, where texts are is not ours to choose.
             if kind.contains("space") || kind == "noted scatter" {
                 continue;
             }
@@ -251,7 +204,7 @@ fn wrong_xml(text: &str) -> Option<String> {
 }
 
 #[test]
-fn every_svg_is_xml_and_says_nothing_to_the_kernel() {
+fn every_svg_is_xml_without_marks_of_the_kernel() {
     for broken in
         ["<a>\u{1}</a>", "<a>&x;</a>", "<a><b></a>", "<a b=\"<\"/>", "<a/><b/>", "<a b='1'/>", "x<a/>", "<a b=\"1>"]
     {
@@ -309,7 +262,7 @@ fn any_number_of_classes_is_drawn() {
 }
 
 #[test]
-fn what_is_too_much_is_counted_first() {
+fn too_many_figures_are_refused_before_they_are_measured() {
     let chart = || LineChart::new("x", "y").line("a", &[1.0, 2.0]).figure().unwrap();
     let message = |figure: Figure| figure.to_svg().unwrap_err().to_string();
     let panels = std::iter::repeat_with(chart).take(100_000);
@@ -339,7 +292,7 @@ fn what_is_too_much_is_counted_first() {
 }
 
 #[test]
-fn gaps_are_told() {
+fn the_legend_counts_gaps() {
     let (nan, infinite) = (f64::NAN, f64::INFINITY);
     let chart = LineChart::new("x", "y").line("loss", &[nan, 1.0, 0.5, infinite, -infinite]).line("b", &[1.0, 1.0]);
     let svg = chart.dots("c", &[nan, 1.0]).figure().unwrap().to_svg().unwrap();

@@ -1,4 +1,5 @@
-//! Fonts of the system, for the characters that the embedded one lacks: looked for once, at the usual places, and read when needed.
+//! Fonts of the system, for characters that the embedded one lacks: searched for once, in the usual folders, and read
+//! when needed.
 
 use std::{
     collections::HashMap,
@@ -10,54 +11,13 @@ use std::{
 use ab_glyph::{Font, FontArc, FontVec, GlyphId};
 
 /// Parts of the names of fonts with many characters, in small letters and without spaces, the best first.
-const NAMES: [&str; 45] = [
-    "notosanscjk",
-    "notosansjp",
-    "notosanssc",
-    "notosanskr",
-    "notosanstc",
-    "sourcehansans",
-    "hiraginosansgb",
-    "ヒラギノ角ゴシックw3",
-    "applesdgothicneo",
-    "pingfang",
-    "yugothr",
-    "yugothm",
-    "meiryo",
-    "msgothic",
-    "msyh",
-    "simsun",
-    "malgun",
-    "msjh",
-    "wqy-",
-    "droidsansfallback",
-    "ipag",
-    "ipaexg",
-    "takaogothic",
-    "vl-gothic",
-    "nanumgothic",
-    "baekmuk",
-    "uming",
-    "arialunicode",
-    "notoserifcjk",
-    "notosanssymbols",
-    "notosansmath",
-    "notoemoji-regular",
-    "seguisym",
-    "seguiemj",
-    "applesymbols",
-    "symbola",
-    "notosansdevanagari",
-    "notosansthai",
-    "nirmala",
-    "leelawui",
-    "kohinoor",
-    "thonburi",
-    "freesans",
-    "freeserif",
-    "unifont",
-];
-/// What is read and searched at most, in one process.
+const NAMES: &str = "notosanscjk notosansjp notosanssc notosanskr notosanstc sourcehansans hiraginosansgb ヒラギノ角ゴシックw3 \
+    applesdgothicneo pingfang yugothr yugothm meiryo msgothic msyh simsun malgun msjh wqy- \
+    droidsansfallback ipag ipaexg takaogothic vl-gothic nanumgothic baekmuk uming arialunicode \
+    notoserifcjk notosanssymbols notosansmath notoemoji-regular seguisym seguiemj applesymbols \
+    symbola notosansdevanagari notosansthai nirmala leelawui kohinoor thonburi freesans freeserif \
+    unifont";
+/// The most that one process reads and searches.
 const MOST_BYTES: u64 = 400 << 20;
 const MOST_ENTRIES: usize = 20_000;
 const MOST_FILES: usize = 40;
@@ -111,7 +71,7 @@ impl System {
             self.bytes_left -= size;
             let Ok(bytes) = fs::read(path) else { continue };
             for index in 0..fonts_in(&bytes).min(IN_COLLECTION) {
-                // Whatever a damaged file does to its reader, the figure is drawn.
+                // A damaged file may make its reader panic; the figure is drawn all the same.
                 let read = || FontVec::try_from_vec_and_index(bytes.clone(), index).map(FontArc::new);
                 let Ok(Ok(font)) = std::panic::catch_unwind(read) else { break };
                 if let Some(found) = has(&font, character) {
@@ -124,7 +84,7 @@ impl System {
     }
 }
 
-/// How many fonts a file claims to hold, none if it has no room for so many.
+/// How many fonts a file claims to hold; none if it is too small for that many.
 fn fonts_in(file: &[u8]) -> u32 {
     let Some(collection) = file.strip_prefix(b"ttcf") else { return 1 };
     match collection.get(4..8).and_then(|number| number.try_into().ok()).map(u32::from_be_bytes) {
@@ -133,13 +93,13 @@ fn fonts_in(file: &[u8]) -> u32 {
     }
 }
 
-/// Of a font with coloured pictures in place of outlines, nothing.
+/// The glyph for a character, if the font has an outline of it (colour fonts have images instead).
 fn has(font: &FontArc, character: char) -> Found {
     let glyph = font.glyph_id(character);
     (glyph.0 != 0 && font.outline(glyph).is_some()).then(|| (font.clone(), glyph))
 }
 
-/// Adds the fonts in a folder by how good they are.
+/// Adds the fonts in a folder with their rank.
 fn collect(folder: &Path, depth: usize, entries_left: &mut usize, files: &mut Vec<((usize, bool), PathBuf)>) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -156,14 +116,14 @@ fn collect(folder: &Path, depth: usize, entries_left: &mut usize, files: &mut Ve
         }
         let name = entry.file_name().to_string_lossy().to_lowercase().replace(' ', "");
         let is_font = [".ttf", ".otf", ".ttc", ".otc"].iter().any(|end| name.ends_with(end));
-        if let Some(rank) = NAMES.iter().position(|part| name.contains(part)).filter(|_| is_font) {
+        if let Some(rank) = NAMES.split(' ').position(|part| name.contains(part)).filter(|_| is_font) {
             let is_unusual = ["bold", "black", "light", "thin", "italic", "oblique", "bd.", "mono"].iter();
             files.push(((rank, is_unusual.clone().any(|weight| name.contains(weight))), path));
         }
     }
 }
 
-/// Where the usual systems have their fonts.
+/// Where operating systems keep fonts.
 fn folders() -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = [
         "/usr/share/fonts",
@@ -194,7 +154,7 @@ fn folders() -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
-    /// Two fonts in one file: each table's offset counts from the file's beginning.
+    /// A collection of two fonts; the offset of each table counts from the start of the file.
     fn collection(font: &[u8]) -> Vec<u8> {
         let number = |at: usize| u32::from_be_bytes(font[at..at + 4].try_into().unwrap());
         let tables = usize::from(u16::from_be_bytes([font[4], font[5]]));

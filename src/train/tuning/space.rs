@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    html::cell,
+    format::cell,
 };
 
 /// The hyper-parameters that a [`Study`](crate::Study) chooses, each with its range.

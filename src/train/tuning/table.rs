@@ -3,7 +3,7 @@ use std::fmt;
 use super::space::short;
 use super::study::Study;
 use super::trial::TrialState;
-use crate::html::{cell, escape_html, table};
+use crate::format::cell;
 
 /// The number of trials that are shown, the best first.
 const ROWS: usize = 20;
@@ -12,15 +12,7 @@ const ROWS: usize = 20;
 const STATES: [TrialState; 4] = [TrialState::Complete, TrialState::Pruned, TrialState::Failed, TrialState::Running];
 
 impl Study {
-    /// How many trials there are, and a table of the best ones, as HTML for a notebook.
-    pub fn to_html(&self) -> String {
-        let cells: Vec<Vec<String>> =
-            self.cells().iter().map(|row| row.iter().map(|cell| escape_html(cell)).collect()).collect();
-        let table = if self.records().is_empty() { String::new() } else { table(&cells[0], &cells[1..]) };
-        format!("<p>{}</p>{table}<p>{}</p>", self.count(), self.rest())
-    }
-
-    fn count(&self) -> String {
+    pub(crate) fn count(&self) -> String {
         let records = self.records();
         let counts: Vec<String> = (STATES.iter())
             .map(|state| (records.iter().filter(|record| record.state == *state).count(), state))
@@ -33,7 +25,7 @@ impl Study {
     }
 
     /// What the table leaves out.
-    fn rest(&self) -> String {
+    pub(crate) fn rest(&self) -> String {
         match self.records().len().saturating_sub(ROWS) {
             0 => String::new(),
             more => format!("… and {more} more"),
@@ -41,7 +33,7 @@ impl Study {
     }
 
     /// The table with its head.
-    fn cells(&self) -> Vec<Vec<String>> {
+    pub(crate) fn cells(&self) -> Vec<Vec<String>> {
         let mut records = self.records();
         records.sort_by(|a, b| {
             let rank = |state| STATES.iter().position(|other| *other == state);

@@ -12,7 +12,7 @@ use super::space::{Setting, short, wrong};
 use super::study::Shared;
 use crate::{
     error::{Error, Result},
-    html::cell,
+    format::cell,
     relay::Listening,
 };
 

@@ -1,8 +1,8 @@
 //! S1: convolutional and denoising autoencoder, classifier, latent space and GAN on MNIST.
 
 use latentlab::{
-    Autoencoder, Classifier, ErrorKind, Gan, GanConfig, Heatmap, ImageGrid, LineChart, Optimizer, Result,
-    Snapshot, TrainConfig, Tsne, classify, decode, duration_text, embed, ndarray::Axis, pca, random_codes, reconstruct,
+    Autoencoder, Classifier, ErrorKind, Gan, GanConfig, Heatmap, ImageGrid, LineChart, Optimizer, Result, Snapshot,
+    TrainConfig, Tsne, classify, decode, duration_text, embed, ndarray::Axis, pca, random_codes, reconstruct,
     reconstructions, row, tsne,
 };
 
@@ -51,7 +51,7 @@ fn config(run: &Run, learning_rate: f64, weight_decay: f64) -> TrainConfig {
 
 fn grid(run: &mut Run) -> Result<()> {
     let mut rows = Vec::new();
-    let mut chart = LineChart::new("epoch", "mean squared error on the test images").logarithmic();
+    let mut chart = LineChart::new("epoch", "mean squared error on the test images").log_y();
     for learning_rate in [0.001, 0.02] {
         for weight_decay in [0.0001, 0.005] {
             for latent_dim in [2, 10, 100] {

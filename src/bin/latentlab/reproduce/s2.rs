@@ -197,7 +197,7 @@ fn maps(run: &mut Run) -> Result<()> {
     let codes = embed(&two, &some)?;
     let means = codes.class_means()?;
     let bag = [means[[BAG, 0]], means[[BAG, 1]]];
-    let scatter = Scatter::of(&codes)?.annotate(bag, "bag").figure()?.title("codes of test images");
+    let scatter = Scatter::of(&codes).annotate(bag, "bag").figure()?.title("codes of test images");
     // A window around the bags, a standard deviation to each side.
     let spread = codes.points().std_axis(latentlab::ndarray::Axis(0), 0.0);
     let (low, high) = ([bag[0] - spread[0], bag[1] - spread[1]], [bag[0] + spread[0], bag[1] + spread[1]]);

@@ -70,7 +70,7 @@ fn train(run: &mut Run, name: &str, latent_dim: usize, report: f64) -> Result<()
         history.final_loss(),
         test.len(),
     ));
-    let chart = LineChart::new("epoch", "mean squared error").logarithmic().line("training", &history.loss);
+    let chart = LineChart::new("epoch", "mean squared error").log_y().line("training", &history.loss);
     run.figure("Loss", &chart.line("validation", &history.validation_loss).figure()?)
 }
 
@@ -92,7 +92,7 @@ fn rules1(run: &mut Run) -> Result<()> {
     let clusters = kmeans_accuracy(&codes, 10)?;
     let shown = codes.indices_per_class(250);
     let recognised: Vec<bool> = shown.iter().map(|index| clusters.recognised()[*index]).collect();
-    let mut scatter = Scatter::of(&codes.select(&shown)?)?.crosses(&recognised, "well recognised", "not");
+    let mut scatter = Scatter::of(&codes.select(&shown)?).crosses(&recognised, "well recognised", "not");
     for (centre, letter) in clusters.centroids().rows().into_iter().zip('A'..) {
         scatter = scatter.annotate([centre[0], centre[1]], letter.to_string());
     }

@@ -1,8 +1,8 @@
-//! The figures of a lesson, straight from data, models and results.
+//! Figures made directly from data, models and results.
 
 use ndarray::{Array4, Axis, s};
 
-use super::line_chart::range;
+use super::axis::range;
 use super::{BarChart, Figure, Heatmap, ImageGrid, LineChart, Scatter};
 use crate::{
     analyse::{Codes, Confusion, TsneEmbedding, reconstruct},
@@ -12,7 +12,7 @@ use crate::{
     train::{GanHistory, History, Snapshot, Study, TrialRecord, TrialState},
 };
 
-/// The most images that fit beside each other and can still be read.
+/// The most images in a row that can still be made out.
 const COLUMNS: usize = 16;
 
 impl Dataset {
@@ -20,14 +20,14 @@ impl Dataset {
     ///
     /// # Errors
     /// If there are no images, or they are not grey (one channel).
-    pub fn pictures(&self, n: usize) -> Result<Figure> {
+    pub fn plot_images(&self, n: usize) -> Result<Figure> {
         let some = self.take(n);
         let names = some.labels().iter().map(|label| self.class_names()[*label].clone());
         ImageGrid::new(some.images(), some.len().min(10)).captions(names).figure()
     }
 }
 
-/// The first images (at most 16) above what the autoencoder gives back of them.
+/// The first images (at most 16) above their reconstructions by the autoencoder.
 ///
 /// # Errors
 /// If there are no images, or their shape is not that of the encoder's input.
@@ -62,7 +62,8 @@ impl History {
 }
 
 impl History {
-    /// The images of the [`snapshots`](crate::TrainConfig::snapshots): the originals, and below them a row for each epoch. At most 16 images.
+    /// The images of the [`snapshots`](crate::TrainConfig::snapshots): the originals, and below them a row for each
+    /// epoch. At most 16 images.
     ///
     /// # Errors
     /// If there are no snapshots.
@@ -74,7 +75,7 @@ impl History {
     /// A classifier's accuracy: in training, and on the validation images if there were any.
     ///
     /// # Errors
-    /// If no epoch has run, or it was no classifier that was trained.
+    /// If no epoch has run, or the model was not a classifier.
     pub fn plot_accuracy(&self) -> Result<Figure> {
         if self.accuracy.is_empty() {
             return Err(Error::expected(
@@ -149,7 +150,7 @@ impl Study {
         }
         let (low, high) = range(complete.iter().chain(&pruned).copied().filter(|value| value.is_finite()));
         if low > 0.0 && high > 10.0 * low {
-            chart = chart.logarithmic();
+            chart = chart.log_y();
         }
         chart.mark(best.number as f64, format!("best: trial {}", best.number)).figure()
     }
@@ -166,17 +167,17 @@ impl Study {
 }
 
 impl Codes {
-    /// Two-dimensional codes as points, coloured by label. [`Scatter::of`] gives the same to be changed first.
+    /// Two-dimensional codes as points, coloured by label. [`Scatter::of`] gives the chart to add to.
     ///
     /// # Errors
     /// If the codes do not have two values each, or there are none.
     pub fn scatter(&self) -> Result<Figure> {
-        Scatter::of(self)?.figure()
+        Scatter::of(self).figure()
     }
 }
 
 impl Confusion {
-    /// The counts as a map: a row for each class that is right, a column for each that was predicted.
+    /// The counts as a heatmap: a row for each true class, a column for each predicted one.
     ///
     /// # Errors
     /// If there are more than 500 classes.
@@ -195,7 +196,7 @@ impl Confusion {
 }
 
 impl TsneEmbedding {
-    /// The points of the plane, coloured by label.
+    /// The embedded points, coloured by label.
     ///
     /// # Errors
     /// If there are no points.
@@ -207,23 +208,16 @@ impl TsneEmbedding {
 impl Scatter {
     /// A scatter of two-dimensional codes, with the names of their classes.
     ///
-    /// # Errors
-    /// If the codes do not have two values each.
-    ///
     /// ```
     /// use latentlab::{Codes, Scatter, ndarray::array};
     ///
     /// let names = vec!["zero".to_string(), "one".to_string()];
     /// let codes = Codes::new(array![[0.0, 1.0], [4.0, 4.0]], array![0, 1], names)?;
-    /// let figure = Scatter::of(&codes)?.annotate([2.0, 2.0], "A").figure()?;
+    /// let figure = Scatter::of(&codes).annotate([2.0, 2.0], "A").figure()?;
     /// # Ok::<(), latentlab::Error>(())
     /// ```
-    pub fn of(codes: &Codes) -> Result<Self> {
-        if codes.latent_dim() != 2 {
-            let expected = "codes of 2 values, the two axes";
-            return Err(Error::expected(ErrorKind::Shape, "scatter", expected, codes.latent_dim()));
-        }
-        let scatter = Self::new(codes.points(), codes.labels()).names(codes.class_names().iter().cloned());
-        Ok(scatter.axis_names(codes.axis_name(0), codes.axis_name(1)))
+    pub fn of(codes: &Codes) -> Self {
+        let scatter = Self::new(codes.points(), codes.labels()).names(codes.class_names());
+        scatter.axis_names(codes.axis_name(0), codes.axis_name(1))
     }
 }

@@ -2,10 +2,14 @@
 
 use std::fmt::Write;
 
-use super::State;
+use super::html::escape_html;
+use super::palette::{color, hex};
+use super::sparkline::polyline;
+use super::sprite_sheet::SpriteSheet;
 use crate::{
     error::visible,
-    html::{COLORS, Sheet, cell, escape_html, polyline, shortened},
+    format::{cell, shortened},
+    progress::State,
 };
 
 const WIDTH: f64 = 420.0;
@@ -19,19 +23,20 @@ const BELOW: f64 = 34.0;
 const MARGIN: f64 = 8.0;
 
 /// The bar, its text, the curves and the images.
-pub(super) fn html(state: &State) -> String {
+pub(crate) fn progress_html(state: &State) -> String {
     let percent = 100.0 * state.share.clamp(0.0, 1.0);
     let mut html = format!(
         "<div style=\"background: rgba(128, 128, 128, 0.25); border-radius: 3px; height: 8px; margin: 4px 0; \
          max-width: 640px\">\
          <div style=\"background: {}; border-radius: 3px; height: 8px; width: {percent:.1}%\"></div></div>\
          <div style=\"font-family: monospace; white-space: pre-wrap\">{}</div>",
-        COLORS[0],
+        hex(color(0)),
         escape_html(&visible(&state.text)),
     );
     html += &chart(state).unwrap_or_default();
     if let Some(images) = &state.images {
-        html += &Sheet::new(images, 10, 256).picture(2, "what the model makes at this moment").unwrap_or_default();
+        html +=
+            &SpriteSheet::new(images, 10, 256).to_html(2, "what the model makes at this moment").unwrap_or_default();
     }
     html
 }
@@ -71,10 +76,10 @@ fn chart(state: &State) -> Option<String> {
         text(right - 26.0, line_of(index), "end", name);
     }
     for (index, (_, values)) in state.curves.iter().enumerate() {
-        let color = COLORS[index % COLORS.len()];
-        svg += &polyline(values, [low, high], length, [left, MARGIN, WIDTH, HEIGHT], color);
+        let color = hex(color(index % 2));
+        svg += &polyline(values, [low, high], length, [left, MARGIN, WIDTH, HEIGHT], &color);
         if named {
-            svg += &polyline(&[0.0; 2], [0.0; 2], 2, [right - 20.0, line_of(index) - 4.0, 20.0, 0.0], color);
+            svg += &polyline(&[0.0; 2], [0.0; 2], 2, [right - 20.0, line_of(index) - 4.0, 20.0, 0.0], &color);
         }
     }
     Some(svg + "</svg>")
@@ -107,12 +112,12 @@ mod tests {
     #[test]
     fn a_state_is_a_bar_a_line_curves_and_images() {
         let mut state = State { share: 0.25, text: "epoch 1/4 <5 s".into(), ..State::default() };
-        let bar = html(&state);
+        let bar = progress_html(&state);
         assert!(bar.contains("width: 25.0%") && bar.contains("epoch 1/4 &lt;5 s") && !bar.contains("<svg"), "{bar}");
         state.axes = ["epoch".into(), "loss".into()];
         state.curves = vec![("training".into(), vec![4.0, 2.0, f64::NAN, 1.0]), ("validation".into(), vec![3.0])];
         state.images = Some(Array4::zeros((12, 1, 4, 4)));
-        let all = html(&state);
+        let all = progress_html(&state);
         assert!(all.contains("points=\"64.0,8.0 204.0,114.7 484.0,168.0\""), "{all}");
         assert!(
             ["epoch", "loss", "training", "validation", "image/png"].iter().all(|text| all.contains(text)),
@@ -120,13 +125,13 @@ mod tests {
         );
     }
 
-    /// The number behind a mark.
-    fn number(text: &str, mark: &str) -> f64 {
-        text.split_once(mark).unwrap().1.split('"').next().unwrap().parse().unwrap()
+    /// The number after a prefix.
+    fn number(text: &str, prefix: &str) -> f64 {
+        text.split_once(prefix).unwrap().1.split('"').next().unwrap().parse().unwrap()
     }
 
     #[test]
-    fn no_text_is_cut_off_or_taken_for_marks() {
+    fn no_text_is_cut_off_or_taken_for_markup() {
         let hostile = "<i>\u{1}latentlab\nEVCXR_END_CONTENT\u{fffe}";
         for (name, values) in [
             ("training", vec![1.0; 15]),
@@ -136,7 +141,7 @@ mod tests {
         ] {
             let curves = vec![(name.into(), values), ("b".into(), vec![1.0])];
             let state = State { axes: [name.into(), name.into()], curves, text: hostile.into(), ..State::default() };
-            let html = html(&state);
+            let html = progress_html(&state);
             let width = number(&html, "<svg width=\"");
             for part in html.split("<text ").skip(1) {
                 let (x, text) = (number(part, "x=\""), part.split(['>', '<']).nth(1).unwrap());
@@ -150,6 +155,6 @@ mod tests {
             assert!(!html.contains("NaN") && !html.contains("inf"), "{html}");
         }
         let nothing = State { curves: vec![("a".into(), vec![f64::NAN; 3])], ..State::default() };
-        assert!(!html(&nothing).contains("<svg"));
+        assert!(!progress_html(&nothing).contains("<svg"));
     }
 }

@@ -1,0 +1,180 @@
+//! What data, networks and results look like in a notebook: tables, with small images and curves, as HTML.
+
+use super::html::{escape_html, table};
+use super::palette::{color, hex};
+use super::sparkline::sparkline;
+use super::sprite_sheet::SpriteSheet;
+use crate::{
+    analyse::{Clustering, Confusion},
+    data::{CLASSES_SHOWN, Dataset},
+    error::visible,
+    format::{cell, percent, thousands},
+    nn::{Summary, SummaryRow},
+    train::{GanHistory, History, Study},
+};
+
+impl Dataset {
+    /// What `Display` says as HTML, for a notebook: a table of the classes, and the first images.
+    pub fn to_html(&self) -> String {
+        const STRIP: usize = 20;
+        /// Of the images together: a page of megabytes helps nobody.
+        const MOST_PIXELS: usize = 1 << 20;
+        let [channels, height, width] = self.image_shape();
+        let more = self.class_names().len().saturating_sub(CLASSES_SHOWN);
+        let more = if more > 0 { format!("<p>and {} more classes</p>", thousands(more)) } else { String::new() };
+        let names = self.class_names().iter().take(CLASSES_SHOWN).map(|name| escape_html(&cell(name)));
+        let names = std::iter::once(String::new()).chain(names);
+        let counts = self.class_counts().into_iter().take(CLASSES_SHOWN).map(thousands);
+        let counts = std::iter::once("images".to_string()).chain(counts).collect();
+        let few = self.take(STRIP.min(MOST_PIXELS / (height * width)));
+        let alternative = format!("the first {} images", few.len());
+        format!(
+            "<p>{} images of shape {channels}×{height}×{width}<br>source: {}</p>{}{more}{}",
+            thousands(self.len()),
+            escape_html(&visible(self.source())),
+            table(&Vec::from_iter(names), &[counts]),
+            SpriteSheet::new(few.images(), STRIP, 32).to_html(1, &alternative).unwrap_or_default(),
+        )
+    }
+}
+
+impl Summary {
+    /// The table of `Display` as HTML, for a notebook.
+    pub fn to_html(&self) -> String {
+        let head = ["Layer", "Output Shape", "Param #"].map(String::from);
+        let row = |row: &SummaryRow| {
+            let label = if row.number == 0 { format!("<b>{}</b>", row.label()) } else { row.label() };
+            vec![label, row.shape(), thousands(row.parameters)]
+        };
+        let rows: Vec<Vec<String>> = self.rows().iter().map(row).collect();
+        let totals: Vec<String> = self.totals().iter().map(|line| escape_html(line)).collect();
+        let (name, table) = (escape_html(self.name()), table(&head, &rows));
+        format!("<p>Model: \"{name}\"</p>{table}<p>{}</p>", totals.join("<br>"))
+    }
+}
+
+impl History {
+    /// What `Display` says and a table with a small chart of each curve as HTML, for a notebook.
+    pub fn to_html(&self) -> String {
+        let loss = format!("loss ({})", self.objective);
+        curves(
+            &self.to_string(),
+            &[
+                (loss.as_str(), &self.loss),
+                ("validation loss", &self.validation_loss),
+                ("accuracy", &self.accuracy),
+                ("validation accuracy", &self.validation_accuracy),
+                ("reconstruction", &self.reconstruction),
+                ("validation reconstruction", &self.validation_reconstruction),
+                ("KL divergence", &self.kl),
+                ("validation KL divergence", &self.validation_kl),
+            ],
+        )
+    }
+}
+
+impl GanHistory {
+    /// What `Display` says and a table with a small chart of each curve as HTML, for a notebook.
+    pub fn to_html(&self) -> String {
+        let losses = [("generator loss", &self.generator_loss), ("discriminator loss", &self.discriminator_loss)];
+        curves(&self.to_string(), &losses)
+    }
+}
+
+/// A row for each curve that has values: its chart, its first, last, lowest and highest value.
+fn curves(sentence: &str, curves: &[(&str, &Vec<f64>)]) -> String {
+    let curves = curves.iter().filter(|(_, values)| !values.is_empty());
+    let row = |(name, values): &(&str, &Vec<f64>)| {
+        let color = hex(color(usize::from(name.starts_with("validation"))));
+        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let numbers = [values[0], values[values.len() - 1], least, most].map(|value| format!("{value:.4}"));
+        [vec![escape_html(name), sparkline(values, &color)], numbers.to_vec()].concat()
+    };
+    let rows: Vec<Vec<String>> = curves.map(row).collect();
+    let head = ["", "", "first epoch", "last epoch", "lowest", "highest"].map(String::from);
+    format!("<p>{}</p>{}", escape_html(sentence), table(&head, &rows))
+}
+
+impl Study {
+    /// How many trials there are, and a table of the best ones, as HTML for a notebook.
+    pub fn to_html(&self) -> String {
+        let cells = escaped(self.cells());
+        let table = if self.records().is_empty() { String::new() } else { table(&cells[0], &cells[1..]) };
+        format!("<p>{}</p>{table}<p>{}</p>", self.count(), self.rest())
+    }
+}
+
+impl Clustering {
+    /// The tables of `Display` as HTML, for a notebook.
+    pub fn to_html(&self) -> String {
+        let measures = self.measures().map(|(name, value)| vec![name.to_string(), value]);
+        let clusters = escaped(self.cluster_rows().map(Vec::from));
+        let head = ["cluster", "points", "took", "purity"].map(String::from);
+        table(&[], &measures) + &table(&head, &clusters)
+    }
+}
+
+impl Confusion {
+    /// The table of `Display` as HTML, for a notebook.
+    pub fn to_html(&self) -> String {
+        let cells = escaped(self.cells());
+        format!("<p>accuracy {}</p>{}", percent(self.accuracy()), table(&cells[0], &cells[1..]))
+    }
+}
+
+fn escaped(rows: impl IntoIterator<Item = Vec<String>>) -> Vec<Vec<String>> {
+    rows.into_iter().map(|row| row.iter().map(|cell| escape_html(cell)).collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::{Array1, Array4, arr1};
+
+    use super::*;
+    use crate::train::StoppedBy;
+
+    #[test]
+    fn a_data_set_counts_its_classes_and_shows_images() {
+        let data = Dataset::new(Array4::zeros((30, 1, 2, 3)), Array1::from_elem(30, 1), ["<cat>", "dog"]).unwrap();
+        let html = data.to_html();
+        for part in [
+            "30 images of shape 1×2×3",
+            "source: arrays",
+            ">&lt;cat&gt;</th>",
+            ">30</td>",
+            "width: 60px",
+            "data:image/png",
+        ] {
+            assert!(html.contains(part), "{part} in {html}");
+        }
+        assert!(!data.take(0).to_html().contains("<img"));
+    }
+
+    #[test]
+    fn of_many_classes_and_large_images_the_first_are_shown() {
+        let names = (0..1066).map(|class| format!("class {class}"));
+        let data = Dataset::new(Array4::zeros((2, 1, 2000, 2000)), arr1(&[0, 1065]), names).unwrap();
+        let html = data.to_html();
+        assert!(html.contains("and 1,002 more classes") && !html.contains("<img") && html.len() < 20_000, "{html}");
+    }
+
+    #[test]
+    fn a_history_has_a_row_for_each_curve_that_is_there() {
+        let mut history = History::default();
+        history.objective = "a < b".into();
+        assert_eq!(history.to_html().matches("<td").count(), 0);
+        history.loss = vec![0.5, 0.25, 0.125];
+        history.validation_loss = vec![0.6, 0.2, 0.4];
+        (history.seconds, history.best_epoch) = (vec![1.0; 3], 2);
+        history.stopped_by = Some(StoppedBy::EarlyStopping);
+        let html = history.to_html();
+        assert!(html.contains("3 epochs in 3.0 s") && html.contains("best epoch 2, stopped early</p>"), "{html}");
+        assert_eq!((html.matches("<tr>").count(), html.matches("<polyline").count()), (3, 2), "{html}");
+        let row = html.split("<tr>").nth(3).unwrap();
+        for cell in ["validation loss", "0.6000", "0.4000", "0.2000"] {
+            assert!(row.contains(&format!(">{cell}</td>")), "{cell} in {row}");
+        }
+        assert!(html.contains("loss (a &lt; b)"));
+    }
+}
