@@ -29,7 +29,7 @@ fn main() -> Result<()> {
     // One digit of each class above its reconstruction, and below them the map, with each digit's name at its mean code.
     let means = codes.class_means()?;
     let named = codes.class_names().iter().zip(means.rows());
-    let map = named.fold(Scatter::of(&codes)?, |map, (name, mean)| map.annotate([mean[0], mean[1]], name));
+    let map = named.fold(Scatter::of(&codes), |map, (name, mean)| map.annotate([mean[0], mean[1]], name));
     let path = std::env::temp_dir().join("latentlab-dense.png");
     grid(1, [reconstructions(&autoencoder, &test.one_of_each()?)?, map.figure()?]).save(&path)?;
     println!("the figure is {}", path.display());
