@@ -254,6 +254,7 @@ pub fn rows() -> Table {
                     run(picture().conv_transpose2d(1, 3).stride(stride));
                     run(picture().conv_transpose2d(1, 3).stride(stride).same());
                     run(picture().max_pool2d(2).stride(stride));
+                    run(picture().avg_pool2d(2).stride(stride));
                     run(picture().relu().stride(stride));
                 }
             }),
@@ -319,6 +320,7 @@ pub fn rows() -> Table {
                 run(picture().up_sample2d(1 << 32).flatten());
             }),
         ),
+        ("Sequential::avg_pool2d", Call(|| pairs().iter().for_each(|size| run(picture().avg_pool2d(*size))))),
         ("Sequential::max_pool2d", Call(|| pairs().iter().for_each(|size| run(picture().max_pool2d(*size))))),
         (
             "Sequential::reshape",
