@@ -83,7 +83,7 @@ impl Summary {
         self.rows.iter().map(|row| row.parameters).sum()
     }
 
-    /// What stands below the table.
+    /// The lines below the table.
     pub(crate) fn totals(&self) -> Vec<String> {
         let mut lines = Vec::from_iter(self.mistake.iter().map(|mistake| format!("unfinished: {mistake}")));
         lines.push(format!("Total params: {}", thousands(self.total())));
