@@ -51,10 +51,11 @@ pub use analyse::{
     decode, embed, generate, interpolate, kmeans_accuracy, pca, random_codes, reconstruct, sample, tsne,
 };
 pub use data::{DataFile, DataFileState, Dataset, Folds, Normalisation, data_files, fetch_data};
+pub use dfdx;
 pub use error::{Error, ErrorKind, Result};
 pub use model::{Autoencoder, Classifier, Gan, Vae};
 pub use ndarray;
-pub use nn::{HeightWidth, Init, Loss, Optimizer, Plan, Sequential, Summary, SummaryRow};
+pub use nn::{DfdxLoss, DfdxTensor, HeightWidth, Init, Loss, Optimizer, Plan, Sequential, Summary, SummaryRow};
 #[doc(hidden)]
 pub use progress::duration_text;
 pub use show::{

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::{
+    bridge::DfdxLoss,
     layers::sigmoid,
     tape::{Pass, Variable},
 };
@@ -27,6 +28,8 @@ pub enum Loss {
     /// Binary cross-entropy of logits x, that is of the probabilities 1 / (1 + e⁻ˣ): for a network without a sigmoid at
     /// its end. Computed as max(x, 0) − x·t + ln(1 + e^−|x|), stable for any x.
     BinaryCrossEntropyWithLogits,
+    /// A function of dfdx's tensors: see [`Loss::dfdx`].
+    Dfdx(DfdxLoss),
 }
 
 /// Keras' clipping of probabilities.
@@ -38,12 +41,16 @@ impl Loss {
         match self {
             Self::MeanSquaredError => "mean squared error",
             Self::BinaryCrossEntropy | Self::BinaryCrossEntropyWithLogits => "binary cross-entropy",
+            Self::Dfdx(loss) => loss.name,
         }
     }
 
     /// The mean loss over `output` as a `share` of a batch's mean loss (1 if the batch has no other parts), and the
     /// same on the tape, for the backward pass to begin with.
     pub(crate) fn record(self, output: Variable, target: &Buffer, share: f64, pass: &mut Pass) -> (f64, Variable) {
+        if let Self::Dfdx(loss) = self {
+            return loss.record(output, target, share, pass);
+        }
         let y = &output.values;
         // The derivative is computed here too, while the values are at hand. Sums in fixed blocks: the same bits for
         // any number of threads.
@@ -85,6 +92,7 @@ impl Loss {
             Self::BinaryCrossEntropyWithLogits => {
                 sum(y, target, |x, t| if x > 0.0 { x } else { 0.0 } - x * t + (-x.abs()).exp().ln_1p())
             }
+            Self::Dfdx(_) => f64::NAN, // has a `record` of its own
         }
     }
 
@@ -96,6 +104,7 @@ impl Loss {
                 if clipped { 0.0 } else { tiny_to_zero(scale * (p - t) / (p * (1.0 - p))) }
             }),
             Self::BinaryCrossEntropyWithLogits => sigmoid_differences(y, target, scale, out),
+            Self::Dfdx(_) => out.fill(f32::NAN), // as above
         }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! To add a layer, copy the file in `layers/` that is nearest to it and add it to the list in `layers/mod.rs`.
 
+mod bridge;
 mod cross_entropy;
 mod fusion;
 mod init;
@@ -21,6 +22,7 @@ mod weights;
 #[cfg(test)]
 mod tests;
 
+pub use bridge::{DfdxLoss, DfdxTensor};
 pub use init::Init;
 pub use layers::HeightWidth;
 pub use loss::Loss;

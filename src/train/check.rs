@@ -13,7 +13,7 @@ use crate::{
 /// names the images.
 pub(super) fn targets(images: &Dataset, which: &str, loss: Loss) -> Result<()> {
     match loss {
-        Loss::MeanSquaredError => return Ok(()),
+        Loss::MeanSquaredError | Loss::Dfdx(_) => return Ok(()),
         Loss::BinaryCrossEntropy | Loss::BinaryCrossEntropyWithLogits => {}
     }
     let Some((place, value)) = outside(images, [0.0, 1.0]) else { return Ok(()) };

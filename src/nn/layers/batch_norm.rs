@@ -3,7 +3,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Layer, LayerContext, Operation, Weights, max_pool2d::Windows};
+use super::{Layer, LayerContext, Operation, Weights, windows::Windows};
 use crate::{
     engine::{Buffer, Moments, OnThreads, repeat, shard, tiny_to_zero, vectorized},
     nn::{

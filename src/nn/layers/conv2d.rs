@@ -74,7 +74,7 @@ impl Sequential {
     /// pixels are spread.
     pub fn stride(self, stride: impl Into<HeightWidth>) -> Self {
         let stride = stride.into();
-        self.amend("stride", "a conv2d, conv_transpose2d or max_pool2d", |layer| {
+        self.amend("stride", "a convolution or pooling", |layer| {
             layer.operation_mut().stride_mut().map(|old| *old = stride).is_some()
         })
     }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{HeightWidth, LayerContext, Operation, feature_maps};
+use super::{HeightWidth, LayerContext, Operation, windows::Windows};
 use crate::{
     engine::{Buffer, OnThreads, vectorized},
     nn::{
@@ -46,17 +46,13 @@ impl Operation for MaxPool2d {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, String> {
-        let [channels, height, width] = feature_maps(input)?;
-        let (size, stride) = (self.size.at_least_1("size")?, self.stride.at_least_1("stride")?);
-        if size[0] > height || size[1] > width {
-            return Err(format!("a window of {size:?} does not fit into {input:?}"));
-        }
+        let windows = Windows::new(self.size, self.stride, input)?;
         // The place of a maximum is kept as a number of f32.
         const LARGEST: usize = 1 << 24;
-        if size[0].saturating_mul(size[1]) > LARGEST {
-            return Err(format!("expected a window of at most {LARGEST} pixels, got {size:?}"));
+        if windows.places() > LARGEST {
+            return Err(format!("expected a window of at most {LARGEST} pixels, got {:?}", windows.size));
         }
-        Ok(vec![channels, (height - size[0]) / stride[0] + 1, (width - size[1]) / stride[1] + 1])
+        Ok(windows.output_shape())
     }
 
     fn stride_mut(&mut self) -> Option<&mut HeightWidth> {
@@ -90,39 +86,15 @@ impl Operation for MaxPool2d {
 impl MaxPool2d {
     /// The windows in feature maps of that shape.
     pub(super) fn windows(&self, input: &[usize]) -> Windows {
-        let (size, stride) = (self.size.0, self.stride.0);
-        let [channels, height, width] = [input[0], input[1], input[2]];
-        let (rows, columns) = ((height - size[0]) / stride[0] + 1, (width - size[1]) / stride[1] + 1);
-        Windows { channels, height, width, rows, columns, size, stride }
+        Windows::new(self.size, self.stride, input).expect("output_shape has checked it")
     }
-}
-
-/// The windows of a feature map, rows × columns of them.
-#[derive(Clone, Copy)]
-pub(super) struct Windows {
-    channels: usize,
-    height: usize,
-    width: usize,
-    rows: usize,
-    columns: usize,
-    size: [usize; 2],
-    stride: [usize; 2],
 }
 
 impl Windows {
-    pub fn pixels(&self) -> usize {
-        self.height * self.width
-    }
-
-    /// How many values a feature map has, and how many its maxima.
-    pub fn sizes(&self) -> (usize, usize) {
-        (self.pixels() * self.channels, self.rows * self.columns * self.channels)
-    }
-
     pub fn maxima(&self, x: &[f32], y: &mut [f32]) {
         for (window, out) in y.chunks_exact_mut(self.channels).enumerate() {
             out.copy_from_slice(&x[self.pixel(window, 0)..][..self.channels]);
-            for place in 1..self.size[0] * self.size[1] {
+            for place in 1..self.places() {
                 larger(&x[self.pixel(window, place)..][..self.channels], out);
             }
         }
@@ -133,7 +105,7 @@ impl Windows {
         for (window, (out, places)) in windows.enumerate() {
             out.copy_from_slice(&x[self.pixel(window, 0)..][..self.channels]);
             places.fill(0.0);
-            for place in 1..self.size[0] * self.size[1] {
+            for place in 1..self.places() {
                 larger_and_place(&x[self.pixel(window, place)..][..self.channels], place as f32, out, places);
             }
         }
@@ -141,24 +113,17 @@ impl Windows {
 
     pub fn scatter(&self, g: &[f32], places: &[f32], out: &mut [f32]) {
         // Windows side by side that leave no pixel out need no zeros to start from.
-        let exact = self.size == self.stride
-            && [self.rows * self.size[0], self.columns * self.size[1]] == [self.height, self.width];
+        let exact = self.are_exact();
         if !exact {
             out.fill(0.0);
         }
         let windows = g.chunks_exact(self.channels).zip(places.chunks_exact(self.channels));
         for (window, (g, places)) in windows.enumerate() {
-            for place in 0..self.size[0] * self.size[1] {
+            for place in 0..self.places() {
                 let out = &mut out[self.pixel(window, place)..][..self.channels];
                 if exact { set_where(g, places, place as f32, out) } else { add_where(g, places, place as f32, out) }
             }
         }
-    }
-
-    fn pixel(&self, window: usize, place: usize) -> usize {
-        let y = window / self.columns * self.stride[0] + place / self.size[1];
-        let x = window % self.columns * self.stride[1] + place % self.size[1];
-        (y * self.width + x) * self.channels
     }
 }
 

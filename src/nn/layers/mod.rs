@@ -17,6 +17,7 @@ mod reshape;
 mod size;
 mod softmax;
 mod up_sample2d;
+mod windows;
 
 pub(crate) use activation::sigmoid;
 pub(crate) use conv2d::Conv2d;
@@ -196,6 +197,7 @@ layers! {
     Dropout(dropout::Dropout) = "dropout",
     Flatten(flatten::Flatten) = "flatten",
     Reshape(reshape::Reshape) = "reshape",
+    Dfdx(super::bridge::DfdxLayer) = "dfdx",
 }
 
 impl Layer {

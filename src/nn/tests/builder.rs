@@ -151,10 +151,7 @@ fn mistakes_in_layers_of_feature_maps_say_what_does_not_fit() {
         (maps().batch_norm().epsilon(0.0), "layer 1, batch_norm: expected an epsilon above 0, got 0"),
         (maps().batch_norm().epsilon(f32::INFINITY), "layer 1, batch_norm: expected an epsilon above 0, got inf"),
         (maps().relu().same(), "after layer 1, .same(): expected a conv2d or conv_transpose2d before it, got relu"),
-        (
-            maps().stride(2),
-            "after layer 0, .stride(): expected a conv2d, conv_transpose2d or max_pool2d before it, got nothing",
-        ),
+        (maps().stride(2), "after layer 0, .stride(): expected a convolution or pooling before it, got nothing"),
         (
             maps().max_pool2d(2).padding(1),
             "after layer 1, .padding(): expected a conv2d or conv_transpose2d before it, got max_pool2d",

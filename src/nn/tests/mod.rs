@@ -1,6 +1,7 @@
 //! Every layer against PyTorch and Keras ([`frameworks`]), against the plain formulas ([`plain`]) over random shapes
 //! ([`shapes`]), and what a network promises as a whole.
 
+mod bridge;
 mod builder;
 mod frameworks;
 mod instructions;

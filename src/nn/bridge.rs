@@ -1,0 +1,209 @@
+//! Layers and losses that are functions of dfdx's own tensors, with dfdx's backward pass.
+
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use dfdx::{
+    shapes::{HasShape, Shape},
+    tensor::{Cpu, NoneTape, OwnedTape, PutTape, SplitTape, Tape, Tensor, TensorFromVec},
+    tensor_ops::Backward,
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{
+    layers::{LayerContext, Operation, shape_text},
+    loss::Loss,
+    sequential::Sequential,
+    tape::{Pass, Variable},
+};
+use crate::engine::Buffer;
+
+/// dfdx's tensor as it goes through a function of [`Sequential::dfdx`] or [`Loss::dfdx`]: (rows, values of a row) with dfdx's
+/// tape, or with another shape (`DfdxTensor<()>` is a single value) or without a tape (`DfdxTensor<(usize, usize), NoneTape>`).
+pub type DfdxTensor<S = (usize, usize), T = OwnedTape<f32, Cpu>> = Tensor<S, f32, Cpu, T>;
+
+type LayerFunction = fn(DfdxTensor) -> DfdxTensor;
+type LossFunction = fn(DfdxTensor, DfdxTensor<(usize, usize), NoneTape>) -> DfdxTensor<()>;
+
+impl Sequential {
+    /// A layer that is a function of dfdx's tensors, differentiated by dfdx: `[k]` values a row to as many as the function makes
+    /// of them. It must treat each row by itself: a batch goes through it in parts. `name` is how the summary calls it.
+    ///
+    /// The function is called once here, with two rows of zeros, to see what shape it makes. It runs on one thread for each part
+    /// of a batch and copies its input and output, so it is slower than the layers of this crate. It is a plain `fn`, so that a
+    /// network stays a value; such a network cannot be saved, because a file cannot hold a function.
+    ///
+    /// # Errors
+    /// [`build`](Self::build) and all that takes a network return [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the input is not
+    /// flat, or the function panics or does not give two rows.
+    ///
+    /// ```
+    /// use latentlab::{DfdxTensor, Sequential, dfdx::tensor::WithEmptyTape};
+    ///
+    /// /// x · sigmoid(x)
+    /// fn swish(x: DfdxTensor) -> DfdxTensor {
+    ///     x.with_empty_tape().sigmoid() * x
+    /// }
+    ///
+    /// let network = Sequential::input([1, 28, 28]).flatten().dense(16).dfdx("swish", swish).dense(2).build()?;
+    /// assert_eq!(network.output_shape(), [2]);
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn dfdx(self, name: &'static str, function: fn(DfdxTensor) -> DfdxTensor) -> Self {
+        self.push(DfdxLayer { name, function })
+    }
+}
+
+impl Loss {
+    /// A loss that is a function of the output and the target, both (rows, values of a row), differentiated by dfdx. It must be a
+    /// mean over the rows: a batch goes through the network in parts, whose losses are weighted by their rows. `name` is how
+    /// figures call it.
+    ///
+    /// ```
+    /// use latentlab::{Autoencoder, Dataset, DfdxTensor, Loss, TrainConfig, train_ae};
+    /// use latentlab::dfdx::{tensor::NoneTape, tensor_ops::MeanTo};
+    ///
+    /// fn absolute_error(output: DfdxTensor, target: DfdxTensor<(usize, usize), NoneTape>) -> DfdxTensor<()> {
+    ///     (output - target).abs().mean()
+    /// }
+    ///
+    /// let digits = Dataset::built_in_digits(200, 0)?;
+    /// let config = TrainConfig::new().epochs(2).batch_size(50).loss(Loss::dfdx("absolute error", absolute_error));
+    /// let history = train_ae(&mut Autoencoder::tiny(2)?, &digits, &config)?;
+    /// assert!(history.loss[1] < history.loss[0]);
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn dfdx(
+        name: &'static str,
+        function: fn(DfdxTensor, DfdxTensor<(usize, usize), NoneTape>) -> DfdxTensor<()>,
+    ) -> Self {
+        Self::Dfdx(DfdxLoss { name, function })
+    }
+}
+
+/// See [`Sequential::dfdx`].
+#[derive(Clone, Copy)]
+pub(crate) struct DfdxLayer {
+    name: &'static str,
+    function: LayerFunction,
+}
+
+/// A loss made by [`Loss::dfdx`].
+#[derive(Clone, Copy)]
+pub struct DfdxLoss {
+    pub(super) name: &'static str,
+    function: LossFunction,
+}
+
+impl DfdxLoss {
+    /// See [`Loss::record`].
+    pub(super) fn record(self, output: Variable, target: &Buffer, share: f64, pass: &mut Pass) -> (f64, Variable) {
+        let columns = output.values.len() / output.rows.max(1);
+        let target = tensor(target.to_vec(), output.rows, columns);
+        let (loss, _, backward) = run(&output, columns, move |output| (self.function)(output, target));
+        let mean = share * f64::from(loss[0]);
+        let needs_gradient = output.needs_gradient;
+        let loss = pass.record(Arc::new(vec![mean as f32].into()), 1, needs_gradient, move |g, gradients| {
+            gradients.add_to(&output, backward(&[g[0] * share as f32]));
+        });
+        (mean, loss)
+    }
+}
+
+impl Operation for DfdxLayer {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, String> {
+        const ROWS: usize = 2;
+        let [columns] = *input else {
+            return Err(format!("expected a flat input [k], got {}; put .flatten() before it", shape_text(input)));
+        };
+        let zeros = tensor(vec![0.0; ROWS * columns], ROWS, columns).put_tape(OwnedTape::default());
+        let output = catch_unwind(AssertUnwindSafe(|| (self.function)(zeros)))
+            .map_err(|_| format!("its function panicked with an input of shape ({ROWS}, {columns})"))?;
+        match *output.shape() {
+            (ROWS, outputs) if outputs > 0 => Ok(vec![outputs]),
+            shape => Err(format!("expected ({ROWS}, k) of its function for an input of {ROWS} rows, got {shape:?}")),
+        }
+    }
+
+    fn forward(&self, x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
+        let (rows, needs_gradient) = (x.rows, x.needs_gradient);
+        let (y, shape, backward) = run(&x, context.input[0], self.function);
+        assert_eq!(shape.0, rows, "{}: the function of a layer made another number of rows", self.name);
+        pass.record(Arc::new(y.into()), rows, needs_gradient, move |g, gradients| {
+            gradients.add_to(&x, backward(&g));
+        })
+    }
+}
+
+fn tensor(values: Vec<f32>, rows: usize, columns: usize) -> DfdxTensor<(usize, usize), NoneTape> {
+    Cpu::default().tensor_from_vec(values, (rows, columns))
+}
+
+/// What a function makes of the values, its shape, and the gradient of the values from that of the result. The function has a
+/// tape of its own, so that nothing that it does with it can harm ours.
+fn run<S: Shape, F: FnOnce(DfdxTensor) -> DfdxTensor<S>>(
+    x: &Variable,
+    columns: usize,
+    function: F,
+) -> (Vec<f32>, S, impl FnOnce(&[f32]) -> Buffer + use<S, F>) {
+    let input = tensor(x.values.to_vec(), x.rows, columns);
+    let (output, mut tape) = function(input.clone().put_tape(OwnedTape::default())).split_tape();
+    let (values, shape) = (output.as_vec(), *output.shape());
+    let backward = move |g: &[f32]| {
+        let g = g.to_vec();
+        // Recorded last, run first.
+        tape.add_backward_op(move |gradients| {
+            **gradients.get_or_alloc_mut(&output)? = g;
+            Ok(())
+        });
+        let scalar: DfdxTensor<(), _> = Cpu::default().tensor_from_vec(vec![0.0], ());
+        // Of its errors (out of memory) none is expected; a function that dropped its tape has a gradient of 0.
+        let gradient = scalar.put_tape(tape).try_backward().and_then(|mut gradients| {
+            gradients.get_or_alloc_mut(&input).map(|gradient| std::mem::take(&mut **gradient))
+        });
+        gradient.map_or_else(|_| Buffer::zeros(input.as_vec().len()), Buffer::from)
+    };
+    (values, shape, backward)
+}
+
+macro_rules! by_name {
+    ($type:ty) => {
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name)
+            }
+        }
+
+        impl PartialEq for $type {
+            fn eq(&self, other: &Self) -> bool {
+                self.name == other.name && std::ptr::fn_addr_eq(self.function, other.function)
+            }
+        }
+    };
+}
+by_name!(DfdxLayer);
+by_name!(DfdxLoss);
+impl Eq for DfdxLoss {}
+
+impl Serialize for DfdxLayer {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        let name = self.name;
+        Err(serde::ser::Error::custom(format!(
+            "the layer {name} is a function (Sequential::dfdx), which a file cannot hold; build the network from the \
+             layers of the crate to save it"
+        )))
+    }
+}
+
+impl<'de> Deserialize<'de> for DfdxLayer {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom("a layer that is a function cannot be read"))
+    }
+}
