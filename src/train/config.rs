@@ -34,6 +34,7 @@ use crate::{
 /// | [`input_noise`](Self::input_noise) | 0 | at least 0 |
 /// | [`kl_weight`](Self::kl_weight) | 1 | at least 0 |
 /// | [`snapshots`](Self::snapshots) | none | at least 1 image |
+/// | [`after_epoch`](Self::after_epoch) | none | |
 /// | [`checkpoint`](Self::checkpoint), [`resume`](Self::resume) | none | |
 /// | [`stop_handle`](Self::stop_handle), [`trial`](Self::trial) | none | |
 /// | [`progress_every`](Self::progress_every) | 1 epoch | 0 for silence |
