@@ -17,7 +17,7 @@ fn main() -> Result<()> {
     let mut autoencoder = Autoencoder::new(encoder, decoder.reshape([1, 28, 28]))?;
     println!("{}", autoencoder.summary());
 
-    // Binary cross-entropy suits grey values between 0 and 1; `validation` measures the loss on images never trained on.
+    // Binary cross-entropy suits grey values between 0 and 1; `validation` measures it on held-out images.
     let config = TrainConfig::new().epochs(20).batch_size(100).loss(Loss::BinaryCrossEntropy).validation(&test);
     println!("{}", train_ae(&mut autoencoder, &train, &config)?);
 
