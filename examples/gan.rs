@@ -17,11 +17,11 @@ fn main() -> Result<()> {
     // Less momentum than usual (0.5 instead of 0.9) keeps the two from overshooting each other.
     let adam = Optimizer::adam().betas(0.5, 0.999);
     let gan = Gan::new(generator, discriminator)?;
-    let mut gan = gan.generator_optimizer(adam, 0.0005).discriminator_optimizer(adam, 0.0002);
+    let mut gan = gan.generator_optimizer(adam, 0.0005).discriminator_optimizer(adam, 0.0005);
     println!("{}", gan.summary());
 
     // Snapshots, always of the same ten random codes, show what has been learned by then.
-    let config = GanConfig::new().epochs(15).batch_size(32).snapshots(10, [1, 2, 5, 10, 15]);
+    let config = GanConfig::new().epochs(12).batch_size(32).snapshots(10, [1, 2, 4, 8, 12]);
     let history = train_gan(&mut gan, &train, &config)?;
     println!("{history}");
 

@@ -21,7 +21,7 @@ fn main() -> Result<()> {
 
     // Codes are close to N(0, I), so random ones decode to digits, and a grid of them shows what lies between.
     let autoencoder = vae.autoencoder();
-    let samples = ImageGrid::new(&sample(&vae, 60, 0)?, 6).figure()?;
+    let samples = ImageGrid::new(&sample(&vae, 48, 0)?, 6).figure()?;
     let plane = decode(&autoencoder, &code_grid([-2.5, -2.5], [2.5, 2.5], 16)?)?;
     let plane = ImageGrid::new(&plane, 16).figure()?;
     let path = std::env::temp_dir().join("latentlab-vae.png");
