@@ -1,6 +1,6 @@
 //! Executes a notebook through Jupyter: this side of `execute.py`.
 
-use crate::notebook::{self, Outputs};
+use crate::ipynb::{self, Outputs};
 use crate::project::{Outcome, Project, end_with_parent};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -74,7 +74,7 @@ pub fn notebook_of(cells: &[&str]) -> String {
 
 /// Executes a notebook, cell by cell, as long as `go_on` says so. What has been executed is saved in any case.
 pub fn execute(project: &Project, task: &Task, errors: Stdio, go_on: impl FnMut(Event) -> bool) -> Outcome<()> {
-    let mut notebook = notebook::read(task.notebook)?;
+    let mut notebook = ipynb::read(task.notebook)?;
     for (index, source) in task.changed_cells {
         let cell = notebook["cells"].get_mut(index).ok_or("it has been changed meanwhile")?;
         cell["source"] = source.as_str().into();
@@ -93,7 +93,7 @@ pub fn execute(project: &Project, task: &Task, errors: Stdio, go_on: impl FnMut(
     let start = json!({
         "notebook": notebook.to_string(),
         "name": task.notebook.file_stem().unwrap_or_default().to_string_lossy(),
-        "mark": task.save.map(|outputs| notebook::mark(&notebook, task.notebook, &outputs.ipynb)),
+        "mark": task.save.map(|outputs| ipynb::mark(&notebook, task.notebook, &outputs.ipynb)),
         "timeout": task.timeout.as_secs(),
         "counts": task.counts,
         "kernel_arguments": match task.kernel {

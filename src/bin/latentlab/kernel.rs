@@ -1,6 +1,6 @@
 //! Starts the Rust kernel in a build folder of its own. Jupyter calls it, by the kernelspec that the setup writes.
 
-use crate::build;
+use crate::warm;
 use crate::execute::Kernel;
 use crate::project::{Outcome, Project, make_folder, remove_folder, without_cargo_run};
 use crate::relay;
@@ -20,8 +20,8 @@ pub fn kernel(connection_file: &Path, kind: Kernel) -> Outcome<()> {
         project.build().join("warm")
     } else {
         // The library may have been edited since JupyterLab was started.
-        build::set_up(&project)?;
-        let slot = build::claim(&project.build())?;
+        warm::set_up(&project)?;
+        let slot = warm::claim(&project.build())?;
         // The kernel holds the lock as its standard input, which it does not use: the slot is free when it is gone.
         command.stdin(slot.lock);
         slot.folder

@@ -5,7 +5,7 @@
 //! with which the notebook runs through in a minute, for tests: the metadata
 //! `{"latentlab": {"smoke": {"epochs": "1", "(rate, size)": "(0.1, 500)"}}}`.
 
-use crate::notebook::{cells, has_tag, source};
+use crate::ipynb::{cells, has_tag, source};
 use crate::project::Outcome;
 use serde_json::Value;
 

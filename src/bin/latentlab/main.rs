@@ -1,14 +1,14 @@
 //! The command-line tool: `cargo latentlab …`.
 
 mod bench;
-mod build;
+mod warm;
 mod data;
 mod execute;
 mod kernel;
 mod knobs;
 mod lab;
 mod library;
-mod notebook;
+mod ipynb;
 mod project;
 mod relay;
 mod reproduce;

@@ -2,7 +2,7 @@
 
 use crate::execute::{self, CellResult, Event, Kernel, Task};
 use crate::knobs::{self, Parameter};
-use crate::notebook::{self, Outputs};
+use crate::ipynb::{self, Outputs};
 use crate::project::{Outcome, Project, make_folder};
 use crate::setup::set_up;
 use crate::timings;
@@ -58,11 +58,11 @@ pub fn run(arguments: &Arguments) -> Outcome<()> {
     let data = arguments.data.as_deref().map(data_setting).transpose()?;
     let planned = match arguments.timings {
         true => Vec::new(),
-        false => notebook::outputs(&arguments.notebooks, arguments.out.as_deref())?,
+        false => ipynb::outputs(&arguments.notebooks, arguments.out.as_deref())?,
     };
     let (mut sound, mut damaged) = (Vec::new(), 0);
     for (index, path) in arguments.notebooks.iter().enumerate() {
-        match notebook::read(path) {
+        match ipynb::read(path) {
             Ok(notebook) => {
                 let changed = knobs::changed_cells(&notebook, arguments.smoke, &arguments.parameters);
                 sound.push((index, changed.map_err(|error| format!("{}: {error}.", path.display()))?));
@@ -133,7 +133,7 @@ fn run_one(
         unreachable!("a file has both")
     };
     // As it is now: others may have run before it.
-    let changed_cells = knobs::changed_cells(&notebook::read(path)?, arguments.smoke, &arguments.parameters)?;
+    let changed_cells = knobs::changed_cells(&ipynb::read(path)?, arguments.smoke, &arguments.parameters)?;
     make_folder(out)?;
     println!("{}", notebook.display());
     // Of several notebooks at the same time, each line says to which it belongs.

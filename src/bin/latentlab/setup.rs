@@ -4,7 +4,7 @@
 //! A step looks at what is there, is redone if that is not what it should be, and leaves its mark last: an interrupted
 //! step counts as not done.
 
-use crate::build;
+use crate::warm;
 use crate::project::{
     KERNEL_FEATURE, Outcome, Project, cannot, end_with_parent, make_private_folder, numbers, open_lock, output_of,
     remove_folder, write,
@@ -46,7 +46,7 @@ pub fn set_up(project: &Project) -> Outcome<()> {
     set_up_python(project)?;
     set_up_kernel(project)?;
     set_up_kernelspec(project)?;
-    build::set_up(project)
+    warm::set_up(project)
 }
 
 /// Where Jupyter keeps what is secret: keys and addresses of kernels, the server's token, a password's hash, the key of signatures.

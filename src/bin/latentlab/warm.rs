@@ -140,7 +140,7 @@ fn stamp(project: &Project) -> Outcome<String> {
     };
     add("rustc", output_of(Command::new("rustc").arg("-vV")).unwrap_or_default().as_bytes());
     add("evcxr", project.evcxr().unwrap_or_default().to_string_lossy().as_bytes());
-    add("tool", concat!(include_str!("build.rs"), include_str!("library.rs")).as_bytes());
+    add("tool", concat!(include_str!("warm.rs"), include_str!("library.rs")).as_bytes());
     let mut files: Vec<PathBuf> =
         ["Cargo.toml", "Cargo.lock", "notebooks/evcxr.toml"].map(|name| project.root.join(name)).into();
     files_below(&project.root.join("src"), &mut files).map_err(cannot("read", &project.root.join("src")))?;
