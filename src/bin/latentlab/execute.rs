@@ -1,7 +1,9 @@
 //! Executes a notebook through Jupyter: this side of `execute.py`.
 
+use crate::command::end_with_parent;
 use crate::ipynb::{self, Outputs};
-use crate::project::{Outcome, Project, end_with_parent};
+use crate::project::{Outcome, Project};
+use latentlab::jupyter::ERROR_MEDIA_TYPE;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -153,4 +155,102 @@ fn follow(child: &mut Child, start: &Value, task: &Task, mut go_on: impl FnMut(E
         writeln!(answers, "{}", if answer { "go on" } else { "stop" }).map_err(broken)?;
     }
     done
+}
+
+/// The error of a cell after which a notebook does not go on. One that may fail, by its tag, may not end the kernel.
+pub fn failure_of(result: &CellResult) -> Option<String> {
+    let answered = result.reply == "ok" || result.reply == "error";
+    if result.may_fail && answered { None } else { failure_in(&result.reply, &result.outputs) }
+}
+
+/// The error of a cell that failed. Stock evcxr answers `ok` also after a panic and a `?`: the prelude of the notebooks'
+/// evcxr.toml marks these, and without it a panic still has its text.
+pub fn failure_in(reply: &str, outputs: &Value) -> Option<String> {
+    let outputs = outputs.as_array().map(Vec::as_slice).unwrap_or_default();
+    let mark = outputs.iter().find_map(|output| output["data"][ERROR_MEDIA_TYPE].as_object());
+    if let Some(mark) = mark {
+        let mut text = mark["message"].as_str().unwrap_or_default().to_owned();
+        if let Some(location) = mark["location"].as_str() {
+            text += &format!("\nat {location}");
+        }
+        return Some(text);
+    }
+    let errors: Vec<&str> = outputs
+        .iter()
+        .filter(|output| output["output_type"] == "error")
+        .flat_map(|output| output["traceback"].as_array().map(Vec::as_slice).unwrap_or_default())
+        .filter_map(Value::as_str)
+        .collect();
+    if !errors.is_empty() {
+        return Some(without_colours(&errors.join("\n")));
+    }
+    if reply != "ok" {
+        return Some(reply.to_owned());
+    }
+    let stderr: String = outputs.iter().filter(|o| o["name"] == "stderr").filter_map(|o| o["text"].as_str()).collect();
+    (stderr.contains("thread '") && stderr.contains("panicked at")).then_some(stderr)
+}
+
+/// Text without a terminal's escape sequences (`ESC [ … letter`).
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |all, part| all + part.split_once(|c: char| c.is_ascii_alphabetic()).map_or("", |(_, rest)| rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(name: &str, text: &str) -> Value {
+        json!({ "output_type": "stream", "name": name, "text": text })
+    }
+
+    #[test]
+    fn a_good_cell_is_no_failure() {
+        let result = json!({ "output_type": "execute_result", "data": { "text/plain": "error panicked at" } });
+        for outputs in [json!([]), json!([result]), json!([stream("stdout", "Error: thread 'a' panicked at b")])] {
+            assert_eq!(failure_in("ok", &outputs), None);
+        }
+        assert_eq!(failure_in("ok", &json!([stream("stderr", "a note")])), None);
+    }
+
+    #[test]
+    fn every_kind_of_failure_is_seen() {
+        let mark = |value: Value| json!({ "output_type": "execute_result", "data": { ERROR_MEDIA_TYPE: value } });
+        let error = json!({ "output_type": "error", "evalue": "cannot find value", "traceback": ["\u{1b}[31m[E0425]\u{1b}[0m Error", "x"] });
+        let panic = "thread '<unnamed>' (77) panicked at src/lib.rs:3:1:\nno\n";
+        let table = [
+            ("ok", mark(json!({ "kind": "error", "message": "bad", "location": null })), "bad"),
+            ("ok", mark(json!({ "kind": "panic", "message": "no", "location": "a.rs:1:2" })), "no\nat a.rs:1:2"),
+            ("error", error, "[E0425] Error\nx"),
+            ("error", stream("stdout", "so far"), "error"),
+            ("the kernel died", stream("stdout", "so far"), "the kernel died"),
+            ("ok", stream("stderr", panic), panic),
+        ];
+        for (reply, output, expected) in table {
+            assert_eq!(failure_in(reply, &json!([stream("stdout", "1"), output])).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_cell_that_may_fail_fails_only_with_the_kernel() {
+        let result = |may_fail, reply: &str, outputs| CellResult {
+            seconds: 1.0,
+            since_start: 1.0,
+            reply: reply.to_owned(),
+            may_fail,
+            outputs,
+            processes: 0,
+            threads: 0,
+        };
+        let error = json!([{ "output_type": "error", "traceback": ["no"] }]);
+        let dead = "the kernel died";
+        for (may_fail, reply, expected) in
+            [(true, "ok", None), (true, "error", None), (true, dead, Some("no")), (false, "error", Some("no"))]
+        {
+            assert_eq!(failure_of(&result(may_fail, reply, error.clone())).as_deref(), expected);
+        }
+        assert_eq!(failure_of(&result(true, dead, json!([]))).as_deref(), Some(dead));
+    }
 }

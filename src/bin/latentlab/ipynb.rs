@@ -298,7 +298,7 @@ pub fn outputs(notebooks: &[PathBuf], out: Option<&Path>) -> Outcome<Vec<(PathBu
 mod tests {
     use super::*;
     use crate::knobs::changed_cells;
-    use crate::relay::mutate::Mutator;
+    use crate::mutate::Mutator;
 
     /// A folder of this test's own, removed at the end.
     struct Folder(PathBuf);

@@ -1,9 +1,10 @@
 //! Starts the Rust kernel in a build folder of its own. Jupyter calls it, by the kernelspec that the setup writes.
 
-use crate::warm;
+use crate::command::{become_program, without_cargo_run};
 use crate::execute::Kernel;
-use crate::project::{Outcome, Project, make_folder, remove_folder, without_cargo_run};
+use crate::project::{Outcome, Project, make_folder, remove_folder};
 use crate::relay;
+use crate::warm;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -97,21 +98,5 @@ mod parent {
             }
             let _ = kill_current_process_group(Signal::KILL);
         });
-    }
-}
-
-/// The program takes this process's place, so that Jupyter's signals and Ctrl-C are its own. Returns only if that fails.
-#[cfg(unix)]
-pub fn become_program(mut command: Command) -> std::io::Error {
-    use std::os::unix::process::CommandExt;
-    command.exec()
-}
-
-/// Waits for the program and ends as it did. Returns only if it cannot be started.
-#[cfg(not(unix))]
-pub fn become_program(mut command: Command) -> std::io::Error {
-    match command.status() {
-        Ok(status) => std::process::exit(status.code().unwrap_or(1)),
-        Err(error) => error,
     }
 }

@@ -1,6 +1,6 @@
 //! `latentlab lab`: the setup, then JupyterLab.
 
-use crate::kernel::become_program;
+use crate::command::become_program;
 use crate::project::{Outcome, Project};
 use crate::setup::set_up;
 

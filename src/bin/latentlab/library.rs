@@ -13,10 +13,8 @@
 //! rust-analyzer (evcxr asks it for the types of variables) would read all that the library depends on at each start. Of
 //! that it sees ndarray alone, whose types are part of the interface.
 
-use crate::project::{
-    Outcome, Project, cannot, end_with_parent, make_folder, output_of, remove_folder, without_cargo_run, write,
-};
-use crate::setup::narrate_lines;
+use crate::command::{end_with_parent, narrate_lines, output_of, without_cargo_run};
+use crate::project::{Outcome, Project, cannot, make_folder, remove_folder, write};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,20 +1,24 @@
 //! The command-line tool: `cargo latentlab …`.
 
 mod bench;
-mod warm;
+mod command;
 mod data;
 mod execute;
+mod ipynb;
 mod kernel;
 mod knobs;
 mod lab;
 mod library;
-mod ipynb;
+#[cfg(test)]
+#[path = "../../../tests/mutate/mod.rs"]
+mod mutate;
 mod project;
 mod relay;
 mod reproduce;
 mod run;
 mod setup;
 mod timings;
+mod warm;
 
 use crate::execute::Kernel;
 use clap::{Parser, Subcommand};

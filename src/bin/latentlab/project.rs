@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// What came of it, or a sentence that says what is missing and how to get it.
 pub type Outcome<T> = Result<T, String>;
@@ -91,45 +91,6 @@ fn is_suitable_kernel(program: &Path) -> bool {
 
 fn program(name: &str) -> String {
     format!("{name}{}", std::env::consts::EXE_SUFFIX)
-}
-
-/// What a command prints, if it can be run and succeeds.
-pub fn output_of(command: &mut Command) -> Option<String> {
-    let output = command.stdin(Stdio::null()).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-/// For a command that calls cargo: what `cargo run` told the tool about itself would make it compile again what depends on it.
-pub fn without_cargo_run(command: &mut Command) -> &mut Command {
-    for (name, _) in std::env::vars_os() {
-        let cargos = |prefix| name.to_string_lossy().starts_with(prefix);
-        if name == "CARGO" || ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].into_iter().any(cargos) {
-            command.env_remove(&name);
-        }
-    }
-    command
-}
-
-/// For a command that the tool waits for: it is asked to end when the tool does, however that ends. Elsewhere than on Linux, only at
-/// Ctrl-C, or when it next reads or writes.
-pub fn end_with_parent(command: &mut Command) -> &mut Command {
-    #[cfg(target_os = "linux")]
-    signal_at_parents_end(command, rustix::process::Signal::TERM);
-    command
-}
-
-/// The system sends the command that signal when this process ends.
-#[cfg(target_os = "linux")]
-pub fn signal_at_parents_end(command: &mut Command, signal: rustix::process::Signal) {
-    use std::os::unix::process::{CommandExt, parent_id};
-    let parent = std::process::id();
-    let arrange = move || {
-        rustix::process::set_parent_process_death_signal(Some(signal))?;
-        // The parent may have ended before.
-        if parent_id() == parent { Ok(()) } else { Err(std::io::ErrorKind::BrokenPipe.into()) }
-    };
-    // SAFETY: only two system calls between fork and exec; nothing allocates or locks.
-    unsafe { command.pre_exec(arrange) };
 }
 
 /// `path: cannot … it (…)`, for `map_err`.

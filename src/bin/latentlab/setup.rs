@@ -4,15 +4,13 @@
 //! A step looks at what is there, is redone if that is not what it should be, and leaves its mark last: an interrupted
 //! step counts as not done.
 
-use crate::warm;
+use crate::command::{narrate, output_of};
 use crate::project::{
-    KERNEL_FEATURE, Outcome, Project, cannot, end_with_parent, make_private_folder, numbers, open_lock, output_of,
-    remove_folder, write,
+    KERNEL_FEATURE, Outcome, Project, cannot, make_private_folder, numbers, open_lock, remove_folder, write,
 };
+use crate::warm;
 use std::fs;
-use std::io::{BufRead, BufReader, PipeReader};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 /// The kernel that is installed if the user has none, and the oldest Rust that compiles it.
 const KERNEL: &str = "evcxr_jupyter@0.22.0";
@@ -155,40 +153,4 @@ fn set_up_kernelspec(project: &Project) -> Outcome<()> {
     write(&project.jupyter.join("share/jupyter/kernels/rust/kernel.json"), &format!("{spec:#}\n"))?;
     let page = serde_json::json!({ "disabledExtensions": { "@jupyterlab/apputils-extension:announcements": true } });
     write(&project.jupyter.join("config/labconfig/page_config.json"), &format!("{page:#}\n"))
-}
-
-/// Runs a long command, printing a line of its output every few seconds. If it fails: its last lines.
-fn narrate(mut command: Command) -> Result<(), String> {
-    let run = |command: &mut Command| {
-        let (reader, writer) = std::io::pipe()?;
-        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-        let child = end_with_parent(command).spawn()?;
-        Ok((reader, child))
-    };
-    let (reader, mut child) =
-        run(&mut command).map_err(|error: std::io::Error| format!("{:?}: {error}", command.get_program()))?;
-    // The command holds the pipe's writing end: with it alive, reading would never end.
-    drop(command);
-    let tail = narrate_lines(reader);
-    match child.wait() {
-        Ok(status) if status.success() => Ok(()),
-        _ => Err(tail),
-    }
-}
-
-/// Prints a line every few seconds; returns the last twenty.
-pub fn narrate_lines(reader: PipeReader) -> String {
-    let start = Instant::now();
-    let mut next = Duration::from_secs(2);
-    let mut lines = Vec::new();
-    for line in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
-        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-        if start.elapsed() > next && !line.trim().is_empty() {
-            let short: String = line.trim().chars().take(100).collect();
-            println!("{:>5} s  {short}", start.elapsed().as_secs());
-            next = start.elapsed() + Duration::from_secs(4);
-        }
-        lines.push(line);
-    }
-    lines[lines.len().saturating_sub(20)..].join("\n")
 }

@@ -1,8 +1,7 @@
 //! `latentlab run --timings`: how long one waits for the kernel, beside evcxr alone in the same run.
 
-use crate::execute::{self, CellResult, Event, Kernel, Task, notebook_of};
+use crate::execute::{self, CellResult, Event, Kernel, Task, failure_of, notebook_of};
 use crate::project::{Outcome, Project, cannot, write};
-use crate::run::failure_of;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;

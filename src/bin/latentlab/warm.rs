@@ -15,10 +15,10 @@
 //!     stamp        what it was built from
 //! ```
 
+use crate::command::{narrate_lines, output_of};
 use crate::execute::{self, Event, Kernel, Task, notebook_of};
 use crate::library::{self, PROFILE};
-use crate::project::{Outcome, Project, cannot, make_folder, open_lock, output_of, remove_folder, write};
-use crate::setup::narrate_lines;
+use crate::project::{Outcome, Project, cannot, make_folder, open_lock, remove_folder, write};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;

@@ -674,8 +674,9 @@ fn with_code_points(request: Message) -> Message {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{message::Key, mutate, text::Stream};
+    use super::super::{message::Key, text::Stream};
     use super::*;
+    use crate::mutate;
 
     fn message(kind: &str, id: &str, parent: &str, content: Value) -> Message {
         let mut message = Message::new(kind, &json!({ "msg_id": parent }), content);

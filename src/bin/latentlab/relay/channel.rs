@@ -233,7 +233,7 @@ impl ConnectionFile {
 pub fn end_together(command: &mut Command) {
     command.process_group(0);
     #[cfg(target_os = "linux")]
-    crate::project::signal_at_parents_end(command, Signal::KILL);
+    crate::command::signal_when_parent_ends(command, Signal::KILL);
 }
 
 /// The kernel and all that it has started.

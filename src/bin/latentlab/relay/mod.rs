@@ -6,9 +6,6 @@ mod cells;
 mod channel;
 mod connection;
 mod message;
-#[cfg(test)]
-#[path = "../../../../tests/mutate/mod.rs"]
-pub mod mutate;
 #[cfg_attr(not(unix), allow(dead_code))]
 mod text;
 mod zmtp;

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::socket::{Link, Shared, halves, serve};
 use super::wire::{Decoder, GREETING, Item, VERSION, check_mechanism, check_ready, check_version, frame_header, ready};
 use super::*;
-use crate::relay::mutate;
+use crate::mutate;
 
 /// Nothing here takes longer unless it hangs.
 const LONG: Duration = Duration::from_secs(60);
