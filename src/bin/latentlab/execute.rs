@@ -1,4 +1,4 @@
-//! Executes a notebook through Jupyter: this side of `execute.py`.
+//! Executes a notebook through Jupyter, by `execute.py`.
 
 use crate::command::end_with_parent;
 use crate::ipynb::{self, Outputs};
@@ -17,54 +17,54 @@ pub struct Task<'a> {
     pub notebook: &'a Path,
     /// The kernel's working directory.
     pub folder: &'a Path,
-    /// LATENTLAB_DATA for the kernel; without it, the surrounding one.
+    /// LATENTLAB_DATA for the kernel; `None` keeps the current value.
     pub data: Option<&'a Path>,
     /// The files to write.
     pub save: Option<&'a Outputs>,
-    /// Cells that are changed before: their place among all cells, and their new source.
+    /// Cells to change first: index and new source.
     pub changed_cells: &'a [(usize, String)],
-    /// The longest that a cell may take.
+    /// For each cell.
     pub timeout: Duration,
     pub kernel: Kernel,
     /// Whether to count the kernel's processes and threads after each cell.
     pub counts: bool,
 }
 
-/// Which kernel executes it.
+/// The kernel that executes a notebook.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Kernel {
-    /// The one of the notebooks.
+    /// The notebooks' kernel.
     Usual,
-    /// It makes the warm build instead of using a copy.
+    /// The notebooks' kernel, in the warm build itself instead of a copy.
     WarmUp,
-    /// evcxr alone, to compare with: without the library, the relay and any settings.
+    /// evcxr alone, for comparison: without the library, the relay and any settings.
     Bare,
 }
 
-/// What happens meanwhile.
+/// What happens during the execution.
 pub enum Event {
-    /// A cell starts: its number among the code cells, from 1, and its code. A skipped one has no result.
+    /// A cell starts: its number among the code cells, from 1, and its code. A skipped cell has no result.
     Cell { number: u64, source: String, skipped: bool },
-    /// It has ended.
+    /// The cell has ended.
     Result(CellResult),
 }
 
 pub struct CellResult {
     pub seconds: f64,
-    /// Since the kernel's start began.
+    /// Seconds since the start of the kernel was requested.
     pub since_start: f64,
-    /// `ok`, `error`, or what kept the kernel from answering.
+    /// `ok`, `error`, or why there is no reply.
     pub reply: String,
-    /// Its author said that it may fail: the tag `raises-exception`.
+    /// It has the tag `raises-exception`.
     pub may_fail: bool,
-    /// Jupyter's.
+    /// The cell's outputs, in the notebook format.
     pub outputs: Value,
-    /// How many processes the kernel has, and how many threads in all of them; 0 where they are not counted.
+    /// The kernel's processes and their threads; 0 if they are not counted.
     pub processes: u64,
     pub threads: u64,
 }
 
-/// A notebook of these cells.
+/// A notebook with these code cells.
 pub fn notebook_of(cells: &[&str]) -> String {
     let cell = |(index, source): (usize, &&str)| {
         json!({ "cell_type": "code", "id": format!("cell-{index}"), "source": source, "metadata": {}, "outputs": [],
@@ -74,23 +74,23 @@ pub fn notebook_of(cells: &[&str]) -> String {
     json!({ "cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5 }).to_string()
 }
 
-/// Executes a notebook, cell by cell, as long as `go_on` says so. What has been executed is saved in any case.
+/// Executes a notebook cell by cell, as long as `go_on` returns true. The executed part is saved in any case.
 pub fn execute(project: &Project, task: &Task, errors: Stdio, go_on: impl FnMut(Event) -> bool) -> Outcome<()> {
     let mut notebook = ipynb::read(task.notebook)?;
     for (index, source) in task.changed_cells {
-        let cell = notebook["cells"].get_mut(index).ok_or("it has been changed meanwhile")?;
+        let cell = notebook["cells"].get_mut(index).ok_or("it has been changed in the meantime")?;
         cell["source"] = source.as_str().into();
     }
     let mut python = project.python();
     if let Some(data) = task.data {
         python.env("LATENTLAB_DATA", data);
     }
-    // As it is: JSON could not hold a path that is not Unicode.
+    // As an argument, because JSON cannot hold a path that is not Unicode.
     python.args(["-c", SCRIPT]).arg(task.folder);
     python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
     end_with_parent(&mut python);
     let mut child = python.spawn().map_err(|error| format!("Jupyter's Python could not be started ({error})."))?;
-    // It holds the other end of `errors`.
+    // It holds the writing end of `errors`.
     drop(python);
     let start = json!({
         "notebook": notebook.to_string(),
@@ -105,7 +105,7 @@ pub fn execute(project: &Project, task: &Task, errors: Stdio, go_on: impl FnMut(
         },
     });
     let done = follow(&mut child, &start, task, go_on);
-    // The pipes are closed: if it is still at work, it ends.
+    // The pipes are closed now, at which `execute.py` ends.
     match (done, child.wait()) {
         (Ok(()), Ok(status)) if status.success() => Ok(()),
         (Ok(()), _) => Err("Jupyter could not execute the notebook (its own message is above).".to_owned()),
@@ -113,7 +113,7 @@ pub fn execute(project: &Project, task: &Task, errors: Stdio, go_on: impl FnMut(
     }
 }
 
-/// Passes on what happens until the other side ends.
+/// Passes on the events until `execute.py` ends.
 fn follow(child: &mut Child, start: &Value, task: &Task, mut go_on: impl FnMut(Event) -> bool) -> Outcome<()> {
     let broken = |error: std::io::Error| format!("The connection to Jupyter broke ({error}).");
     let (Some(mut answers), Some(events)) = (child.stdin.take(), child.stdout.take()) else {
@@ -157,14 +157,14 @@ fn follow(child: &mut Child, start: &Value, task: &Task, mut go_on: impl FnMut(E
     done
 }
 
-/// The error of a cell after which a notebook does not go on. One that may fail, by its tag, may not end the kernel.
+/// The error of a cell that ends the execution. A cell that may fail by its tag ends it only if the kernel dies.
 pub fn failure_of(result: &CellResult) -> Option<String> {
     let answered = result.reply == "ok" || result.reply == "error";
     if result.may_fail && answered { None } else { failure_in(&result.reply, &result.outputs) }
 }
 
-/// The error of a cell that failed. Stock evcxr answers `ok` also after a panic and a `?`: the prelude of the notebooks'
-/// evcxr.toml marks these, and without it a panic still has its text.
+/// The error of a failed cell. Stock evcxr replies `ok` after a panic or a `?`, too: the prelude in the notebooks'
+/// evcxr.toml adds an output to these, and without it a panic is recognised by its text.
 pub fn failure_in(reply: &str, outputs: &Value) -> Option<String> {
     let outputs = outputs.as_array().map(Vec::as_slice).unwrap_or_default();
     let mark = outputs.iter().find_map(|output| output["data"][ERROR_MEDIA_TYPE].as_object());
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_cell_is_no_failure() {
+    fn a_cell_without_an_error_has_not_failed() {
         let result = json!({ "output_type": "execute_result", "data": { "text/plain": "error panicked at" } });
         for outputs in [json!([]), json!([result]), json!([stream("stdout", "Error: thread 'a' panicked at b")])] {
             assert_eq!(failure_in("ok", &outputs), None);
@@ -216,9 +216,10 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_failure_is_seen() {
+    fn every_kind_of_failure_is_found() {
         let mark = |value: Value| json!({ "output_type": "execute_result", "data": { ERROR_MEDIA_TYPE: value } });
-        let error = json!({ "output_type": "error", "evalue": "cannot find value", "traceback": ["\u{1b}[31m[E0425]\u{1b}[0m Error", "x"] });
+        let traceback = ["\u{1b}[31m[E0425]\u{1b}[0m Error", "x"];
+        let error = json!({ "output_type": "error", "evalue": "cannot find value", "traceback": traceback });
         let panic = "thread '<unnamed>' (77) panicked at src/lib.rs:3:1:\nno\n";
         let table = [
             ("ok", mark(json!({ "kind": "error", "message": "bad", "location": null })), "bad"),
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_that_may_fail_fails_only_with_the_kernel() {
+    fn a_cell_that_may_fail_counts_as_failed_only_if_the_kernel_dies() {
         let result = |may_fail, reply: &str, outputs| CellResult {
             seconds: 1.0,
             since_start: 1.0,

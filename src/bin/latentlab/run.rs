@@ -1,4 +1,4 @@
-//! `latentlab run`: notebooks without a browser.
+//! `latentlab run`: executes notebooks without a browser.
 
 use crate::execute::{self, Event, Kernel, Task, failure_in, failure_of};
 use crate::ipynb::{self, Outputs};
@@ -21,35 +21,36 @@ pub struct Arguments {
     /// Where the notebooks find data: a folder, or `built-in` for the built-in data (sets LATENTLAB_DATA)
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Where the executed notebooks (.ipynb and .html) go; without it, `executed` beside each notebook
+    /// Where to write the executed notebooks (.ipynb and .html); by default `executed` next to each notebook
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Test quickly: with the values that each notebook's knobs have for this (its metadata `latentlab.smoke`)
+    /// Test quickly, with the small values that each notebook names for its knobs (metadata `latentlab.smoke`)
     #[arg(long)]
     smoke: bool,
-    /// Run with another value of a knob, as Rust code: `--parameter epochs=5` instead of what stands in `let epochs = …;` in the cell
-    /// with the tag `parameters`; of every notebook, as often as wanted
+    /// Set a knob of every notebook to a value, as Rust code: `--parameter epochs=5` replaces the value in the line
+    /// `let epochs = …;` of the cell with the tag `parameters`; may be repeated
     #[arg(long = "parameter", short = 'p', value_name = "NAME=VALUE", value_parser = knobs::parameter)]
     parameters: Vec<Parameter>,
-    /// How many notebooks run at the same time, each in a kernel of its own
+    /// How many notebooks to run at the same time, each in its own kernel
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: u16,
-    /// Measure how long one waits, instead of saving notebooks: from a kernel's start to its first result, beside a bare evcxr
-    /// kernel; for a cell with one call of the library (median, 90th percentile and worst of 48); for the cells of the
-    /// notebooks, if any are given, with what they compute; and the kernel's processes and threads
+    /// Measure latencies instead of saving notebooks: from a kernel's start to its first result, next to a bare evcxr
+    /// kernel; of a cell with one call of the library (median, 90th percentile and worst of 48); of the cells of the
+    /// notebooks, if any are given; and count the kernel's processes and threads
     #[arg(long, conflicts_with_all = ["out", "jobs"])]
     timings: bool,
-    /// The longest that one cell may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=LONGEST))]
+    /// The longest time that a cell may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=LONGEST))]
     timeout: u64,
 }
 
-/// Of a cell, in seconds: eleven days. Python counts in smaller units, in which there are largest numbers.
+/// The largest timeout, in seconds (eleven days): Python's smaller units would overflow.
 const LONGEST: u64 = 1_000_000;
 
 pub fn run(arguments: &Arguments) -> Outcome<()> {
     let project = Project::find()?;
-    // What can be refused is refused here, before anything runs.
+    // Invalid arguments are refused before anything runs.
     if let Some(missing) = arguments.notebooks.iter().find(|notebook| !notebook.is_file()) {
         return Err(format!("{}: there is no such notebook.", missing.display()));
     }
@@ -65,7 +66,7 @@ pub fn run(arguments: &Arguments) -> Outcome<()> {
                 let changed = knobs::changed_cells(&notebook, arguments.smoke, &arguments.parameters);
                 sound.push((index, changed.map_err(|error| format!("{}: {error}.", path.display()))?));
             }
-            // The others run all the same.
+            // The other notebooks are run nevertheless.
             Err(error) => {
                 report_failure(path, &error);
                 damaged += 1;
@@ -107,7 +108,7 @@ fn report_failure(notebook: &Path, message: &str) {
     eprintln!("FAILED  {}: {message}", notebook.display());
 }
 
-/// The value of LATENTLAB_DATA: a folder's absolute path, for the kernel works elsewhere, or the word.
+/// The value of LATENTLAB_DATA: an absolute path, because the kernel has another working directory, or `built-in`.
 pub fn data_setting(data: &Path) -> Outcome<PathBuf> {
     if data == Path::new("built-in") {
         return Ok(data.to_owned());
@@ -118,7 +119,7 @@ pub fn data_setting(data: &Path) -> Outcome<PathBuf> {
     }
 }
 
-/// Executes one notebook, a line for each cell; the error says which cell failed, and how.
+/// Executes one notebook and prints a line for each cell; the error names the cell that failed.
 fn run_one(
     project: &Project,
     notebook: &Path,
@@ -128,13 +129,13 @@ fn run_one(
     data: Option<&Path>,
 ) -> Outcome<()> {
     let (Some(folder), Some(name), Some(out)) = (path.parent(), path.file_stem(), outputs.ipynb.parent()) else {
-        unreachable!("a file has both")
+        unreachable!("a file has a name and a folder")
     };
-    // As it is now: others may have run before it.
+    // Read again: it may have changed while others ran.
     let changed_cells = knobs::changed_cells(&ipynb::read(path)?, arguments.smoke, &arguments.parameters)?;
     make_folder(out)?;
     println!("{}", notebook.display());
-    // Of several notebooks at the same time, each line says to which it belongs.
+    // If several notebooks run at the same time, each line names its notebook.
     let owner = if arguments.jobs > 1 { format!("{}: ", name.display()) } else { String::new() };
     let task = Task {
         notebook: path,
@@ -154,7 +155,7 @@ fn run_one(
             if skipped {
                 println!("{owner}  skipped {current}");
             } else if owner.is_empty() && std::io::stdout().is_terminal() {
-                // On a terminal, the cell that runs is seen.
+                // On a terminal, the running cell is shown.
                 print!("          {current}\r");
                 let _ = std::io::stdout().flush();
             }
@@ -163,7 +164,7 @@ fn run_one(
         Event::Result(result) => {
             let error = failure_of(&result);
             let fails = error.is_none() && failure_in(&result.reply, &result.outputs).is_some();
-            let expected = if fails { "   (fails, as its tag raises-exception allows)" } else { "" };
+            let expected = if fails { "   (failed, as its tag raises-exception allows)" } else { "" };
             println!("{owner}{:>7.1} s {current}{expected}", result.seconds);
             failure = error.map(|error| format!("cell {}\n{error}", current.trim_start()));
             failure.is_none()
