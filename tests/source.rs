@@ -1,4 +1,5 @@
-//! Rules for the source code: a module uses only the modules before it, so that data flows one way.
+//! Rules for the source code: a module uses only the modules before it, so that data flows one way, and no line is too
+//! long.
 
 use std::{fs, path::Path};
 
@@ -89,4 +90,24 @@ fn modules_use_only_what_comes_before_them() {
 #[test]
 fn nested_use_lists_are_parsed() {
     assert_eq!(top_level_names(" error::{Error, Result}, nn::Loss, train, }; rest"), ["error", "nn", "train"]);
+}
+
+/// rustfmt does not enforce its width in comments and strings.
+#[test]
+fn no_line_is_longer_than_rustfmts_width() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let settings = fs::read_to_string(project.join("rustfmt.toml")).unwrap();
+    let width: usize = settings.lines().find_map(|line| line.strip_prefix("max_width = ")).unwrap().parse().unwrap();
+    let mut files = Vec::new();
+    for folder in ["src", "tests", "benches", "examples"] {
+        rust_files(&project.join(folder), &mut files);
+    }
+    assert!(files.len() > 100, "only {} files found", files.len());
+    let mut long = Vec::new();
+    for (path, text) in &files {
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| line.chars().count() > width) {
+            long.push(format!("{path}:{}: {} characters", index + 1, line.chars().count()));
+        }
+    }
+    assert!(long.is_empty(), "{} lines are longer than {width} characters:\n{}", long.len(), long.join("\n"));
 }
