@@ -1,4 +1,4 @@
-//! The tool's commands, as a user meets them when something is missing.
+//! The tool's messages when something is missing or wrong.
 
 mod refusal;
 
@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use refusal::assert_refused;
 
-/// The tool, with a folder for Jupyter's files that is this test's own.
+/// The tool, with a folder for this test, also for Jupyter's files.
 struct Tool {
     folder: PathBuf,
 }
@@ -19,7 +19,7 @@ impl Tool {
         Self { folder }
     }
 
-    /// With nothing on the PATH but what `program` has put there.
+    /// With only the programs of `program` on the PATH.
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_latentlab"));
         command.env("LATENTLAB_JUPYTER", self.folder.join("jupyter")).env("PATH", self.folder.join("bin"));
@@ -48,7 +48,7 @@ impl Drop for Tool {
 }
 
 #[test]
-fn wrong_arguments_are_explained() {
+fn invalid_arguments_are_explained() {
     let tool = Tool::new("arguments");
     for arguments in [
         &[][..],
@@ -86,21 +86,21 @@ fn notebook(metadata: &str, source: &str) -> String {
 }
 
 #[test]
-fn knobs_that_are_not_there_are_named() {
+fn unknown_knobs_are_named() {
     let tool = Tool::new("knobs");
     let path = tool.folder.join("lesson.ipynb");
     std::fs::write(&path, notebook(r#"{ "latentlab": { "smoke": { "epoch": "1" } } }"#, "let epochs = 9;")).unwrap();
     let run = |arguments: &[&str]| tool.run(&[&["run", path.to_str().unwrap()], arguments].concat());
     assert_refused(&run(&["--smoke"]), &["lesson.ipynb", "epoch", "let epoch = …;"]);
     assert_refused(&run(&["-p", "size=1"]), &["lesson.ipynb", "no knob size", "its knobs are epochs"]);
-    // Without these, the next thing that is missing.
+    // With a valid value, the next thing that is missing.
     assert_refused(&run(&["--parameter", "epochs=1"]), &["Python is missing"]);
     std::fs::write(&path, notebook("{}", "let epochs = 9;")).unwrap();
     assert_refused(&run(&["-p", "epochs=1"]), &["no knobs", "`parameters`"]);
 }
 
 #[test]
-fn nothing_that_run_has_not_written_is_replaced() {
+fn only_files_that_run_has_written_are_replaced() {
     let tool = Tool::new("replaced");
     let write = |name: &str, content: &str| {
         let path = tool.folder.join(name);
@@ -129,7 +129,7 @@ fn nothing_that_run_has_not_written_is_replaced() {
 }
 
 #[test]
-fn a_damaged_notebook_is_said_and_the_others_are_run() {
+fn a_damaged_notebook_is_reported_and_the_others_are_run() {
     let tool = Tool::new("damaged");
     let path = |name: &str, content: &str| {
         std::fs::write(tool.folder.join(name), content).unwrap();
@@ -153,7 +153,7 @@ fn a_damaged_notebook_is_said_and_the_others_are_run() {
 
 #[test]
 #[cfg(unix)]
-fn any_name_of_a_file_will_do() {
+fn any_file_name_is_accepted() {
     use std::os::unix::ffi::OsStrExt;
     let tool = Tool::new("names");
     for name in [&b"..ipynb"[..], b"a\xff.ipynb", b"\xe3\x81\x8a b.ipynb", b"a\nb.ipynb", b"-p.ipynb"] {
@@ -166,7 +166,7 @@ fn any_name_of_a_file_will_do() {
 
 #[test]
 #[cfg(unix)]
-fn folders_of_secrets_are_private_whatever_they_were() {
+fn folders_with_secrets_are_made_private() {
     use std::os::unix::fs::PermissionsExt;
     let tool = Tool::new("private");
     let runtime = tool.folder.join("jupyter/runtime");
@@ -183,12 +183,12 @@ fn folders_of_secrets_are_private_whatever_they_were() {
 }
 
 #[test]
-fn nobody_who_reads_is_no_panic() {
+fn a_closed_standard_output_is_no_panic() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     let output =
         Tool::new("pipe").command().arg("data").env("LATENTLAB_DATA", "built-in").stdout(writer).output().unwrap();
-    // A panic would end with 101, and say so.
+    // A panic would end with exit code 101 and a message.
     assert!(output.status.code().is_some_and(|code| code <= 1), "{}", output.status);
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
@@ -215,7 +215,7 @@ fn python_without_venv_is_refused() {
     assert_refused(&tool.run(&["lab"]), &["Python 3.12.1", "venv", "apt install python3-venv"]);
 }
 
-/// Everything that is asked of Python succeeds, but for pip.
+/// A Python whose commands all succeed, except pip.
 #[cfg(unix)]
 const PYTHON_WITHOUT_NETWORK: &str = r#"case "$*" in
     *"-m venv"*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python";;
@@ -225,7 +225,7 @@ esac"#;
 
 #[test]
 #[cfg(unix)]
-fn what_pip_says_is_passed_on() {
+fn the_output_of_pip_is_passed_on() {
     let tool = Tool::new("pip").program("python3", &format!("PATH=/usr/bin:/bin\n{PYTHON_WITHOUT_NETWORK}"));
     assert_refused(&tool.run(&["lab"]), &["network", "No matching distribution"]);
 }
@@ -250,13 +250,13 @@ fn a_folder_with_a_space_is_refused() {
 }
 
 #[test]
-fn a_kernel_without_a_setup_says_so() {
+fn a_kernel_before_the_setup_names_the_command() {
     let tool = Tool::new("kernel");
     assert_refused(&tool.run(&["kernel", "--connection-file", "nowhere.json"]), &["cargo lab"]);
 }
 
 #[test]
-fn bench_begins_each_row_with_the_model_and_its_rate() {
+fn bench_starts_each_row_with_the_model_and_its_rate() {
     let tool = Tool::new("bench");
     for arguments in
         [&["bench", "--seconds", "0.01", "s4-ae4"][..], &["bench", "--seconds", "0.01", "--inference", "s4-ae4"]]

@@ -1,8 +1,9 @@
-//! The process that runs the cells, taken over from the kernel's own loop.
+//! The loop of the cell process, in place of evcxr's own.
 //!
-//! evcxr starts it, and tells it by a line on its standard input which compiled cell to load and to run; by lines on its standard output it hears
-//! that the cell has ended, panicked or failed. They share that output with whatever the cell prints. So the first cell, the prelude, does not
-//! return: it moves the kernel's two pipes out of the cells' way and goes on with the same loop in here.
+//! evcxr starts the process, and sends it a line on its standard input for each compiled cell to load and run; lines on
+//! its standard output report that the cell has ended, panicked or failed, in the middle of whatever the cell prints.
+//! So the first cell, the prelude, does not return: it moves evcxr's two pipes to other file descriptors and continues
+//! with the same loop here.
 
 use std::{
     env,
@@ -18,18 +19,18 @@ use rustix::{io as unix_io, stdio};
 
 use super::{channel, frame};
 
-/// What evcxr calls a cell's function.
+/// A compiled cell.
 type Cell = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
 
-/// What evcxr reads at the end of a cell.
+/// Tells evcxr that the cell has ended.
 const COMPLETE: &str = "EVCXR_EXECUTION_COMPLETE";
-/// It forgets the variables that the cell was about to define.
+/// Tells evcxr that the cell has failed: it forgets the variables that the cell would have defined.
 const FAILED: &str = "EVCXR_ERROR_OCCURRED";
 
-/// What this cell has to tell evcxr at its end.
+/// The lines for evcxr at the end of this cell.
 static MARKS: Mutex<String> = Mutex::new(String::new());
 
-/// Notes a line for evcxr; false if evcxr reads the standard output itself.
+/// Records a line for evcxr; false without a relay, when evcxr reads the standard output itself.
 pub(crate) fn mark(line: &str) -> bool {
     if channel::is_there() {
         let mut marks = MARKS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -39,20 +40,21 @@ pub(crate) fn mark(line: &str) -> bool {
     channel::is_there()
 }
 
-/// Runs cells for the relay until the kernel ends, if there is a relay that this process does not yet know.
+/// If there is a relay and no channel yet, opens it and runs cells until the kernel ends.
 pub(crate) fn serve() {
     let socket = env::var(frame::VARIABLE).ok().and_then(|number| number.parse().ok());
     if let (Some(socket), false) = (socket, channel::is_there()) {
-        // What cannot be opened leaves everything as it was: a kernel without a relay.
+        // If that fails, the kernel continues as without a relay.
         if let Ok((requests, answers)) = take_over(socket) {
             run_cells(requests, answers);
         }
     }
 }
 
-/// The kernel's two pipes, out of the cells' way.
+/// Opens the channel; returns evcxr's two pipes, moved away from the standard input and output.
 fn take_over(socket: i32) -> io::Result<(io::PipeReader, io::PipeWriter)> {
-    // SAFETY: the relay left this number open for its kernel, and it stays open; where it is something else, the calls on it fail.
+    // SAFETY: the kernel has inherited this file descriptor from the relay and never closes it; if the number is wrong,
+    // the calls below fail.
     let socket = unsafe { BorrowedFd::borrow_raw(socket) };
     unix_io::fcntl_setfd(socket, unix_io::FdFlags::CLOEXEC)?;
     let requests = unix_io::fcntl_dupfd_cloexec(stdio::stdin(), 3)?;
@@ -62,7 +64,7 @@ fn take_over(socket: i32) -> io::Result<(io::PipeReader, io::PipeWriter)> {
 }
 
 fn run_cells(requests: io::PipeReader, mut answers: io::PipeWriter) -> ! {
-    // This cell ends here for evcxr, and must not have defined anything.
+    // For evcxr, the prelude ends here, and must not have defined any variables.
     let mut end = format!("{FAILED}\n{COMPLETE}\n");
     let mut variables = std::ptr::null_mut();
     let mut lines = BufReader::new(requests).lines();
@@ -72,7 +74,8 @@ fn run_cells(requests: io::PipeReader, mut answers: io::PipeWriter) -> ! {
         }
         let Some(Ok(line)) = lines.next() else { process::exit(0) };
         let run = load(&line).map(|cell| {
-            // SAFETY: evcxr has compiled this function for this call: it takes and returns its store of variables, which only it looks into.
+            // SAFETY: evcxr has compiled this function for this call; it takes and returns evcxr's store of variables,
+            // which nothing else accesses.
             variables = unsafe { cell(variables) };
         });
         if let Err(error) = run {
@@ -86,13 +89,13 @@ fn run_cells(requests: io::PipeReader, mut answers: io::PipeWriter) -> ! {
 
 /// The function of a compiled cell, as evcxr names it: `LOAD_AND_RUN file function`.
 fn load(line: &str) -> Result<Cell, String> {
-    let words = line.strip_prefix("LOAD_AND_RUN ").and_then(|words| words.rsplit_once(' '));
-    let (file, function) = words.ok_or("not a request that the kernel is known to make")?;
-    // SAFETY: the file is a cell that evcxr has just compiled; nothing else runs when it is loaded.
+    let fields = line.strip_prefix("LOAD_AND_RUN ").and_then(|fields| fields.rsplit_once(' '));
+    let (file, function) = fields.ok_or("not a known request of the kernel")?;
+    // SAFETY: the file is a cell that evcxr has just compiled; loading it runs no other code.
     let library = unsafe { Library::new(file) }.map_err(|error| error.to_string())?;
-    // SAFETY: its signature is that of every cell.
+    // SAFETY: all cells have this signature.
     let cell = unsafe { library.get::<Cell>(function) }.map_err(|error| error.to_string()).map(|cell| *cell);
-    // Values and threads of the cell may use its code as long as the process lives.
+    // Never unloaded: values and threads of the cell may use its code until the process ends.
     std::mem::forget(library);
     cell
 }

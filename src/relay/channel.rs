@@ -1,8 +1,9 @@
-//! The channel from the process that runs the cells to the relay: one socket for what is printed, for messages, and for their order.
+//! The channel from the cell process to the relay: one socket for printed text and messages, which keeps their order.
+//! The tool's `channel.rs` is the other end.
 //!
-//! The standard output and error are pipes. What they hold is moved into the socket, framed, by a thread of its own, and before each message by
-//! the thread that sends it: a figure comes after what was printed before it. The relay holds the pipes' reading ends, too, and takes what is
-//! left in them when this process has died.
+//! The standard output and error are pipes. A thread moves their content into the socket as frames, and so does each
+//! thread that sends a message, before it: a figure comes after what was printed before it. The relay also holds the
+//! reading ends of the pipes, and reads what is left in them when this process has died.
 
 use std::{
     io::{self, Read, Write},
@@ -32,7 +33,7 @@ static CHANNEL: OnceLock<Channel> = OnceLock::new();
 static STOP: AtomicBool = AtomicBool::new(false);
 
 struct Channel {
-    /// Locked while something is moved or sent, so that frames follow each other.
+    /// Locked while a frame is written.
     socket: Mutex<UnixStream>,
     printed: [(u8, OwnedFd); 2],
 }
@@ -42,7 +43,7 @@ pub(crate) fn is_there() -> bool {
     CHANNEL.get().is_some()
 }
 
-/// A message for it. A relay that is gone is no reason to panic: this process ends with it.
+/// Sends a message to the relay. If the relay has ended, nothing happens here: this process is about to end, too.
 pub(crate) fn tell(what: &Value) {
     if let Some(channel) = CHANNEL.get() {
         flush();
@@ -52,17 +53,18 @@ pub(crate) fn tell(what: &Value) {
     }
 }
 
-/// Whether the stop button has been pressed in this cell. Takes a nanosecond.
+/// Whether the stop button has been pressed in this cell. This takes a nanosecond.
 pub(crate) fn wants_a_stop() -> bool {
     STOP.load(Ordering::Relaxed)
 }
 
-/// What has been printed without a line's end leaves the program.
+/// Flushes text without a newline.
 pub(super) fn flush() {
     let _ = io::stdout().flush();
 }
 
-/// Gives this process's standard output and error to the relay, by its ends of them sent through `to_relay`, and an input that is at its end.
+/// Replaces the standard output and error by pipes and the standard input by an empty one, and sends the file
+/// descriptors of the channel and of the pipes through `to_relay`.
 pub(super) fn open(to_relay: BorrowedFd<'_>) -> io::Result<()> {
     let (socket, of_relay) = UnixStream::pair()?;
     let (out, new_stdout) = printed_pipe()?;
@@ -80,11 +82,11 @@ pub(super) fn open(to_relay: BorrowedFd<'_>) -> io::Result<()> {
     stdio::dup2_stdout(new_stdout)?;
     stdio::dup2_stderr(new_stderr)?;
     stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
-    thread::Builder::new().name("output".into()).spawn(|| go_on(thread_end))?;
+    thread::Builder::new().name("output".into()).spawn(|| serve(thread_end))?;
     Ok(())
 }
 
-/// Large, because its writers wait while it is full.
+/// A pipe with a large buffer, because writers wait while it is full.
 fn printed_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let (reader, writer) = std::io::pipe()?;
     let (reader, writer) = (OwnedFd::from(reader), OwnedFd::from(writer));
@@ -93,8 +95,8 @@ fn printed_pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((reader, writer))
 }
 
-/// Moves what is printed and does what the relay asks, for ever. Without a relay nobody is left to run cells for.
-fn go_on(mut requests: UnixStream) {
+/// Moves printed text and handles requests of the relay, until the relay ends: then this process ends, too.
+fn serve(mut requests: UnixStream) {
     let Some(channel) = CHANNEL.get() else { return };
     let [out, err] = &channel.printed;
     loop {
@@ -105,12 +107,12 @@ fn go_on(mut requests: UnixStream) {
             Err(_) => die(),
             Ok(_) => {}
         }
-        let is_asked = !ready[2].revents().is_empty();
-        let request = if is_asked { read_request(&mut requests) } else { None };
+        let has_request = !ready[2].revents().is_empty();
+        let request = if has_request { read_request(&mut requests) } else { None };
         match request {
             Some(frame::STOP) => STOP.store(true, Ordering::Relaxed),
             Some(frame::GO_ON) => STOP.store(false, Ordering::Relaxed),
-            _ if is_asked && request.is_none() => die(),
+            _ if has_request && request.is_none() => die(),
             _ => {}
         }
         let mut socket = channel.lock();
@@ -129,7 +131,7 @@ fn read_request(requests: &mut UnixStream) -> Option<u8> {
     requests.read_exact(&mut request).ok().map(|()| request[0])
 }
 
-/// The kernel and all that the cells have started end with the relay.
+/// Kills the process group: the kernel, this process, and all processes that the cells have started.
 fn die() -> ! {
     let _ = unix_process::kill_current_process_group(unix_process::Signal::KILL);
     process::abort()
@@ -140,7 +142,8 @@ impl Channel {
         self.socket.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves what stands in the pipes at this moment: what comes meanwhile can wait, so that this ends however much others print.
+    /// Moves what the pipes hold now. What is printed in the meantime is left, so that this ends however much others
+    /// print.
     fn move_printed(&self, socket: &UnixStream) -> io::Result<()> {
         for (kind, pipe) in &self.printed {
             let count = ioctl_fionread(pipe)?;
@@ -154,7 +157,7 @@ impl Channel {
     }
 }
 
-/// In the system, so that nothing is in between if this process is killed.
+/// By `splice`, so that no bytes are lost if this process is killed in between.
 #[cfg(target_os = "linux")]
 fn move_bytes(pipe: BorrowedFd<'_>, socket: &UnixStream, mut count: usize) -> io::Result<()> {
     while count > 0 {
@@ -172,8 +175,8 @@ fn move_bytes(pipe: BorrowedFd<'_>, socket: &UnixStream, mut count: usize) -> io
 fn move_bytes(pipe: BorrowedFd<'_>, mut socket: &UnixStream, mut count: usize) -> io::Result<()> {
     let mut bytes = vec![0; count.min(1 << 16)];
     while count > 0 {
-        let room = count.min(bytes.len());
-        let moved = rustix::io::read(pipe, &mut bytes[..room])?;
+        let limit = count.min(bytes.len());
+        let moved = rustix::io::read(pipe, &mut bytes[..limit])?;
         socket.write_all(&bytes[..moved])?;
         count -= moved;
     }

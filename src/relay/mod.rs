@@ -1,7 +1,7 @@
-//! What the library tells the relay between Jupyter and the kernel (`latentlab kernel`), and hears from it.
+//! The library's end of the channel to the relay, which `latentlab kernel` runs between Jupyter and the Rust kernel.
 //!
-//! They have a socket of their own ([`channel`]): nothing that a cell prints can be taken for a message of the library. Without a relay
-//! (a stock kernel, a program, Windows) there is no channel, and nothing here does anything.
+//! The channel is a socket of its own, so that nothing a cell prints can be taken for a message of the library. Without
+//! a relay (in a stock kernel, in a program, on Windows) there is no channel, and nothing here has any effect.
 
 #[cfg(unix)]
 mod cells;
@@ -36,7 +36,7 @@ mod none {
 #[cfg(not(unix))]
 pub(crate) use self::none::{is_there, mark, serve, tell, wants_a_stop};
 
-/// As long as it lives, the stop button ends what runs instead of the kernel.
+/// While it exists, Jupyter's stop button stops the run instead of interrupting the kernel.
 #[derive(Debug)]
 pub(crate) struct Listening(());
 
@@ -53,22 +53,25 @@ impl Drop for Listening {
     }
 }
 
-/// The kinds of frame that go through the channel: a byte for the kind, four for the length (little-endian), the content.
+/// The frames of the channel: a byte for the kind, four for the length (little-endian), the content.
 #[doc(hidden)]
 pub mod frame {
-    /// To the relay: what was printed.
+    /// To the relay: printed bytes.
     pub const STDOUT: u8 = b'o';
     pub const STDERR: u8 = b'e';
-    /// To the relay: JSON. `{"content": …}` is a message `display_data`, with `"update": true` an `update_display_data`; `{"listens": true}` says
-    /// that a run begins that can be stopped, `false` that it has ended; `{"shown": text}` that the value whose `Debug` says this text has been shown.
+    /// To the relay: JSON. `{"content": …}` is a `display_data` message, with `"update": true` an
+    /// `update_display_data`. `{"listens": true}` reports that a run begins that can be stopped, `false` that it has
+    /// ended. `{"shown": text}` reports that the value with this `Debug` text has been displayed.
     pub const MESSAGE: u8 = b'm';
-    /// To the relay: everything that was printed before the question has been sent.
+    /// To the relay: everything printed before the request `SYNC` has been sent.
     pub const SYNCED: u8 = b'y';
 
-    /// To the cells, one byte each: whether everything printed has been sent; what runs is to stop; or no longer.
+    /// To the cell process, one byte each: confirm that everything printed has been sent; set or clear the stop
+    /// request.
     pub const SYNC: u8 = b'y';
     pub const STOP: u8 = b's';
     pub const GO_ON: u8 = b'g';
-    /// The variable that holds the number of the inherited socket through which the cells' process hands its ends of the channel to the relay.
+    /// The environment variable with the number of the inherited socket, through which the cell process sends the relay
+    /// the file descriptors of the channel.
     pub const VARIABLE: &str = "LATENTLAB_RELAY";
 }

@@ -1,6 +1,6 @@
-"""`execute.py`, the part of `latentlab run` that speaks to Jupyter: what it refuses to read, tags, and that nothing is left of it.
+"""Tests `execute.py`, the part of `latentlab run` that talks to Jupyter: what it refuses, tags, and that it cleans up.
 
-Run it with the Python of `.jupyter/python`. Each check prints a line; the first that fails ends the program with an error.
+Run it with the Python of `.jupyter/python`. Each check prints a line; the first failure ends the program with an error.
 """
 
 import importlib.util
@@ -23,21 +23,22 @@ MUTATIONS = 300
 
 def cell(source, *tags, kind="code"):
     rest = {"outputs": [], "execution_count": None} if kind == "code" else {}
-    return {"cell_type": kind, "id": f"c{abs(hash(source)) % 10**8}", "metadata": {"tags": list(tags)}, "source": source, **rest}
+    name = f"c{abs(hash(source)) % 10**8}"
+    return {"cell_type": kind, "id": name, "metadata": {"tags": list(tags)}, "source": source, **rest}
 
 
 def notebook(*cells):
     return {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": list(cells)}
 
 
-def damaged(original, dice):
-    """Another notebook: its text with other bytes, or its values with others in their place."""
-    if dice.random() < 0.5:
+def damaged(original, rng):
+    """The text of a damaged notebook: with other characters, or with other values."""
+    if rng.random() < 0.5:
         text = json.dumps(original)
-        for _ in range(dice.choice([1, 1, 2, 3])):
-            at = dice.randrange(len(text))
-            end = at + dice.choice([0, 1, 1, 8, 100])
-            text = text[:at] + dice.choice(["", "9", '"', "{", "\ud800", "null", "\0", text[at:end] * 2]) + text[end:]
+        for _ in range(rng.choice([1, 1, 2, 3])):
+            at = rng.randrange(len(text))
+            end = at + rng.choice([0, 1, 1, 8, 100])
+            text = text[:at] + rng.choice(["", "9", '"', "{", "\ud800", "null", "\0", text[at:end] * 2]) + text[end:]
         return text
     strange = [None, True, -1, 2**70, 1e308, "", "x", "\ud800", [], ["a"], {}, {"a": 1}, [[[]]], "[" * 500]
     changed = json.loads(json.dumps(original))
@@ -50,11 +51,11 @@ def damaged(original, dice):
                 collect(value[key])
 
     collect(changed)
-    for holder, key in dice.sample(places, dice.choice([1, 1, 2])):
-        if isinstance(holder, dict) and dice.random() < 0.3:
+    for holder, key in rng.sample(places, rng.choice([1, 1, 2])):
+        if isinstance(holder, dict) and rng.random() < 0.3:
             holder.pop(key, None)
         elif isinstance(holder, dict) or key < len(holder):
-            holder[key] = dice.choice(strange)
+            holder[key] = rng.choice(strange)
     return json.dumps(changed)
 
 
@@ -66,13 +67,13 @@ def check_reading():
     original = notebook(cell("# words", kind="markdown"), cell("let a = 1;", "parameters"), cell("raw", kind="raw"))
     original["cells"][1]["outputs"] = [output, {"output_type": "stream", "name": "stdout", "text": ["1\n", "2"]}]
     execute.notebook_of(json.dumps(original))
-    # What other programs leave: names of cells before the format had them, notes of their own.
+    # As other programs write them: cell ids before the format had these, and properties of their own.
     foreign = json.loads(json.dumps(original | {"nbformat_minor": 4, "colab": {}}))
     foreign["cells"][0]["outputId"] = 1
     assert len(execute.notebook_of(json.dumps(foreign)).cells) == 3
-    dice, refused = random.Random(13), 0
+    rng, refused = random.Random(13), 0
     for _ in range(MUTATIONS):
-        text = damaged(original, dice)
+        text = damaged(original, rng)
         try:
             read = execute.notebook_of(text)
         except execute.Refused as error:
@@ -80,7 +81,8 @@ def check_reading():
             refused += 1
         else:
             nbformat.validate(read, relax_add_props=True)
-            assert all(isinstance(cell.source, str) and isinstance(cell.metadata.get("tags", []), list) for cell in read.cells)
+            for cell in read.cells:
+                assert isinstance(cell.source, str) and isinstance(cell.metadata.get("tags", []), list)
     assert 100 < refused < MUTATIONS, refused
     for depth in (500, 100_000):
         text = json.dumps(original).replace('"AAAA"', "[" * depth + "]" * depth)
@@ -88,7 +90,7 @@ def check_reading():
             execute.notebook_of(text)
         except execute.Refused as error:
             assert "\n" not in str(error)
-    print(f"{MUTATIONS} damaged notebooks: {refused} refused, the others are notebooks")
+    print(f"{MUTATIONS} damaged notebooks: {refused} refused, the others are valid")
 
 
 def is_alive(pid):
@@ -102,38 +104,40 @@ def is_alive(pid):
 def awaited(condition, seconds=30):
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "awaited in vain"
+        assert time.monotonic() < end, "timed out"
         time.sleep(0.01)
 
 
 class Run:
-    """`execute.py` at work on a notebook, with the fake kernel."""
+    """`execute.py` executing a notebook with the fake kernel."""
 
     def __init__(self, folder, content, timeout=60):
         self.pids = Path(folder) / f"pids-{time.monotonic_ns()}"
         kernels = Path(folder) / "share/kernels/rust"
         kernels.mkdir(parents=True, exist_ok=True)
-        spec = {"argv": [sys.executable, str(HERE / "fake_kernel.py"), "{connection_file}"], "display_name": "", "language": "rust"}
-        (kernels / "kernel.json").write_text(json.dumps(spec | {"interrupt_mode": "message"}))
+        argv = [sys.executable, str(HERE / "fake_kernel.py"), "{connection_file}"]
+        spec = {"argv": argv, "display_name": "", "language": "rust", "interrupt_mode": "message"}
+        (kernels / "kernel.json").write_text(json.dumps(spec))
         self.runtime = Path(folder) / "runtime"
-        places = {"JUPYTER_PATH": f"{folder}/share", "JUPYTER_RUNTIME_DIR": str(self.runtime), "FAKE_KERNEL": str(self.pids)}
+        variables = {"JUPYTER_PATH": f"{folder}/share", "JUPYTER_RUNTIME_DIR": str(self.runtime)}
+        variables["FAKE_KERNEL"] = str(self.pids)
         self.process = subprocess.Popen(
             [sys.executable, "-c", SCRIPT.read_text(), folder],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | places,
+            env=os.environ | variables,
             text=True,
         )
         text = content if isinstance(content, str) else json.dumps(content)
-        task = {"notebook": text, "name": "n", "mark": {"executed_from": "n"}, "timeout": timeout, "counts": False, "kernel_arguments": []}
-        self.answer(json.dumps(task))
+        task = {"notebook": text, "name": "n", "mark": {"executed_from": "n"}, "timeout": timeout}
+        self.answer(json.dumps(task | {"counts": False, "kernel_arguments": []}))
 
     def answer(self, line):
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
 
     def events(self):
-        """All of them, each result answered."""
+        """All events; each result is answered by `go on`."""
         for line in self.process.stdout:
             event = json.loads(line)
             yield event
@@ -166,7 +170,7 @@ def check_tags(folder):
     assert executed.cells[1].outputs == [] and executed.cells[2].outputs[0].text == "1"
     assert "<html" in events[-1]["html"]
     awaited(run.is_gone)
-    print("tags: a cell that may fail, one that is skipped; a dead kernel ends it")
+    print("tags: a cell that may fail, a skipped cell; a dead kernel ends the execution")
 
 
 def check_refused(folder):
@@ -175,19 +179,19 @@ def check_refused(folder):
         (event,) = run.events()
         assert event["event"] == "refused" and event["reason"].startswith("not a notebook: "), event
         assert run.process.wait() == 0 and run.kernels() == []
-    # What a cell shows may be anything: what can be saved is.
+    # Outputs that cannot be saved are refused, without a traceback.
     for depth in (300, 3_000):
         events = list(Run(folder, notebook(cell(f"deep {depth}"), cell("print 1"))).events())
         assert events[-1]["event"] in ("executed", "refused"), events[-1]
         assert depth > 300 or "ipynb" in events[-1], events[-1]
-    print("no notebook, no kernel; outputs of any depth")
+    print("malformed notebooks start no kernel; outputs of any depth")
 
 
 def check_endings(folder):
-    """Whatever ends it, and whenever: no process and no connection file is left."""
+    """However and whenever it ends, no process and no connection file is left."""
     endings = {
         "SIGTERM": lambda run: run.process.send_signal(signal.SIGTERM),
-        "SIGINT twice": lambda run: [run.process.send_signal(signal.SIGINT), time.sleep(0.01), run.process.send_signal(signal.SIGINT)],
+        "SIGINT twice": lambda run: [(run.process.send_signal(signal.SIGINT), time.sleep(0.01)) for _ in range(2)],
         "SIGHUP": lambda run: run.process.send_signal(signal.SIGHUP),
         "the tool's end": lambda run: run.process.stdin.close(),
         "both": lambda run: [run.process.stdin.close(), run.process.send_signal(signal.SIGTERM)],
@@ -207,10 +211,10 @@ def check_endings(folder):
         time.sleep(moment * 0.3)
         endings["both" if moment % 2 else "the tool's end"](run)
         awaited(lambda: run.process.poll() is not None)
-        # A kernel that was being started notices by itself; this one has no such sense.
+        # So must a kernel that was just being started.
         for pid in run.kernels():
             awaited(lambda: not is_alive(pid))
-    print(f"{len(endings)} ways to end, {moments} moments: nothing is left")
+    print(f"{len(endings)} ways to end, at {moments} moments: nothing is left")
 
 
 with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
-"""A kernel for tests of `execute.py`: it knows a few words instead of a language, and starts at once.
+"""A kernel for tests of `execute.py`: it starts at once, and understands a few words instead of a language.
 
-It writes its process's number into the file `$FAKE_KERNEL`, a line for each process. The first word of a cell says what it does.
+It appends its process id to the file `$FAKE_KERNEL`, and those of its children. A cell's first word is the command.
 """
 
 import json
@@ -24,7 +24,7 @@ def main():
     session = Session(key=connection["key"].encode())
 
     def pack(content):
-        """Also what Python would not send: no Unicode, and lists in lists of any depth."""
+        """Can also send invalid Unicode, and lists nested to any depth."""
         text = json.dumps(content, default=str)
         return re.sub(r'"deep (\d+)"', lambda deep: "[" * int(deep[1]) + "]" * int(deep[1]), text).encode()
 
@@ -77,7 +77,8 @@ def main():
             reply = dict(status="ok")
             if kind == "kernel_info_request":
                 language = dict(name="rust", version="1", mimetype="text/plain", file_extension=".rs")
-                reply |= dict(protocol_version="5.3", implementation="fake", implementation_version="1", banner="", language_info=language)
+                reply |= dict(protocol_version="5.3", implementation="fake", implementation_version="1", banner="")
+                reply |= dict(language_info=language)
             elif kind == "execute_request":
                 reply = execute(message["content"]["code"], message) | dict(execution_count=1)
             session.send(socket, kind.replace("request", "reply"), reply, parent=message, ident=identities)

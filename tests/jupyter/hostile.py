@@ -1,4 +1,4 @@
-"""Clients that mean harm: whoever can connect to a kernel's ports can send, whatever the key says."""
+"""Hostile clients: whoever can connect to a kernel's ports can send, with or without the key."""
 
 import contextlib
 import random
@@ -23,7 +23,7 @@ def header(length, flags=0):
 
 
 def raw(connection, port):
-    """A connection that has said nothing yet."""
+    """A connection on which nothing has been sent yet."""
     number = connection[f"{port}_port"]
     if connection["transport"] == "ipc":
         client = socket.socket(socket.AF_UNIX)
@@ -34,7 +34,7 @@ def raw(connection, port):
 
 
 def introduced(connection, port):
-    """A connection that has said what ZeroMQ wants to hear."""
+    """A connection after the ZeroMQ handshake."""
     client = raw(connection, port)
     kind = PORTS[port]
     ready = b"\x05READY\x0bSocket-Type" + struct.pack(">I", len(kind)) + kind
@@ -92,7 +92,7 @@ class Watch:
 
 
 def still_answers(connection):
-    """A heartbeat, and what a new client asks of the kernel."""
+    """The heartbeat responds, and the kernel replies to a new client."""
     context = zmq.Context()
     beat = context.socket(zmq.REQ)
     beat.linger = 0
@@ -115,7 +115,7 @@ def still_answers(connection):
         client.stop_channels()
 
 
-def hostile_clients_claim_more_than_there_is(connection, pid):
+def hostile_clients_claim_huge_messages(connection, pid):
     with Watch(pid) as watch:
         for port in PORTS:
             claims = [1 << 45, (1 << 64) - 1, (1 << 63) - 1, 1 << 31, 65 * MB]
@@ -124,17 +124,17 @@ def hostile_clients_claim_more_than_there_is(connection, pid):
                     client = introduced(connection, port)
                     client.sendall(header(claim, flags))
                     closed(client, port)
-            # Within the bound one by one, not together; and no end of frames.
+            # Frames that are together above the limit, and frames without end.
             client = introduced(connection, port)
             with contextlib.suppress(ConnectionError):
                 client.sendall(bytes([MORE, 0]) * 10_000)
                 client.sendall(header(64 * MB) + bytes(1000))
             closed(client, port)
-    assert watch.grown() < 50, f"{watch.grown():.0f} MB for claims"
+    assert watch.grown() < 50, f"{watch.grown():.0f} MB for claimed sizes"
 
 
-def hostile_clients_trickle_two_gigabytes(connection, pid):
-    """Unsigned: one message of 2 GB, 2 GB in messages that are allowed, 30 clients with half a message each."""
+def hostile_clients_send_two_gigabytes(connection, pid):
+    """Unsigned: one message of 2 GB, 2 GB in messages below the limit, 30 clients with half a message each."""
     with Watch(pid) as watch:
         for port in PORTS:
             client = introduced(connection, port)
@@ -159,18 +159,19 @@ def hostile_clients_trickle_two_gigabytes(connection, pid):
             still_answers(connection)
             for half in [*halves, client]:
                 reset(half)
-    assert watch.grown() < 700, f"{watch.grown():.0f} MB for what nobody has signed"
+    assert watch.grown() < 700, f"{watch.grown():.0f} MB for unsigned messages"
 
 
 def hostile_clients_greet_slowly(connection, pid):
-    """Each says less than ZeroMQ wants to hear, and waits."""
-    beginnings = [b"", b"\x01\x00", GREETING[:1], GREETING[:11], GREETING[:63], GREETING, GREETING + header(100, COMMAND)]
+    """Each sends a part of the handshake, and waits."""
+    beginnings = [b"", b"\x01\x00", GREETING[:1], GREETING[:11], GREETING[:63], GREETING]
+    beginnings.append(GREETING + header(100, COMMAND))
     waiting = []
     for port in PORTS:
         for beginning in beginnings:
             waiting.append((raw(connection, port), port))
             waiting[-1][0].sendall(beginning)
-        # Not ZeroMQ's, and what is too old
+        # Another protocol, and a version that is too old
         for beginning in (b"GET / HTTP/1.1\r\n\r\n", GREETING[:10] + b"\x01\x00"):
             client = raw(connection, port)
             client.sendall(beginning)
@@ -180,8 +181,8 @@ def hostile_clients_greet_slowly(connection, pid):
         closed(client, port)
 
 
-def hostile_clients_break_off(connection, pid):
-    """At every byte of an introduction and a message, on every port, by a reset or an end."""
+def hostile_clients_disconnect(connection, pid):
+    """At every third byte of a handshake and a message, on every port, by a reset or by closing."""
     ready = b"\x05READY\x0bSocket-Type"
     for port, kind in PORTS.items():
         whole = ready + struct.pack(">I", len(kind)) + kind
@@ -192,40 +193,41 @@ def hostile_clients_break_off(connection, pid):
             reset(client) if length % 2 else client.close()
 
 
-def hostile_clients_send_nonsense(connection, pid):
-    """6,000 messages that are none, and bytes that are no message."""
-    chance = random.Random(13)
+def hostile_clients_send_malformed_messages(connection, pid):
+    """6,000 malformed or unsigned messages, and random bytes."""
+    rng = random.Random(13)
     context = zmq.Context()
     separator = "-" if connection["transport"] == "ipc" else ":"
     pieces = [
         b"<IDS|MSG>", b"", b"{}", b"[]", b"5", b"null", b"{", b"\xff\xfe", b"0" * 64, b"x" * 3000,
-        b'{"msg_id": 5, "msg_type": []}', b'{"msg_id": "a", "msg_type": "execute_request"}', b"[" * 5000, b'"' + b"\\u0000" * 50 + b'"',
+        b'{"msg_id": 5, "msg_type": []}', b'{"msg_id": "a", "msg_type": "execute_request"}',
+        b"[" * 5000, b'"' + b"\\u0000" * 50 + b'"',
     ]
     for port in ("shell", "control", "stdin"):
         client = context.socket(zmq.DEALER)
         client.sndhwm = 0
         client.connect(f"{connection['transport']}://{connection['ip']}{separator}{connection[f'{port}_port']}")
         for _ in range(2000):
-            parts = [chance.choice(pieces) for _ in range(chance.randrange(1, 12))]
-            if chance.random() < 0.7:
-                parts[chance.randrange(len(parts))] = b"<IDS|MSG>"
+            parts = [rng.choice(pieces) for _ in range(rng.randrange(1, 12))]
+            if rng.random() < 0.7:
+                parts[rng.randrange(len(parts))] = b"<IDS|MSG>"
             client.send_multipart(parts)
     for port in PORTS:
         for _ in range(100):
             client = introduced(connection, port)
             with contextlib.suppress(ConnectionError):
-                client.sendall(chance.randbytes(chance.randrange(1, 3000)))
+                client.sendall(rng.randbytes(rng.randrange(1, 3000)))
             reset(client)
     context.destroy(linger=10_000)
 
 
-def hostile_clients_come_in_floods(connection, pid):
-    """On all ports at once, 60 silent connections each that stay, then 60 that have introduced themselves."""
+def hostile_clients_open_many_connections(connection, pid):
+    """On each port 60 silent connections that stay open, then 60 after the handshake."""
     clients = [raw(connection, port) for port in PORTS for _ in range(60)]
     still_answers(connection)
     for port in PORTS:
         for _ in range(60):
-            # The youngest may have to go before it has heard the greeting.
+            # The youngest may be closed before it has received the greeting.
             with contextlib.suppress(ConnectionError, AssertionError):
                 clients.append(introduced(connection, port))
     still_answers(connection)
@@ -234,11 +236,11 @@ def hostile_clients_come_in_floods(connection, pid):
 
 
 def hostile_clients_do_not_read(connection, pid):
-    """Subscribers that take nothing, and clients that want to know a thing a million times."""
-    deaf = []
+    """Subscribers that read nothing, and clients that send a million pings."""
+    silent = []
     for _ in range(5):
-        deaf.append(introduced(connection, "iopub"))
-        deaf[-1].sendall(b"\x00\x01\x01")
+        silent.append(introduced(connection, "iopub"))
+        silent[-1].sendall(b"\x00\x01\x01")
     ping = b"\x04PING\0\0" + b"c" * 16
     with Watch(pid) as watch:
         for port in PORTS:
@@ -247,26 +249,26 @@ def hostile_clients_do_not_read(connection, pid):
             with contextlib.suppress(TimeoutError, ConnectionError):
                 for _ in range(100):
                     client.sendall((bytes([COMMAND, len(ping)]) + ping) * 10_000)
-            deaf.append(client)
+            silent.append(client)
         still_answers(connection)
-    for client in deaf:
+    for client in silent:
         client.close()
     assert watch.grown() < 50, f"{watch.grown():.0f} MB for pings"
 
 
 ALL = [
-    hostile_clients_claim_more_than_there_is,
-    hostile_clients_trickle_two_gigabytes,
+    hostile_clients_claim_huge_messages,
+    hostile_clients_send_two_gigabytes,
     hostile_clients_greet_slowly,
-    hostile_clients_break_off,
-    hostile_clients_send_nonsense,
-    hostile_clients_come_in_floods,
+    hostile_clients_disconnect,
+    hostile_clients_send_malformed_messages,
+    hostile_clients_open_many_connections,
     hostile_clients_do_not_read,
 ]
 
 
-def harm_nobody(connection, pid):
-    """All of them, one after the other; `pid` is the relay's process. After each the heartbeat and the kernel answer."""
+def attack_all(connection, pid):
+    """All attacks in turn; `pid` is the relay's process. After each, the heartbeat and the kernel respond."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (2048 if most == resource.RLIM_INFINITY else min(2048, most), most))
     for attack in ALL:

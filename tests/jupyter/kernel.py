@@ -1,7 +1,9 @@
-"""The Rust kernel behind its relay, as Jupyter's clients meet it: run it with the Python of `.jupyter/python`, after `cargo latentlab run`.
+"""Tests the Rust kernel behind its relay, as a client of Jupyter.
 
-Each check prints a line; the first that fails ends the program with an error. With words, only those whose names have one of them run. With `--endurance CELLS INTERRUPTS RESTARTS` it prints instead what the
-kernel holds before and after so many of them.
+Run it with the Python of `.jupyter/python`, after `cargo latentlab run`. Each check prints a line; the first failure
+ends the program with an error. Arguments select the checks whose names contain one of them. With
+`--endurance CELLS INTERRUPTS RESTARTS` it prints the resources of the kernel before and after as many cells, interrupts
+and restarts instead.
 """
 
 import json
@@ -23,12 +25,12 @@ NOTEBOOKS = PROJECT / "notebooks"
 JUPYTER = PROJECT / ".jupyter"
 SHARE = JUPYTER / "share/jupyter"
 OUTPUTS = ("display_data", "update_display_data", "execute_result", "stream", "error")
-# By its words, so that another spelling of them fails here.
+# The message to the user.
 LOST = "all variables are lost"
 
 
 class Session:
-    """One client of one kernel."""
+    """A client of a kernel."""
 
     def __init__(self, manager):
         self.manager = manager
@@ -43,7 +45,7 @@ class Session:
                 return message["content"]
 
     def run(self, code, on_output=None, timeout=120):
-        """The cell's reply and its outputs in their order, each with its time since the start."""
+        """The reply to a cell and its outputs in order, each with its time since the start."""
         start = time.monotonic()
         request = self.client.execute(code)
         outputs = []
@@ -69,7 +71,7 @@ class Session:
 
 
 def printed(outputs):
-    """What the cell printed, and its value."""
+    """The text that the cell has printed, and its value."""
     text = ""
     for kind, content, _ in outputs:
         text += content["text"] if kind == "stream" else content.get("data", {}).get("text/plain", "")
@@ -77,7 +79,7 @@ def printed(outputs):
 
 
 def processes(pid):
-    """A process and all below it."""
+    """A process and its descendants."""
     listing = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     children = {}
     for line in listing.splitlines():
@@ -91,7 +93,7 @@ def processes(pid):
 
 
 def alive(pids):
-    """Those that are there and no zombies."""
+    """Those that run and are no zombies."""
     listing = subprocess.run(["ps", "-eo", "pid=,stat="], capture_output=True, text=True, check=True).stdout
     there = {int(pid) for pid, state in map(str.split, listing.splitlines()) if not state.startswith("Z")}
     return [pid for pid in pids if pid in there]
@@ -104,7 +106,7 @@ def wait_until(condition, seconds, what):
         time.sleep(0.1)
 
 
-def figures_appear_at_once_and_all_of_them(session):
+def all_figures_appear_at_once(session):
     outputs = session.ok(
         'for power in 1..=3 { LineChart::new("x", "y").line("a", &[0.0, f64::from(power)]).figure()?.show()?; '
         'println!("after {power}"); std::thread::sleep(std::time::Duration::from_millis(300)); } digits.plot_images(5)?'
@@ -115,34 +117,38 @@ def figures_appear_at_once_and_all_of_them(session):
     assert times[2] - times[0] > 0.5, f"the figures came together: {times}"
 
 
-def a_figure_that_is_only_printed_stands_alone(session):
+def the_debug_text_of_a_displayed_figure_is_not_printed(session):
     for code in ["let few = digits.plot_images(5)?; row([few])", "let few = digits.plot_images(5)?; Some(few)"]:
         kinds = [(kind, *sorted(content["data"])) for kind, content, _ in session.ok(code)]
         text = [("execute_result", "text/plain")] if "Some" in code else []
         assert kinds == [("display_data", "image/png"), *text], kinds
 
 
-def a_training_is_one_output_that_grows(session):
-    reply, outputs = session.run("let history = train_ae(&mut model, &digits, &TrainConfig::new().epochs(400).batch_size(32))?;")
+def a_training_updates_one_output(session):
+    reply, outputs = session.run(
+        "let history = train_ae(&mut model, &digits, &TrainConfig::new().epochs(400).batch_size(32))?;"
+    )
     assert reply["status"] == "ok", reply
     kinds = [kind for kind, _, _ in outputs]
     assert kinds[0] == "display_data" and set(kinds[1:]) == {"update_display_data"}, kinds
     names = {content["transient"]["display_id"] for _, content, _ in outputs}
     assert len(names) == 1, names
-    assert len(outputs) > 3, f"only {len(outputs)} states of the bar"
+    assert len(outputs) > 3, f"only {len(outputs)} updates"
     seconds = outputs[-1][2] - outputs[0][2]
     assert len(outputs) - 2 <= 5 * seconds + 1, f"{len(outputs)} states in {seconds:.1f} s"
     last = outputs[-1][1]["data"]
-    assert "epoch 400/400" in last["text/plain"] and "<svg" in last["text/html"] and "width: 100.0%" in last["text/html"], last
+    assert "epoch 400/400" in last["text/plain"], last
+    assert "<svg" in last["text/html"] and "width: 100.0%" in last["text/html"], last
 
 
-def other_runs_have_a_bar_too(session):
+def other_runs_show_progress(session):
     runs = {
         "KL divergence": "let map = tsne(&embed(&model, &digits)?, &Tsne::new())?;",
         "3/3 folds": "for (part, _) in digits.folds(3, 0)? { let _ = part.len(); };",
         "3/3 done, best": 'let study = Study::minimize(Space::new().float("x", 0.0, 1.0))?.trials(3); '
         'while let Some(trial) = study.ask()? { let x = trial.float("x")?; study.tell(trial, x)?; };',
-        "discriminator": "let mut gan = Gan::convolutional(8)?; let gan_history = train_gan(&mut gan, &digits.take(200), &GanConfig::new().epochs(1))?;",
+        "discriminator": "let mut gan = Gan::convolutional(8)?; "
+        "let gan_history = train_gan(&mut gan, &digits.take(200), &GanConfig::new().epochs(1))?;",
     }
     for words, code in runs.items():
         last = session.ok(code)[-1][1]["data"]
@@ -150,7 +156,7 @@ def other_runs_have_a_bar_too(session):
         assert ("<img" in last["text/html"]) == (words == "discriminator"), last["text/html"][:500]
 
 
-def stop_keeps_the_work(session):
+def the_stop_button_keeps_the_variables(session):
     def press(outputs):
         if len(outputs) == 4:
             session.manager.interrupt_kernel()
@@ -159,20 +165,25 @@ def stop_keeps_the_work(session):
         "let stopped = train_ae(&mut model, &digits, &TrainConfig::new().epochs(1_000_000))?;",
         "let endless = tsne(&embed(&model, &digits)?, &Tsne::new().iterations(100_000_000))?;",
         'let search = Study::minimize(Space::new().float("rate", 1e-5, 1e-3))?.trials(1_000_000); '
-        "while let Some(trial) = search.ask()? { let config = TrainConfig::new().epochs(30).progress_every(0).learning_rate(trial.float(\"rate\")?); "
-        "let loss = train_ae(&mut Autoencoder::tiny(2)?, &digits, &config)?.final_loss(); search.tell(trial, loss)?; };",
+        "while let Some(trial) = search.ask()? { let config = TrainConfig::new().epochs(30).progress_every(0)"
+        '.learning_rate(trial.float("rate")?); '
+        "let loss = train_ae(&mut Autoencoder::tiny(2)?, &digits, &config)?.final_loss(); "
+        "search.tell(trial, loss)?; };",
     ]:
         reply, outputs = session.run(code, press)
         assert reply["status"] == "ok", (code, reply)
         assert LOST not in printed(outputs), printed(outputs)
         time.sleep(0.1)
-    text = session.text('println!("{:?} {} {} {}", stopped.stopped_by, history.epochs(), endless.iterations() > 0, search.records().len() > 1);')
+    text = session.text(
+        'println!("{:?} {} {} {}", stopped.stopped_by, history.epochs(), endless.iterations() > 0, '
+        "search.records().len() > 1);"
+    )
     assert text == "Some(Handle) 400 true true\n", text
     text = session.text("train_ae(&mut model, &digits, &TrainConfig::new().epochs(2))?.epochs()")
     assert text.endswith("2"), text
 
 
-def an_error_is_an_error(session):
+def an_error_fails_the_cell(session):
     for code, words in [
         ("Autoencoder::tiny(0)?;", "expected"),
         ('panic!("a panic {}", 42);', "a panic 42"),
@@ -185,7 +196,7 @@ def an_error_is_an_error(session):
         assert session.text("history.epochs()") == "400"
 
 
-def what_waits_behind_an_error_is_not_run(session):
+def cells_that_wait_behind_an_error_are_aborted(session):
     requests = [session.client.execute(code) for code in ["Autoencoder::tiny(0)?;", 'println!("not run");', "1 + 1"]]
     states = [session.reply(request)["status"] for request in requests]
     assert states == ["error", "aborted", "aborted"], states
@@ -209,7 +220,8 @@ def nothing_is_lost_or_reordered(session):
     lines = printed(outputs).splitlines()
     assert lines == [f"line {line}" for line in range(50_000)], f"{len(lines)} lines"
     displays = session.ok(
-        'let large = "x".repeat(20_000); for number in 0..3_000 { jupyter::display(&[("text/plain", &format!("{number} {large}"))]); '
+        'let large = "x".repeat(20_000); for number in 0..3_000 { '
+        'jupyter::display(&[("text/plain", &format!("{number} {large}"))]); '
         'if number % 10 == 0 { println!("after {number}"); } };'
     )
     expected = []
@@ -217,16 +229,21 @@ def nothing_is_lost_or_reordered(session):
         expected.append(f"{number} " + "x" * 20_000)
         if number % 10 == 0:
             expected.append(f"after {number}")
-    got = [content["text"].strip() if kind == "stream" else content["data"]["text/plain"] for kind, content, _ in displays]
+    got = [
+        content["text"].strip() if kind == "stream" else content["data"]["text/plain"] for kind, content, _ in displays
+    ]
     assert got == expected, f"{len(got)} of {len(expected)} outputs"
     huge = session.ok('jupyter::display(&[("text/html", &"y".repeat(30_000_000))]); println!("after");')
-    assert [kind for kind, _, _ in huge] == ["display_data", "stream"] and len(huge[0][1]["data"]["text/html"]) == 30_000_000
-    print(f"        50,000 lines in {len(outputs)} messages, 3,300 outputs of 60 MB, one of 30 MB: {time.monotonic() - start:.1f} s")
+    assert [kind for kind, _, _ in huge] == ["display_data", "stream"]
+    assert len(huge[0][1]["data"]["text/html"]) == 30_000_000
+    seconds = time.monotonic() - start
+    print(f"        50,000 lines in {len(outputs)} messages, 3,300 outputs of 60 MB, one of 30 MB: {seconds:.1f} s")
 
 
-def what_a_cell_prints_is_text(session):
-    """Finished or not, binary, from other processes, and whatever it imitates."""
-    marks = "EVCXR_EXECUTION_COMPLETE EVCXR_PANIC_NOTIFICATION EVCXR_ERROR_OCCURRED EVCXR_VARIABLE_CHANGED_TYPE:history".split()
+def everything_printed_is_text(session):
+    """Without a newline, binary, from other processes, and in the form of evcxr's own markers."""
+    marks = "EVCXR_EXECUTION_COMPLETE EVCXR_PANIC_NOTIFICATION EVCXR_ERROR_OCCURRED".split()
+    marks.append("EVCXR_VARIABLE_CHANGED_TYPE:history")
     for code, expected in [
         ('print!("unfinished");', "unfinished"),
         ('print!("flushed"); std::io::Write::flush(&mut std::io::stdout())?;', "flushed"),
@@ -246,7 +263,7 @@ def what_a_cell_prints_is_text(session):
     assert kinds == ["stream", "display_data"], kinds
 
 
-def unfinished_text_hides_no_error(session):
+def an_error_after_text_without_a_newline_is_found(session):
     for code in ["Autoencoder::tiny(0)?;", 'panic!("x");', "let a: Vec<u8> = vec![]; a[1];"]:
         reply, outputs = session.run(f'print!("checking "); {code}')
         assert reply["status"] == "error", (code, reply)
@@ -255,7 +272,7 @@ def unfinished_text_hides_no_error(session):
     assert session.text('println!("next");') == "next\n"
 
 
-def large_outputs_are_whole(session):
+def large_outputs_are_complete(session):
     start = time.monotonic()
     for size in [1_000_000] * 15 + [10_000_000] * 3 + [100_000_000]:
         text = session.text(f'print!("{{}}", "x".repeat({size}));')
@@ -263,17 +280,21 @@ def large_outputs_are_whole(session):
     print(f"        145 MB printed: {time.monotonic() - start:.1f} s")
 
 
-def printers_in_the_background_hold_up_nothing(session):
-    """One that prints lines a thousand times a second on the standard error, and one that never waits."""
-    # Variables, because each cell has statics of its own.
+def threads_that_print_block_nothing(session):
+    """One prints a thousand lines a second to the standard error, the other prints without a pause."""
+    # Variables, because each cell has its own statics.
     session.ok(
-        "use std::sync::{Arc, atomic::{AtomicBool, Ordering}}; let lines_go = Arc::new(AtomicBool::new(true)); let flood_goes = Arc::new(AtomicBool::new(true)); "
-        'let go = lines_go.clone(); let lines = std::thread::spawn(move || while go.load(Ordering::Relaxed) { eprintln!("w"); std::thread::sleep(std::time::Duration::from_millis(1)); }); '
-        'let go = flood_goes.clone(); let flood = std::thread::spawn(move || while go.load(Ordering::Relaxed) { println!("{}", "y".repeat(1_000)); });'
+        "use std::sync::{Arc, atomic::{AtomicBool, Ordering}}; "
+        "let lines_go = Arc::new(AtomicBool::new(true)); let flood_goes = Arc::new(AtomicBool::new(true)); "
+        "let go = lines_go.clone(); let lines = std::thread::spawn(move || while go.load(Ordering::Relaxed) { "
+        'eprintln!("w"); std::thread::sleep(std::time::Duration::from_millis(1)); }); '
+        "let go = flood_goes.clone(); let flood = std::thread::spawn(move || while go.load(Ordering::Relaxed) { "
+        'println!("{}", "y".repeat(1_000)); });'
     )
     for _ in range(3):
-        # What the others print after it makes it an output among theirs.
-        value = [content["data"] for kind, content, _ in session.ok("1 + 1") if kind in ("execute_result", "display_data")]
+        # If a thread prints after the value, it becomes a display_data message instead of the result.
+        outputs = session.ok("1 + 1")
+        value = [content["data"] for kind, content, _ in outputs if kind in ("execute_result", "display_data")]
         assert value == [{"text/plain": "2"}], value
     session.ok("flood_goes.store(false, Ordering::Relaxed); let _ = flood.join();")
     bars = []
@@ -290,7 +311,7 @@ def printers_in_the_background_hold_up_nothing(session):
     assert session.text('println!("quiet");') == "quiet\n"
 
 
-def a_failed_cell_says_which_variables_it_has_cost(session):
+def a_failed_cell_names_the_variables_that_are_lost(session):
     session.ok("let mut scratch = Autoencoder::tiny(2)?; let other = 1;")
     reply, outputs = session.run("let mut scratch = Autoencoder::tiny(3)?; Autoencoder::tiny(0)?;")
     assert reply["status"] == "error" and "Lost with this cell: `scratch`" in printed(outputs), printed(outputs)
@@ -310,31 +331,37 @@ def cells_are_counted_from_one_without_gaps(session):
 DEATHS = {
     "abort": "std::process::abort();",
     "exit": "std::process::exit(3);",
-    "stack overflow": "fn deep(n: u64) -> u64 { if n == u64::MAX { 0 } else { std::hint::black_box(deep(std::hint::black_box(n + 1))) + 1 } } deep(0);",
+    "stack overflow": "fn deep(n: u64) -> u64 { if n == u64::MAX { 0 } else { "
+    "std::hint::black_box(deep(std::hint::black_box(n + 1))) + 1 } } deep(0);",
     # More than the 128 TiB of addresses that a process has.
     "no memory": "std::hint::black_box(Vec::<u8>::with_capacity(1 << 47));",
     "killed": "std::process::Command::new(\"kill\").args([\"-9\", &std::process::id().to_string()]).status()?;",
 }
 
 
-def after_any_death_the_next_cell_is_whole(session):
+def after_the_cell_process_dies_the_next_cell_works(session):
     for name, code in DEATHS.items():
         session.ok("let model = 1;")
         reply, outputs = session.run(f'println!("last words of {name}"); {code}')
         text = printed(outputs)
         assert reply["status"] == "error", (name, reply)
         assert f"last words of {name}" in text and LOST in text and "model" in text, (name, text)
-        for code, words in [('panic!("a panic {}", 1);', "a panic 1"), ("latentlab::Autoencoder::tiny(0)?;", "expected")]:
+        failures = [('panic!("a panic {}", 1);', "a panic 1"), ("latentlab::Autoencoder::tiny(0)?;", "expected")]
+        for code, words in failures:
             reply, outputs = session.run(code)
-            assert reply["status"] == "error" and words in json.dumps([content for _, content, _ in outputs]), (name, outputs)
+            contents = json.dumps([content for _, content, _ in outputs])
+            assert reply["status"] == "error" and words in contents, (name, outputs)
         assert session.text('println!("here");') == "here\n"
-    session.ok("let model = 1; std::thread::spawn(|| { std::thread::sleep(std::time::Duration::from_millis(300)); std::process::abort() });")
+    session.ok(
+        "let model = 1; std::thread::spawn(|| { std::thread::sleep(std::time::Duration::from_millis(300)); "
+        "std::process::abort() });"
+    )
     time.sleep(2)
     text = session.text('println!("here");')
     assert LOST in text and "model" in text and text.endswith("here\n"), text
 
 
-def code_that_does_not_listen_is_interrupted_as_ever(session):
+def other_code_is_interrupted(session):
     def press(outputs):
         if len(outputs) == 2:
             session.manager.interrupt_kernel()
@@ -347,7 +374,7 @@ def code_that_does_not_listen_is_interrupted_as_ever(session):
     assert reply["status"] == "error", reply
 
 
-def a_second_press_is_meant_in_earnest(session):
+def a_second_interrupt_kills_the_run(session):
     session.ok("use latentlab::*; let digits = Dataset::built_in_digits(300, 0)?; let kept = 1;")
 
     def press(outputs):
@@ -356,14 +383,14 @@ def a_second_press_is_meant_in_earnest(session):
             time.sleep(0.3)
             session.manager.interrupt_kernel()
 
-    # It listens, but what comes after each training goes on for ever.
+    # Each training can be stopped, but the loop around them continues for ever.
     code = "loop { train_ae(&mut Autoencoder::tiny(2)?, &digits, &TrainConfig::new().epochs(5))?; }"
     _, outputs = session.run(code, press)
     assert LOST in printed(outputs), printed(outputs)
     assert session.text('println!("here");') == "here\n"
 
 
-def a_dead_kernel_is_dead(session):
+def jupyter_notices_a_dead_kernel(session):
     kernels = [pid for pid in processes(session.manager.provisioner.pid) if "evcxr_jupyter" in command(pid)]
     assert kernels, "the kernel behind the relay is not there"
     family = processes(session.manager.provisioner.pid)
@@ -377,17 +404,17 @@ def command(pid):
     return subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True).stdout
 
 
-def clients_that_mean_harm_harm_nobody():
+def hostile_clients_harm_nobody():
     manager = KernelManager(kernel_name="rust")
     manager.start_kernel(cwd=str(NOTEBOOKS))
     session = Session(manager)
-    hostile.harm_nobody(json.loads(Path(manager.connection_file).read_text()), manager.provisioner.pid)
+    hostile.attack_all(json.loads(Path(manager.connection_file).read_text()), manager.provisioner.pid)
     assert session.text('println!("whole");') == "whole\n"
     manager.shutdown_kernel(now=True)
 
 
 def nothing_outlives_the_relay():
-    """Killed while it starts, while it waits and while a cell runs; with what the cell itself has started."""
+    """Killed while it starts, while it is idle and while a cell runs, with a child process of the cell."""
     for moment in ["start", "idle", "cell"]:
         manager = KernelManager(kernel_name="rust")
         manager.start_kernel(cwd=str(NOTEBOOKS))
@@ -403,11 +430,12 @@ def nothing_outlives_the_relay():
             family = processes(manager.provisioner.pid)
             assert any("sleep 1000" in command(pid) for pid in family), family
         os.kill(manager.provisioner.pid, signal.SIGKILL)
-        wait_until(lambda: not alive(family), 15, f"left behind at {moment}: {[command(pid) for pid in alive(family)]}")
+        left = lambda: [command(pid) for pid in alive(family)]
+        wait_until(lambda: not alive(family), 15, f"left behind at {moment}: {left()}")
         manager.cleanup_resources()
 
 
-def nothing_outlives_who_started_it():
+def nothing_outlives_its_parent():
     """A program that starts a kernel as Jupyter does and is killed."""
     code = (
         "from jupyter_client import KernelManager; import time; manager = KernelManager(kernel_name='rust'); "
@@ -419,7 +447,7 @@ def nothing_outlives_who_started_it():
         time.sleep(seconds)
         starter.kill()
         starter.wait()
-        wait_until(lambda: not alive([kernel]), 15, "the kernel outlives who started it")
+        wait_until(lambda: not alive([kernel]), 15, "the kernel outlives its parent")
 
 
 SEARCH = """
@@ -433,21 +461,24 @@ for root in sys.argv[1:]:
             content = b"" if file.is_dir() or file.stat().st_size > 1_000_000 else file.read_bytes()
         except OSError:
             continue
-        if b'"key"' in content and b'"shell_port"' in content and (content.startswith(b"{") or root.startswith("/proc")):
+        is_connection = content.startswith(b"{") or root.startswith("/proc")
+        if is_connection and b'"key"' in content and b'"shell_port"' in content:
             found.append(str(file))
 print(*found, sep="\\n")
 """
 
 
 def another_user_finds_no_key(session):
-    """Neither in files nor in what the system tells of the processes."""
+    """Neither in files nor in the command lines and environments of the processes."""
     family = processes(session.manager.provisioner.pid)
     kernel = next(pid for pid in family if "evcxr_jupyter" in command(pid))
     assert "--control_file /dev/fd/" in command(kernel), command(kernel)
-    roots = [JUPYTER, Path(session.manager.connection_file).parent, *(f"/proc/{pid}/{name}" for pid in family for name in ("environ", "cmdline"))]
-    # Only root may become somebody else; who is not looks for what anybody may read.
+    roots = [JUPYTER, Path(session.manager.connection_file).parent]
+    roots += [f"/proc/{pid}/{name}" for pid in family for name in ("environ", "cmdline")]
+    # Root can search as another user. Any other user searches its own files, and checks their permissions below.
     other = {"user": 65534, "group": 65534, "extra_groups": []} if os.getuid() == 0 else {}
-    search = subprocess.run([sys.executable if not other else "/usr/bin/python3", "-c", SEARCH, *map(str, roots)], capture_output=True, text=True, **other)
+    python = "/usr/bin/python3" if other else sys.executable
+    search = subprocess.run([python, "-c", SEARCH, *map(str, roots)], capture_output=True, text=True, **other)
     assert search.returncode == 0, search.stderr
     own = [] if other else [session.manager.connection_file]
     assert search.stdout.split() == own, search.stdout
@@ -456,17 +487,17 @@ def another_user_finds_no_key(session):
 
 
 def listening(pid):
-    """The addresses that a process listens on: TCP as (address, port) in hexadecimal digits, and paths of socket files."""
+    """The TCP addresses (in hexadecimal digits) and socket files that a process listens on."""
     sockets = {os.readlink(end) for end in Path(f"/proc/{pid}/fd").iterdir() if end.is_symlink()}
     rows = lambda name: [line.split() for line in Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]]
-    tcp = [row[1] for name in ("tcp", "tcp6") for row in rows(name) if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
-    # A listening socket has the flag __SO_ACCEPTCON.
-    files = [row[7] for row in rows("unix") if len(row) > 7 and row[3] == "00010000" and f"socket:[{row[6]}]" in sockets]
-    return tcp, files
+    # The state of a listening TCP socket is 0A, the flag of a listening Unix socket __SO_ACCEPTCON.
+    tcp = [row for row in rows("tcp") + rows("tcp6") if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]
+    files = [row for row in rows("unix") if len(row) > 7 and row[3] == "00010000" and f"socket:[{row[6]}]" in sockets]
+    return [row[1] for row in tcp], [row[7] for row in files]
 
 
 def nobody_else_can_connect_to_the_kernel(session):
-    """Jupyter's clients meet the relay, on loopback; evcxr has socket files, which are gone once the relay has connected."""
+    """The relay listens on loopback; evcxr on socket files, which are removed once the relay has connected."""
     relay, *others = processes(session.manager.provisioner.pid)
     tcp, files = listening(relay)
     assert len(tcp) == 5 and all(address.startswith("0100007F:") for address in tcp) and not files, (tcp, files)
@@ -502,7 +533,7 @@ def restart_and_shutdown_leave_nothing_behind(session):
 
 
 def vs_code_starts_it_by_its_kernelspec():
-    """As an editor does that knows nothing but kernel.json: connection file and ports of its own, another working directory."""
+    """As an editor that knows only kernel.json: its own connection file and ports, another working directory."""
     spec = json.loads((SHARE / "kernels/rust/kernel.json").read_text())
     assert spec["interrupt_mode"] == "message", spec
     with tempfile.TemporaryDirectory() as folder:
@@ -513,7 +544,8 @@ def vs_code_starts_it_by_its_kernelspec():
         client.load_connection_file()
         client.start_channels()
         client.wait_for_ready(timeout=120)
-        reply = client.execute_interactive("latentlab::Autoencoder::tiny(2)?.summary()", output_hook=lambda _: None, timeout=60)
+        code = "latentlab::Autoencoder::tiny(2)?.summary()"
+        reply = client.execute_interactive(code, output_hook=lambda _: None, timeout=60)
         assert reply["content"]["status"] == "ok", reply["content"]
         family = processes(kernel.pid)
         client.shutdown()
@@ -521,10 +553,11 @@ def vs_code_starts_it_by_its_kernelspec():
         wait_until(lambda: not alive(family), 15, f"left behind: {alive(family)}")
 
 
-def nbconvert_fails_where_a_cell_does():
+def nbconvert_fails_if_a_cell_fails():
     with tempfile.TemporaryDirectory() as folder:
         for name, last, expected in [("good", "1 + 1", 0), ("bad", "latentlab::Autoencoder::tiny(0)?;", 1)]:
-            notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in ["let a = 1;", last, "a"]])
+            cells = [nbformat.v4.new_code_cell(code) for code in ["let a = 1;", last, "a"]]
+            notebook = nbformat.v4.new_notebook(cells=cells)
             notebook.metadata["kernelspec"] = {"name": "rust", "display_name": "Rust", "language": "rust"}
             path = Path(folder) / f"{name}.ipynb"
             nbformat.write(notebook, path)
@@ -536,17 +569,20 @@ def nbconvert_fails_where_a_cell_does():
 
 def a_console_client_runs_code():
     arguments = [sys.executable, "-m", "jupyter_client.runapp", "--kernel", "rust"]
-    done = subprocess.run(arguments, input='println!("from {}", "a console");', capture_output=True, text=True, timeout=180)
+    code = 'println!("from {}", "a console");'
+    done = subprocess.run(arguments, input=code, capture_output=True, text=True, timeout=180)
     assert "from a console" in done.stdout, (done.stdout, done.stderr[-2000:])
 
 
-def holds(manager):
-    """What a kernel's processes hold: how many they are, their memory in MB, open files and threads."""
+def resources(manager):
+    """The resources of a kernel: processes, memory, open files and threads."""
     family = processes(manager.provisioner.pid)
-    status = [dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()) for pid in family]
+    read = lambda pid: Path(f"/proc/{pid}/status").read_text().splitlines()
+    status = [dict(line.split(":", 1) for line in read(pid)) for pid in family]
     memory = sum(int(lines["VmRSS"].split()[0]) for lines in status) // 1000
     files = sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in family)
-    return f"{len(family)} processes, {memory} MB, {files} open files, {sum(int(lines['Threads']) for lines in status)} threads"
+    threads = sum(int(lines["Threads"]) for lines in status)
+    return f"{len(family)} processes, {memory} MB, {files} open files, {threads} threads"
 
 
 def endurance(cells, interrupts, restarts):
@@ -554,7 +590,7 @@ def endurance(cells, interrupts, restarts):
     manager.start_kernel(cwd=str(NOTEBOOKS))
     session = Session(manager)
     session.ok("use latentlab::*;")
-    print(f"after one cell: {holds(manager)}", flush=True)
+    print(f"after one cell: {resources(manager)}", flush=True)
     times = []
     for number in range(cells):
         start = time.monotonic()
@@ -562,7 +598,8 @@ def endurance(cells, interrupts, restarts):
         times.append(time.monotonic() - start)
     tenth = max(cells // 10, 1)
     median = lambda values: sorted(values)[len(values) // 2]
-    print(f"after {cells} cells: {holds(manager)}; median of the first and the last {tenth}: {median(times[:tenth]):.2f}, {median(times[-tenth:]):.2f} s", flush=True)
+    medians = f"{median(times[:tenth]):.2f}, {median(times[-tenth:]):.2f} s"
+    print(f"after {cells} cells: {resources(manager)}; median of the first and the last {tenth}: {medians}", flush=True)
 
     def press(outputs):
         if len(outputs) == 1:
@@ -572,12 +609,12 @@ def endurance(cells, interrupts, restarts):
         _, outputs = session.run('println!("loops"); loop {}', press)
         assert LOST in printed(outputs), outputs
         assert session.text(f'println!("{number}");') == f"{number}\n"
-    print(f"after {interrupts} interrupts: {holds(manager)}", flush=True)
+    print(f"after {interrupts} interrupts: {resources(manager)}", flush=True)
     for number in range(restarts):
         manager.restart_kernel()
         session.client.wait_for_ready(timeout=120)
         assert session.text(f'println!("{number}");') == f"{number}\n"
-    print(f"after {restarts} restarts: {holds(manager)}", flush=True)
+    print(f"after {restarts} restarts: {resources(manager)}", flush=True)
     family = processes(manager.provisioner.pid)
     manager.shutdown_kernel(now=True)
     wait_until(lambda: not alive(family), 15, f"left behind: {alive(family)}")
@@ -603,39 +640,39 @@ def main():
         session.ok("use latentlab::*;")
         session.ok("let digits = Dataset::built_in_digits(1_000, 0)?; let mut model = Autoencoder::tiny(2)?;")
         for test in [
-            figures_appear_at_once_and_all_of_them,
-            a_figure_that_is_only_printed_stands_alone,
-            a_training_is_one_output_that_grows,
-            other_runs_have_a_bar_too,
-            stop_keeps_the_work,
-            an_error_is_an_error,
-            what_waits_behind_an_error_is_not_run,
+            all_figures_appear_at_once,
+            the_debug_text_of_a_displayed_figure_is_not_printed,
+            a_training_updates_one_output,
+            other_runs_show_progress,
+            the_stop_button_keeps_the_variables,
+            an_error_fails_the_cell,
+            cells_that_wait_behind_an_error_are_aborted,
             completion_and_documentation_work,
             nothing_is_lost_or_reordered,
-            what_a_cell_prints_is_text,
-            unfinished_text_hides_no_error,
-            large_outputs_are_whole,
-            printers_in_the_background_hold_up_nothing,
-            a_failed_cell_says_which_variables_it_has_cost,
+            everything_printed_is_text,
+            an_error_after_text_without_a_newline_is_found,
+            large_outputs_are_complete,
+            threads_that_print_block_nothing,
+            a_failed_cell_names_the_variables_that_are_lost,
             cells_are_counted_from_one_without_gaps,
             another_user_finds_no_key,
             nobody_else_can_connect_to_the_kernel,
-            code_that_does_not_listen_is_interrupted_as_ever,
-            a_second_press_is_meant_in_earnest,
-            after_any_death_the_next_cell_is_whole,
+            other_code_is_interrupted,
+            a_second_interrupt_kills_the_run,
+            after_the_cell_process_dies_the_next_cell_works,
             restart_and_shutdown_leave_nothing_behind,
         ]:
             check(test, session)
         manager = KernelManager(kernel_name="rust")
         manager.start_kernel(cwd=str(NOTEBOOKS))
-        check(a_dead_kernel_is_dead, Session(manager))
+        check(jupyter_notices_a_dead_kernel, Session(manager))
     finally:
         if manager.has_kernel:
             manager.shutdown_kernel(now=True)
-    check(clients_that_mean_harm_harm_nobody)
-    for test in [nothing_outlives_the_relay, nothing_outlives_who_started_it]:
+    check(hostile_clients_harm_nobody)
+    for test in [nothing_outlives_the_relay, nothing_outlives_its_parent]:
         check(test)
-    for test in [vs_code_starts_it_by_its_kernelspec, nbconvert_fails_where_a_cell_does, a_console_client_runs_code]:
+    for test in [vs_code_starts_it_by_its_kernelspec, nbconvert_fails_if_a_cell_fails, a_console_client_runs_code]:
         check(test)
 
 

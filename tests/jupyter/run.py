@@ -1,7 +1,7 @@
-"""`latentlab run` with the real kernel: tags and knobs, what it replaces, a full disk, and that a killed one leaves nothing.
+"""Tests `latentlab run` with the real kernel: tags, knobs, what it replaces, a full disk, and what a killed run leaves.
 
-Run it with the Python of `.jupyter/python`, after `cargo latentlab run`; an argument names another tool than `target/release/latentlab`.
-Each check prints a line; the first that fails ends the program with an error.
+Run it with the Python of `.jupyter/python`, after `cargo latentlab run`. An argument is the path of another tool than
+`target/release/latentlab`. Each check prints a line; the first failure ends the program with an error.
 """
 
 import json
@@ -17,12 +17,12 @@ import nbformat
 
 PROJECT = Path(__file__).resolve().parents[2]
 TOOL = Path(sys.argv[1] if len(sys.argv) > 1 else PROJECT / "target/release/latentlab").resolve()
-# All that a run starts inherits it.
+# All processes of a run inherit this variable.
 TOKEN = f"LATENTLAB_TEST_TOKEN={os.getpid()}-{time.time_ns()}"
 
 
 def notebook(path, *cells):
-    """Writes one of these cells, each a source and its tags."""
+    """Writes a notebook with these cells, each a source and its tags."""
     cells = [nbformat.v4.new_code_cell(source, metadata={"tags": list(tags)}) for source, *tags in cells]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
     return path
@@ -47,7 +47,7 @@ def run(*arguments):
 
 
 def running():
-    """The processes that a run has started, itself too."""
+    """The processes of a run, with the tool itself."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -80,15 +80,16 @@ def check_tags_and_knobs(folder):
     assert code == 1 and "no knobs" in errors and not (folder / "out").exists(), errors
     code, output, errors = run(path, "-p", "size=3", "--parameter", "b=5", "--out", folder / "out")
     assert code == 0, (output, errors)
-    assert output.count("(fails, as its tag raises-exception allows)") == 2 and "skipped" in output, output
+    assert output.count("(failed, as its tag raises-exception allows)") == 2 and "skipped" in output, output
     executed = nbformat.read(folder / "out/v1.0.ipynb", as_version=4)
     assert executed.cells[-1].outputs[0].text == "3 1 5\n", executed.cells[-1]
     assert "on purpose" in str(executed.cells[2].outputs) and executed.cells[3].outputs == []
     assert "<html" in (folder / "out/v1.0.html").read_text()
-    # Its own results it replaces; a failing notebook beside it, at the same time, has its own.
+    # Its own outputs are replaced; a failing notebook that runs at the same time has its own.
     code, output, errors = run(path, other, "--jobs", "2", "--out", folder / "out")
     assert code == 1 and "1 of 2 notebooks failed" in errors and "alone" in errors, (output, errors)
-    assert sorted(file.name for file in (folder / "out").iterdir()) == ["v1.0.html", "v1.0.ipynb", "v1.html", "v1.ipynb"]
+    names = sorted(file.name for file in (folder / "out").iterdir())
+    assert names == ["v1.0.html", "v1.0.ipynb", "v1.html", "v1.ipynb"], names
     assert "1 1 2" in (folder / "out/v1.0.ipynb").read_text()
     print("tags, knobs, two notebooks at the same time")
     return path
@@ -98,7 +99,7 @@ def check_full_disk(folder, path):
     disk = folder / "disk"
     disk.mkdir()
     if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk]).returncode:
-        print("a full disk: not checked, for it takes root to make one")
+        print("a full disk: not checked, because it needs root")
         return
     try:
         assert run(path, "--out", disk)[0] == 0
@@ -111,16 +112,18 @@ def check_full_disk(folder, path):
                 pass
         code, output, errors = run(path, "-p", "size=9", "--out", disk)
         (disk / "filler").unlink()
-        assert code == 1 and "v1.0.ipynb: cannot write it (No space left" in errors and "Traceback" not in errors, errors
+        assert code == 1 and "v1.0.ipynb: cannot write it (No space left" in errors, errors
+        assert "Traceback" not in errors, errors
         assert {file.name: file.read_bytes() for file in disk.iterdir()} == before
-        print("a full disk: one sentence, and the earlier results are there")
+        print("a full disk: a message, and the earlier outputs are kept")
     finally:
         subprocess.run(["umount", disk], check=True)
 
 
 def check_kills(folder):
     started = folder / "started"
-    endless = notebook(folder / "endless.ipynb", (f'std::fs::write({json.dumps(str(started))}, "")?;\nloop {{ std::hint::spin_loop() }}',))
+    code = f'std::fs::write({json.dumps(str(started))}, "")?;\nloop {{ std::hint::spin_loop() }}'
+    endless = notebook(folder / "endless.ipynb", (code,))
     waits = {"at its start": lambda: time.sleep(0.3), "while the kernel starts": lambda: time.sleep(3)}
     waits["in a cell"] = lambda: awaited(started.exists, lambda: "the cell has not started")
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGINT):
@@ -134,7 +137,7 @@ def check_kills(folder):
             process.wait()
             awaited(lambda: not running(), lambda: f"left after {number.name} {when}: {running()}", 60)
             assert not (folder / "killed").exists() or not list((folder / "killed").iterdir())
-    print("killed, ended, stopped: no process and no half file is left")
+    print("killed, terminated, interrupted: no process and no incomplete file is left")
 
 
 with tempfile.TemporaryDirectory() as name:

@@ -1,10 +1,10 @@
-//! `latentlab data`: what is found of MNIST and Fashion-MNIST, and fetching what is missing.
+//! `latentlab data`: lists the files of MNIST and Fashion-MNIST, and downloads the missing ones.
 
 use std::io::Write;
 
 use latentlab::{DataFile, DataFileState, data_files, fetch_data};
 
-/// Lists the files, fetches the missing ones and lists them again. An error if they are not complete and sound then.
+/// Lists the files, downloads the missing ones and lists them again. An error if they are then not complete and intact.
 pub fn run() -> latentlab::Result<()> {
     let files = data_files();
     if files.is_empty() {
@@ -37,7 +37,7 @@ fn list(files: &[DataFile]) {
     }
 }
 
-/// A line on standard output, which `head` may have closed.
+/// Prints a line, also where `head` has closed the standard output.
 fn say(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -1,14 +1,14 @@
 """Executes one notebook through Jupyter for `latentlab run`, cell by cell.
 
 Argument: the kernel's working directory.
-Standard input: a line of JSON that says what to do, then a line as an answer to each `result`: "go on", or anything else to stop.
-Standard output: a line of JSON for each event, the last with the executed notebook. What a cell's outputs mean, and where anything
-is written, is decided on the other side of the pipe.
+Standard input: a line of JSON with the task, then a line in answer to each `result`: "go on", or anything else to stop.
+Standard output: a line of JSON for each event, the last with the executed notebook. The other side of the pipe
+interprets the cells' outputs and writes the files.
 """
 
 import signal
 
-# Before the kernel is started, an end from outside needs no care. (A shell starts a background job with the first one ignored.)
+# Until the kernel starts, a signal may end this process at once. (A shell starts background jobs with SIGINT ignored.)
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 for number in SIGNALS:
     signal.signal(number, signal.SIG_DFL)
@@ -33,25 +33,25 @@ from nbconvert import HTMLExporter
 from nbformat.reader import reads
 from nbformat.validator import normalize
 
-# How long the kernel may take to end.
+# Seconds that the kernel may take to shut down.
 PATIENCE = 15
 
 
 class Refused(Exception):
-    """What cannot be done, as the end of a sentence about the notebook."""
+    """Why the notebook cannot be executed."""
 
 
 class Connection:
     """The other side of the pipe."""
 
     def __init__(self):
-        # A pipe of its own: what Jupyter's packages print goes to the standard error.
+        # A separate file descriptor, because what Jupyter's packages print must go to the standard error.
         self.events = os.fdopen(os.dup(1), "wb")
         os.dup2(2, 1)
         self.answers = Queue()
 
     def say(self, **event):
-        # Text from a kernel may hold half a surrogate pair, which no encoding has.
+        # Text from a kernel may contain half a surrogate pair, which cannot be encoded.
         self.events.write(json.dumps(event, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
         self.events.flush()
 
@@ -59,7 +59,7 @@ class Connection:
         return self.answers.get() == "go on\n"
 
     def listen(self):
-        """Answers come from here. When the other side is gone, its end of the pipe is closed: then this one ends as on Ctrl-C."""
+        """Reads the answers. When the other side closes the pipe, this process ends as on Ctrl-C."""
         for line in sys.stdin:
             self.answers.put(line)
         if hasattr(signal, "pthread_kill"):
@@ -69,7 +69,7 @@ class Connection:
 
 
 def end_on_signals(manager):
-    """The first signal ends the work as Ctrl-C does; more of them must not disturb the kernel's shutdown."""
+    """The first signal ends the work as Ctrl-C does; further signals must not disturb the kernel's shutdown."""
 
     ends = []
 
@@ -84,13 +84,13 @@ def end_on_signals(manager):
 
 
 def give_up(manager):
-    """Ends the kernel by force, and this process."""
+    """Kills the kernel, and ends this process."""
     kill_group(group_of(manager))
     os._exit(130)
 
 
 def group_of(manager):
-    """The kernel's processes are a group of their own."""
+    """The process group of the kernel."""
     return manager.provisioner.pgid if manager.provisioner else None
 
 
@@ -101,7 +101,7 @@ def kill_group(group):
 
 
 def end_kernel(client, manager):
-    """Shuts the kernel down, and ends what it may have left."""
+    """Shuts the kernel down, and kills processes that it may have left."""
     group = group_of(manager)
     try:
         if manager.has_kernel:
@@ -113,12 +113,12 @@ def end_kernel(client, manager):
 
 
 def notebook_of(text):
-    """A notebook as Jupyter has it, checked."""
+    """A notebook, upgraded to the current format and validated."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _, notebook = normalize(reads(text))
-            # More than the format has is nothing wrong: other programs leave notes of theirs.
+            # Additional properties are allowed: other programs store their own metadata.
             nbformat.validate(notebook, relax_add_props=True)
     except RecursionError:
         raise Refused("not a notebook: something in it is nested too deeply") from None
@@ -131,13 +131,13 @@ def notebook_of(text):
 
 
 def shortened(error):
-    """A message's first line, and no more of it than one reads."""
+    """The first line of a message, of at most 200 characters."""
     line = (str(error).splitlines() or [type(error).__name__])[0]
     return line if len(line) <= 200 else line[:200] + " …"
 
 
 def late_output(client, cell, index):
-    """The kernel sends what was written to the standard error after the cell's end, too: collects it."""
+    """Collects standard error that the kernel sends after the end of the cell."""
     while True:
         try:
             message = run_sync(client.kc.get_iopub_msg)(timeout=0.02)
@@ -148,7 +148,7 @@ def late_output(client, cell, index):
 
 
 def count(manager):
-    """The kernel's processes, and their threads; none where the system has no `ps`."""
+    """The numbers of the kernel's processes and of their threads; 0 on a system without `ps`."""
     ps = lambda *options: subprocess.run(["ps", *options], capture_output=True, text=True).stdout.splitlines()
     try:
         parents = [[int(number) for number in line.split()] for line in ps("-A", "-o", "pid=,ppid=")]
@@ -164,8 +164,8 @@ def count(manager):
     return len(family), threads
 
 
-def telling(outputs):
-    """Of a cell's outputs, what says how it went: whatever else a cell shows stays on this side."""
+def status_of(outputs):
+    """The outputs that tell whether a cell has failed, without the data of figures."""
     kinds = ("text/plain", "application/vnd.latentlab.error+json")
     return [
         output | {"data": {kind: value for kind, value in output["data"].items() if kind in kinds}, "metadata": {}}
@@ -204,7 +204,7 @@ def execute(client, manager, notebook, connection, started_kernel, counts):
             since_start=now - started_kernel,
             reply=reply,
             may_fail="raises-exception" in tags,
-            outputs=telling(cell.outputs),
+            outputs=status_of(cell.outputs),
             processes=processes,
             threads=threads,
         )
@@ -213,8 +213,8 @@ def execute(client, manager, notebook, connection, started_kernel, counts):
 
 
 def executed(notebook, name, mark):
-    """The executed notebook as a file's text, and as a page; instead of one that cannot be made, the reason."""
-    # What the kernel calls its language is nothing that nbconvert can colour.
+    """The executed notebook as .ipynb and .html text; if that fails, the reason."""
+    # For nbconvert's syntax highlighting, which does not know the language name that evcxr gives.
     notebook.metadata.language_info = {"name": "rust", "file_extension": ".rs", "pygments_lexer": "rust"}
     ours = notebook.metadata.get("latentlab")
     notebook.metadata.latentlab = {**(ours if isinstance(ours, dict) else {}), **mark}
@@ -267,7 +267,7 @@ def main():
         with contextlib.suppress(OSError):
             connection.say(event="refused", reason=reason)
     finally:
-        # The kernel has been shut down on the way here, and nothing else is worth waiting for.
+        # The kernel has been shut down, and other threads need not be waited for.
         os._exit(code)
 
 

@@ -1,7 +1,9 @@
-//! Executes a notebook through Jupyter: this side of `execute.py`.
+//! Executes a notebook through Jupyter, by `execute.py`.
 
-use crate::notebook::{self, Outputs};
-use crate::project::{Outcome, Project, end_with_parent};
+use crate::command::end_with_parent;
+use crate::ipynb::{self, Outputs};
+use crate::project::{Outcome, Project};
+use latentlab::jupyter::ERROR_MEDIA_TYPE;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -15,54 +17,54 @@ pub struct Task<'a> {
     pub notebook: &'a Path,
     /// The kernel's working directory.
     pub folder: &'a Path,
-    /// LATENTLAB_DATA for the kernel; without it, the surrounding one.
+    /// LATENTLAB_DATA for the kernel; `None` keeps the current value.
     pub data: Option<&'a Path>,
     /// The files to write.
     pub save: Option<&'a Outputs>,
-    /// Cells that are changed before: their place among all cells, and their new source.
+    /// Cells to change first: index and new source.
     pub changed_cells: &'a [(usize, String)],
-    /// The longest that a cell may take.
+    /// For each cell.
     pub timeout: Duration,
     pub kernel: Kernel,
     /// Whether to count the kernel's processes and threads after each cell.
     pub counts: bool,
 }
 
-/// Which kernel executes it.
+/// The kernel that executes a notebook.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Kernel {
-    /// The one of the notebooks.
+    /// The notebooks' kernel.
     Usual,
-    /// It makes the warm build instead of using a copy.
+    /// The notebooks' kernel, in the warm build itself instead of a copy.
     WarmUp,
-    /// evcxr alone, to compare with: without the library, the relay and any settings.
+    /// evcxr alone, for comparison: without the library, the relay and any settings.
     Bare,
 }
 
-/// What happens meanwhile.
+/// What happens during the execution.
 pub enum Event {
-    /// A cell starts: its number among the code cells, from 1, and its code. A skipped one has no result.
+    /// A cell starts: its number among the code cells, from 1, and its code. A skipped cell has no result.
     Cell { number: u64, source: String, skipped: bool },
-    /// It has ended.
+    /// The cell has ended.
     Result(CellResult),
 }
 
 pub struct CellResult {
     pub seconds: f64,
-    /// Since the kernel's start began.
+    /// Seconds since the start of the kernel was requested.
     pub since_start: f64,
-    /// `ok`, `error`, or what kept the kernel from answering.
+    /// `ok`, `error`, or why there is no reply.
     pub reply: String,
-    /// Its author said that it may fail: the tag `raises-exception`.
+    /// It has the tag `raises-exception`.
     pub may_fail: bool,
-    /// Jupyter's.
+    /// The cell's outputs, in the notebook format.
     pub outputs: Value,
-    /// How many processes the kernel has, and how many threads in all of them; 0 where they are not counted.
+    /// The kernel's processes and their threads; 0 if they are not counted.
     pub processes: u64,
     pub threads: u64,
 }
 
-/// A notebook of these cells.
+/// A notebook with these code cells.
 pub fn notebook_of(cells: &[&str]) -> String {
     let cell = |(index, source): (usize, &&str)| {
         json!({ "cell_type": "code", "id": format!("cell-{index}"), "source": source, "metadata": {}, "outputs": [],
@@ -72,28 +74,28 @@ pub fn notebook_of(cells: &[&str]) -> String {
     json!({ "cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5 }).to_string()
 }
 
-/// Executes a notebook, cell by cell, as long as `go_on` says so. What has been executed is saved in any case.
+/// Executes a notebook cell by cell, as long as `go_on` returns true. The executed part is saved in any case.
 pub fn execute(project: &Project, task: &Task, errors: Stdio, go_on: impl FnMut(Event) -> bool) -> Outcome<()> {
-    let mut notebook = notebook::read(task.notebook)?;
+    let mut notebook = ipynb::read(task.notebook)?;
     for (index, source) in task.changed_cells {
-        let cell = notebook["cells"].get_mut(index).ok_or("it has been changed meanwhile")?;
+        let cell = notebook["cells"].get_mut(index).ok_or("it has been changed in the meantime")?;
         cell["source"] = source.as_str().into();
     }
     let mut python = project.python();
     if let Some(data) = task.data {
         python.env("LATENTLAB_DATA", data);
     }
-    // As it is: JSON could not hold a path that is not Unicode.
+    // As an argument, because JSON cannot hold a path that is not Unicode.
     python.args(["-c", SCRIPT]).arg(task.folder);
     python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(errors);
     end_with_parent(&mut python);
     let mut child = python.spawn().map_err(|error| format!("Jupyter's Python could not be started ({error})."))?;
-    // It holds the other end of `errors`.
+    // It holds the writing end of `errors`.
     drop(python);
     let start = json!({
         "notebook": notebook.to_string(),
         "name": task.notebook.file_stem().unwrap_or_default().to_string_lossy(),
-        "mark": task.save.map(|outputs| notebook::mark(&notebook, task.notebook, &outputs.ipynb)),
+        "mark": task.save.map(|outputs| ipynb::mark(&notebook, task.notebook, &outputs.ipynb)),
         "timeout": task.timeout.as_secs(),
         "counts": task.counts,
         "kernel_arguments": match task.kernel {
@@ -103,7 +105,7 @@ pub fn execute(project: &Project, task: &Task, errors: Stdio, go_on: impl FnMut(
         },
     });
     let done = follow(&mut child, &start, task, go_on);
-    // The pipes are closed: if it is still at work, it ends.
+    // The pipes are closed now, at which `execute.py` ends.
     match (done, child.wait()) {
         (Ok(()), Ok(status)) if status.success() => Ok(()),
         (Ok(()), _) => Err("Jupyter could not execute the notebook (its own message is above).".to_owned()),
@@ -111,7 +113,7 @@ pub fn execute(project: &Project, task: &Task, errors: Stdio, go_on: impl FnMut(
     }
 }
 
-/// Passes on what happens until the other side ends.
+/// Passes on the events until `execute.py` ends.
 fn follow(child: &mut Child, start: &Value, task: &Task, mut go_on: impl FnMut(Event) -> bool) -> Outcome<()> {
     let broken = |error: std::io::Error| format!("The connection to Jupyter broke ({error}).");
     let (Some(mut answers), Some(events)) = (child.stdin.take(), child.stdout.take()) else {
@@ -153,4 +155,103 @@ fn follow(child: &mut Child, start: &Value, task: &Task, mut go_on: impl FnMut(E
         writeln!(answers, "{}", if answer { "go on" } else { "stop" }).map_err(broken)?;
     }
     done
+}
+
+/// The error of a cell that ends the execution. A cell that may fail by its tag ends it only if the kernel dies.
+pub fn failure_of(result: &CellResult) -> Option<String> {
+    let answered = result.reply == "ok" || result.reply == "error";
+    if result.may_fail && answered { None } else { failure_in(&result.reply, &result.outputs) }
+}
+
+/// The error of a failed cell. Stock evcxr replies `ok` after a panic or a `?`, too: the prelude in the notebooks'
+/// evcxr.toml adds an output to these, and without it a panic is recognised by its text.
+pub fn failure_in(reply: &str, outputs: &Value) -> Option<String> {
+    let outputs = outputs.as_array().map(Vec::as_slice).unwrap_or_default();
+    let mark = outputs.iter().find_map(|output| output["data"][ERROR_MEDIA_TYPE].as_object());
+    if let Some(mark) = mark {
+        let mut text = mark["message"].as_str().unwrap_or_default().to_owned();
+        if let Some(location) = mark["location"].as_str() {
+            text += &format!("\nat {location}");
+        }
+        return Some(text);
+    }
+    let errors: Vec<&str> = outputs
+        .iter()
+        .filter(|output| output["output_type"] == "error")
+        .flat_map(|output| output["traceback"].as_array().map(Vec::as_slice).unwrap_or_default())
+        .filter_map(Value::as_str)
+        .collect();
+    if !errors.is_empty() {
+        return Some(without_colours(&errors.join("\n")));
+    }
+    if reply != "ok" {
+        return Some(reply.to_owned());
+    }
+    let stderr: String = outputs.iter().filter(|o| o["name"] == "stderr").filter_map(|o| o["text"].as_str()).collect();
+    (stderr.contains("thread '") && stderr.contains("panicked at")).then_some(stderr)
+}
+
+/// Text without a terminal's escape sequences (`ESC [ … letter`).
+fn without_colours(text: &str) -> String {
+    let mut parts = text.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |all, part| all + part.split_once(|c: char| c.is_ascii_alphabetic()).map_or("", |(_, rest)| rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream(name: &str, text: &str) -> Value {
+        json!({ "output_type": "stream", "name": name, "text": text })
+    }
+
+    #[test]
+    fn a_cell_without_an_error_has_not_failed() {
+        let result = json!({ "output_type": "execute_result", "data": { "text/plain": "error panicked at" } });
+        for outputs in [json!([]), json!([result]), json!([stream("stdout", "Error: thread 'a' panicked at b")])] {
+            assert_eq!(failure_in("ok", &outputs), None);
+        }
+        assert_eq!(failure_in("ok", &json!([stream("stderr", "a note")])), None);
+    }
+
+    #[test]
+    fn every_kind_of_failure_is_found() {
+        let mark = |value: Value| json!({ "output_type": "execute_result", "data": { ERROR_MEDIA_TYPE: value } });
+        let traceback = ["\u{1b}[31m[E0425]\u{1b}[0m Error", "x"];
+        let error = json!({ "output_type": "error", "evalue": "cannot find value", "traceback": traceback });
+        let panic = "thread '<unnamed>' (77) panicked at src/lib.rs:3:1:\nno\n";
+        let table = [
+            ("ok", mark(json!({ "kind": "error", "message": "bad", "location": null })), "bad"),
+            ("ok", mark(json!({ "kind": "panic", "message": "no", "location": "a.rs:1:2" })), "no\nat a.rs:1:2"),
+            ("error", error, "[E0425] Error\nx"),
+            ("error", stream("stdout", "so far"), "error"),
+            ("the kernel died", stream("stdout", "so far"), "the kernel died"),
+            ("ok", stream("stderr", panic), panic),
+        ];
+        for (reply, output, expected) in table {
+            assert_eq!(failure_in(reply, &json!([stream("stdout", "1"), output])).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_cell_that_may_fail_counts_as_failed_only_if_the_kernel_dies() {
+        let result = |may_fail, reply: &str, outputs| CellResult {
+            seconds: 1.0,
+            since_start: 1.0,
+            reply: reply.to_owned(),
+            may_fail,
+            outputs,
+            processes: 0,
+            threads: 0,
+        };
+        let error = json!([{ "output_type": "error", "traceback": ["no"] }]);
+        let dead = "the kernel died";
+        for (may_fail, reply, expected) in
+            [(true, "ok", None), (true, "error", None), (true, dead, Some("no")), (false, "error", Some("no"))]
+        {
+            assert_eq!(failure_of(&result(may_fail, reply, error.clone())).as_deref(), expected);
+        }
+        assert_eq!(failure_of(&result(true, dead, json!([]))).as_deref(), Some(dead));
+    }
 }

@@ -1,9 +1,10 @@
-//! Starts the Rust kernel in a build folder of its own. Jupyter calls it, by the kernelspec that the setup writes.
+//! Starts the Rust kernel in its own build folder. Jupyter calls it, through the kernelspec that the setup writes.
 
-use crate::build;
+use crate::command::{become_program, without_cargo_run};
 use crate::execute::Kernel;
-use crate::project::{Outcome, Project, make_folder, remove_folder, without_cargo_run};
+use crate::project::{Outcome, Project, make_folder, remove_folder};
 use crate::relay;
+use crate::warm;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -20,21 +21,21 @@ pub fn kernel(connection_file: &Path, kind: Kernel) -> Outcome<()> {
         project.build().join("warm")
     } else {
         // The library may have been edited since JupyterLab was started.
-        build::set_up(&project)?;
-        let slot = build::claim(&project.build())?;
-        // The kernel holds the lock as its standard input, which it does not use: the slot is free when it is gone.
+        warm::set_up(&project)?;
+        let slot = warm::claim(&project.build())?;
+        // The kernel inherits the lock as its standard input, which it does not use: the slot is free when it ends.
         command.stdin(slot.lock);
         slot.folder
     };
     command
         .env("EVCXR_TMPDIR", folder.join("ctx"))
         .env("EVCXR_CONFIG_DIR", &folder)
-        // evcxr replaces a kernelspec `rust` that it finds there, or in the user's home, by its own.
+        // At its start, evcxr overwrites a kernelspec `rust` that it finds on this path or in the user's home.
         .env("JUPYTER_PATH", &folder)
         .stdout(Stdio::null());
     without_cargo_run(&mut command);
     find_shared_libraries(&mut command, &folder.join("latentlab/compiled"))?;
-    // rust-analyzer's own setting: fewer of the standard library's sources to read.
+    // For rust-analyzer, which then reads fewer sources of the standard library.
     let standard_library = project.build().join("rust");
     if standard_library.is_dir() && std::env::var_os("RUST_SRC_PATH").is_none() {
         command.env("RUST_SRC_PATH", standard_library);
@@ -42,7 +43,7 @@ pub fn kernel(connection_file: &Path, kind: Kernel) -> Outcome<()> {
     relay::run(command, &folder, connection_file)
 }
 
-/// evcxr alone, as if it had just been installed.
+/// evcxr alone, as after a fresh installation.
 fn bare(mut command: Command, folder: &Path, connection_file: &Path) -> Outcome<()> {
     remove_folder(folder)?;
     make_folder(folder)?;
@@ -57,7 +58,8 @@ fn bare(mut command: Command, folder: &Path, connection_file: &Path) -> Outcome<
     Err(format!("The Rust kernel could not be started ({}).", become_program(command)))
 }
 
-/// The cells find the library there, and not where `cargo run` said that the tool has its own.
+/// Lets the cells find the shared library in this folder, and not in the folders that `cargo run` has added for the
+/// tool.
 fn find_shared_libraries(command: &mut Command, folder: &Path) -> Outcome<()> {
     let variable = if cfg!(windows) {
         "PATH"
@@ -82,14 +84,15 @@ mod parent {
     };
     use std::time::Duration;
 
-    /// Without Jupyter there is no use in a kernel: when the process that has started this one ends, so does this one, with what it has started.
+    /// Ends this process and its children when the process that has started it ends: without Jupyter there is no use
+    /// for a kernel.
     pub fn end_with_it() {
-        // As the head of a group of its own it can end the group; most of Jupyter's programs make it one.
+        // To kill its children it must lead a process group; most of Jupyter's programs start it as a leader.
         if getpgrp() != getpid() && setpgid(None, None).is_err() {
             return;
         }
         let parent = getppid();
-        // Noted by Jupyter before it started this process: it may have ended already.
+        // Set by Jupyter before it started this process; Jupyter may have ended since.
         let jupyter = std::env::var("JPY_PARENT_PID").ok().and_then(|id| Pid::from_raw(id.parse().ok()?));
         std::thread::spawn(move || {
             while getppid() == parent && jupyter.is_none_or(|jupyter| test_kill_process(jupyter).is_ok()) {
@@ -97,21 +100,5 @@ mod parent {
             }
             let _ = kill_current_process_group(Signal::KILL);
         });
-    }
-}
-
-/// The program takes this process's place, so that Jupyter's signals and Ctrl-C are its own. Returns only if that fails.
-#[cfg(unix)]
-pub fn become_program(mut command: Command) -> std::io::Error {
-    use std::os::unix::process::CommandExt;
-    command.exec()
-}
-
-/// Waits for the program and ends as it did. Returns only if it cannot be started.
-#[cfg(not(unix))]
-pub fn become_program(mut command: Command) -> std::io::Error {
-    match command.status() {
-        Ok(status) => std::process::exit(status.code().unwrap_or(1)),
-        Err(error) => error,
     }
 }

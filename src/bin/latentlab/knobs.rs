@@ -1,18 +1,17 @@
-//! The knobs of a notebook, the values that a reader turns: set for one run, from outside.
+//! The knobs of a notebook, its parameters for a reader to change: set from outside for one run.
 //!
-//! They stand in one cell, as lines `let NAME: TYPE = VALUE;`. That cell has the tag `parameters` (papermill's), and with
-//! `--parameter NAME=VALUE` a value takes the place of the one that stands there. It may also carry a smoke setting, values
-//! with which the notebook runs through in a minute, for tests: the metadata
-//! `{"latentlab": {"smoke": {"epochs": "1", "(rate, size)": "(0.1, 500)"}}}`.
+//! They are lines `let NAME: TYPE = VALUE;` in one cell, which has the tag `parameters` (as for papermill).
+//! `--parameter NAME=VALUE` replaces a value. The cell may also have a smoke setting, values with which the notebook
+//! runs in a minute, for tests: the metadata `{"latentlab": {"smoke": {"epochs": "1", "(rate, size)": "(0.1, 500)"}}}`.
 
-use crate::notebook::{cells, has_tag, source};
+use crate::ipynb::{cells, has_tag, source};
 use crate::project::Outcome;
 use serde_json::Value;
 
 /// A knob's name, and its value for this run as Rust code.
 pub type Parameter = (String, String);
 
-/// `NAME=VALUE`, as it stands on the command line.
+/// Parses `NAME=VALUE` from the command line.
 pub fn parameter(text: &str) -> Result<Parameter, String> {
     match text.split_once('=').map(|(name, value)| (name.trim(), value.trim())) {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -20,7 +19,7 @@ pub fn parameter(text: &str) -> Result<Parameter, String> {
     }
 }
 
-/// The cells of a notebook that are not run as they stand: their place among all cells, and the new source.
+/// The cells to change before a notebook is run: index and new source.
 pub fn changed_cells(notebook: &Value, smoke: bool, parameters: &[Parameter]) -> Outcome<Vec<(usize, String)>> {
     let cells = cells(notebook);
     let mut changed = Vec::new();
@@ -53,7 +52,7 @@ fn smoke_of(cell: &Value) -> Option<&Value> {
     cell["metadata"]["latentlab"].get("smoke")
 }
 
-/// The source with the values that the setting names.
+/// The source with the values of the setting.
 fn with_smoke(source: &str, setting: &Value) -> Outcome<String> {
     let setting = setting.as_object().ok_or_else(|| format!("a smoke setting is an object of names, not {setting}"))?;
     setting.iter().try_fold(source.to_owned(), |source, (name, value)| {
@@ -65,7 +64,7 @@ fn with_smoke(source: &str, setting: &Value) -> Outcome<String> {
     })
 }
 
-/// The source with another value of a knob: of the last `let` with this pattern, or with this name in a pattern of several.
+/// The source with another value of a knob: of the last `let` with this pattern, or with this name in a tuple pattern.
 fn with_value(source: &str, name: &str, value: &str) -> Option<String> {
     let declarations = declarations(source);
     let replaced = |Declaration { start, end, .. }: &Declaration, value: &str| {
@@ -82,7 +81,7 @@ fn with_value(source: &str, name: &str, value: &str) -> Option<String> {
         if !names.iter().all(is_name) || !names.iter().any(is_named) {
             return None;
         }
-        // The others keep their values, however these are computed.
+        // The other names keep their values, however they are computed.
         let parts = names.iter().enumerate().map(|(index, part)| match is_named(part) {
             true => value.to_owned(),
             false => format!("knobs.{index}"),
@@ -92,14 +91,14 @@ fn with_value(source: &str, name: &str, value: &str) -> Option<String> {
     })
 }
 
-/// A line `let PATTERN: TYPE = VALUE;`, and where its value begins and ends.
+/// A line `let PATTERN: TYPE = VALUE;`, with the byte range of its value.
 struct Declaration {
     pattern: String,
     start: usize,
     end: usize,
 }
 
-/// The declarations outside all braces. Each line begins with `let`; the value may go on over several.
+/// The declarations outside all braces. Each begins its line with `let`; the value may span several lines.
 fn declarations(source: &str) -> Vec<Declaration> {
     let code = without_text(source);
     let (mut found, mut line_start, mut depth) = (Vec::new(), 0, 0);
@@ -115,7 +114,7 @@ fn declarations(source: &str) -> Vec<Declaration> {
     found
 }
 
-/// What follows `let`, without a `mut`.
+/// Skips `mut` after `let`.
 fn code_start(rest: &str) -> &str {
     let rest = rest.trim_start();
     rest.strip_prefix("mut ").map_or(rest, str::trim_start)
@@ -127,7 +126,7 @@ fn declaration(source: &str, code: &str, start: usize) -> Option<Declaration> {
     let equals = at_depth_0(statement, '=')?;
     let pattern = at_depth_0(&statement[..equals], ':').unwrap_or(equals);
     let value = &code[start + equals + 1..end];
-    // A text that begins the value is blank here, and not in the source.
+    // A string at the start of the value is blank in `code`, but not in the source.
     let blank = source[start + equals + 1..end].trim_start().len();
     (!value.is_empty() && blank > 0).then(|| Declaration {
         pattern: source[start..start + pattern].trim().to_owned(),
@@ -153,14 +152,14 @@ fn bracket(character: char) -> i32 {
     }
 }
 
-/// Rust code with blanks in the place of comments and of what stands in quotes, byte for byte.
+/// Rust code in which comments and literals in quotes are replaced by blanks, byte for byte.
 fn without_text(source: &str) -> String {
     let mut code = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(first) = rest.chars().next() {
         let length = text_length(rest).unwrap_or(0).min(rest.len());
         if length == 0 {
-            // The letters before an `r"` would make it a name's end.
+            // A whole word is taken, because the `r` in `word"` does not begin a raw string.
             let word = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
             let length = word.max(first.len_utf8());
             code += &rest[..length];
@@ -173,8 +172,8 @@ fn without_text(source: &str) -> String {
     code
 }
 
-/// How long the comment or the quotation is with which this begins; none where it begins with neither. One that has no end goes
-/// to the end.
+/// The length of the comment or literal in quotes at the start, if there is one; without an end, it extends to the end
+/// of the code.
 fn text_length(rest: &str) -> Option<usize> {
     let after = |start: usize, end: &str| start + rest[start..].find(end).map_or(rest.len(), |at| at + end.len());
     if rest.starts_with("//") {
@@ -208,7 +207,7 @@ fn text_length(rest: &str) -> Option<usize> {
         [b'b' | b'c', quote @ (b'"' | b'\''), ..] => (*quote, 2),
         _ => return None,
     };
-    // A lifetime is no character: `'a` has no quote after its first letter.
+    // `'a` without a quote after the letter is a lifetime, not a character.
     let mut characters = rest[start..].char_indices();
     if quote == b'\'' {
         let first = characters.next()?.1;
@@ -230,6 +229,8 @@ fn text_length(rest: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ipynb::parse;
+    use crate::mutate::Mutator;
     use serde_json::json;
 
     const KNOBS: &str = "// let epochs = 7;\nlet epochs: usize = 20; // rounds\nlet epochs_of_all = [1; 3];\n\
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_replaced_and_nothing_else() {
+    fn only_values_are_replaced() {
         let setting = json!({ "epochs": "1", "(rate, size)": "(0.5, 9)", "last": "2", "epochs_of_all": "[0; 3]" });
         let expected = "// let epochs = 7;\nlet epochs: usize = 1; // rounds\nlet epochs_of_all = [0; 3];\n\
             let (rate, size): (f64, usize) = (0.5, 9);\nlet mut last=2;";
@@ -248,11 +249,12 @@ mod tests {
     }
 
     #[test]
-    fn one_of_several_gets_a_value_and_the_others_keep_theirs() {
+    fn in_a_tuple_pattern_the_other_names_keep_their_values() {
         let source = "let (a, mut b, c): (u8, u8, u8) = if full { (1, 2, 3) } else { (4, 5, 6) };";
         assert_eq!(
             set(source, "b", "9"),
-            "let (a, mut b, c): (u8, u8, u8) = { let knobs = if full { (1, 2, 3) } else { (4, 5, 6) }; (knobs.0, 9, knobs.2) };"
+            "let (a, mut b, c): (u8, u8, u8) = { let knobs = if full { (1, 2, 3) } else { (4, 5, 6) }; \
+             (knobs.0, 9, knobs.2) };"
         );
         for (source, name) in [("let (a, (b, c)) = x;", "a"), ("let (a, ..) = x;", "a"), ("let [a, b] = x;", "a")] {
             assert_eq!(with_value(source, name, "1"), None, "{source}");
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn semicolons_brackets_and_declarations_in_texts_and_comments_do_not_count() {
+    fn semicolons_brackets_and_declarations_in_literals_and_comments_are_ignored() {
         for (source, expected) in [
             ("let a = \"x; (\"; // }", "let a = 1; // }"),
             ("let a = r#\"\"; {\"#; let b = 2;", "let a = 1; let b = 2;"),
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_replaced_is_named() {
+    fn an_unknown_knob_is_named() {
         for (setting, expected) in [
             (json!({ "epoch": "1" }), "the smoke setting names epoch, but its cell has no line `let epoch = …;`"),
             (json!({ "epochs": 1 }), "the smoke setting of epochs is Rust code in quotes, such as \"1\", not 1"),
@@ -309,14 +311,14 @@ mod tests {
         let changed = |smoke, pairs: &[&str]| changed_cells(&notebook, smoke, &parameters(pairs));
         assert_eq!(changed(true, &[]), Ok(vec![(1, "let a = 5;\nlet b = 0;".to_owned())]));
         assert_eq!(changed(false, &[]), Ok(vec![]));
-        // A parameter counts more than the smoke setting, and the last one most.
+        // A parameter overrides the smoke setting, and a later parameter an earlier one.
         let expected = Ok(vec![(1, "let a = 7;\nlet b = 8;".to_owned())]);
         assert_eq!(changed(true, &["a = 1", "b=8", "a=7"]), expected);
         assert_eq!(changed(false, &["c=1"]).unwrap_err(), "--parameter: it has no knob c; its knobs are a, b");
     }
 
     #[test]
-    fn the_cell_tagged_parameters_has_the_knobs() {
+    fn the_knobs_are_in_the_cell_tagged_parameters() {
         let tagged = |tag: &str| {
             let smoked = cell("code", json!("let a = 1;"), json!({ "latentlab": { "smoke": {} } }));
             json!({ "cells": [smoked, cell("code", json!("let a = 2;"), json!({ "tags": [tag] }))] })
@@ -330,10 +332,45 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_names_with_values() {
+    fn a_parameter_is_a_name_with_a_value() {
         assert_eq!(parameter("a=b == c"), Ok(("a".to_owned(), "b == c".to_owned())));
         for wrong in ["a", "=1", "a=", "a = ", ""] {
             assert!(parameter(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn damaged_notebooks_are_refused_or_valid() {
+        let code = "let epochs: usize = 5; // \"é\nlet (a, b) = if x { (1, 2) } else { ('\\'', r#\"\"#) };";
+        let mut original = json!({ "nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [
+            { "cell_type": "code", "id": "a", "metadata": {}, "source": code, "outputs": [], "execution_count": null }
+        ] });
+        original["cells"][0]["metadata"] =
+            json!({ "tags": ["parameters"], "latentlab": { "smoke": { "epochs": "1" } } });
+        original["cells"][0]["outputs"] = json!([{ "output_type": "stream", "name": "stdout", "text": ["1\n", "2"] }]);
+        let text = serde_json::to_vec_pretty(&original).unwrap();
+        let other = include_bytes!("../../../notebooks/00_start_here.ipynb");
+        let (mut mutator, mut counts) = (Mutator::new(13), [0; 3]);
+        let parameters = [("a".to_owned(), "7".to_owned())];
+        for _ in 0..10_000 {
+            let damaged = mutator.damage(&text, &other[..4_000]);
+            let outcome = parse(&damaged);
+            counts[match &outcome {
+                Err(_) => 0,
+                Ok(read) if *read == original => 1,
+                Ok(_) => 2,
+            }] += 1;
+            if let Ok(read) = outcome {
+                for (index, source) in
+                    [true, false].into_iter().flat_map(|smoke| changed_cells(&read, smoke, &parameters)).flatten()
+                {
+                    assert!(index < cells(&read).len() && !source.is_empty());
+                }
+                assert_eq!(parse(read.to_string().as_bytes()), Ok(read), "what was read can be read again");
+            }
+        }
+        let [refused, equal, changed] = counts;
+        println!("10000 mutations: {refused} refused, {equal} read as the same notebook, {changed} as another one");
+        assert!(refused > 4_000 && equal > 100, "{counts:?}");
     }
 }

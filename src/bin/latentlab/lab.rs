@@ -1,6 +1,6 @@
 //! `latentlab lab`: the setup, then JupyterLab.
 
-use crate::kernel::become_program;
+use crate::command::become_program;
 use crate::project::{Outcome, Project};
 use crate::setup::set_up;
 
@@ -21,13 +21,13 @@ pub fn lab(arguments: &Arguments) -> Outcome<()> {
     println!("Starting JupyterLab in {}. Ctrl-C ends it.", notebooks.display());
     let mut command = project.python();
     command
-        // It listens to this machine only and asks for a token: also root (in a container) may have it.
+        // Root is allowed (in a container), because the server listens on loopback only and requires a token.
         .args(["-m", "jupyterlab", "-y", "--Application.log_level=WARN", "--allow-root"])
         .args(["--KernelSpecManager.ensure_native_kernel=False", "--MultiKernelManager.default_kernel_name=rust"])
-        // A kernel that still has to compile a change of the library is not dead.
+        // A kernel that first compiles a change of the library must not count as dead.
         .arg("--MappingKernelManager.kernel_info_timeout=600")
-        // Above its limits, 1 MB of text or 1,000 messages a second, the server drops what a cell shows, its figures too. A loop that
-        // prints without end is still cut off, by the number of its messages.
+        // By default, the server drops output above 1 MB of text or 1,000 messages a second, figures included. An
+        // endless loop that prints is still cut off, by the number of messages.
         .arg("--ZMQChannelsWebsocketConnection.iopub_data_rate_limit=1e10")
         .arg("--ZMQChannelsWebsocketConnection.iopub_msg_rate_limit=1e4")
         .arg("--notebook-dir")

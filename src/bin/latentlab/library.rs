@@ -1,22 +1,20 @@
-//! The library as the notebooks' cells use it: compiled once, into one shared library that all cells of a kernel load.
+//! The library for the notebooks: compiled once, into a shared library that all cells of a kernel load.
 //!
 //! ```text
 //! .jupyter/build/library/         the workspace that compiles it, with the project's own Cargo.lock
-//!                warm/latentlab/  the package that stands for it in the kernel
-//!                    compiled/    the shared library, and what the compiler has to know of the crates in it
-//!                    src/lib.rs   shows the compiler the shared library, and rust-analyzer
+//!                warm/latentlab/  the package that replaces it in the kernel
+//!                    compiled/    the shared library, and the metadata of the crates in it
+//!                    src/lib.rs   for the compiler, the shared library; for rust-analyzer, the sources
 //!                    sources/     the library's sources
-//!                rust/            the standard library's sources, without what no notebook uses
+//!                rust/            the standard library's sources, without those that no notebook uses
 //! ```
 //!
-//! Were the library itself a dependency of the cells, each would get a copy of it, with threads and settings of its own, and
-//! rust-analyzer (evcxr asks it for the types of variables) would read all that the library depends on at each start. Of
-//! that it sees ndarray alone, whose types are part of the interface.
+//! If the library itself were a dependency of the cells, each cell would get its own copy, with its own threads and
+//! settings, and rust-analyzer (which evcxr asks for the types of variables) would read all of the library's
+//! dependencies at each start. Now it reads only ndarray, whose types are part of the interface.
 
-use crate::project::{
-    Outcome, Project, cannot, end_with_parent, make_folder, output_of, remove_folder, without_cargo_run, write,
-};
-use crate::setup::narrate_lines;
+use crate::command::{end_with_parent, narrate_lines, output_of, without_cargo_run};
+use crate::project::{Outcome, Project, cannot, make_folder, remove_folder, write};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -24,8 +22,8 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// evcxr's own profile, which counts for nothing in a package that is not its workspace's root, but with dependencies
-/// (the library is one) as fast as in a release build. The same here and there: then what both compile is the same.
+/// evcxr's own profile, which cargo ignores in a package that is not the root of its workspace, but with dependencies
+/// (the library is one) as fast as in a release build. Both workspaces use it, so that both compile the same crates.
 pub const PROFILE: &str = r#"[profile.dev]
 opt-level = 2
 debug = false
@@ -43,7 +41,7 @@ overflow-checks = false
 /// The dependency whose types are part of the library's interface.
 const SHARED: &str = "ndarray";
 
-/// What the kernel's package is to rust-analyzer, and what to the compiler.
+/// The source of the kernel's package, for the compiler and for rust-analyzer.
 const STANDS_FOR: &str = r#"#[cfg(not(rust_analyzer))]
 pub use latentlab_library::*;
 #[cfg(not(rust_analyzer))]
@@ -52,7 +50,7 @@ extern crate latentlab_library;
 include!("../sources/lib.rs");
 "#;
 
-/// Where the shared library is, seen from cargo's folder for this script: cargo adapts that path when the whole build is copied.
+/// Finds the shared library relative to OUT_DIR, which cargo updates when the whole build is copied.
 const BUILD_SCRIPT: &str = r#"fn main() {
     let mut folder = std::path::PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));
     while !folder.join("latentlab/compiled").is_dir() {
@@ -63,18 +61,18 @@ const BUILD_SCRIPT: &str = r#"fn main() {
 }
 "#;
 
-/// A crate that has been compiled: its version, its features, and the files that others need of it.
+/// A compiled crate, with the files that its dependents need.
 #[derive(Debug, PartialEq)]
 struct Compiled {
     name: String,
     version: String,
     features: Vec<String>,
-    /// Not of this project.
+    /// From a registry, not from this project.
     is_published: bool,
     files: Vec<PathBuf>,
 }
 
-/// Compiles the library and writes the package that stands for it, marked as made from `stamp`.
+/// Compiles the library and writes the package that replaces it, with `stamp` in its source.
 pub fn build(project: &Project, stamp: &str, package: &Path) -> Outcome<()> {
     let crates = compile(project)?;
     let lock = project.build().join("library/Cargo.lock");
@@ -85,7 +83,7 @@ pub fn build(project: &Project, stamp: &str, package: &Path) -> Outcome<()> {
     for file in crates.iter().flat_map(|compiled| &compiled.files) {
         let Some(name) = file.file_name() else { continue };
         let copy = compiled.join(name);
-        // A shared library is copied: the linker may write into the file that is there.
+        // A shared library is copied, because the linker may write into the existing file.
         let is_linked = file.extension().is_some_and(|kind| kind == "rmeta") && fs::hard_link(file, &copy).is_ok();
         if !is_linked {
             fs::copy(file, &copy).map_err(cannot("copy", file))?;
@@ -96,14 +94,14 @@ pub fn build(project: &Project, stamp: &str, package: &Path) -> Outcome<()> {
     write(&package.join("build.rs"), BUILD_SCRIPT)?;
     let sources = package.join("sources/lib.rs");
     let text = fs::read_to_string(&sources).map_err(cannot("read", &sources))?;
-    // What is included has no documentation of its own.
+    // `include!` allows no inner documentation in the included file.
     let documentation: String = text.split_inclusive('\n').take_while(|line| line.starts_with("//!")).collect();
     write(&package.join("src/lib.rs"), &format!("{documentation}// {stamp}\n{STANDS_FOR}"))
 }
 
-/// The kernel's package. Its dependencies, with exactly the features that they have in the library, are the same crates. The
-/// others are named for no machine, so that they stay in the lock file: cargo looks into the project's own dependencies, too, and
-/// where one is new to it, into the registry at each cell.
+/// The manifest of the kernel's package. The shared dependencies have exactly their features in the library, to be the
+/// same crates. The others are listed for no platform, only to stay in the lock file: cargo also resolves the
+/// dependencies of the replaced project, and would query the registry at each cell for one that is not there.
 fn manifest(crates: &[Compiled], shared: &[&Compiled]) -> String {
     let mut text = format!(
         "[package]\nname = \"latentlab\"\nversion = \"{}+kernel\"\nedition = \"2024\"\n\n[lints.rust]\n\
@@ -115,7 +113,8 @@ fn manifest(crates: &[Compiled], shared: &[&Compiled]) -> String {
     for (index, Compiled { name, version, features, .. }) in named.iter().enumerate() {
         let key = if name == SHARED { name.clone() } else { format!("of_{SHARED}_{index}") };
         text += &format!(
-            "{key} = {{ package = \"{name}\", version = \"={version}\", default-features = false, features = {features:?} }}\n"
+            "{key} = {{ package = \"{name}\", version = \"={version}\", default-features = false, \
+             features = {features:?} }}\n"
         );
     }
     text += "\n[target.'cfg(any())'.dependencies]\n";
@@ -127,13 +126,14 @@ fn manifest(crates: &[Compiled], shared: &[&Compiled]) -> String {
     text
 }
 
-/// Compiles the library into a shared one; all crates that it consists of.
+/// Compiles the library into a shared library; returns all crates in it.
 fn compile(project: &Project) -> Outcome<Vec<Compiled>> {
     let folder = project.build().join("library");
-    // JSON's strings are TOML's, too.
+    // A JSON string is also a TOML string.
     let root = Value::from(project.root.to_string_lossy());
     let manifest = format!(
-        "[package]\nname = \"latentlab-library\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[lib]\ncrate-type = [\"dylib\"]\n\n\
+        "[package]\nname = \"latentlab-library\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[lib]\n\
+         crate-type = [\"dylib\"]\n\n\
          [dependencies]\nlatentlab = {{ path = {root} }}\n\n[workspace]\nresolver = \"3\"\n\n{PROFILE}"
     );
     write(&folder.join("Cargo.toml"), &manifest)?;
@@ -149,7 +149,7 @@ fn compile(project: &Project) -> Outcome<Vec<Compiled>> {
     without_cargo_run(&mut command)
         .args(["build", "--message-format", "json-render-diagnostics", "--target", &host])
         .current_dir(&folder)
-        // As evcxr compiles cells.
+        // The same as when evcxr compiles cells.
         .env("CARGO_TARGET_DIR", "target")
         .env("CARGO_BUILD_BUILD_DIR", "target")
         .env("RUSTFLAGS", "-Cprefer-dynamic")
@@ -157,7 +157,7 @@ fn compile(project: &Project) -> Outcome<Vec<Compiled>> {
         .stdout(Stdio::piped())
         .stderr(writer);
     let mut child = end_with_parent(&mut command).spawn().map_err(|error| failed(&error.to_string()))?;
-    // The command holds the pipe's writing end: with it alive, reading would never end.
+    // The command holds the writing end of the pipe; while it does, the reader sees no end of file.
     drop(command);
     let messages = child.stdout.take().map(BufReader::new).into_iter();
     let lines = messages.flat_map(BufRead::lines).map_while(Result::ok);
@@ -170,7 +170,7 @@ fn compile(project: &Project) -> Outcome<Vec<Compiled>> {
     }
 }
 
-/// What one of cargo's messages says about a crate for this machine, if it does.
+/// The compiled crate that a message of cargo reports, if it does.
 fn compiled(message: &Value, folder: &Path, host: &str) -> Option<Compiled> {
     if message["reason"] != "compiler-artifact" {
         return None;
@@ -178,7 +178,7 @@ fn compiled(message: &Value, folder: &Path, host: &str) -> Option<Compiled> {
     let texts = |list: &Value| -> Vec<String> {
         list.as_array().into_iter().flatten().filter_map(|text| Some(text.as_str()?.to_owned())).collect()
     };
-    // Of what runs in the compiler, macros are shared libraries, too, and have to be found.
+    // Of the crates that run in the compiler, only macros (shared libraries) are needed.
     let is_needed = |file: &Path| {
         let is = |kind: &str| file.extension().is_some_and(|extension| extension == kind);
         is(std::env::consts::DLL_EXTENSION)
@@ -200,7 +200,7 @@ fn compiled(message: &Value, folder: &Path, host: &str) -> Option<Compiled> {
     })
 }
 
-/// A crate, and by the lock file those that it depends on, as far as they have been compiled.
+/// A crate and all its dependencies by the lock file, as far as they have been compiled.
 fn with_dependencies<'a>(name: &str, lock: &str, crates: &'a [Compiled]) -> Vec<&'a Compiled> {
     let mut dependencies: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for package in lock.split("[[package]]") {
@@ -224,9 +224,9 @@ fn copy_sources(from: &Path, to: &Path) -> Outcome<()> {
     copy_rust(from, to, &|path| path != from.join("bin")).map_err(cannot("copy", from))
 }
 
-/// For rust-analyzer, the sources of the standard library without processors' instructions (half of it) and without cargo's
-/// manifests, which it would look into at each start: that takes half of a bare kernel's start. None where rustup has not
-/// installed them.
+/// Copies the standard library's sources for rust-analyzer, without the processors' instructions (half of it) and
+/// without cargo's manifests, which it would resolve at each start: that is half of a bare kernel's start time. Copies
+/// nothing if rustup has not installed the sources.
 pub fn copy_standard_library(build: &Path) -> Outcome<()> {
     let folder = build.join("rust");
     let rustc = |arguments: &[&str]| output_of(Command::new("rustc").args(arguments)).unwrap_or_default();
@@ -246,7 +246,7 @@ pub fn copy_standard_library(build: &Path) -> Outcome<()> {
     write(&mark, &version)
 }
 
-/// Copies the Rust files of a folder and of those in it that are `wanted`.
+/// Copies the Rust files of a folder and of its `wanted` subfolders.
 fn copy_rust(from: &Path, to: &Path, wanted: &impl Fn(&Path) -> bool) -> std::io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
@@ -261,7 +261,7 @@ fn copy_rust(from: &Path, to: &Path, wanted: &impl Fn(&Path) -> bool) -> std::io
     Ok(())
 }
 
-/// What the compiler calls this machine.
+/// The compiler's target triple of this machine.
 fn host() -> Option<String> {
     let version = output_of(Command::new("rustc").arg("-vV"))?;
     version.lines().find_map(|line| Some(line.strip_prefix("host: ")?.to_owned()))
@@ -290,10 +290,11 @@ mod tests {
 
     const LOCK: &str = "version = 4\n\n[[package]]\nname = \"ndarray\"\nversion = \"0.16.1\"\nsource = \"registry\"\n\
         dependencies = [\n \"num-traits 0.2.19\",\n \"portable-atomic\",\n]\n\n[[package]]\nname = \"num-traits\"\n\
-        version = \"0.2.19\"\n\n[[package]]\nname = \"latentlab\"\nversion = \"0.1.0\"\ndependencies = [\n \"ndarray\",\n \"rand\",\n]\n";
+        version = \"0.2.19\"\n\n[[package]]\nname = \"latentlab\"\nversion = \"0.1.0\"\n\
+        dependencies = [\n \"ndarray\",\n \"rand\",\n]\n";
 
     #[test]
-    fn the_shared_crate_comes_with_what_it_depends_on() {
+    fn the_shared_crate_comes_with_its_dependencies() {
         let crates = crates();
         let names: Vec<&str> =
             with_dependencies("ndarray", LOCK, &crates).iter().map(|compiled| compiled.name.as_str()).collect();
@@ -301,13 +302,14 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_package_pins_versions_and_features_and_names_the_others_for_no_machine() {
+    fn the_kernels_package_pins_versions_and_features_and_lists_the_others_for_no_platform() {
         let crates = crates();
         let text = manifest(&crates, &with_dependencies("ndarray", LOCK, &crates));
         let (active, others) = text.split_once("[target.'cfg(any())'.dependencies]").unwrap();
         assert!(
             active.contains(
-                "\nndarray = { package = \"ndarray\", version = \"=0.16.1\", default-features = false, features = [\"std\"] }\n"
+                "\nndarray = { package = \"ndarray\", version = \"=0.16.1\", default-features = false, \
+                 features = [\"std\"] }\n"
             ),
             "{text}"
         );
@@ -319,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn cargos_messages_name_what_is_needed() {
+    fn compiled_crates_are_read_from_cargos_messages() {
         let folder = Path::new("/library");
         let message = |id: &str, files: &[&str]| json!({ "reason": "compiler-artifact", "package_id": id, "features": ["std"], "filenames": files });
         let read = |message: &Value| compiled(message, folder, "host");

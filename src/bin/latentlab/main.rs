@@ -1,20 +1,24 @@
 //! The command-line tool: `cargo latentlab …`.
 
 mod bench;
-mod build;
+mod command;
 mod data;
 mod execute;
+mod ipynb;
 mod kernel;
 mod knobs;
 mod lab;
 mod library;
-mod notebook;
+#[cfg(test)]
+#[path = "../../../tests/mutate/mod.rs"]
+mod mutate;
 mod project;
 mod relay;
 mod reproduce;
 mod run;
 mod setup;
 mod timings;
+mod warm;
 
 use crate::execute::Kernel;
 use clap::{Parser, Subcommand};
@@ -33,13 +37,13 @@ struct Arguments {
 enum Command {
     /// Set up JupyterLab and the Rust kernel inside the project, and open the notebooks
     Lab(lab::Arguments),
-    /// Execute notebooks without a browser; any failing cell ends with exit code 1
+    /// Execute notebooks without a browser; exit code 1 if a cell fails
     Run(run::Arguments),
-    /// List the data sets that are found, and fetch what is missing
+    /// List the data sets that are found, and download the missing ones
     Data,
-    /// Measure how many images a second the reports' models train on
+    /// Measure the training speed of the reports' models, in images per second
     Bench(bench::Arguments),
-    /// Run a report's protocol from beginning to end, and show its numbers beside ours
+    /// Run a report's protocol, and show its numbers next to ours
     Reproduce(reproduce::Arguments),
     /// Start the Rust kernel (Jupyter calls this)
     #[command(hide = true)]
@@ -47,29 +51,29 @@ enum Command {
         /// Jupyter's description of the sockets to use
         #[arg(long)]
         connection_file: PathBuf,
-        /// Work in the warm build itself, to make it
+        /// Work in the warm build itself, to create it
         #[arg(long)]
         warm_up: bool,
-        /// evcxr alone, to compare with
+        /// Start evcxr alone, for comparison
         #[arg(long, conflicts_with = "warm_up")]
         bare: bool,
     },
 }
 
-/// Where nobody reads on (`latentlab run … | head`), there is nothing more to say, and a panic is nothing to show.
-fn end_quietly_without_a_reader() {
-    let usual = std::panic::take_hook();
+/// Exits instead of panicking when the reader of the standard output has closed it (`latentlab run … | head`).
+fn exit_on_closed_output() {
+    let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if panic.payload().downcast_ref::<String>().is_some_and(|text| text.starts_with("failed printing to std")) {
             std::process::exit(1);
         }
-        usual(panic);
+        default(panic);
     }));
 }
 
 fn main() -> ExitCode {
-    end_quietly_without_a_reader();
-    let done = match Arguments::parse().command {
+    exit_on_closed_output();
+    let result = match Arguments::parse().command {
         Command::Lab(arguments) => lab::lab(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments).map_err(|error| error.to_string()),
@@ -86,10 +90,10 @@ fn main() -> ExitCode {
             kernel::kernel(&connection_file, kind)
         }
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(sentence) => {
-            eprintln!("{sentence}");
+        Err(message) => {
+            eprintln!("{message}");
             ExitCode::FAILURE
         }
     }

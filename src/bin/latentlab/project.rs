@@ -1,27 +1,28 @@
-//! Where things stand: the project's folder, and in it the folder of all that Jupyter needs.
+//! The project's folder, with the folder of everything that Jupyter needs in it.
 
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-/// What came of it, or a sentence that says what is missing and how to get it.
+/// A result whose error is a message for the user: what is missing, and how to get it.
 pub type Outcome<T> = Result<T, String>;
 
-/// The series of evcxr that the tool is made for.
+/// The version series of evcxr that the tool works with.
 const KERNEL_SERIES: &str = "0.22.";
-/// What it must be compiled with: socket files, which other users of the machine cannot connect to. Not on Windows, which has none.
+/// The feature that evcxr must be compiled with, except on Windows: socket files, to which other users of the machine
+/// cannot connect.
 pub const KERNEL_FEATURE: &str = "zeromq/ipc-transport";
 
-/// The project's folder and what stands in it.
 pub struct Project {
     pub root: PathBuf,
-    /// Everything that the setup makes: the project's `.jupyter`, or `$LATENTLAB_JUPYTER`.
+    /// Everything that the setup creates: the project's `.jupyter`, or `$LATENTLAB_JUPYTER`.
     pub jupyter: PathBuf,
 }
 
 impl Project {
-    /// The folder that this tool was built in, or the first one above the current folder that looks like it.
+    /// The folder that this tool was built in, or else the closest parent of the current folder with
+    /// `notebooks/evcxr.toml`.
     pub fn find() -> Outcome<Self> {
         let here = std::env::current_dir().map_err(|e| format!("The current folder cannot be read ({e})."))?;
         let built_in = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -51,7 +52,7 @@ impl Project {
         self.jupyter.join("build")
     }
 
-    /// The virtual environment's Python, which sees nothing of the user's own Jupyter.
+    /// The Python of the virtual environment, isolated from the user's own Jupyter.
     pub fn python(&self) -> Command {
         let bin = if cfg!(windows) { "python/Scripts" } else { "python/bin" };
         let mut command = Command::new(self.jupyter.join(bin).join(program("python")));
@@ -66,7 +67,7 @@ impl Project {
         command
     }
 
-    /// The Rust kernel: the one installed in the project, or else a suitable one of the user's own.
+    /// The Rust kernel that is installed in the project, or else a suitable one on the PATH.
     pub fn evcxr(&self) -> Option<PathBuf> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::iter::once(self.jupyter.join("evcxr/bin"))
@@ -76,7 +77,7 @@ impl Project {
     }
 }
 
-/// evcxr_jupyter cannot be asked for its version, but cargo writes down what it installs: beside `bin`, in `.crates2.json`.
+/// evcxr_jupyter does not tell its version, but cargo records what it installs next to `bin`, in `.crates2.json`.
 fn is_suitable_kernel(program: &Path) -> bool {
     let Some(root) = program.ancestors().nth(2) else { return false };
     let list: serde_json::Value = fs::read(root.join(".crates2.json"))
@@ -93,46 +94,7 @@ fn program(name: &str) -> String {
     format!("{name}{}", std::env::consts::EXE_SUFFIX)
 }
 
-/// What a command prints, if it can be run and succeeds.
-pub fn output_of(command: &mut Command) -> Option<String> {
-    let output = command.stdin(Stdio::null()).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-/// For a command that calls cargo: what `cargo run` told the tool about itself would make it compile again what depends on it.
-pub fn without_cargo_run(command: &mut Command) -> &mut Command {
-    for (name, _) in std::env::vars_os() {
-        let cargos = |prefix| name.to_string_lossy().starts_with(prefix);
-        if name == "CARGO" || ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"].into_iter().any(cargos) {
-            command.env_remove(&name);
-        }
-    }
-    command
-}
-
-/// For a command that the tool waits for: it is asked to end when the tool does, however that ends. Elsewhere than on Linux, only at
-/// Ctrl-C, or when it next reads or writes.
-pub fn end_with_parent(command: &mut Command) -> &mut Command {
-    #[cfg(target_os = "linux")]
-    signal_at_parents_end(command, rustix::process::Signal::TERM);
-    command
-}
-
-/// The system sends the command that signal when this process ends.
-#[cfg(target_os = "linux")]
-pub fn signal_at_parents_end(command: &mut Command, signal: rustix::process::Signal) {
-    use std::os::unix::process::{CommandExt, parent_id};
-    let parent = std::process::id();
-    let arrange = move || {
-        rustix::process::set_parent_process_death_signal(Some(signal))?;
-        // The parent may have ended before.
-        if parent_id() == parent { Ok(()) } else { Err(std::io::ErrorKind::BrokenPipe.into()) }
-    };
-    // SAFETY: only two system calls between fork and exec; nothing allocates or locks.
-    unsafe { command.pre_exec(arrange) };
-}
-
-/// `path: cannot … it (…)`, for `map_err`.
+/// The message `path: cannot … it (…)`, for `map_err`.
 pub fn cannot(doing: &str, path: &Path) -> impl FnOnce(std::io::Error) -> String {
     move |error| format!("{}: cannot {doing} it ({error})", path.display())
 }
@@ -141,10 +103,10 @@ pub fn make_folder(path: &Path) -> Outcome<()> {
     fs::create_dir_all(path).map_err(cannot("create", path))
 }
 
-/// A folder that only its owner may look into, whatever it was before: in it are keys and tokens.
+/// A folder that only its owner can open, also if it existed before with another mode: it holds keys and tokens.
 pub fn make_private_folder(path: &Path) -> Outcome<()> {
-    make_folder(path.parent().expect("a folder stands in a folder"))?;
-    #[cfg_attr(not(unix), expect(unused_mut, reason = "has no mode there"))]
+    make_folder(path.parent().expect("the folder has a parent"))?;
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "other systems have no mode"))]
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
@@ -166,10 +128,10 @@ pub fn make_private_folder(path: &Path) -> Outcome<()> {
     Ok(())
 }
 
-/// No notebook and no run's file is larger.
+/// The largest file that is read: no notebook and no file of a run is larger.
 const MOST_BYTES: u64 = 256 << 20;
 
-/// A whole file, if it is not too large. The error is the end of a sentence about it.
+/// The content of a file that is not too large. The error does not name the file.
 pub fn read_bytes(path: &Path) -> Outcome<Vec<u8>> {
     let failed = |error: std::io::Error| format!("cannot read it ({error})");
     let mut bytes = Vec::new();
@@ -180,16 +142,16 @@ pub fn read_bytes(path: &Path) -> Outcome<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes a file and the folders above it, unless it has that content already. It is there whole or not at all.
+/// Writes a file atomically, unless it already has that content, and creates its parent folders.
 pub fn write(path: &Path, content: &str) -> Outcome<()> {
     if fs::read_to_string(path).is_ok_and(|old| old == content) {
         return Ok(());
     }
-    make_folder(path.parent().expect("a file stands in a folder"))?;
+    make_folder(path.parent().expect("the file has a parent"))?;
     latentlab::file::write_whole(path, content.as_bytes()).map_err(|error| error.to_string())
 }
 
-/// Removes a folder and all that is in it; none there is fine.
+/// Removes a folder and its content, if it exists.
 pub fn remove_folder(path: &Path) -> Outcome<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(cannot("remove", path)(error)),
@@ -197,13 +159,13 @@ pub fn remove_folder(path: &Path) -> Outcome<()> {
     }
 }
 
-/// A file to lock: the operating system frees the lock when the last process that holds the file ends, however it ends.
+/// A file to lock. The operating system releases the lock when the last process that holds the file ends.
 pub fn open_lock(path: &Path) -> Outcome<File> {
-    make_folder(path.parent().expect("a file stands in a folder"))?;
+    make_folder(path.parent().expect("the file has a parent"))?;
     File::options().create(true).truncate(false).write(true).open(path).map_err(cannot("open", path))
 }
 
-/// The numbers of a version, to compare: `1.95.0-nightly` is 1, 95, 0.
+/// The numbers of a version, for comparison: `1.95.0-nightly` is 1, 95, 0.
 pub fn numbers(version: &str) -> Vec<u32> {
     version.split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect()
 }

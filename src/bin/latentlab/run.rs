@@ -1,13 +1,11 @@
-//! `latentlab run`: notebooks without a browser.
+//! `latentlab run`: executes notebooks without a browser.
 
-use crate::execute::{self, CellResult, Event, Kernel, Task};
+use crate::execute::{self, Event, Kernel, Task, failure_in, failure_of};
+use crate::ipynb::{self, Outputs};
 use crate::knobs::{self, Parameter};
-use crate::notebook::{self, Outputs};
 use crate::project::{Outcome, Project, make_folder};
 use crate::setup::set_up;
 use crate::timings;
-use latentlab::jupyter::ERROR_MEDIA_TYPE;
-use serde_json::Value;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -23,51 +21,52 @@ pub struct Arguments {
     /// Where the notebooks find data: a folder, or `built-in` for the built-in data (sets LATENTLAB_DATA)
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Where the executed notebooks (.ipynb and .html) go; without it, `executed` beside each notebook
+    /// Where to write the executed notebooks (.ipynb and .html); by default `executed` next to each notebook
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Test quickly: with the values that each notebook's knobs have for this (its metadata `latentlab.smoke`)
+    /// Test quickly, with the small values that each notebook names for its knobs (metadata `latentlab.smoke`)
     #[arg(long)]
     smoke: bool,
-    /// Run with another value of a knob, as Rust code: `--parameter epochs=5` instead of what stands in `let epochs = …;` in the cell
-    /// with the tag `parameters`; of every notebook, as often as wanted
+    /// Set a knob of every notebook to a value, as Rust code: `--parameter epochs=5` replaces the value in the line
+    /// `let epochs = …;` of the cell with the tag `parameters`; may be repeated
     #[arg(long = "parameter", short = 'p', value_name = "NAME=VALUE", value_parser = knobs::parameter)]
     parameters: Vec<Parameter>,
-    /// How many notebooks run at the same time, each in a kernel of its own
+    /// How many notebooks to run at the same time, each in its own kernel
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: u16,
-    /// Measure how long one waits, instead of saving notebooks: from a kernel's start to its first result, beside a bare evcxr
-    /// kernel; for a cell with one call of the library (median, 90th percentile and worst of 48); for the cells of the
-    /// notebooks, if any are given, with what they compute; and the kernel's processes and threads
+    /// Measure latencies instead of saving notebooks: from a kernel's start to its first result, next to a bare evcxr
+    /// kernel; of a cell with one call of the library (median, 90th percentile and worst of 48); of the cells of the
+    /// notebooks, if any are given; and count the kernel's processes and threads
     #[arg(long, conflicts_with_all = ["out", "jobs"])]
     timings: bool,
-    /// The longest that one cell may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=LONGEST))]
+    /// The longest time that a cell may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=LONGEST))]
     timeout: u64,
 }
 
-/// Of a cell, in seconds: eleven days. Python counts in smaller units, in which there are largest numbers.
+/// The largest timeout, in seconds (eleven days): Python's smaller units would overflow.
 const LONGEST: u64 = 1_000_000;
 
 pub fn run(arguments: &Arguments) -> Outcome<()> {
     let project = Project::find()?;
-    // What can be refused is refused here, before anything runs.
+    // Invalid arguments are refused before anything runs.
     if let Some(missing) = arguments.notebooks.iter().find(|notebook| !notebook.is_file()) {
         return Err(format!("{}: there is no such notebook.", missing.display()));
     }
     let data = arguments.data.as_deref().map(data_setting).transpose()?;
     let planned = match arguments.timings {
         true => Vec::new(),
-        false => notebook::outputs(&arguments.notebooks, arguments.out.as_deref())?,
+        false => ipynb::outputs(&arguments.notebooks, arguments.out.as_deref())?,
     };
     let (mut sound, mut damaged) = (Vec::new(), 0);
     for (index, path) in arguments.notebooks.iter().enumerate() {
-        match notebook::read(path) {
+        match ipynb::read(path) {
             Ok(notebook) => {
                 let changed = knobs::changed_cells(&notebook, arguments.smoke, &arguments.parameters);
                 sound.push((index, changed.map_err(|error| format!("{}: {error}.", path.display()))?));
             }
-            // The others run all the same.
+            // The other notebooks are run nevertheless.
             Err(error) => {
                 report_failure(path, &error);
                 damaged += 1;
@@ -109,7 +108,7 @@ fn report_failure(notebook: &Path, message: &str) {
     eprintln!("FAILED  {}: {message}", notebook.display());
 }
 
-/// The value of LATENTLAB_DATA: a folder's absolute path, for the kernel works elsewhere, or the word.
+/// The value of LATENTLAB_DATA: an absolute path, because the kernel has another working directory, or `built-in`.
 pub fn data_setting(data: &Path) -> Outcome<PathBuf> {
     if data == Path::new("built-in") {
         return Ok(data.to_owned());
@@ -120,7 +119,7 @@ pub fn data_setting(data: &Path) -> Outcome<PathBuf> {
     }
 }
 
-/// Executes one notebook, a line for each cell; the error says which cell failed, and how.
+/// Executes one notebook and prints a line for each cell; the error names the cell that failed.
 fn run_one(
     project: &Project,
     notebook: &Path,
@@ -130,13 +129,13 @@ fn run_one(
     data: Option<&Path>,
 ) -> Outcome<()> {
     let (Some(folder), Some(name), Some(out)) = (path.parent(), path.file_stem(), outputs.ipynb.parent()) else {
-        unreachable!("a file has both")
+        unreachable!("a file has a name and a folder")
     };
-    // As it is now: others may have run before it.
-    let changed_cells = knobs::changed_cells(&notebook::read(path)?, arguments.smoke, &arguments.parameters)?;
+    // Read again: it may have changed while others ran.
+    let changed_cells = knobs::changed_cells(&ipynb::read(path)?, arguments.smoke, &arguments.parameters)?;
     make_folder(out)?;
     println!("{}", notebook.display());
-    // Of several notebooks at the same time, each line says to which it belongs.
+    // If several notebooks run at the same time, each line names its notebook.
     let owner = if arguments.jobs > 1 { format!("{}: ", name.display()) } else { String::new() };
     let task = Task {
         notebook: path,
@@ -156,7 +155,7 @@ fn run_one(
             if skipped {
                 println!("{owner}  skipped {current}");
             } else if owner.is_empty() && std::io::stdout().is_terminal() {
-                // On a terminal, the cell that runs is seen.
+                // On a terminal, the running cell is shown.
                 print!("          {current}\r");
                 let _ = std::io::stdout().flush();
             }
@@ -165,7 +164,7 @@ fn run_one(
         Event::Result(result) => {
             let error = failure_of(&result);
             let fails = error.is_none() && failure_in(&result.reply, &result.outputs).is_some();
-            let expected = if fails { "   (fails, as its tag raises-exception allows)" } else { "" };
+            let expected = if fails { "   (failed, as its tag raises-exception allows)" } else { "" };
             println!("{owner}{:>7.1} s {current}{expected}", result.seconds);
             failure = error.map(|error| format!("cell {}\n{error}", current.trim_start()));
             failure.is_none()
@@ -182,109 +181,15 @@ fn run_one(
     }
 }
 
-/// The error of a cell after which a notebook does not go on. One that may fail, by its tag, may not end the kernel.
-pub fn failure_of(result: &CellResult) -> Option<String> {
-    let answered = result.reply == "ok" || result.reply == "error";
-    if result.may_fail && answered { None } else { failure_in(&result.reply, &result.outputs) }
-}
-
 /// The first line of code, without the comments and blank lines above it.
 fn first_line(source: &str) -> &str {
     let mut lines = source.lines().map(str::trim);
     lines.find(|line| !line.is_empty() && !line.starts_with("//")).unwrap_or_default()
 }
 
-/// The error of a cell that failed. Stock evcxr answers `ok` also after a panic and a `?`: the prelude of the notebooks'
-/// evcxr.toml marks these, and without it a panic still has its text.
-fn failure_in(reply: &str, outputs: &Value) -> Option<String> {
-    let outputs = outputs.as_array().map(Vec::as_slice).unwrap_or_default();
-    let mark = outputs.iter().find_map(|output| output["data"][ERROR_MEDIA_TYPE].as_object());
-    if let Some(mark) = mark {
-        let mut text = mark["message"].as_str().unwrap_or_default().to_owned();
-        if let Some(location) = mark["location"].as_str() {
-            text += &format!("\nat {location}");
-        }
-        return Some(text);
-    }
-    let errors: Vec<&str> = outputs
-        .iter()
-        .filter(|output| output["output_type"] == "error")
-        .flat_map(|output| output["traceback"].as_array().map(Vec::as_slice).unwrap_or_default())
-        .filter_map(Value::as_str)
-        .collect();
-    if !errors.is_empty() {
-        return Some(without_colours(&errors.join("\n")));
-    }
-    if reply != "ok" {
-        return Some(reply.to_owned());
-    }
-    let stderr: String = outputs.iter().filter(|o| o["name"] == "stderr").filter_map(|o| o["text"].as_str()).collect();
-    (stderr.contains("thread '") && stderr.contains("panicked at")).then_some(stderr)
-}
-
-/// Text without a terminal's escape sequences (`ESC [ … letter`).
-fn without_colours(text: &str) -> String {
-    let mut parts = text.split("\x1b[");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |all, part| all + part.split_once(|c: char| c.is_ascii_alphabetic()).map_or("", |(_, rest)| rest))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    fn stream(name: &str, text: &str) -> Value {
-        json!({ "output_type": "stream", "name": name, "text": text })
-    }
-
-    #[test]
-    fn a_good_cell_is_no_failure() {
-        let result = json!({ "output_type": "execute_result", "data": { "text/plain": "error panicked at" } });
-        for outputs in [json!([]), json!([result]), json!([stream("stdout", "Error: thread 'a' panicked at b")])] {
-            assert_eq!(failure_in("ok", &outputs), None);
-        }
-        assert_eq!(failure_in("ok", &json!([stream("stderr", "a note")])), None);
-    }
-
-    #[test]
-    fn every_kind_of_failure_is_seen() {
-        let mark = |value: Value| json!({ "output_type": "execute_result", "data": { ERROR_MEDIA_TYPE: value } });
-        let error = json!({ "output_type": "error", "evalue": "cannot find value", "traceback": ["\u{1b}[31m[E0425]\u{1b}[0m Error", "x"] });
-        let panic = "thread '<unnamed>' (77) panicked at src/lib.rs:3:1:\nno\n";
-        let table = [
-            ("ok", mark(json!({ "kind": "error", "message": "bad", "location": null })), "bad"),
-            ("ok", mark(json!({ "kind": "panic", "message": "no", "location": "a.rs:1:2" })), "no\nat a.rs:1:2"),
-            ("error", error, "[E0425] Error\nx"),
-            ("error", stream("stdout", "so far"), "error"),
-            ("the kernel died", stream("stdout", "so far"), "the kernel died"),
-            ("ok", stream("stderr", panic), panic),
-        ];
-        for (reply, output, expected) in table {
-            assert_eq!(failure_in(reply, &json!([stream("stdout", "1"), output])).as_deref(), Some(expected));
-        }
-    }
-
-    #[test]
-    fn a_cell_that_may_fail_fails_only_with_the_kernel() {
-        let result = |may_fail, reply: &str, outputs| CellResult {
-            seconds: 1.0,
-            since_start: 1.0,
-            reply: reply.to_owned(),
-            may_fail,
-            outputs,
-            processes: 0,
-            threads: 0,
-        };
-        let error = json!([{ "output_type": "error", "traceback": ["no"] }]);
-        let dead = "the kernel died";
-        for (may_fail, reply, expected) in
-            [(true, "ok", None), (true, "error", None), (true, dead, Some("no")), (false, "error", Some("no"))]
-        {
-            assert_eq!(failure_of(&result(may_fail, reply, error.clone())).as_deref(), expected);
-        }
-        assert_eq!(failure_of(&result(true, dead, json!([]))).as_deref(), Some(dead));
-    }
 
     #[test]
     fn a_cell_is_named_by_its_first_line_of_code() {

@@ -1,28 +1,26 @@
-//! Makes what the notebooks need, all of it in the project's `.jupyter` folder: Python with JupyterLab, the Rust kernel,
-//! its kernelspec, and the library built for it.
+//! Installs what the notebooks need into the project's `.jupyter` folder: Python with JupyterLab, the Rust kernel, its
+//! kernelspec, and the library built for it.
 //!
-//! A step looks at what is there, is redone if that is not what it should be, and leaves its mark last: an interrupted
+//! Each step checks what is there, repeats itself if that is out of date, and records its success last: an interrupted
 //! step counts as not done.
 
-use crate::build;
+use crate::command::{narrate, output_of};
 use crate::project::{
-    KERNEL_FEATURE, Outcome, Project, cannot, end_with_parent, make_private_folder, numbers, open_lock, output_of,
-    remove_folder, write,
+    KERNEL_FEATURE, Outcome, Project, cannot, make_private_folder, numbers, open_lock, remove_folder, write,
 };
+use crate::warm;
 use std::fs;
-use std::io::{BufRead, BufReader, PipeReader};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-/// The kernel that is installed if the user has none, and the oldest Rust that compiles it.
+/// The kernel that is installed if the user has no suitable one, and the oldest Rust that compiles it.
 const KERNEL: &str = "evcxr_jupyter@0.22.0";
 const KERNEL_RUST: &str = "1.95";
 const OLDEST_PYTHON: &str = "3.10";
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 
-/// Makes what is missing, and says what it does. Quick when all is there.
+/// Installs what is missing, and prints what it does. Fast if everything is there.
 pub fn set_up(project: &Project) -> Outcome<()> {
-    // evcxr tells its child which library to load in one line, words apart by spaces.
+    // evcxr sends its child process the library to load in a line whose fields are separated by spaces.
     if project.jupyter.to_string_lossy().contains(char::is_whitespace) {
         return Err(format!(
             "The Rust kernel cannot work in a folder whose path has a space in it: {}. Move the project, \
@@ -30,7 +28,7 @@ pub fn set_up(project: &Project) -> Outcome<()> {
             project.jupyter.display()
         ));
     }
-    // Jupyter's settings are JSON, which holds Unicode only.
+    // Jupyter's settings are JSON, which is Unicode only.
     if project.jupyter.to_str().is_none() || std::env::current_exe().is_ok_and(|tool| tool.to_str().is_none()) {
         return Err(format!(
             "Jupyter cannot work in a folder whose path is not Unicode: {}. Move the project.",
@@ -46,20 +44,20 @@ pub fn set_up(project: &Project) -> Outcome<()> {
     set_up_python(project)?;
     set_up_kernel(project)?;
     set_up_kernelspec(project)?;
-    build::set_up(project)
+    warm::set_up(project)
 }
 
-/// Where Jupyter keeps what is secret: keys and addresses of kernels, the server's token, a password's hash, the key of signatures.
+/// The folders where Jupyter keeps its secrets: kernel keys, the server's token, the password hash, the signing key.
 fn set_up_folders(project: &Project) -> Outcome<()> {
     ["runtime", "config", "data"].iter().try_for_each(|name| make_private_folder(&project.jupyter.join(name)))
 }
 
-/// JupyterLab in a virtual environment of its own.
+/// JupyterLab in its own virtual environment.
 fn set_up_python(project: &Project) -> Outcome<()> {
     let folder = project.jupyter.join("python");
     let mark = folder.join("requirements.txt");
     let installed = fs::read_to_string(&mark).is_ok_and(|list| list == REQUIREMENTS);
-    // The user's Python may have been removed or replaced since: then the environment does not start.
+    // The user's Python may have been removed or replaced since: then the environment's Python does not start.
     if installed && output_of(project.python().args(["-c", "import jupyterlab"])).is_some() {
         return Ok(());
     }
@@ -81,9 +79,9 @@ fn set_up_python(project: &Project) -> Outcome<()> {
 }
 
 const VENV_HINT: &str =
-    "On Debian and Ubuntu, virtual environments are a package of their own: sudo apt install python3-venv";
+    "On Debian and Ubuntu, virtual environments are a separate package: sudo apt install python3-venv";
 
-/// The first Python that can do it, as a command, and its version.
+/// The first suitable Python as a command, and its version.
 fn find_python() -> Outcome<(Command, String)> {
     const VERSION: &str = "import sys; print('%d.%d.%d' % sys.version_info[:3])";
     let names: &[&[&str]] =
@@ -99,7 +97,7 @@ fn find_python() -> Outcome<(Command, String)> {
         if numbers(&version) < numbers(OLDEST_PYTHON) {
             problem = format!("Python {version} is too old: JupyterLab needs {OLDEST_PYTHON} or newer.");
         } else if output_of(command(name).args(["-c", "import venv, ensurepip"])).is_none() {
-            problem = format!("Python {version} is there, but not its modules venv and ensurepip. {VENV_HINT}");
+            problem = format!("Python {version} is installed, but without its modules venv and ensurepip. {VENV_HINT}");
         } else {
             return Ok((command(name), version));
         }
@@ -110,7 +108,7 @@ fn find_python() -> Outcome<(Command, String)> {
     ))
 }
 
-/// The Rust kernel, if the user has none that will do.
+/// The Rust kernel, unless the user has a suitable one.
 fn set_up_kernel(project: &Project) -> Outcome<()> {
     let version_of = |name: &str| output_of(Command::new(name).arg("--version"));
     let (Some(rust), Some(_)) = (version_of("rustc"), version_of("cargo")) else {
@@ -132,7 +130,7 @@ fn set_up_kernel(project: &Project) -> Outcome<()> {
     let folder = project.jupyter.join("evcxr");
     let target = folder.join("target");
     let mut install = Command::new("cargo");
-    // A target folder that outlives an interruption: the next try goes on where this one ended.
+    // A fixed target folder: after an interruption, the next attempt continues from there.
     install.args(["install", "--locked", "--root"]).arg(&folder).arg("--target-dir").arg(&target);
     install.args([KERNEL, "--features", KERNEL_FEATURE]);
     narrate(install).map_err(|tail| {
@@ -143,7 +141,7 @@ fn set_up_kernel(project: &Project) -> Outcome<()> {
     remove_folder(&target)
 }
 
-/// What tells Jupyter how to start the kernel, under the name `rust`; and no questions from JupyterLab at its start.
+/// Jupyter's kernelspec `rust`, and a setting by which JupyterLab asks nothing at its start.
 fn set_up_kernelspec(project: &Project) -> Outcome<()> {
     let tool = std::env::current_exe().map_err(|error| format!("The tool cannot find itself ({error})."))?;
     let spec = serde_json::json!({
@@ -155,40 +153,4 @@ fn set_up_kernelspec(project: &Project) -> Outcome<()> {
     write(&project.jupyter.join("share/jupyter/kernels/rust/kernel.json"), &format!("{spec:#}\n"))?;
     let page = serde_json::json!({ "disabledExtensions": { "@jupyterlab/apputils-extension:announcements": true } });
     write(&project.jupyter.join("config/labconfig/page_config.json"), &format!("{page:#}\n"))
-}
-
-/// Runs a long command, printing a line of its output every few seconds. If it fails: its last lines.
-fn narrate(mut command: Command) -> Result<(), String> {
-    let run = |command: &mut Command| {
-        let (reader, writer) = std::io::pipe()?;
-        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-        let child = end_with_parent(command).spawn()?;
-        Ok((reader, child))
-    };
-    let (reader, mut child) =
-        run(&mut command).map_err(|error: std::io::Error| format!("{:?}: {error}", command.get_program()))?;
-    // The command holds the pipe's writing end: with it alive, reading would never end.
-    drop(command);
-    let tail = narrate_lines(reader);
-    match child.wait() {
-        Ok(status) if status.success() => Ok(()),
-        _ => Err(tail),
-    }
-}
-
-/// Prints a line every few seconds; returns the last twenty.
-pub fn narrate_lines(reader: PipeReader) -> String {
-    let start = Instant::now();
-    let mut next = Duration::from_secs(2);
-    let mut lines = Vec::new();
-    for line in BufReader::new(reader).split(b'\n').map_while(Result::ok) {
-        let line = String::from_utf8_lossy(&line).trim_end().to_owned();
-        if start.elapsed() > next && !line.trim().is_empty() {
-            let short: String = line.trim().chars().take(100).collect();
-            println!("{:>5} s  {short}", start.elapsed().as_secs());
-            next = start.elapsed() + Duration::from_secs(4);
-        }
-        lines.push(line);
-    }
-    lines[lines.len().saturating_sub(20)..].join("\n")
 }

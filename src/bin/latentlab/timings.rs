@@ -1,21 +1,20 @@
-//! `latentlab run --timings`: how long one waits for the kernel, beside evcxr alone in the same run.
+//! `latentlab run --timings`: the latency of the notebooks' kernel, next to evcxr alone in the same run.
 
-use crate::execute::{self, CellResult, Event, Kernel, Task, notebook_of};
+use crate::execute::{self, CellResult, Event, Kernel, Task, failure_of, notebook_of};
 use crate::project::{Outcome, Project, cannot, write};
-use crate::run::failure_of;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-/// How often each kernel is started, in turns: what else the machine does meets both.
+/// How often each kernel is started, alternating, so that other load on the machine affects both.
 const STARTS: usize = 3;
 
-/// The bare kernel's first cell, and the notebooks' kernel's: one call of the library. It is also there for the cells after it.
+/// The first cell of the bare kernel, and of the notebooks' kernel: a call of the library, which later cells use.
 const BARE_CELL: &str = "println!(\"{}\", 1 + 1);";
 const FIRST_CELL: &str = "let autoencoder = latentlab::Autoencoder::tiny(2)?;";
 const IMPORT: &str = "use latentlab::*;";
 
-/// Cells that compute next to nothing, so that their time is the kernel's: what they are, and their code.
+/// Cells that compute next to nothing, so that their time is the kernel's: name and code.
 const CELLS: [(&str, &str); 4] = [
     ("println!(…);", "println!(\"a line\");"),
     ("a call", "println!(\"{}\", autoencoder.encoder().summary());"),
@@ -23,10 +22,10 @@ const CELLS: [(&str, &str); 4] = [
     ("let x = f()?;", "let (train, test) = Dataset::built_in_digits(20, 0)?.split(10, 10)?;"),
 ];
 
-/// How often all of them: with the two before them, the kernel has executed fifty cells.
+/// How often all of these are executed: with the two cells before them, fifty.
 const ROUNDS: usize = 12;
 
-/// Measures, and prints. The notebooks come with the cells that their smoke settings change.
+/// Measures and prints. `changed_cells` are the cells of each notebook that its smoke settings change.
 pub fn timings(
     project: &Project,
     notebooks: &[PathBuf],
@@ -43,7 +42,7 @@ pub fn timings(
         write(&file, &notebook_of(cells))?;
         execute(kernel, &file, &project.notebooks(), &[])
     };
-    println!("From a kernel's start to its first cell's result, {STARTS} times in turns");
+    println!("From a kernel's start to its first cell's result, {STARTS} times, alternating");
     let (mut bare, mut ours) = (Vec::new(), Vec::new());
     for _ in 0..STARTS {
         bare.extend(measure(Kernel::Bare, &[BARE_CELL])?.first().map(|cell| cell.since_start));
@@ -72,7 +71,8 @@ pub fn timings(
     }
     if !notebooks.is_empty() {
         println!(
-            "\nSeconds for the cells of notebooks, with what they compute; `first`: from the kernel's start to the first result"
+            "\nSeconds for the cells of notebooks, with what they compute; `first`: from the kernel's start to the \
+             first result"
         );
         println!("  {:<42}{:>6}  {:>6}  {:>8}  {:>6}", "", "first", "median", "90 % in", "worst");
     }
@@ -103,14 +103,14 @@ fn numbers(seconds: &[f64]) -> String {
     format!("  {median:>6.2}  {most:>8.2}  {worst:>6.2}")
 }
 
-/// The least of the values that at least so many percent of them do not exceed.
+/// The smallest value that at least `percent` % of the values do not exceed.
 fn percentile(values: &[f64], percent: usize) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     values.get((values.len() * percent).div_ceil(100).saturating_sub(1)).copied().unwrap_or(f64::NAN)
 }
 
-/// All of its cells' results; a cell that fails ends it.
+/// The results of all cells; the first failed cell is an error.
 fn results_of(project: &Project, task: &Task) -> Outcome<Vec<CellResult>> {
     let (mut results, mut failure, mut current) = (Vec::new(), None, String::new());
     execute::execute(project, task, Stdio::inherit(), |event| {
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_values_that_were_measured() {
+    fn percentiles_are_measured_values() {
         let values = [5.0, 1.0, 4.0, 2.0, 3.0];
         assert_eq!([50, 90, 100].map(|percent| percentile(&values, percent)), [3.0, 5.0, 5.0]);
         assert_eq!(percentile(&[1.0, 2.0], 50), 1.0);
@@ -139,13 +139,13 @@ mod tests {
     }
 
     #[test]
-    fn lines_stand_in_columns() {
+    fn lines_are_aligned_in_columns() {
         assert_eq!(start_line("a", &[2.0, 1.0, 4.25]), format!("  {:<50}   2.0 s   (2.0, 1.0, 4.2)", "a"));
         assert_eq!(cells_line("b", &[0.5, 0.25]), format!("  {:<48}    0.25      0.50    0.50", "b"));
     }
 
     #[test]
-    fn the_kernel_has_executed_fifty_cells() {
+    fn fifty_cells_are_executed() {
         assert_eq!(2 + ROUNDS * CELLS.len(), 50);
     }
 }

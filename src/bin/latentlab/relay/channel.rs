@@ -1,4 +1,4 @@
-//! The relay's end of the channel from the process that runs the cells: `src/relay/channel.rs` of the library is the other.
+//! The relay's end of the channel from the cell process: the library's `channel.rs` is the other end.
 
 use std::fs::File;
 use std::io::{self, BufReader, IoSliceMut, Read, Write};
@@ -19,49 +19,50 @@ use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::text::{Piece, Stream};
+use super::stream::{Piece, Stream};
 
-/// Where the cells' processes of one kernel, one after the other, hand over their ends.
-pub struct Reception {
-    here: UnixDatagram,
+/// The socket through which each cell process of a kernel sends the file descriptors of its channel.
+pub struct Handover {
+    socket: UnixDatagram,
 }
 
-/// What comes through the channel.
+/// What arrives through the channel.
 #[derive(Debug)]
 pub enum Event {
     Printed(&'static str, Piece),
-    /// So many bytes of text have come faster than they could be passed on.
-    LeftOut(usize),
-    Told(Value),
+    /// This number of bytes was printed faster than it could be passed on.
+    Omitted(usize),
+    /// A message of the library.
+    Message(Value),
     Synced,
-    /// The process has ended, and all that it has printed has come.
+    /// The process has ended, and everything that it printed has arrived.
     Closed,
 }
 
-impl Reception {
-    /// The reception, and the socket that the kernel inherits: it must live until the kernel has been started.
-    pub fn new(command: &mut std::process::Command) -> io::Result<(Self, OwnedFd)> {
-        let (here, of_kernel) = UnixDatagram::pair()?;
-        let of_kernel = of_kernel.into_std()?;
-        of_kernel.set_nonblocking(false)?;
-        let of_kernel = inheritable(of_kernel.into())?;
-        command.env(frame::VARIABLE, of_kernel.as_raw_fd().to_string());
-        Ok((Self { here }, of_kernel))
+impl Handover {
+    /// Also the socket that the kernel inherits, to be dropped after the kernel has started.
+    pub fn new(command: &mut Command) -> io::Result<(Self, OwnedFd)> {
+        let (socket, inherited) = UnixDatagram::pair()?;
+        let inherited = inherited.into_std()?;
+        inherited.set_nonblocking(false)?;
+        let inherited = inheritable(inherited.into())?;
+        command.env(frame::VARIABLE, inherited.as_raw_fd().to_string());
+        Ok((Self { socket }, inherited))
     }
 
-    /// The ends of the next process.
+    /// The channel of the next cell process.
     pub async fn next(&self) -> Channel {
         loop {
-            if self.here.readable().await.is_err() {
+            if self.socket.readable().await.is_err() {
                 return std::future::pending().await;
             }
-            if let Ok(channel) = self.here.try_io(Interest::READABLE, || self.receive()) {
+            if let Ok(channel) = self.socket.try_io(Interest::READABLE, || self.receive()) {
                 return channel;
             }
         }
     }
 
-    /// The ends of a process that has handed them over already.
+    /// The channel of a cell process that has already sent it.
     pub fn try_next(&self) -> Option<Channel> {
         self.receive().ok()
     }
@@ -70,33 +71,33 @@ impl Reception {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
         let mut attached = RecvAncillaryBuffer::new(&mut space);
         let mut process = [0; 4];
-        recvmsg(&self.here, &mut [IoSliceMut::new(&mut process)], &mut attached, RecvFlags::CMSG_CLOEXEC)?;
+        recvmsg(&self.socket, &mut [IoSliceMut::new(&mut process)], &mut attached, RecvFlags::CMSG_CLOEXEC)?;
         let mut ends = attached.drain().flat_map(|message| match message {
             RecvAncillaryMessage::ScmRights(ends) => ends.collect::<Vec<_>>(),
             _ => Vec::new(),
         });
         let (Some(socket), Some(out), Some(err)) = (ends.next(), ends.next(), ends.next()) else {
-            return Err(io::Error::other("the process of the cells has handed over too little"));
+            return Err(io::Error::other("the cell process has sent fewer than three file descriptors"));
         };
         Channel::open(socket.into(), [("stdout", out.into()), ("stderr", err.into())])
     }
 }
 
-/// An end that a program that is started from now on gets, too.
-pub fn inheritable(end: OwnedFd) -> io::Result<OwnedFd> {
+/// Child processes started from now on inherit the file descriptor.
+fn inheritable(end: OwnedFd) -> io::Result<OwnedFd> {
     fcntl_setfd(&end, FdFlags::empty())?;
     Ok(end)
 }
 
-/// The channel of one process. A thread of its own reads it at any rate: whoever prints holds a lock that all who print need, and must not
-/// wait in it for Jupyter's clients.
+/// The channel of one cell process. A thread reads it without waiting for Jupyter's clients: a thread of the cell that
+/// prints holds the lock of the standard output, and all others that print would wait with it.
 pub struct Channel {
     socket: UnixStream,
     events: UnboundedReceiver<Event>,
     waiting: Arc<AtomicUsize>,
 }
 
-/// How many bytes of text may wait to be passed on.
+/// The bytes of text that may wait to be passed on.
 const WAITING: usize = 256 << 20;
 
 impl Channel {
@@ -104,12 +105,12 @@ impl Channel {
         let (sender, events) = unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let from_cells = socket.try_clone()?;
-        let mut reader = Reader { streams: Default::default(), left_out: 0, sender, waiting: waiting.clone() };
+        let mut reader = Reader { streams: Default::default(), omitted: 0, sender, waiting: waiting.clone() };
         std::thread::Builder::new().name("cells".into()).spawn(move || {
             reader.read(BufReader::with_capacity(1 << 18, from_cells));
-            // What a process that dies has left.
+            // A process that was killed has left this in its pipes.
             for (stream, mut pipe) in printed {
-                reader.print(stream, &left_in(&mut pipe).unwrap_or_default());
+                reader.print(stream, &rest_of(&mut pipe).unwrap_or_default());
             }
             reader.finish();
             reader.send(Event::Closed);
@@ -117,12 +118,12 @@ impl Channel {
         Ok(Self { socket, events, waiting })
     }
 
-    /// Asks the process for something; one that has died does nothing.
+    /// Sends a request to the process; nothing happens if it has died.
     pub fn ask(&mut self, request: u8) {
         let _ = self.socket.write_all(&[request]);
     }
 
-    /// What comes next; after [`Event::Closed`] nothing more. If the future is dropped, nothing is lost.
+    /// The next event; [`Event::Closed`] is the last. If the future is dropped, nothing is lost.
     pub async fn next(&mut self) -> Event {
         let event = self.events.recv().await.unwrap_or(Event::Closed);
         if let Event::Printed(_, Piece::Text(text)) = &event {
@@ -134,19 +135,19 @@ impl Channel {
 
 struct Reader {
     streams: [Stream; 2],
-    left_out: usize,
+    omitted: usize,
     sender: UnboundedSender<Event>,
     waiting: Arc<AtomicUsize>,
 }
 
 impl Reader {
-    /// To the end, which comes with the process's own.
+    /// Reads until the process ends.
     fn read(&mut self, mut from_cells: impl Read) {
         let mut header = [0; 5];
         while from_cells.read_exact(&mut header).is_ok() {
             let [kind, length @ ..] = header;
             let length = u64::from(u32::from_le_bytes(length));
-            // Memory grows with what has come, not with what a header says.
+            // Memory grows with what has arrived, not with the length in the header.
             let mut content = Vec::new();
             let _ = from_cells.by_ref().take(length).read_to_end(&mut content);
             let is_whole = content.len() as u64 == length;
@@ -155,8 +156,8 @@ impl Reader {
                 frame::STDERR => self.print("stderr", &content),
                 frame::MESSAGE if is_whole => {
                     if let Ok(message) = serde_json::from_slice(&content) {
-                        self.tell_left_out();
-                        self.send(Event::Told(message));
+                        self.send_omitted();
+                        self.send(Event::Message(message));
                     }
                 }
                 frame::SYNCED => {
@@ -172,18 +173,18 @@ impl Reader {
         for piece in self.streams[usize::from(stream == "stderr")].add(bytes) {
             match &piece {
                 Piece::Text(text) if self.waiting.load(Ordering::Relaxed) + text.len() > WAITING => {
-                    self.left_out += text.len();
+                    self.omitted += text.len();
                     continue;
                 }
                 Piece::Text(text) => drop(self.waiting.fetch_add(text.len(), Ordering::Relaxed)),
                 Piece::Block { .. } => {}
             }
-            self.tell_left_out();
+            self.send_omitted();
             self.send(Event::Printed(stream, piece));
         }
     }
 
-    /// At the end of a cell there is no more to wait for.
+    /// At the end of a cell, an incomplete character or block is text.
     fn finish(&mut self) {
         for (stream, name) in [(0, "stdout"), (1, "stderr")] {
             if let Some(text) = self.streams[stream].finish() {
@@ -191,35 +192,35 @@ impl Reader {
                 self.send(Event::Printed(name, Piece::Text(text)));
             }
         }
-        self.tell_left_out();
+        self.send_omitted();
     }
 
-    fn tell_left_out(&mut self) {
-        if self.left_out > 0 {
-            let left_out = mem::take(&mut self.left_out);
-            self.send(Event::LeftOut(left_out));
+    fn send_omitted(&mut self) {
+        if self.omitted > 0 {
+            let omitted = mem::take(&mut self.omitted);
+            self.send(Event::Omitted(omitted));
         }
     }
 
-    /// Without the relay nobody is there to hear it.
+    /// Fails only when the relay ends.
     fn send(&self, event: Event) {
         let _ = self.sender.send(event);
     }
 }
 
-/// What a pipe holds at this moment: others that still have it open may print for ever.
-fn left_in(pipe: &mut File) -> io::Result<Vec<u8>> {
+/// What a pipe holds now: other processes that have it open may print for ever.
+fn rest_of(pipe: &mut File) -> io::Result<Vec<u8>> {
     let count = ioctl_fionread(pipe.as_fd())?;
     let mut bytes = Vec::new();
     pipe.take(count).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// What the kernel reads its connection from: a pipe, so that the key stands in no file.
+/// The kernel's connection file: a pipe, so that the key is in no file.
 pub struct ConnectionFile(#[expect(dead_code, reason = "the kernel reads it")] OwnedFd);
 
 impl ConnectionFile {
-    /// With the path that it has for the kernel.
+    /// Also its path, as the kernel sees it.
     pub fn new(content: &[u8]) -> io::Result<(String, Self)> {
         let (reader, mut writer) = io::pipe()?;
         writer.write_all(content)?;
@@ -228,19 +229,18 @@ impl ConnectionFile {
     }
 }
 
-/// Makes the kernel the head of a group of processes, which ends if this process is killed: by the process of the cells, which loses the
-/// channel, and before that is there (on Linux) by the system.
+/// Makes the kernel the leader of a process group, which ends if the relay is killed: the cell process kills the group
+/// when it loses the channel, and before there is one, Linux kills the kernel.
 pub fn end_together(command: &mut Command) {
     command.process_group(0);
     #[cfg(target_os = "linux")]
-    crate::project::signal_at_parents_end(command, Signal::KILL);
+    crate::command::signal_when_parent_ends(command, Signal::KILL);
 }
 
-/// The kernel and all that it has started.
+/// The process group of the kernel.
 pub struct Group(Option<Pid>);
 
 impl Group {
-    /// Of a kernel that has just been started.
     pub fn of(kernel: &tokio::process::Child) -> Self {
         Self(kernel.id().and_then(|id| Pid::from_raw(id as i32)))
     }

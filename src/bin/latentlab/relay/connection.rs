@@ -1,4 +1,4 @@
-//! Where the two sides of the relay are: what Jupyter's connection file says, and the connection that the kernel is given.
+//! The addresses of both sides: Jupyter's connection file, and the connection file of the kernel.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::zmtp::Endpoint;
 
-/// The only way to sign messages that Jupyter uses.
+/// The only signature scheme that Jupyter uses.
 pub const SCHEME: &str = "hmac-sha256";
 
 /// A connection file, as Jupyter writes it and evcxr reads it.
@@ -22,11 +22,11 @@ pub struct Connection {
     pub control_port: u16,
     pub hb_port: u16,
     pub key: String,
-    #[serde(default = "usual_scheme")]
+    #[serde(default = "default_scheme")]
     pub signature_scheme: String,
 }
 
-fn usual_scheme() -> String {
+fn default_scheme() -> String {
     SCHEME.to_owned()
 }
 
@@ -42,7 +42,7 @@ impl Connection {
             control_port,
             hb_port,
             key: format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>()),
-            signature_scheme: usual_scheme(),
+            signature_scheme: default_scheme(),
         }
     }
 
@@ -59,23 +59,24 @@ impl Connection {
     }
 }
 
-/// The connection of the kernel, which is our own child, with a key of its own.
+/// The connection from the relay to the kernel, with its own key.
 ///
-/// Its sockets are files in a folder that nobody else may enter: evcxr allocates what a message's header claims before it looks at the
-/// signature, so nobody but the relay may connect. On Windows, where evcxr's ZeroMQ has no such files, they are on loopback.
+/// Its sockets are files in a folder that no other user may enter: evcxr allocates the size that a header claims before
+/// it checks the signature, so only the relay may connect. On Windows, where evcxr's ZeroMQ has no socket files, they
+/// are TCP sockets on loopback.
 pub struct KernelConnection {
     pub connection: Connection,
-    /// Removed, with the socket files, when this is dropped; connections that have been made stay.
+    /// Removed, with the socket files, when this is dropped; open connections stay.
     #[cfg(unix)]
     _folder: tempfile::TempDir,
 }
 
 impl KernelConnection {
-    /// The socket files' folder is made in `slot`, unless its path is too long for a socket's address.
+    /// Creates the folder of the socket files in `slot`, unless that path is too long for the address of a socket.
     #[cfg(unix)]
     pub fn new(slot: &Path) -> io::Result<Self> {
         use std::os::unix::{ffi::OsStrExt, fs::PermissionsExt};
-        /// macOS allows an address of 104 bytes, Linux one of 108: this leaves room for the names below the slot.
+        /// macOS allows 104 bytes for an address, Linux 108: this leaves enough for the names below the slot.
         const LONGEST: usize = 80;
         let temporary = std::env::temp_dir();
         let parent = if slot.as_os_str().as_bytes().len() <= LONGEST { slot } else { &temporary };
@@ -90,7 +91,7 @@ impl KernelConnection {
     pub fn new(_: &Path) -> io::Result<Self> {
         use std::net::{Ipv4Addr, TcpListener};
         let local = Ipv4Addr::LOCALHOST;
-        // All at the same time, so that they are five.
+        // All at the same time, so that the five ports differ.
         let listeners: Vec<TcpListener> = (0..5).map(|_| TcpListener::bind((local, 0))).collect::<io::Result<_>>()?;
         let mut ports = [0; 5];
         for (port, listener) in ports.iter_mut().zip(&listeners) {
@@ -99,7 +100,7 @@ impl KernelConnection {
         Ok(Self { connection: Connection::with_new_key("tcp", &local.to_string(), ports) })
     }
 
-    /// Where evcxr has the socket of that port.
+    /// The address of the socket that evcxr opens for this port.
     pub fn endpoint(&self, port: u16) -> io::Result<Endpoint> {
         if cfg!(unix) {
             return Ok(Endpoint::Ipc(format!("{}:{port}", self.connection.ip).into()));

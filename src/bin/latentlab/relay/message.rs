@@ -1,4 +1,4 @@
-//! Jupyter's messages: read and checked before anything is done with them, signed anew for whom they are passed on to.
+//! Jupyter's messages: parsed, verified, and signed again with the key of the other side.
 //!
 //! <https://jupyter-client.readthedocs.io/en/stable/messaging.html>
 
@@ -11,7 +11,7 @@ use sha2::Sha256;
 
 const DELIMITER: &[u8] = b"<IDS|MSG>";
 
-/// What messages of one connection are signed with; an empty one signs nothing, as Jupyter has it.
+/// The key that signs the messages of one connection; as in Jupyter, an empty key means no signatures.
 #[derive(Clone)]
 pub struct Key(Option<Hmac<Sha256>>);
 
@@ -30,7 +30,7 @@ impl Key {
         self.digest(parts).map_or(String::new(), |digest| latentlab::file::hex(&digest.finalize().into_bytes()))
     }
 
-    /// A message of these parts, for tests.
+    /// The frames of a message with these parts.
     #[cfg(test)]
     pub fn signed(&self, parts: &[Bytes]) -> Vec<Bytes> {
         [&[Bytes::from_static(DELIMITER), self.sign(&parts[..4]).into()], parts].concat()
@@ -45,11 +45,11 @@ impl Key {
     }
 }
 
-/// A message: the identities of who it is from or to; header, parent header, metadata and content; buffers.
+/// A message: the identities that route it; header, parent header, metadata and content; buffers.
 #[derive(Clone, Debug)]
 pub struct Message {
     pub identities: Vec<Bytes>,
-    /// From the header on, as they came.
+    /// The frames from the header on, as they arrived.
     parts: Vec<Bytes>,
     pub header: Value,
     pub parent: Value,
@@ -57,7 +57,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// None if it is not one of Jupyter's, or not signed with the key: a program that gets it need not expect anything else.
+    /// `None` if it is malformed or not signed with the key.
     pub fn read(mut frames: Vec<Bytes>, key: &Key) -> Option<Self> {
         let delimiter = frames.iter().position(|part| part == DELIMITER)?;
         if frames.len() < delimiter + 6 {
@@ -80,7 +80,7 @@ impl Message {
         })
     }
 
-    /// One of the relay's own, about the message with this header.
+    /// A message of the relay itself, with this parent header.
     pub fn new(kind: &str, parent: &Value, content: Value) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let session = format!("latentlab-relay-{}", std::process::id());
@@ -100,12 +100,12 @@ impl Message {
         self.header["msg_type"].as_str().unwrap_or_default()
     }
 
-    /// The number of this message.
+    /// Its `msg_id`.
     pub fn id(&self) -> &str {
         self.header["msg_id"].as_str().unwrap_or_default()
     }
 
-    /// The number of the message that this one answers.
+    /// The `msg_id` of the message that it answers.
     pub fn parent_id(&self) -> &str {
         self.parent["msg_id"].as_str().unwrap_or_default()
     }
@@ -120,7 +120,7 @@ impl Message {
         Self { content, ..self }
     }
 
-    /// The same message to or from others.
+    /// The same message with other identities.
     pub fn with_identities(self, identities: &[Bytes]) -> Self {
         Self { identities: identities.to_vec(), ..self }
     }
@@ -133,7 +133,7 @@ impl Message {
         frames
     }
 
-    /// A message to whom this one is from.
+    /// A reply to its sender.
     pub fn answer(&self, kind: &str, content: Value) -> Self {
         Self::new(kind, &self.header, content).with_identities(&self.identities)
     }
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_signed_is_read_and_nothing_else() {
+    fn only_signed_messages_are_read() {
         let (key, other) = (Key::new("secret"), Key::new("another"));
         let message = Message::new("execute_request", &json!({}), json!({ "code": "1" }));
         let frames = message.with_identities(&[Bytes::from_static(b"client")]).into_frames(&key);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signed_message_that_is_none_is_refused() {
+    fn malformed_messages_are_refused_though_signed() {
         let key = Key::new("secret");
         let good = json!({ "msg_id": "1", "msg_type": "execute_request" });
         let deep = format!("{{\"a\": {}1{}}}", "[".repeat(100_000), "]".repeat(100_000));

@@ -1,4 +1,5 @@
-//! Where the system cannot pass the ends of a pipe from one process to another, the cells have no channel: the kernel is a stock one.
+//! In place of `channel.rs` where a process cannot send file descriptors to another (Windows): there is no channel, and
+//! the kernel works as evcxr alone does.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,25 +7,25 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::text::Piece;
+use super::stream::Piece;
 
-pub struct Reception;
+pub struct Handover;
 
-/// What the kernel inherits elsewhere.
+/// In place of the socket that the kernel inherits.
 pub struct NoSocket;
 
 pub struct Channel(std::convert::Infallible);
 
-/// Nothing of this ever comes.
+/// None of these ever occurs.
 pub enum Event {
     Printed(&'static str, Piece),
-    LeftOut(usize),
-    Told(Value),
+    Omitted(usize),
+    Message(Value),
     Synced,
     Closed,
 }
 
-impl Reception {
+impl Handover {
     pub fn new(_: &mut Command) -> io::Result<(Self, NoSocket)> {
         Ok((Self, NoSocket))
     }
@@ -62,7 +63,7 @@ impl ConnectionFile {
 
 pub fn end_together(_: &mut Command) {}
 
-/// The kernel ends by itself when it is killed, and its cells when their input ends.
+/// Killing the kernel is enough: the cell process ends when its standard input is closed.
 pub struct Group;
 
 impl Group {

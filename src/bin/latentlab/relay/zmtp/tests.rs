@@ -4,12 +4,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, split};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::socket::{Link, Shared, halves, serve};
+use super::listen::serve;
+use super::peers::{Peer, Peers};
+use super::transport::halves;
 use super::wire::{Decoder, GREETING, Item, VERSION, check_mechanism, check_ready, check_version, frame_header, ready};
 use super::*;
-use crate::relay::mutate;
+use crate::mutate;
 
-/// Nothing here takes longer unless it hangs.
+/// Whatever takes longer than this hangs.
 const LONG: Duration = Duration::from_secs(60);
 
 fn any() -> Endpoint {
@@ -20,7 +22,7 @@ fn frames(parts: &[&[u8]]) -> Vec<Bytes> {
     parts.iter().map(|part| Bytes::copy_from_slice(part)).collect()
 }
 
-/// A message, or a command, as it is sent.
+/// A message or a command on the wire.
 fn encoded(command: bool, parts: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (place, part) in parts.iter().enumerate() {
@@ -31,7 +33,7 @@ fn encoded(command: bool, parts: &[&[u8]]) -> Vec<u8> {
     bytes
 }
 
-/// A client that says what it likes.
+/// A client that sends any bytes.
 struct Raw(TcpStream, Decoder);
 
 impl Raw {
@@ -42,30 +44,30 @@ impl Raw {
         Self(TcpStream::connect(address).await.unwrap(), decoder)
     }
 
-    /// One that has introduced itself.
-    async fn known(endpoint: &Endpoint, kind: Kind) -> Self {
+    /// One that has done the handshake.
+    async fn known(endpoint: &Endpoint, socket: SocketType) -> Self {
         let mut raw = Self::connect(endpoint).await;
-        raw.say(&GREETING).await;
-        raw.say(&encoded(true, &[&ready(kind, b"")])).await;
+        raw.send_bytes(&GREETING).await;
+        raw.send_bytes(&encoded(true, &[&ready(socket, b"")])).await;
         let mut greeting = [0; 64];
         raw.0.read_exact(&mut greeting).await.unwrap();
         assert_eq!(greeting, GREETING);
-        assert!(matches!(raw.hear().await, Some(Item::Command(ready)) if ready.starts_with(b"\x05READY")));
+        assert!(matches!(raw.receive().await, Some(Item::Command(ready)) if ready.starts_with(b"\x05READY")));
         raw
     }
 
-    async fn say(&mut self, bytes: &[u8]) {
-        // The other side may have gone.
+    async fn send_bytes(&mut self, bytes: &[u8]) {
+        // The other side may have closed.
         let _ = self.0.write_all(bytes).await;
     }
 
     /// `None` when the other side has closed.
-    async fn hear(&mut self) -> Option<Item> {
+    async fn receive(&mut self) -> Option<Item> {
         loop {
             if let Some(item) = self.1.next().unwrap() {
                 return Some(item);
             }
-            let arrived = timeout(LONG, self.0.read_buf(&mut self.1.room())).await.expect("nothing comes");
+            let arrived = timeout(LONG, self.0.read_buf(&mut self.1.space())).await.expect("nothing arrives");
             if arrived.unwrap_or(0) == 0 {
                 return None;
             }
@@ -74,12 +76,12 @@ impl Raw {
 
     /// Waits until the other side has closed.
     async fn closed(mut self) {
-        while self.hear().await.is_some() {}
+        while self.receive().await.is_some() {}
     }
 }
 
-/// Sends and gets it back, through an owner that answers once.
-async fn answered(endpoint: &Endpoint, sender: &RouterSender, receiver: &mut RouterReceiver) {
+/// Sends a question to the router and receives it back as the answer.
+async fn answered(endpoint: &Endpoint, sender: &Router, receiver: &mut Inbox) {
     let (client, mut answers) = Dealer::connect(endpoint, None, Limits::default()).await.unwrap();
     client.send(frames(&[b"question"])).unwrap();
     let question = timeout(LONG, async {
@@ -95,16 +97,16 @@ async fn answered(endpoint: &Endpoint, sender: &RouterSender, receiver: &mut Rou
 }
 
 async fn beats(endpoint: &Endpoint) {
-    let mut client = Raw::known(endpoint, Kind::Dealer).await;
-    client.say(&encoded(false, &[b"", b"ping"])).await;
-    assert_eq!(client.hear().await, Some(Item::Message(frames(&[b"", b"ping"]))));
+    let mut client = Raw::known(endpoint, SocketType::Dealer).await;
+    client.send_bytes(&encoded(false, &[b"", b"ping"])).await;
+    assert_eq!(client.receive().await, Some(Item::Message(frames(&[b"", b"ping"]))));
 }
 
 #[tokio::test]
-async fn messages_of_all_sizes_come_whole_and_in_order() {
+async fn messages_of_all_sizes_arrive_complete_and_in_order() {
     let (sender, mut receiver) = Router::bind(&any(), Limits::default()).unwrap();
     let identity = Some(Bytes::from("me"));
-    let (client, mut answers) = Dealer::connect(sender.endpoint(), identity, Limits::kernel()).await.unwrap();
+    let (client, mut answers) = Dealer::connect(&sender.0.endpoint, identity, Limits::kernel()).await.unwrap();
     let sizes = [0, 1, 255, 256, 1023, 1024, 65_535, 65_536, 300_000, 5_000_000];
     let sent: Vec<Vec<Bytes>> = (0..200)
         .map(|number: usize| {
@@ -119,7 +121,7 @@ async fn messages_of_all_sizes_come_whole_and_in_order() {
             sender.send(message);
         }
     };
-    let asks = async {
+    let requests = async {
         for message in &sent {
             client.send(message.clone()).unwrap();
         }
@@ -127,7 +129,7 @@ async fn messages_of_all_sizes_come_whole_and_in_order() {
             assert!(answers.recv().await.unwrap() == *message);
         }
     };
-    timeout(LONG, async { tokio::join!(owner, asks) }).await.unwrap();
+    timeout(LONG, async { tokio::join!(owner, requests) }).await.unwrap();
     let (unknown, no_one) = (frames(&[b"stranger", b"x"]), frames(&[b"me"]));
     sender.send(unknown);
     sender.send(no_one);
@@ -138,13 +140,14 @@ async fn messages_of_all_sizes_come_whole_and_in_order() {
 }
 
 #[tokio::test]
-async fn the_latest_client_of_an_identity_has_it() {
+async fn the_latest_client_with_an_identity_gets_the_answers() {
     let (sender, mut receiver) = Router::bind(&any(), Limits::default()).unwrap();
     let identity = || Some(Bytes::from("same"));
-    let (first, mut first_answers) = Dealer::connect(sender.endpoint(), identity(), Limits::default()).await.unwrap();
+    let (first, mut first_answers) = Dealer::connect(&sender.0.endpoint, identity(), Limits::default()).await.unwrap();
     first.send(frames(&[b"first"])).unwrap();
     assert_eq!(receiver.recv().await.unwrap(), frames(&[b"same", b"first"]));
-    let (second, mut second_answers) = Dealer::connect(sender.endpoint(), identity(), Limits::default()).await.unwrap();
+    let (second, mut second_answers) =
+        Dealer::connect(&sender.0.endpoint, identity(), Limits::default()).await.unwrap();
     second.send(frames(&[b"second"])).unwrap();
     assert_eq!(receiver.recv().await.unwrap(), frames(&[b"same", b"second"]));
     sender.send(frames(&[b"same", b"for the second"]));
@@ -154,27 +157,27 @@ async fn the_latest_client_of_an_identity_has_it() {
     assert!(again[0] != "same" && again[1] == "first again");
     sender.send(again);
     assert_eq!(first_answers.recv().await.unwrap(), frames(&[b"first again"]));
-    // The end of the earlier one changes nothing for the later one.
+    // That the earlier client closes changes nothing for the later one.
     drop((first, first_answers));
-    answered(sender.endpoint(), &sender, &mut receiver).await;
+    answered(&sender.0.endpoint, &sender, &mut receiver).await;
     sender.send(frames(&[b"same", b"still"]));
     assert_eq!(second_answers.recv().await.unwrap(), frames(&[b"still"]));
 }
 
 #[tokio::test]
-async fn subscribers_get_what_they_asked_for() {
+async fn subscribers_receive_their_topics() {
     let publisher = Publisher::bind(&any(), Limits::default()).unwrap();
-    let mut all = Subscriber::connect(publisher.endpoint(), Limits::kernel()).await.unwrap();
-    let mut by_message = Raw::known(publisher.endpoint(), Kind::Subscriber).await;
-    by_message.say(&encoded(false, &[b"\x01ab"])).await;
-    let mut by_command = Raw::known(publisher.endpoint(), Kind::Subscriber).await;
-    by_command.say(&encoded(true, &[b"\x09SUBSCRIBEab"])).await;
-    by_command.say(&encoded(true, &[b"\x09SUBSCRIBEx"])).await;
-    by_command.say(&encoded(true, &[b"\x06CANCELx"])).await;
-    // Commands and messages are heeded in their order.
+    let mut all = subscribe(&publisher.0.endpoint, Limits::kernel()).await.unwrap();
+    let mut by_message = Raw::known(&publisher.0.endpoint, SocketType::Subscriber).await;
+    by_message.send_bytes(&encoded(false, &[b"\x01ab"])).await;
+    let mut by_command = Raw::known(&publisher.0.endpoint, SocketType::Subscriber).await;
+    by_command.send_bytes(&encoded(true, &[b"\x09SUBSCRIBEab"])).await;
+    by_command.send_bytes(&encoded(true, &[b"\x09SUBSCRIBEx"])).await;
+    by_command.send_bytes(&encoded(true, &[b"\x06CANCELx"])).await;
+    // Commands and messages are handled in their order.
     for subscriber in [&mut by_message, &mut by_command] {
-        subscriber.say(&encoded(true, &[b"\x04PING\0\0here"])).await;
-        assert_eq!(subscriber.hear().await, Some(Item::Command(Bytes::from("\x04PONGhere"))));
+        subscriber.send_bytes(&encoded(true, &[b"\x04PING\0\0here"])).await;
+        assert_eq!(subscriber.receive().await, Some(Item::Command(Bytes::from("\x04PONGhere"))));
     }
     let subscribed = async { while all.recv().await.unwrap() != frames(&[b"begin"]) {} };
     let asks = async {
@@ -188,8 +191,8 @@ async fn subscribers_get_what_they_asked_for() {
         publisher.publish(frames(&[topic.as_bytes(), b"body"])).await;
     }
     for subscriber in [&mut by_message, &mut by_command] {
-        assert_eq!(subscriber.hear().await, Some(Item::Message(frames(&[b"ab", b"body"]))));
-        assert_eq!(subscriber.hear().await, Some(Item::Message(frames(&[b"abc", b"body"]))));
+        assert_eq!(subscriber.receive().await, Some(Item::Message(frames(&[b"ab", b"body"]))));
+        assert_eq!(subscriber.receive().await, Some(Item::Message(frames(&[b"abc", b"body"]))));
     }
     for topic in ["a", "ab", "x", "abc"] {
         let next = async {
@@ -202,25 +205,25 @@ async fn subscribers_get_what_they_asked_for() {
         };
         assert_eq!(timeout(LONG, next).await.unwrap(), frames(&[topic.as_bytes(), b"body"]));
     }
-    by_message.say(&encoded(false, &[b"\0ab"])).await;
-    by_message.say(&encoded(true, &[b"\x04PING\0\0"])).await;
-    assert_eq!(by_message.hear().await, Some(Item::Command(Bytes::from("\x04PONG"))));
+    by_message.send_bytes(&encoded(false, &[b"\0ab"])).await;
+    by_message.send_bytes(&encoded(true, &[b"\x04PING\0\0"])).await;
+    assert_eq!(by_message.receive().await, Some(Item::Command(Bytes::from("\x04PONG"))));
     publisher.publish(frames(&[b"ab"])).await;
-    by_message.say(&encoded(true, &[b"\x04PING\0\0"])).await;
-    assert_eq!(by_message.hear().await, Some(Item::Command(Bytes::from("\x04PONG"))));
+    by_message.send_bytes(&encoded(true, &[b"\x04PING\0\0"])).await;
+    assert_eq!(by_message.receive().await, Some(Item::Command(Bytes::from("\x04PONG"))));
 }
 
 #[tokio::test]
-async fn one_clients_nonsense_is_nobody_elses_trouble() {
+async fn a_malformed_message_ends_only_its_own_connection() {
     let (sender, mut receiver) = Router::bind(&any(), Limits::default()).unwrap();
     let publisher = Publisher::bind(&any(), Limits::default()).unwrap();
-    let heart = heartbeat(&any(), Limits::default()).unwrap();
+    let heart = Heartbeat::bind(&any(), Limits::default()).unwrap();
     let huge = [&[2][..], &(1_u64 << 45).to_be_bytes()].concat();
     let over = [&[2][..], &((64_u64 << 20) + 1).to_be_bytes()].concat();
     let together = [&[1, 1, 0, 2][..], &(64_u64 << 20).to_be_bytes()].concat();
     let many = [1, 0].repeat(1025);
     let long_command = [&[6][..], &8193_u64.to_be_bytes()].concat();
-    let nonsense: [&[u8]; 13] = [
+    let malformed: [&[u8]; 13] = [
         &huge,
         &[2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
         &over,
@@ -235,40 +238,42 @@ async fn one_clients_nonsense_is_nobody_elses_trouble() {
         &[0x04, 6, 4, b'P', b'I', b'N', b'G', 0],
         b"\x04\x06\x05ERROR",
     ];
-    for (endpoint, kind) in
-        [(sender.endpoint(), Kind::Dealer), (publisher.endpoint(), Kind::Subscriber), (heart.endpoint(), Kind::Dealer)]
-    {
-        for bytes in nonsense {
-            let mut client = Raw::known(endpoint, kind).await;
-            client.say(bytes).await;
+    for (endpoint, socket) in [
+        (&sender.0.endpoint, SocketType::Dealer),
+        (&publisher.0.endpoint, SocketType::Subscriber),
+        (&heart.0.endpoint, SocketType::Dealer),
+    ] {
+        for bytes in malformed {
+            let mut client = Raw::known(endpoint, socket).await;
+            client.send_bytes(bytes).await;
             client.closed().await;
         }
         // Half a frame, then a reset.
-        let mut client = Raw::known(endpoint, kind).await;
-        client.say(&[0, 100, 1, 2, 3]).await;
+        let mut client = Raw::known(endpoint, socket).await;
+        client.send_bytes(&[0, 100, 1, 2, 3]).await;
         #[allow(deprecated, reason = "with 0 seconds it never blocks")]
         client.0.set_linger(Some(Duration::ZERO)).unwrap();
     }
-    // Unknown commands are nothing to end for.
-    let mut client = Raw::known(heart.endpoint(), Kind::Dealer).await;
-    client.say(&encoded(true, &[b"\x03NEWthings"])).await;
-    client.say(&encoded(false, &[b"", b"ping"])).await;
-    assert_eq!(client.hear().await, Some(Item::Message(frames(&[b"", b"ping"]))));
-    beats(heart.endpoint()).await;
-    answered(&sender.endpoint().clone(), &sender, &mut receiver).await;
+    // An unknown command is ignored.
+    let mut client = Raw::known(&heart.0.endpoint, SocketType::Dealer).await;
+    client.send_bytes(&encoded(true, &[b"\x03NEWthings"])).await;
+    client.send_bytes(&encoded(false, &[b"", b"ping"])).await;
+    assert_eq!(client.receive().await, Some(Item::Message(frames(&[b"", b"ping"]))));
+    beats(&heart.0.endpoint).await;
+    answered(&sender.0.endpoint.clone(), &sender, &mut receiver).await;
 }
 
 #[tokio::test]
-async fn who_does_not_introduce_itself_is_refused() {
+async fn a_client_without_a_handshake_is_refused() {
     let limits = Limits { handshake: Duration::from_millis(200), ..Limits::default() };
     let (sender, mut receiver) = Router::bind(&any(), limits).unwrap();
-    let endpoint = sender.endpoint().clone();
+    let endpoint = sender.0.endpoint.clone();
     let with = |changes: &[(usize, u8)]| {
         let mut greeting = GREETING;
         changes.iter().for_each(|&(at, byte)| greeting[at] = byte);
         greeting.to_vec()
     };
-    let introduced = |command: &[u8]| [&GREETING[..], &encoded(true, &[command])].concat();
+    let with_command = |command: &[u8]| [&GREETING[..], &encoded(true, &[command])].concat();
     let mut long = b"\x05READY".to_vec();
     long.extend_from_slice(b"\x0bSocket-Type\0\0\0\x06DEALER\x08Identity\0\0\x01\0");
     long.extend_from_slice(&[b'i'; 256]);
@@ -281,45 +286,45 @@ async fn who_does_not_introduce_itself_is_refused() {
         vec![1, 0],
         with(&[(10, 1)])[..VERSION].to_vec(),
         with(&[(12, b'P'), (13, b'L'), (14, b'A'), (15, b'I'), (16, b'N')]),
-        // A message first, a broken READY, one without a kind, another command
+        // A message first, malformed READY commands, one without a socket type, another command
         [&GREETING[..], &encoded(false, &[b"early"])].concat(),
-        introduced(b"\x05READY\x0bSocket-Type\0\0\0\x99DEALER"),
-        introduced(b"\x05READY\x0bSocket-Type\xff\xff\xff\xffDEALER"),
-        introduced(b"\x05READY\x0bSocket"),
-        introduced(b"\x05READY"),
-        introduced(b"\x05HELLO"),
-        introduced(&long),
+        with_command(b"\x05READY\x0bSocket-Type\0\0\0\x99DEALER"),
+        with_command(b"\x05READY\x0bSocket-Type\xff\xff\xff\xffDEALER"),
+        with_command(b"\x05READY\x0bSocket"),
+        with_command(b"\x05READY"),
+        with_command(b"\x05HELLO"),
+        with_command(&long),
         [&GREETING[..], &[6], &(1_u64 << 45).to_be_bytes()].concat(),
     ];
     for opening in openings {
         let mut client = Raw::connect(&endpoint).await;
-        client.say(&opening).await;
+        client.send_bytes(&opening).await;
         let mut rest = Vec::new();
         timeout(LONG, client.0.read_to_end(&mut rest)).await.expect("it stays open").unwrap_or_default();
     }
     let mut client = Raw::connect(&endpoint).await;
-    client.say(&introduced(&ready(Kind::Subscriber, b""))).await;
+    client.send_bytes(&with_command(&ready(SocketType::Subscriber, b""))).await;
     let mut rest = Vec::new();
     client.0.read_to_end(&mut rest).await.unwrap();
-    let why = b"a ROUTER socket cannot speak with a SUB socket";
+    let why = b"a ROUTER socket cannot talk to a SUB socket";
     assert!(rest.windows(why.len()).any(|window| window == why), "{}", rest.escape_ascii());
-    assert!(Subscriber::connect(&endpoint, limits).await.is_err());
+    assert!(subscribe(&endpoint, limits).await.is_err());
     answered(&endpoint, &sender, &mut receiver).await;
 }
 
 #[tokio::test]
-async fn a_message_must_go_on_arriving() {
+async fn a_message_must_arrive_in_time() {
     let limits = Limits { patience: Duration::from_millis(200), ..Limits::default() };
     let (sender, mut receiver) = Router::bind(&any(), limits).unwrap();
-    // A header, a frame and no more, part of a frame
+    // A header, a frame but no more, part of a frame
     for beginning in [&[1][..], &[1, 1, b'a'], &[0, 100, 1, 2, 3]] {
-        let mut client = Raw::known(sender.endpoint(), Kind::Dealer).await;
-        client.say(beginning).await;
+        let mut client = Raw::known(&sender.0.endpoint, SocketType::Dealer).await;
+        client.send_bytes(beginning).await;
         client.closed().await;
     }
-    // One that trickles.
-    let mut client = Raw::known(sender.endpoint(), Kind::Dealer).await;
-    client.say(&[2, 0, 0, 0, 0, 3, 0, 0, 0]).await;
+    // One that arrives byte by byte.
+    let mut client = Raw::known(&sender.0.endpoint, SocketType::Dealer).await;
+    client.send_bytes(&[2, 0, 0, 0, 0, 3, 0, 0, 0]).await;
     let trickle = async {
         loop {
             if client.0.write_all(&[0]).await.is_err() {
@@ -328,70 +333,70 @@ async fn a_message_must_go_on_arriving() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(LONG, trickle).await.expect("it may go on for ever");
-    // Between messages there is time.
-    let mut idle = Raw::known(sender.endpoint(), Kind::Dealer).await;
-    idle.say(&encoded(false, &[b"one"])).await;
+    timeout(LONG, trickle).await.expect("it is never closed");
+    // Between messages there is no limit.
+    let mut idle = Raw::known(&sender.0.endpoint, SocketType::Dealer).await;
+    idle.send_bytes(&encoded(false, &[b"one"])).await;
     assert_eq!(receiver.recv().await.unwrap()[1], "one");
     tokio::time::sleep(2 * limits.patience).await;
-    idle.say(&encoded(false, &[b"two"])).await;
+    idle.send_bytes(&encoded(false, &[b"two"])).await;
     assert_eq!(receiver.recv().await.unwrap()[1], "two");
 }
 
 #[tokio::test]
-async fn large_messages_wait_for_one_another_and_small_ones_do_not() {
+async fn large_messages_wait_for_each_other_and_small_ones_do_not() {
     let limits = Limits { patience: Duration::from_millis(500), ..Limits::default() };
     let (sender, mut receiver) = Router::bind(&any(), limits).unwrap();
     let mut greedy = Vec::new();
     for _ in 0..20 {
-        let mut client = Raw::known(sender.endpoint(), Kind::Dealer).await;
-        client.say(&[2, 0, 0, 0, 0, 3, 0, 0, 0]).await;
+        let mut client = Raw::known(&sender.0.endpoint, SocketType::Dealer).await;
+        client.send_bytes(&[2, 0, 0, 0, 0, 3, 0, 0, 0]).await;
         greedy.push(client);
     }
-    answered(&sender.endpoint().clone(), &sender, &mut receiver).await;
-    // They run out of time, four by four.
-    let (client, _answers) = Dealer::connect(sender.endpoint(), None, Limits::default()).await.unwrap();
+    answered(&sender.0.endpoint.clone(), &sender, &mut receiver).await;
+    // They time out, four at a time.
+    let (client, _answers) = Dealer::connect(&sender.0.endpoint, None, Limits::default()).await.unwrap();
     client.send(vec![Bytes::from(vec![1; 30 << 20])]).unwrap();
     let message = timeout(LONG, receiver.recv()).await.unwrap().unwrap();
     assert_eq!(message[1].len(), 30 << 20);
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_harms_only_itself() {
+async fn a_client_that_does_not_read_is_disconnected() {
     let limits = Limits { queue: 20 << 20, ..Limits::default() };
     let (sender, mut receiver) = Router::bind(&any(), limits).unwrap();
-    let mut deaf = Raw::known(sender.endpoint(), Kind::Dealer).await;
-    deaf.say(&encoded(false, &[b"hello"])).await;
+    let mut deaf = Raw::known(&sender.0.endpoint, SocketType::Dealer).await;
+    deaf.send_bytes(&encoded(false, &[b"hello"])).await;
     let identity = receiver.recv().await.unwrap().remove(0);
     for _ in 0..100 {
         sender.send(vec![identity.clone(), Bytes::from(vec![0; 1 << 20])]);
     }
-    answered(&sender.endpoint().clone(), &sender, &mut receiver).await;
+    answered(&sender.0.endpoint.clone(), &sender, &mut receiver).await;
     deaf.closed().await;
-    // Nor one that wants each of its pings answered.
-    let heart = heartbeat(&any(), Limits::default()).unwrap();
-    let mut deaf = Raw::known(heart.endpoint(), Kind::Dealer).await;
+    // So is one that sends heartbeats without end.
+    let heart = Heartbeat::bind(&any(), Limits::default()).unwrap();
+    let mut deaf = Raw::known(&heart.0.endpoint, SocketType::Dealer).await;
     let beat = encoded(false, &[b"", &[0; 8000]]);
     let send = async { while deaf.0.write_all(&beat).await.is_ok() {} };
-    timeout(LONG, send).await.expect("it holds whatever comes");
-    beats(heart.endpoint()).await;
+    timeout(LONG, send).await.expect("it is never disconnected");
+    beats(&heart.0.endpoint).await;
 }
 
 #[tokio::test]
-async fn a_slow_reader_loses_nothing_and_one_that_stalls_is_let_go() {
+async fn a_slow_subscriber_loses_nothing_and_a_stalled_one_is_disconnected() {
     let limits = Limits { queue: 4 << 20, stall: Duration::from_millis(500), ..Limits::default() };
     let publisher = Publisher::bind(&any(), limits).unwrap();
-    let mut slow = Raw::known(publisher.endpoint(), Kind::Subscriber).await;
-    let mut stalled = Raw::known(publisher.endpoint(), Kind::Subscriber).await;
+    let mut slow = Raw::known(&publisher.0.endpoint, SocketType::Subscriber).await;
+    let mut stalled = Raw::known(&publisher.0.endpoint, SocketType::Subscriber).await;
     for client in [&mut slow, &mut stalled] {
-        client.say(&encoded(false, &[b"\x01"])).await;
-        client.say(&encoded(true, &[b"\x04PING\0\0"])).await;
-        assert!(client.hear().await.is_some());
+        client.send_bytes(&encoded(false, &[b"\x01"])).await;
+        client.send_bytes(&encoded(true, &[b"\x04PING\0\0"])).await;
+        assert!(client.receive().await.is_some());
     }
     let count = 100;
     let reads = async {
         for number in 0..count {
-            let message = slow.hear().await;
+            let message = slow.receive().await;
             let Some(Item::Message(frames)) = message else { panic!("{number}: {message:?}") };
             assert!(frames[0] == number.to_string() && frames[1].len() == 1 << 20);
             if number % 10 == 0 {
@@ -407,18 +412,18 @@ async fn a_slow_reader_loses_nothing_and_one_that_stalls_is_let_go() {
     };
     timeout(LONG, async { tokio::join!(reads, publishes) }).await.unwrap();
     stalled.closed().await;
-    // More than a queue at once passes as well.
+    // A message larger than the queue is sent, too.
     let large = Bytes::from(vec![0; 10 << 20]);
     publisher.publish(vec![large]).await;
-    assert!(matches!(slow.hear().await, Some(Item::Message(frames)) if frames[0].len() == 10 << 20));
+    assert!(matches!(slow.receive().await, Some(Item::Message(frames)) if frames[0].len() == 10 << 20));
     publisher.flush(LONG).await;
 }
 
 #[tokio::test]
-async fn a_flood_of_connections_ends_nobodys_work() {
+async fn a_flood_of_connections_disconnects_no_active_client() {
     let limits = Limits { connections: 8, ..Limits::default() };
     let (sender, mut receiver) = Router::bind(&any(), limits).unwrap();
-    let endpoint = sender.endpoint().clone();
+    let endpoint = sender.0.endpoint.clone();
     let identity = Some(Bytes::from("worker"));
     let (worker, mut answers) = Dealer::connect(&endpoint, identity, Limits::default()).await.unwrap();
     worker.send(frames(&[b"hello"])).unwrap();
@@ -430,7 +435,7 @@ async fn a_flood_of_connections_ends_nobodys_work() {
     }
     answered(&endpoint, &sender, &mut receiver).await;
     for _ in 0..50 {
-        known.push(Raw::known(&endpoint, Kind::Dealer).await);
+        known.push(Raw::known(&endpoint, SocketType::Dealer).await);
     }
     answered(&endpoint, &sender, &mut receiver).await;
     worker.send(frames(&[b"still here"])).unwrap();
@@ -442,25 +447,25 @@ async fn a_flood_of_connections_ends_nobodys_work() {
         open += usize::from(timeout(Duration::from_millis(20), client.0.read_to_end(&mut rest)).await.is_err());
     }
     assert!(open <= 7, "{open} are open");
-    let heart = heartbeat(&any(), limits).unwrap();
+    let heart = Heartbeat::bind(&any(), limits).unwrap();
     let mut floods = Vec::new();
     for _ in 0..50 {
-        floods.push(Raw::known(heart.endpoint(), Kind::Dealer).await);
-        beats(heart.endpoint()).await;
+        floods.push(Raw::known(&heart.0.endpoint, SocketType::Dealer).await);
+        beats(&heart.0.endpoint).await;
     }
 }
 
 #[tokio::test]
 async fn a_dropped_socket_leaves_nothing_behind() {
     let (sender, receiver) = Router::bind(&any(), Limits::default()).unwrap();
-    let endpoint = sender.endpoint().clone();
+    let endpoint = sender.0.endpoint.clone();
     let (_client, mut answers) = Dealer::connect(&endpoint, None, Limits::default()).await.unwrap();
     drop(sender);
     assert!(Dealer::connect(&endpoint, None, Limits::default()).await.is_ok());
     drop(receiver);
     assert_eq!(timeout(LONG, answers.recv()).await.unwrap(), None);
     let gone = async { while Dealer::connect(&endpoint, None, Limits::default()).await.is_ok() {} };
-    timeout(LONG, gone).await.expect("it still listens");
+    timeout(LONG, gone).await.expect("it is still listening");
     // The port is free again.
     let again = async {
         while Publisher::bind(&endpoint, Limits::default()).is_err() {
@@ -472,7 +477,7 @@ async fn a_dropped_socket_leaves_nothing_behind() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn socket_files_are_private_and_go() {
+async fn socket_files_are_private_and_removed() {
     use std::os::unix::fs::PermissionsExt;
     let folder = std::env::temp_dir().join(format!("latentlab-zmtp-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
@@ -480,17 +485,17 @@ async fn socket_files_are_private_and_go() {
     let (sender, mut receiver) = Router::bind(&endpoint, Limits::default()).unwrap();
     assert_eq!(std::fs::metadata(folder.join("kernel-1")).unwrap().permissions().mode() & 0o777, 0o600);
     answered(&endpoint, &sender, &mut receiver).await;
-    let taken = heartbeat(&endpoint, Limits::default()).err().unwrap();
+    let taken = Heartbeat::bind(&endpoint, Limits::default()).err().unwrap();
     assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
     answered(&endpoint, &sender, &mut receiver).await;
     drop((sender, receiver));
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
-    // What a killed process left is replaced, what is no socket is kept.
+    // The socket of a killed process is replaced, any other file is kept.
     drop(std::os::unix::net::UnixListener::bind(folder.join("kernel-1")).unwrap());
     let (sender, mut receiver) = Router::bind(&endpoint, Limits::default()).unwrap();
     answered(&endpoint, &sender, &mut receiver).await;
     std::fs::write(folder.join("notes"), "mine").unwrap();
-    assert!(heartbeat(&Endpoint::Ipc(folder.join("notes")), Limits::default()).is_err());
+    assert!(Heartbeat::bind(&Endpoint::Ipc(folder.join("notes")), Limits::default()).is_err());
     assert_eq!(std::fs::read_to_string(folder.join("notes")).unwrap(), "mine");
     drop((sender, receiver));
     std::fs::remove_dir_all(&folder).unwrap();
@@ -502,9 +507,9 @@ fn memory_grows_with_what_has_arrived() {
     decoder.allow(1 << 40, 10);
     let arrives = |decoder: &mut Decoder, mut bytes: &[u8]| {
         while !bytes.is_empty() {
-            let mut room = decoder.room();
-            let now = bytes.len().min(bytes::BufMut::remaining_mut(&room));
-            bytes::BufMut::put_slice(&mut room, &bytes[..now]);
+            let mut space = decoder.space();
+            let now = bytes.len().min(bytes::BufMut::remaining_mut(&space));
+            bytes::BufMut::put_slice(&mut space, &bytes[..now]);
             bytes = &bytes[now..];
             assert_eq!(decoder.next().unwrap(), None);
         }
@@ -519,13 +524,13 @@ fn memory_grows_with_what_has_arrived() {
     }
 }
 
-/// What a client says, of each kind: all that a socket here can be told.
-fn conversation(kind: Kind) -> Vec<u8> {
+/// Everything that a client of this type may send.
+fn conversation(socket: SocketType) -> Vec<u8> {
     let mut said = GREETING.to_vec();
-    said.extend(encoded(true, &[&ready(kind, b"9d1f-session")]));
+    said.extend(encoded(true, &[&ready(socket, b"9d1f-session")]));
     said.extend(encoded(true, &[b"\x04PING\0\x0acontext"]));
-    match kind {
-        Kind::Subscriber => {
+    match socket {
+        SocketType::Subscriber => {
             said.extend(encoded(false, &[b"\x01"]));
             said.extend(encoded(true, &[b"\x09SUBSCRIBEkernel."]));
             said.extend(encoded(true, &[b"\x06CANCELkernel."]));
@@ -542,22 +547,22 @@ fn conversation(kind: Kind) -> Vec<u8> {
     said
 }
 
-/// Returns the bytes of the messages that came out, or `None` if something was refused.
-fn decode(bytes: &[u8], kind: Kind, mutator: &mut mutate::Mutator, limits: &Limits) -> Option<usize> {
+/// The bytes of the decoded messages, or `None` if something was refused.
+fn decode(bytes: &[u8], socket: SocketType, mutator: &mut mutate::Mutator, limits: &Limits) -> Option<usize> {
     let start = bytes.first_chunk::<VERSION>()?;
     check_version(start).ok()?;
     let (greeting, mut rest) = bytes.split_first_chunk::<64>()?;
     check_mechanism(greeting).ok()?;
     let mut decoder = Decoder::new();
-    let (mut introduced, mut out) = (false, 0);
+    let (mut is_ready, mut out) = (false, 0);
     let mut arrived = 0;
     while !rest.is_empty() {
-        let mut room = decoder.room();
+        let mut space = decoder.space();
         let most = [4, 40, 4000][mutator.below(3)];
         let now = (1 + mutator.below(most)).min(rest.len());
-        let now = now.min(bytes::BufMut::remaining_mut(&room));
+        let now = now.min(bytes::BufMut::remaining_mut(&space));
         assert!(now > 0);
-        bytes::BufMut::put_slice(&mut room, &rest[..now]);
+        bytes::BufMut::put_slice(&mut space, &rest[..now]);
         rest = &rest[now..];
         arrived += now;
         loop {
@@ -565,15 +570,15 @@ fn decode(bytes: &[u8], kind: Kind, mutator: &mut mutate::Mutator, limits: &Limi
             assert!(decoder.memory() <= 2 * arrived + (256 << 10));
             match item.ok()? {
                 None => break,
-                Some(Item::Command(command)) if !introduced => {
-                    check_ready(&command, kind).ok()?;
+                Some(Item::Command(command)) if !is_ready => {
+                    check_ready(&command, socket).ok()?;
                     decoder.allow(limits.message, limits.frames);
-                    introduced = true;
+                    is_ready = true;
                 }
                 Some(Item::Command(_)) => {}
                 Some(Item::Message(frames)) => {
                     let size: usize = frames.iter().map(Bytes::len).sum();
-                    assert!(introduced && (1..=limits.frames).contains(&frames.len()) && size <= limits.message);
+                    assert!(is_ready && (1..=limits.frames).contains(&frames.len()) && size <= limits.message);
                     out += size;
                 }
             }
@@ -583,16 +588,17 @@ fn decode(bytes: &[u8], kind: Kind, mutator: &mut mutate::Mutator, limits: &Limi
     Some(out)
 }
 
-/// 10,000 damaged conversations: the decoder by itself, in pieces of all sizes, and each kind of socket.
+/// 10,000 damaged conversations, for the decoder in pieces of all sizes, and for each type of listening socket.
 #[tokio::test]
-async fn no_damaged_conversation_does_harm() {
+async fn damaged_conversations_are_refused_and_leave_nothing_behind() {
     let limits = Limits { message: 4096, frames: 8, ..Limits::default() };
     let mut mutator = mutate::Mutator::new(13);
-    let conversations = [conversation(Kind::Dealer), conversation(Kind::Subscriber)];
-    let kinds = [Kind::Router, Kind::Publisher];
+    let conversations = [conversation(SocketType::Dealer), conversation(SocketType::Subscriber)];
+    let kinds = [SocketType::Router, SocketType::Publisher];
     let whole = [0, 1].map(|which| decode(&conversations[which], kinds[which], &mut mutator, &limits));
     assert_eq!(whole, [Some(9 + 64 + 73 + 4 + 58 + 700 + 4), Some(2)]);
-    let sockets = [Kind::Router, Kind::Heartbeat, Kind::Publisher].map(|kind| Shared::new(kind, limits));
+    let sockets =
+        [SocketType::Router, SocketType::Heartbeat, SocketType::Publisher].map(|socket| Peers::new(socket, limits));
     let (mut refused, mut taken, mut messages, mut seen) = (0, 0, 0, HashSet::new());
     for number in 0..10_000 {
         let which = number % 2;
@@ -601,28 +607,28 @@ async fn no_damaged_conversation_does_harm() {
             None => refused += 1,
             Some(_) => taken += 1,
         }
-        let shared = if which == 1 { &sockets[2] } else { &sockets[number / 2 % 2] };
+        let peers = if which == 1 { &sockets[2] } else { &sockets[number / 2 % 2] };
         let (client, server) = duplex(1 << 20);
-        let (link, outbox) = Link::new();
+        let (peer, outbox) = Peer::new();
         let (sender, mut inbox) = mpsc::channel(10_000);
-        let (mut hear, mut say) = split(client);
-        let served = tokio::spawn(serve(shared.clone(), link, halves(split(server)), outbox, sender));
+        let (mut reader, mut writer) = split(client);
+        let served = tokio::spawn(serve(peers.clone(), peer, halves(split(server)), outbox, sender));
         let talk = async {
             let mut rest = &bytes[..];
             while !rest.is_empty() {
                 let (now, later) = rest.split_at((1 + mutator.below(2000)).min(rest.len()));
-                if say.write_all(now).await.is_err() {
+                if writer.write_all(now).await.is_err() {
                     break;
                 }
                 tokio::task::yield_now().await;
                 rest = later;
             }
-            let _ = say.shutdown().await;
+            let _ = writer.shutdown().await;
             let mut answers = Vec::new();
-            hear.read_to_end(&mut answers).await.unwrap();
+            reader.read_to_end(&mut answers).await.unwrap();
             answers
         };
-        let (served, answers) = timeout(LONG, async { tokio::join!(served, talk) }).await.expect("it does not end");
+        let (served, answers) = timeout(LONG, async { tokio::join!(served, talk) }).await.expect("it hangs");
         served.expect("a panic");
         assert!(answers.len() <= 64 + 2 * bytes.len() + 300);
         while let Ok(held) = inbox.try_recv() {
@@ -634,7 +640,7 @@ async fn no_damaged_conversation_does_harm() {
     }
     println!("10000 damaged conversations: {refused} refused, {taken} taken, {messages} messages delivered");
     assert!(refused > 1000 && taken > 100 && messages > 1000 && seen.len() > 3);
-    for shared in sockets {
-        assert!(shared.idle(), "something is left of a connection");
+    for peers in sockets {
+        assert!(peers.is_idle(), "something is left of a connection");
     }
 }

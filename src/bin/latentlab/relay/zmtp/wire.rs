@@ -1,4 +1,4 @@
-//! ZMTP in bytes: greeting, frames and commands, without sockets. Nothing here trusts what a peer claims.
+//! ZMTP as bytes: greeting, frames and commands, without sockets. What a peer claims in a header is not trusted.
 
 use std::io;
 use std::mem;
@@ -6,42 +6,72 @@ use std::mem;
 use bytes::buf::Limit;
 use bytes::{BufMut, Bytes};
 
-use super::Kind;
-
 const MORE: u8 = 1;
 const LONG: u8 = 2;
 const COMMAND: u8 = 4;
 
-/// The longest command: a peer's READY with all it says of itself, a subscription.
+/// The longest command, of a READY with its properties or a subscription.
 const COMMAND_LENGTH: usize = 8 << 10;
 
-/// How much is asked of a connection at once, and the first memory for a frame, whatever length it claims.
+/// How much is read at once, and the memory first allocated for a frame, whatever length it claims.
 const STEP: usize = 64 << 10;
 
-/// What a peer has said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketType {
+    Router,
+    Publisher,
+    Heartbeat,
+    Dealer,
+    Subscriber,
+}
+
+impl SocketType {
+    fn name(self) -> &'static [u8] {
+        match self {
+            Self::Router => b"ROUTER",
+            Self::Publisher => b"PUB",
+            Self::Heartbeat => b"REP",
+            Self::Dealer => b"DEALER",
+            Self::Subscriber => b"SUB",
+        }
+    }
+
+    /// The types that may be at the other end.
+    fn peers(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Router => &[b"REQ", b"DEALER", b"ROUTER"],
+            Self::Publisher => &[b"SUB", b"XSUB"],
+            Self::Heartbeat => &[b"REQ", b"DEALER"],
+            Self::Dealer => &[b"REP", b"DEALER", b"ROUTER"],
+            Self::Subscriber => &[b"PUB", b"XPUB"],
+        }
+    }
+}
+
+/// What a peer sends.
 #[derive(Debug, PartialEq)]
 pub enum Item {
     Message(Vec<Bytes>),
     Command(Bytes),
 }
 
-pub fn refused(why: impl Into<String>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, why.into())
+pub fn refused(reason: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason.into())
 }
 
-/// Puts frames together from the bytes that arrive. Memory grows with these, never with what a header claims.
+/// Assembles messages from the bytes that arrive. Memory grows with these, not with the length in a header.
 #[derive(Debug)]
 pub struct Decoder {
-    /// The bytes and the frames that a message may have.
+    /// The most bytes and frames of a message.
     message: usize,
     frames: usize,
-    /// What has arrived and is not yet decoded, from `start` on.
+    /// The bytes from `start` on are not decoded yet.
     buffer: Vec<u8>,
     start: usize,
     step: usize,
-    /// A frame that has arrived in part.
+    /// A frame of which a part has arrived.
     body: Option<Body>,
-    /// The message on its way: its frames so far, and its bytes with those that the last header claims.
+    /// The message that is arriving: its complete frames, and its bytes as far as the headers tell.
     parts: Vec<Bytes>,
     size: usize,
 }
@@ -54,23 +84,23 @@ struct Body {
 }
 
 impl Decoder {
-    /// At first only commands are taken, until [`allow`](Self::allow).
+    /// Accepts only commands until [`allow`](Self::allow).
     pub fn new() -> Self {
         let (buffer, parts) = (Vec::new(), Vec::new());
         Self { message: 0, frames: 0, buffer, start: 0, step: 1 << 10, body: None, parts, size: 0 }
     }
 
-    /// Messages of so many bytes and frames may come.
+    /// Accepts messages of at most `message` bytes and `frames` frames.
     pub fn allow(&mut self, message: usize, frames: usize) {
         (self.message, self.frames) = (message, frames);
     }
 
-    /// The size of the message on its way, as far as its headers tell.
+    /// The size of the message that is arriving, as far as its headers tell.
     pub fn size(&self) -> usize {
         self.size
     }
 
-    /// The bytes held of what is not complete; none between messages.
+    /// The bytes of incomplete frames and messages; 0 between messages.
     pub fn held(&self) -> usize {
         let parts: usize = self.parts.iter().map(|part| part.len() + 1).sum();
         parts + self.buffer.len() - self.start + self.body.as_ref().map_or(0, |body| body.bytes.len() + 1)
@@ -82,8 +112,8 @@ impl Decoder {
         parts + self.buffer.capacity() + self.body.as_ref().map_or(0, |body| body.bytes.capacity())
     }
 
-    /// Where the next bytes belong; never without room.
-    pub fn room(&mut self) -> Limit<&mut Vec<u8>> {
+    /// Where to read the next bytes to; never empty.
+    pub fn space(&mut self) -> Limit<&mut Vec<u8>> {
         let (bytes, wanted) = match &mut self.body {
             Some(body) => {
                 let missing = body.length - body.bytes.len();
@@ -97,11 +127,11 @@ impl Decoder {
                 (&mut self.buffer, usize::MAX)
             }
         };
-        let room = (bytes.capacity() - bytes.len()).min(wanted);
-        bytes.limit(room)
+        let space = (bytes.capacity() - bytes.len()).min(wanted);
+        bytes.limit(space)
     }
 
-    /// The next message or command, if all of it has arrived.
+    /// The next message or command, if it has arrived completely.
     pub fn next(&mut self) -> io::Result<Option<Item>> {
         loop {
             let (flags, bytes) = match self.body.take() {
@@ -112,7 +142,7 @@ impl Decoder {
                 Some(body) => (body.flags, Bytes::from(body.bytes)),
                 None => {
                     let Some((flags, length, header)) = self.header()? else {
-                        // Less than a header is left.
+                        // Less than a header is left; what arrives in large pieces is read in larger steps.
                         if self.buffer.len() >= self.step {
                             self.step = (2 * self.step).min(STEP);
                         }
@@ -144,7 +174,7 @@ impl Decoder {
         }
     }
 
-    /// The flags and the length of the next frame, and how many bytes said so.
+    /// The flags and the length of the next frame, and the length of its header.
     fn header(&mut self) -> io::Result<Option<(u8, usize, usize)>> {
         let arrived = &self.buffer[self.start..];
         let Some(&flags) = arrived.first() else { return Ok(None) };
@@ -172,7 +202,7 @@ impl Decoder {
     }
 }
 
-/// The header of a frame, and how many of its bytes count.
+/// The header of a frame: an array, and how many of its bytes are used.
 pub fn frame_header(command: bool, more: bool, length: usize) -> ([u8; 9], usize) {
     let flags = if command { COMMAND } else { u8::from(more) * MORE };
     let mut header = [0; 9];
@@ -189,7 +219,7 @@ pub fn frame_header(command: bool, more: bool, length: usize) -> ([u8; 9], usize
     }
 }
 
-/// How each side begins: the signature, version 3.1, no security.
+/// The first bytes from each side: signature, version 3.1, mechanism NULL.
 pub const GREETING: [u8; 64] = {
     let mut greeting = [0; 64];
     (greeting[0], greeting[9], greeting[10], greeting[11]) = (0xff, 0x7f, 3, 1);
@@ -197,19 +227,17 @@ pub const GREETING: [u8; 64] = {
     greeting
 };
 
-/// How much of a greeting tells its version: an older peer may send no more than this.
+/// The part of a greeting with the version: an older peer may send no more than this.
 pub const VERSION: usize = 11;
 
-/// Looks at the first bytes of a peer's greeting.
 pub fn check_version(start: &[u8; VERSION]) -> io::Result<()> {
     match start {
         [0xff, .., last, major] if last & 1 == 1 && *major >= 3 => Ok(()),
         [0xff, .., last, major] if last & 1 == 1 => Err(refused(format!("expected ZMTP 3, got version {major}"))),
-        _ => Err(refused("this is no greeting of ZMTP 3")),
+        _ => Err(refused("not a greeting of ZMTP 3")),
     }
 }
 
-/// Looks at all of it.
 pub fn check_mechanism(greeting: &[u8; 64]) -> io::Result<()> {
     let mechanism = &greeting[12..32];
     match mechanism == &GREETING[12..32] {
@@ -218,8 +246,8 @@ pub fn check_mechanism(greeting: &[u8; 64]) -> io::Result<()> {
     }
 }
 
-/// What a socket says of itself.
-pub fn ready(kind: Kind, identity: &[u8]) -> Vec<u8> {
+/// The command by which a socket introduces itself.
+pub fn ready(socket: SocketType, identity: &[u8]) -> Vec<u8> {
     let mut ready = b"\x05READY".to_vec();
     let mut property = |name: &[u8], value: &[u8]| {
         ready.push(name.len() as u8);
@@ -227,42 +255,42 @@ pub fn ready(kind: Kind, identity: &[u8]) -> Vec<u8> {
         ready.extend_from_slice(&(value.len() as u32).to_be_bytes());
         ready.extend_from_slice(value);
     };
-    property(b"Socket-Type", kind.name());
+    property(b"Socket-Type", socket.name());
     if !identity.is_empty() {
         property(b"Identity", identity);
     }
     ready
 }
 
-/// Why a peer is turned away.
-pub fn error(why: &str) -> Vec<u8> {
-    let why = &why.as_bytes()[..why.len().min(255)];
-    [b"\x05ERROR".as_slice(), &[why.len() as u8], why].concat()
+/// The command that tells a peer why it is refused.
+pub fn error(reason: &str) -> Vec<u8> {
+    let reason = &reason.as_bytes()[..reason.len().min(255)];
+    [b"\x05ERROR".as_slice(), &[reason.len() as u8], reason].concat()
 }
 
-/// The identity that a peer's READY gives it, if the peer suits a socket of this kind.
-pub fn check_ready(command: &[u8], kind: Kind) -> io::Result<Bytes> {
-    let broken = || refused("a broken READY");
+/// The identity that a peer's READY announces, if the peer may connect to a socket of this type.
+pub fn check_ready(command: &[u8], socket: SocketType) -> io::Result<Bytes> {
+    let malformed = || refused("a malformed READY");
     let (b"READY", mut rest) = name(command)? else {
         return Err(refused("expected READY, got another command"));
     };
-    let (mut socket, mut identity) = (None, Bytes::new());
+    let (mut other, mut identity) = (None, Bytes::new());
     while !rest.is_empty() {
-        let (name, after) = name(rest).map_err(|_| broken())?;
-        let (length, after) = after.split_first_chunk().ok_or_else(broken)?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| broken())?;
-        let (value, after) = after.split_at_checked(length).ok_or_else(broken)?;
+        let (name, after) = name(rest).map_err(|_| malformed())?;
+        let (length, after) = after.split_first_chunk().ok_or_else(malformed)?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| malformed())?;
+        let (value, after) = after.split_at_checked(length).ok_or_else(malformed)?;
         if name.eq_ignore_ascii_case(b"Socket-Type") {
-            socket = Some(value);
+            other = Some(value);
         } else if name.eq_ignore_ascii_case(b"Identity") {
             identity = Bytes::copy_from_slice(value);
         }
         rest = after;
     }
-    let socket = socket.unwrap_or_default();
-    if !kind.peers().contains(&socket) {
-        let (own, other) = (kind.name().escape_ascii(), socket.escape_ascii());
-        return Err(refused(format!("a {own} socket cannot speak with a {other} socket")));
+    let other = other.unwrap_or_default();
+    if !socket.peers().contains(&other) {
+        let (own, other) = (socket.name().escape_ascii(), other.escape_ascii());
+        return Err(refused(format!("a {own} socket cannot talk to a {other} socket")));
     }
     if identity.len() > 255 {
         return Err(refused(format!("expected an identity of at most 255 bytes, got {}", identity.len())));
@@ -270,8 +298,8 @@ pub fn check_ready(command: &[u8], kind: Kind) -> io::Result<Bytes> {
     Ok(identity)
 }
 
-/// Splits off a name with its length before it.
+/// Splits off a name, which is preceded by its length.
 pub fn name(bytes: &[u8]) -> io::Result<(&[u8], &[u8])> {
     let (length, rest) = bytes.split_first().ok_or_else(|| refused("an empty command"))?;
-    rest.split_at_checked(usize::from(*length)).ok_or_else(|| refused("a broken command"))
+    rest.split_at_checked(usize::from(*length)).ok_or_else(|| refused("a malformed command"))
 }

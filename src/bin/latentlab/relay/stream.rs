@@ -1,14 +1,14 @@
-//! What a cell prints, from bytes to text, with the blocks of rich output that it may hold.
+//! Decodes what a cell prints, bytes, into text and blocks of rich output.
 
 use std::mem;
 
 use memchr::memmem;
 
-/// How a block begins that is to be shown as something else than text, as evcxr has it; its media type and a newline follow.
+/// How evcxr marks the begin of rich output; its media type and a newline follow.
 const BEGIN: &[u8] = b"EVCXR_BEGIN_CONTENT ";
 const END: &[u8] = b"\nEVCXR_END_CONTENT\n";
 
-/// A block that is longer is text: its end may never come.
+/// A longer block is taken for text: its end may never arrive.
 const LONGEST: usize = 256 << 20;
 
 #[derive(Debug, PartialEq)]
@@ -17,23 +17,23 @@ pub enum Piece {
     Block { media_type: String, content: String },
 }
 
-/// One of the two standard streams, in pieces as they come.
+/// Standard output or standard error, decoded as it arrives.
 #[derive(Default)]
 pub struct Stream {
-    /// The beginning of a character or of a block, whose end has not come.
+    /// An incomplete character or block.
     pending: Vec<u8>,
-    /// How much of a pending block has been searched for its end.
+    /// How much of an incomplete block has been searched for its end.
     searched: usize,
 }
 
 impl Stream {
-    /// What is complete with these bytes. What is no UTF-8 becomes �.
+    /// The pieces that these bytes complete. Invalid UTF-8 becomes �.
     pub fn add(&mut self, bytes: &[u8]) -> Vec<Piece> {
         self.pending.extend_from_slice(bytes);
         let mut pieces = Vec::new();
         loop {
             let Some(begin) = memmem::find(&self.pending, BEGIN) else {
-                let rest = self.pending.split_off(complete(&self.pending));
+                let rest = self.pending.split_off(complete_length(&self.pending));
                 push_text(&mut pieces, &mem::replace(&mut self.pending, rest));
                 return pieces;
             };
@@ -56,7 +56,7 @@ impl Stream {
         }
     }
 
-    /// What is left at the end of a cell, as text.
+    /// What is incomplete at the end of a cell, as text.
     pub fn finish(&mut self) -> Option<String> {
         self.searched = 0;
         let rest = mem::take(&mut self.pending);
@@ -70,8 +70,8 @@ fn push_text(pieces: &mut Vec<Piece>, bytes: &[u8]) {
     }
 }
 
-/// How many of the bytes there are without a last character that has not come whole.
-fn complete(bytes: &[u8]) -> usize {
+/// The length of the bytes without an incomplete last character.
+fn complete_length(bytes: &[u8]) -> usize {
     let start = bytes.len().saturating_sub(3);
     let last = bytes[start..].iter().rposition(|byte| *byte >= 0xc0).map_or(bytes.len(), |last| last + start);
     match std::str::from_utf8(&bytes[last..]) {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn any_bytes_are_text_and_characters_stay_whole() {
+    fn all_bytes_become_text_and_characters_stay_whole() {
         let mut stream = Stream::default();
         let whole = "é, お, 🦀".as_bytes();
         let mut all = String::new();
@@ -111,14 +111,14 @@ mod tests {
     }
 
     #[test]
-    fn a_block_stands_between_texts_wherever_it_is_cut() {
+    fn a_block_is_found_between_texts_wherever_it_is_cut() {
         let whole = b"checking EVCXR_BEGIN_CONTENT text/html\n<b>\n1</b>\nEVCXR_END_CONTENT\nafter\n";
         for cut in 0..whole.len() {
             let mut stream = Stream::default();
             let mut pieces = stream.add(&whole[..cut]);
             pieces.extend(stream.add(&whole[cut..]));
             let blocks = pieces.iter().filter(|piece| matches!(piece, Piece::Block { .. })).count();
-            // The beginning of a block is written at once: cut in it, it may be text.
+            // evcxr writes the marker at once: if it is cut, it may become text.
             let is_cut = (10..9 + BEGIN.len()).contains(&cut);
             assert!(blocks == 1 || is_cut, "cut at {cut}: {pieces:?}");
             if blocks == 1 && cut < 9 {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_without_an_end_is_text_in_the_end() {
+    fn a_block_without_an_end_becomes_text() {
         let mut stream = Stream::default();
         assert_eq!(stream.add(b"a\nEVCXR_BEGIN_CONTENT text/html\n<script>"), [text("a\n")]);
         assert_eq!(stream.add(b"more\n"), []);

@@ -1,24 +1,25 @@
-//! The build that a kernel starts from, made beforehand, and a copy of it for each running kernel.
+//! The warm build, which has everything compiled that a kernel needs at its start, and a copy of it for each running
+//! kernel.
 //!
-//! evcxr compiles cells as a package `ctx` in a folder of its own, with the library as a dependency. Left to itself it
-//! would start with an empty folder (a minute or two of compiling before the first cell; Jupyter gives up after one)
-//! and choose the dependencies' versions anew each time. So `ctx` stands in a small workspace here:
+//! evcxr compiles cells as a package `ctx` in its own folder, with the library as a dependency. By default it starts
+//! with an empty folder (one or two minutes of compiling before the first cell; Jupyter gives up after one) and
+//! resolves the dependencies' versions again each time. So `ctx` is part of a small workspace here:
 //!
 //! ```text
-//! .jupyter/build/warm/   the one that is made at setup, by evcxr itself
-//!                slot0/  a copy for a running kernel, slot1/ for a second one: kernels that share one run each
-//!                        other's code
-//!     Cargo.toml   the workspace and its profile; for cargo, `latentlab/` replaces the project
-//!     Cargo.lock   the project's own: the kernel resolves the same versions
+//! .jupyter/build/warm/   the warm build, compiled by evcxr itself at setup
+//!                slot0/  a copy for a running kernel, slot1/ for a second one: kernels that share a folder run
+//!                        each other's code
+//!     Cargo.toml   the workspace and its profile, with `latentlab/` as a patch for the project
+//!     Cargo.lock   a copy of the project's, so that the kernel uses the same versions
 //!     latentlab/   the compiled library (library.rs)
 //!     ctx/         evcxr's folder
-//!     stamp        what it was built from
+//!     stamp        a digest of everything it was built from
 //! ```
 
+use crate::command::{narrate_lines, output_of};
 use crate::execute::{self, Event, Kernel, Task, notebook_of};
 use crate::library::{self, PROFILE};
-use crate::project::{Outcome, Project, cannot, make_folder, open_lock, output_of, remove_folder, write};
-use crate::setup::narrate_lines;
+use crate::project::{Outcome, Project, cannot, make_folder, open_lock, remove_folder, write};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -27,12 +28,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// The second cell is wrong on purpose: evcxr asks `cargo check` about the first variable whose type it cannot find, which
-/// checks the dependencies.
+/// The second cell is wrong on purpose: for the first variable whose type evcxr cannot infer, it runs `cargo check`,
+/// which checks all dependencies.
 const WARM_UP: [&str; 2] = ["latentlab::ndarray::array![1, 2].sum()", "let unknown = Default::default();"];
 const WARM_UP_RESULT: &str = "3";
 
-/// Builds the library for the kernel, unless that has been done since its last change.
+/// Builds the library for the kernel, unless the build is up to date.
 pub fn set_up(project: &Project) -> Outcome<()> {
     let stamp = stamp(project)?;
     let warm = project.build().join("warm");
@@ -55,11 +56,11 @@ pub fn set_up(project: &Project) -> Outcome<()> {
     write_workspace(project, &warm)?;
     warm_up(project)?;
     let read = |path: PathBuf| fs::read_to_string(&path).map_err(cannot("read", &path));
-    let strangers = versions_apart(&read(warm.join("Cargo.lock"))?, &read(project.root.join("Cargo.lock"))?);
-    if !strangers.is_empty() {
+    let others = versions_apart(&read(warm.join("Cargo.lock"))?, &read(project.root.join("Cargo.lock"))?);
+    if !others.is_empty() {
         return Err(format!(
             "The notebooks' kernel uses other versions than the project's Cargo.lock: {}.",
-            strangers.into_iter().collect::<Vec<_>>().join(", ")
+            others.into_iter().collect::<Vec<_>>().join(", ")
         ));
     }
     write(&mark, &stamp)
@@ -68,39 +69,40 @@ pub fn set_up(project: &Project) -> Outcome<()> {
 fn write_workspace(project: &Project, warm: &Path) -> Outcome<()> {
     let root = project.root.canonicalize().map_err(cannot("find", &project.root))?;
     let workspace = format!(
-        "[workspace]\nmembers = [\"ctx\", \"latentlab\"]\nresolver = \"3\"\n\n[patch.{}]\nlatentlab = {{ path = \"latentlab\" }}\n\n{PROFILE}",
+        "[workspace]\nmembers = [\"ctx\", \"latentlab\"]\nresolver = \"3\"\n\n\
+         [patch.{}]\nlatentlab = {{ path = \"latentlab\" }}\n\n{PROFILE}",
         Value::from(file_url(&root))
     );
     write(&warm.join("Cargo.toml"), &workspace)?;
     write(&warm.join("ctx/src/lib.rs"), "")?;
-    // Where rust-analyzer's cargo writes down what it has asked rustc, if it is there.
+    // If this folder exists, the cargo that rust-analyzer calls caches rustc's answers in it.
     make_folder(&warm.join("target"))?;
     let lock = project.root.join("Cargo.lock");
     let text = fs::read_to_string(&lock).map_err(cannot("read", &lock))?;
     write(&warm.join("Cargo.lock"), &without_project(&text))?;
-    // For notebooks elsewhere than beside evcxr.toml, whose relative paths count from the notebook's folder.
+    // For notebooks in other folders than evcxr.toml, whose relative paths are resolved against the notebook's folder.
     let settings = project.notebooks().join("evcxr.toml");
     let text = fs::read_to_string(&settings).map_err(cannot("read", &settings))?;
-    // JSON's strings are TOML's, too.
+    // A JSON string is also a TOML string.
     write(
         &warm.join("evcxr.toml"),
         &text.replace("path = \"..\"", &format!("path = {}", Value::from(root.to_string_lossy()))),
     )
 }
 
-/// The project's lock file without the project, which cargo would go on using.
+/// The project's lock file without the project itself, which cargo would use instead of the patch.
 fn without_project(lock: &str) -> String {
     let packages = lock.split("[[package]]").filter(|package| !package.starts_with("\nname = \"latentlab\"\n"));
     packages.collect::<Vec<_>>().join("[[package]]")
 }
 
-/// What cargo calls a folder as a source of packages. It encodes the rest itself.
+/// A folder's URL, as a source of packages for cargo, which escapes all other characters itself.
 fn file_url(folder: &Path) -> String {
     let path = folder.to_string_lossy().replace('%', "%25").replace('#', "%23").replace('?', "%3F").replace('\\', "/");
     format!("file://{}{path}", if path.starts_with('/') { "" } else { "/" })
 }
 
-/// Lets evcxr build what it needs, as it does it.
+/// Lets evcxr itself build what it needs.
 fn warm_up(project: &Project) -> Outcome<()> {
     let notebook = project.build().join("warm-up.ipynb");
     write(&notebook, &notebook_of(&WARM_UP))?;
@@ -131,7 +133,7 @@ fn warm_up(project: &Project) -> Outcome<()> {
     }
 }
 
-/// What the warm build depends on: compiler, kernel, settings, versions and the library's sources.
+/// A digest of everything the warm build depends on: compiler, kernel, settings, versions, and the library's sources.
 fn stamp(project: &Project) -> Outcome<String> {
     let mut sum = Sha256::new();
     let mut add = |name: &str, content: &[u8]| {
@@ -140,7 +142,7 @@ fn stamp(project: &Project) -> Outcome<String> {
     };
     add("rustc", output_of(Command::new("rustc").arg("-vV")).unwrap_or_default().as_bytes());
     add("evcxr", project.evcxr().unwrap_or_default().to_string_lossy().as_bytes());
-    add("tool", concat!(include_str!("build.rs"), include_str!("library.rs")).as_bytes());
+    add("tool", concat!(include_str!("warm.rs"), include_str!("library.rs")).as_bytes());
     let mut files: Vec<PathBuf> =
         ["Cargo.toml", "Cargo.lock", "notebooks/evcxr.toml"].map(|name| project.root.join(name)).into();
     files_below(&project.root.join("src"), &mut files).map_err(cannot("read", &project.root.join("src")))?;
@@ -159,7 +161,8 @@ fn files_below(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// What the kernel's lock file has and the project's has not, as `name version`. Ours (without a source) do not count.
+/// The packages of the kernel's lock file that are not in the project's, as `name version`. Local packages do not
+/// count.
 fn versions_apart(kernel: &str, project: &str) -> BTreeSet<String> {
     fn packages(lock: &str) -> BTreeSet<String> {
         let field = |text: &str, name: &str| {
@@ -174,15 +177,15 @@ fn versions_apart(kernel: &str, project: &str) -> BTreeSet<String> {
     packages(kernel).difference(&packages(project)).cloned().collect()
 }
 
-/// A folder for one kernel to build in, its own as long as the lock is held.
+/// A build folder for one kernel, reserved as long as the lock is held.
 pub struct Slot {
     pub folder: PathBuf,
     pub lock: File,
 }
 
-/// The first free slot, made or brought up to date from the warm build.
+/// The first free slot, created or updated from the warm build.
 pub fn claim(build: &Path) -> Outcome<Slot> {
-    // Not while the setup works on it.
+    // Not while the setup rebuilds it.
     let warm_lock = warm_lock(build)?;
     warm_lock.lock_shared().map_err(|error| format!("The warm build cannot be locked ({error})."))?;
     let warm = build.join("warm");
@@ -195,7 +198,7 @@ pub fn claim(build: &Path) -> Outcome<Slot> {
         number += 1;
     };
     refresh(&warm, &slot.folder, &stamp)?;
-    // Free slots of an older build are of no use any more.
+    // Free slots of an older build are no longer needed.
     for number in number + 1.. {
         if !lock_path(build, number).exists() {
             break;
@@ -219,14 +222,14 @@ fn try_slot(build: &Path, number: usize) -> Outcome<Option<Slot>> {
     }
 }
 
-/// Copies the warm build, unless the slot has been copied from the same one before.
+/// Copies the warm build, unless the slot is a copy of the same build already.
 fn refresh(warm: &Path, slot: &Path, stamp: &str) -> Outcome<()> {
     if stamp_of(slot).as_deref() == Some(stamp) {
         return Ok(());
     }
     remove_folder(slot)?;
     make_folder(slot)?;
-    // The stamp is the last thing to be there.
+    // The stamp comes last, to mark the copy as complete.
     for name in ["Cargo.toml", "Cargo.lock", "evcxr.toml", "latentlab", "ctx", "target", "stamp"] {
         copy(&warm.join(name), &slot.join(name))
             .map_err(|error| format!("The warm build cannot be copied ({error})."))?;
@@ -234,10 +237,10 @@ fn refresh(warm: &Path, slot: &Path, stamp: &str) -> Outcome<()> {
     Ok(())
 }
 
-/// Copies a file or a folder, with the times of last change: cargo goes by them.
+/// Copies a file or a folder with the modification times, from which cargo tells what is up to date.
 ///
-/// Compiled libraries, nearly all of it by size, are shared instead: the compiler never writes into one that is there, but
-/// puts a new file in its place.
+/// Compiled libraries, nearly all of the size, are hard links instead: the compiler does not write into an existing
+/// library, but replaces it by a new file.
 fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     if from.is_dir() {
         fs::create_dir_all(to)?;
@@ -272,7 +275,7 @@ fn stamp_of(folder: &Path) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// A build folder of this test's own, with a warm build of one file.
+    /// A build folder for this test, with a fake warm build.
     fn folder(test: &str) -> PathBuf {
         let build = std::env::temp_dir().join(format!("latentlab-{}-{test}", std::process::id()));
         remove_folder(&build).unwrap();
@@ -307,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_follows_the_warm_build_and_keeps_what_the_kernel_built_meanwhile() {
+    fn a_slot_is_updated_with_the_warm_build_and_otherwise_keeps_its_files() {
         let build = folder("follows");
         let built = build.join("slot0/ctx/target/built");
         let own = build.join("slot0/ctx/target/own");
@@ -349,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn other_versions_than_the_projects_are_noticed() {
+    fn other_versions_than_the_projects_are_found() {
         let package = |name: &str, version: &str, source: &str| {
             format!("[[package]]\nname = \"{name}\"\nversion = \"{version}\"\n{source}\n")
         };
@@ -362,14 +365,14 @@ mod tests {
     }
 
     #[test]
-    fn the_lock_file_loses_the_project_alone() {
+    fn only_the_project_is_removed_from_the_lock_file() {
         let lock =
             "version = 4\n\n[[package]]\nname = \"latentlab\"\nversion = \"0.1.0\"\n\n[[package]]\nname = \"rand\"\n";
         assert_eq!(without_project(lock), "version = 4\n\n[[package]]\nname = \"rand\"\n");
     }
 
     #[test]
-    fn a_folders_address_keeps_what_means_something_in_addresses() {
+    fn special_characters_in_a_url_are_escaped() {
         assert_eq!(file_url(Path::new("/a b/c#1")), "file:///a b/c%231");
         assert_eq!(file_url(Path::new("C:/x")), "file:///C:/x");
     }
