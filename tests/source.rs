@@ -5,7 +5,10 @@ use std::{fs, path::Path};
 
 /// The modules of the library and of the tool, in their folders.
 const ORDERS: [(&str, &str); 2] = [
-    ("src", "error limit file format random relay progress stop data engine nn model measure train analyse show jupyter"),
+    (
+        "src",
+        "error limit file format random relay progress stop data engine nn model measure train analyse show jupyter",
+    ),
     (
         "src/bin/latentlab",
         "mutate command project ipynb knobs execute library warm relay kernel setup timings run lab data bench \
