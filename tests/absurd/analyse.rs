@@ -404,7 +404,7 @@ pub fn rows() -> Table {
         ("PrincipalComponents::mean", Nothing("valid components")),
         ("PrincipalComponents::components", Nothing("valid components")),
         (
-            "Pca::explained_variance",
+            "PrincipalComponents::explained_variance",
             Call(|| {
                 components(|pca, _| {
                     assert!(pca.explained_variance().iter().all(|value| value.is_finite()));
@@ -413,7 +413,7 @@ pub fn rows() -> Table {
             }),
         ),
         (
-            "Pca::explained_variance_ratio",
+            "PrincipalComponents::explained_variance_ratio",
             Call(|| {
                 components(|pca, _| {
                     assert!(pca.explained_variance_ratio().iter().all(|share| (0.0..=1.001).contains(share)))
@@ -421,13 +421,13 @@ pub fn rows() -> Table {
             }),
         ),
         (
-            "Pca::transform",
+            "PrincipalComponents::transform",
             Call(|| {
                 components(|pca, _| codes().iter().for_each(|codes| drop(either(pca.transform(codes)))));
             }),
         ),
         (
-            "Pca::inverse_transform",
+            "PrincipalComponents::inverse_transform",
             Call(|| {
                 components(|pca, _| codes().iter().for_each(|codes| drop(either(pca.inverse_transform(codes)))));
             }),

@@ -110,7 +110,8 @@ fn in_items(items: &[Item], exported: &BTreeMap<String, String>, found: &mut BTr
                     let name = item.mac.path.segments.last().unwrap().ident.to_string();
                     let text = item.mac.tokens.to_string();
                     for function in writers.get(&name).into_iter().flatten() {
-                        words(&text).for_each(|of| add(of, Some(function)));
+                        let types = words(&text).filter(|word| word.starts_with(char::is_uppercase));
+                        types.for_each(|of| add(of, Some(function)));
                     }
                 }
             },
