@@ -169,11 +169,11 @@ macro_rules! layers {
         }
 
         impl Layer {
-            pub fn operation(&self) -> &dyn Operation {
+            pub(crate) fn operation(&self) -> &dyn Operation {
                 match self { $(Self::$variant(layer) => layer),+ }
             }
 
-            pub fn operation_mut(&mut self) -> &mut dyn Operation {
+            pub(crate) fn operation_mut(&mut self) -> &mut dyn Operation {
                 match self { $(Self::$variant(layer) => layer),+ }
             }
         }

@@ -103,6 +103,9 @@ fn shapes_and_parameters_are_those_of_the_formulas() {
     for (number, (network, shape, parameters)) in table.into_iter().enumerate() {
         let network = network.build().unwrap();
         assert_eq!((network.output_shape(), network.parameter_count()), (shape, parameters), "row {number}");
+        let (summary, name) = (network.summary(), network.nodes().last().unwrap().layer.name());
+        let last = summary.rows().last().unwrap();
+        assert_eq!((last.kind.as_str(), &last.output_shape[..]), (name, shape), "row {number}");
         let y = network.run(&vec![0.5; 2 * 264], 2);
         assert_eq!(y.len(), 2 * shape.iter().product::<usize>(), "row {number}");
     }
