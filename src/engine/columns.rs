@@ -15,7 +15,7 @@ use super::{
 /// so.
 const REPEAT: usize = 16;
 
-/// How many rows of `columns` values stand side by side in a row of the loops.
+/// How many rows of `columns` values are side by side in a row of the loops.
 pub(crate) fn repeat(rows: usize, columns: usize) -> usize {
     if columns < REPEAT && rows.is_multiple_of(REPEAT) { REPEAT } else { 1 }
 }

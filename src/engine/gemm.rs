@@ -34,7 +34,7 @@ pub(crate) fn offsets(count: usize, stride: usize) -> Vec<u32> {
     (0..count).map(|i| (i * stride) as u32).collect()
 }
 
-/// The right matrix, in panels of a few vectors of columns: copied step by step, or where it stands.
+/// The right matrix, in panels of a few vectors of columns: copied step by step, or borrowed where that gains nothing.
 pub(crate) struct PackedRhs<'a> {
     instructions: Instructions,
     storage: Storage<'a>,

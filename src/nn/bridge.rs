@@ -21,24 +21,27 @@ use super::{
 };
 use crate::engine::Buffer;
 
-/// dfdx's tensor as it goes through a function of [`Sequential::dfdx`] or [`Loss::dfdx`]: (rows, values of a row) with dfdx's
-/// tape, or with another shape (`DfdxTensor<()>` is a single value) or without a tape (`DfdxTensor<(usize, usize), NoneTape>`).
+/// dfdx's tensor as it goes through a function of [`Sequential::dfdx`] or [`Loss::dfdx`]: (rows, values of a row) with
+/// dfdx's tape, or with another shape (`DfdxTensor<()>` is a single value) or without a tape (`DfdxTensor<(usize,
+/// usize), NoneTape>`).
 pub type DfdxTensor<S = (usize, usize), T = OwnedTape<f32, Cpu>> = Tensor<S, f32, Cpu, T>;
 
 type LayerFunction = fn(DfdxTensor) -> DfdxTensor;
 type LossFunction = fn(DfdxTensor, DfdxTensor<(usize, usize), NoneTape>) -> DfdxTensor<()>;
 
 impl Sequential {
-    /// A layer that is a function of dfdx's tensors, differentiated by dfdx: `[k]` values a row to as many as the function makes
-    /// of them. It must treat each row by itself: a batch goes through it in parts. `name` is how the summary calls it.
+    /// A layer that is a function of dfdx's tensors, differentiated by dfdx: `[k]` values a row to as many as the
+    /// function makes of them. It must treat each row by itself: a batch goes through it in parts. `name` is how the
+    /// summary calls it.
     ///
-    /// The function is called once here, with two rows of zeros, to see what shape it makes. It runs on one thread for each part
-    /// of a batch and copies its input and output, so it is slower than the layers of this crate. It is a plain `fn`, so that a
-    /// network stays a value; such a network cannot be saved, because a file cannot hold a function.
+    /// The function is called once here, with two rows of zeros, to see what shape it makes. It runs on one thread for
+    /// each part of a batch and copies its input and output, so it is slower than the layers of this crate. It is a
+    /// plain `fn`, so that a network stays a value; such a network cannot be saved, because a file cannot hold a
+    /// function.
     ///
     /// # Errors
-    /// [`build`](Self::build) and all that takes a network return [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the input is not
-    /// flat, or the function panics or does not give two rows.
+    /// [`build`](Self::build) and all that takes a network return [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the
+    /// input is not flat, or the function panics or does not give two rows.
     ///
     /// ```
     /// use latentlab::{DfdxTensor, Sequential, dfdx::tensor::WithEmptyTape};
@@ -58,9 +61,9 @@ impl Sequential {
 }
 
 impl Loss {
-    /// A loss that is a function of the output and the target, both (rows, values of a row), differentiated by dfdx. It must be a
-    /// mean over the rows: a batch goes through the network in parts, whose losses are weighted by their rows. `name` is how
-    /// figures call it.
+    /// A loss that is a function of the output and the target, both (rows, values of a row), differentiated by dfdx. It
+    /// must be a mean over the rows: a batch goes through the network in parts, whose losses are weighted by their
+    /// rows. `name` is how figures call it.
     ///
     /// ```
     /// use latentlab::{Autoencoder, Dataset, DfdxTensor, Loss, TrainConfig, train_ae};
@@ -146,8 +149,8 @@ fn tensor(values: Vec<f32>, rows: usize, columns: usize) -> DfdxTensor<(usize, u
     Cpu::default().tensor_from_vec(values, (rows, columns))
 }
 
-/// What a function makes of the values, its shape, and the gradient of the values from that of the result. The function has a
-/// tape of its own, so that nothing that it does with it can harm ours.
+/// What a function makes of the values, its shape, and the gradient of the values from that of the result. The function
+/// has a tape of its own, so that nothing that it does with it can harm ours.
 fn run<S: Shape, F: FnOnce(DfdxTensor) -> DfdxTensor<S>>(
     x: &Variable,
     columns: usize,

@@ -1,6 +1,6 @@
 //! What a layer does for its neighbours: passes over the steps of a [plan](super::plan), each of which joins a step
-//! with the one after it where a rule says so. All rules stand here; a layer only reads in
-//! [`Fused`](super::plan::Fused) what it is to compute beside its own operation.
+//! with the one after it where a rule says so. All rules are here; a layer only reads in
+//! [`Fused`](super::plan::Fused) what it computes beside its own operation.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ fn fold(step: &mut Step, next: &Step, network: &Sequential) -> bool {
         return false;
     }
     let (scale, shift) = layer.line(&next.weights(network));
-    // How many weights of an output channel stand side by side.
+    // How many weights of an output channel are side by side.
     let run = match step.layer {
         Layer::ConvTranspose2d(_) => step.input[0],
         _ => 1,

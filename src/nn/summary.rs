@@ -97,7 +97,7 @@ impl Summary {
         format!("<p>Model: \"{name}\"</p>{table}<p>{}</p>", below.join("<br>"))
     }
 
-    /// What stands below the table.
+    /// The lines below the table.
     fn below(&self) -> Vec<String> {
         let mut lines = Vec::from_iter(self.mistake.iter().map(|mistake| format!("unfinished: {mistake}")));
         lines.push(format!("Total params: {}", thousands(self.total())));

@@ -91,7 +91,7 @@ impl Gradients {
     }
 
     /// The gradient of a parameter so far, taken out to be added to and [put back](Self::put): from zero, where its
-    /// numbers mean nothing yet, or from what stands in it.
+    /// numbers mean nothing yet, or from what it holds.
     pub fn take_sum(&mut self, parameter: Parameter, length: usize) -> (Buffer, Accumulate<'static>) {
         match self.parameters[parameter.0].sum.take() {
             Some(sum) => (sum, Accumulate::Output),

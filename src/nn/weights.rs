@@ -136,7 +136,7 @@ pub(crate) fn read_model<const N: usize, S: DeserializeOwned>(
     })
 }
 
-/// Reads what is to take the place of this model's networks, in their order, and the state of the training.
+/// Reads what takes the place of this model's networks, in their order, and the state of the training.
 pub(crate) fn read_checkpoint(path: &Path, model: &ModelFile) -> Result<(Vec<Sequential>, Checkpoint)> {
     reading(path, |bytes| {
         let names: Vec<&str> = model.networks.iter().map(|(name, _)| *name).collect();

@@ -1,7 +1,11 @@
 //! Networks, layer by layer, and what optimizes them.
 
 use latentlab::{
-    HeightWidth, Loss, Optimizer, Sequential, Summary, TrainConfig,
+    DfdxTensor, HeightWidth, Loss, Optimizer, Plan, Result, Sequential, Summary, TrainConfig,
+    dfdx::{
+        tensor::{Cpu, NoneTape, OwnedTape, PutTape, WithEmptyTape, ZerosTensor},
+        tensor_ops::MeanTo,
+    },
     ndarray::{ArrayD, IxDyn},
     train_ae,
 };
@@ -60,8 +64,50 @@ fn summaries(check: impl Fn(&Summary)) {
     check(&gan().summary());
 }
 
+fn plans(plan: impl Fn(&Sequential) -> Result<Plan>) {
+    let mistakes = [Sequential::input([0]), Sequential::input([2]).dense(0), Sequential::input([2]).stride(1)];
+    mistakes.iter().for_each(|network| drop(plan(network).unwrap_err()));
+    for network in [Sequential::input([1]), Sequential::input([2, 6, 6]).up_sample2d(2).conv2d(1, 3), encoder().clone()]
+    {
+        let plan = plan(&network).unwrap();
+        assert!(plan.to_string().ends_with(&plan.multiply_adds().to_string()) || plan.multiply_adds() > 999);
+    }
+}
+
+/// Functions of dfdx's tensors that a user may write by mistake.
+fn functions() -> [fn(DfdxTensor) -> DfdxTensor; 4] {
+    [
+        |x| x.square(),
+        |x| x.with_empty_tape(),
+        |x| x.ln(),
+        |_| Cpu::default().zeros_like(&(7, 0)).put_tape(OwnedTape::default()),
+    ]
+}
+
 pub fn rows() -> Table {
     vec![
+        ("Sequential::plan", Call(|| plans(Sequential::plan))),
+        ("Sequential::prediction_plan", Call(|| plans(Sequential::prediction_plan))),
+        ("Plan::multiply_adds", Nothing("what Sequential::plan made")),
+        (
+            "Sequential::dfdx",
+            Call(|| {
+                for (name, function) in ["", "swish", "\u{7}"].into_iter().zip(functions()) {
+                    run(Sequential::input([3]).dfdx(name, function));
+                    run(picture().dfdx(name, function));
+                    run(picture().flatten().dense(2).dfdx(name, function).dfdx(name, function).dense(1));
+                }
+                assert!(Sequential::input([3]).dfdx("none", functions()[3]).build().is_err());
+            }),
+        ),
+        (
+            "Loss::dfdx",
+            Call(|| {
+                let nan = |output: DfdxTensor, _: DfdxTensor<_, NoneTape>| (output * f32::NAN).mean();
+                let config = TrainConfig::new().epochs(1).batch_size(8).progress_every(0);
+                either(train_ae(&mut autoencoder(), &digits(12), &config.loss(Loss::dfdx("", nan))));
+            }),
+        ),
         (
             "Sequential::input",
             Call(|| {
@@ -208,6 +254,7 @@ pub fn rows() -> Table {
                     run(picture().conv_transpose2d(1, 3).stride(stride));
                     run(picture().conv_transpose2d(1, 3).stride(stride).same());
                     run(picture().max_pool2d(2).stride(stride));
+                    run(picture().avg_pool2d(2).stride(stride));
                     run(picture().relu().stride(stride));
                 }
             }),
@@ -273,6 +320,7 @@ pub fn rows() -> Table {
                 run(picture().up_sample2d(1 << 32).flatten());
             }),
         ),
+        ("Sequential::avg_pool2d", Call(|| pairs().iter().for_each(|size| run(picture().avg_pool2d(*size))))),
         ("Sequential::max_pool2d", Call(|| pairs().iter().for_each(|size| run(picture().max_pool2d(*size))))),
         (
             "Sequential::reshape",

@@ -129,12 +129,12 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// eˣ to two units in the last place, for loops that the compiler is to vectorise (a library's `exp` prevents it): with
+/// eˣ to two units in the last place, for loops that the compiler shall vectorise (a library's `exp` prevents it): with
 /// x = n·ln 2 + r and |r| ≤ ln 2 / 2, 2ⁿ goes straight into the exponent's bits and eʳ is a Taylor polynomial. Beyond
 /// ±87 it stays at the value there.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
-    // Adding 1.5 · 2²³ rounds to an integer, which then stands in the lowest bits.
+    // Adding 1.5 · 2²³ rounds to an integer, which is then in the lowest bits.
     const ROUND: f32 = 12_582_912.0;
     // ln 2 in two parts, the first so short that its multiples are exact.
     const LN2: (f32, f32) = (0.693_359_4, -2.121_944_4e-4);
@@ -198,5 +198,6 @@ mod tests {
         }
         assert!(exp(f32::NAN).is_nan());
         assert_eq!([sigmoid(-1e4), sigmoid(0.0), sigmoid(1e4)].map(|v| (v * 1e6).round() / 1e6), [0.0, 0.5, 1.0]);
+        assert!(sigmoid(f32::MIN).is_normal(), "a saturated sigmoid would be slow to compute with");
     }
 }

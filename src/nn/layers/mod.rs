@@ -5,6 +5,7 @@
 //! neighbouring channels; in the public interface it is (n, channels, height, width).
 
 mod activation;
+mod avg_pool2d;
 mod batch_norm;
 mod conv2d;
 mod conv_transpose2d;
@@ -191,6 +192,7 @@ layers! {
     ConvTranspose2d(conv_transpose2d::ConvTranspose2d) = "conv_transpose2d",
     BatchNorm(batch_norm::BatchNorm) = "batch_norm",
     MaxPool2d(max_pool2d::MaxPool2d) = "max_pool2d",
+    AvgPool2d(avg_pool2d::AvgPool2d) = "avg_pool2d",
     UpSample2d(up_sample2d::UpSample2d) = "up_sample2d",
     Activation(activation::Activation) = "activation",
     Softmax(softmax::Softmax) = "softmax",

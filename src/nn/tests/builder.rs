@@ -72,7 +72,7 @@ fn the_summary_is_keras() {
 #[test]
 fn shapes_and_parameters_are_those_of_the_formulas() {
     let maps = || Sequential::input([3, 11, 8]);
-    let table: [(Sequential, &[usize], usize); 24] = [
+    let table: [(Sequential, &[usize], usize); 26] = [
         (maps().conv2d(5, 3), &[5, 9, 6], 9 * 3 * 5 + 5),
         (maps().conv2d(5, [1, 4]), &[5, 11, 5], 4 * 3 * 5 + 5),
         (maps().conv2d(5, 3).same(), &[5, 11, 8], 140),
@@ -91,6 +91,8 @@ fn shapes_and_parameters_are_those_of_the_formulas() {
         (maps().max_pool2d(2), &[3, 5, 4], 0),
         (maps().max_pool2d([3, 2]).stride([1, 5]), &[3, 9, 2], 0),
         (maps().max_pool2d([11, 8]), &[3, 1, 1], 0),
+        (maps().avg_pool2d(2), &[3, 5, 4], 0),
+        (maps().avg_pool2d([3, 2]).stride([1, 5]), &[3, 9, 2], 0),
         (maps().up_sample2d(3), &[3, 33, 24], 0),
         (maps().up_sample2d([1, 2]), &[3, 11, 16], 0),
         (maps().batch_norm(), &[3, 11, 8], 12),
@@ -118,6 +120,7 @@ fn mistakes_in_layers_of_feature_maps_say_what_does_not_fit() {
         (flat().conv2d(4, 3), &no_picture("conv2d") as &str),
         (flat().conv_transpose2d(4, 3), &no_picture("conv_transpose2d")),
         (flat().max_pool2d(2), &no_picture("max_pool2d")),
+        (flat().avg_pool2d(2), &no_picture("avg_pool2d")),
         (flat().up_sample2d(2), &no_picture("up_sample2d")),
         (
             Sequential::input([2, 3]).batch_norm(),

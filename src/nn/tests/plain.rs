@@ -1,4 +1,4 @@
-//! The layers' formulas in double precision, loop by loop as they stand in their documentation: slow, and plain to see.
+//! The layers' formulas in double precision, loop by loop as in their documentation: slow, and easy to check.
 //!
 //! Pictures are (n, height, width, channels). Every result is a [`Sum`], which knows how large the terms were that went
 //! into it.
@@ -166,22 +166,40 @@ pub(super) fn up_sampled(rows: usize, [height, width, channels]: [usize; 3], fac
     from
 }
 
-/// For each pixel of the pooled feature maps, in order, the first of the largest pixels in its window.
+/// For each value of pooled feature maps, in order, the values in its window.
+fn in_windows(windows: &Windows) -> impl Iterator<Item = Vec<usize>> {
+    let Windows { rows, large: [height, width, channels], small: [small_rows, columns, _], kernel, stride, .. } =
+        *windows;
+    let places = (0..rows).flat_map(move |n| places([small_rows, columns]).map(move |(qy, qx)| (n, qy, qx)));
+    places.flat_map(move |(n, qy, qx)| {
+        let pixel = move |(ty, tx)| (n * height + qy * stride[0] + ty) * width + qx * stride[1] + tx;
+        (0..channels).map(move |c| self::places(kernel).map(|t| pixel(t) * channels + c).collect())
+    })
+}
+
+/// For each value of the pooled feature maps, in order, the first of the largest values in its window.
 pub(super) fn maxima(x: &[f32], windows: &Windows) -> Vec<usize> {
-    let ([height, width, channels], [rows, columns, _]) = (windows.large, windows.small);
-    let mut from = Vec::new();
-    for n in 0..windows.rows {
-        for (qy, qx) in places([rows, columns]) {
-            for c in 0..channels {
-                let pixels = places(windows.kernel).map(|(ty, tx)| {
-                    let (y, x) = (qy * windows.stride[0] + ty, qx * windows.stride[1] + tx);
-                    ((n * height + y) * width + x) * channels + c
-                });
-                from.extend(pixels.reduce(|first, pixel| if x[pixel] > x[first] { pixel } else { first }));
-            }
-        }
+    let largest = |values: Vec<usize>| values.into_iter().reduce(|first, i| if x[i] > x[first] { i } else { first });
+    in_windows(windows).filter_map(largest).collect()
+}
+
+/// The mean of each window.
+pub(super) fn means(x: &[f64], windows: &Windows) -> Vec<Sum> {
+    let mean = |values: Vec<usize>| {
+        let mut sum = Sum::default();
+        values.iter().for_each(|i| sum.add(x[*i] / values.len() as f64));
+        sum
+    };
+    in_windows(windows).map(mean).collect()
+}
+
+/// The gradient of `count` values from that of their means.
+pub(super) fn means_backward(count: usize, windows: &Windows, g: &[f64]) -> Vec<Sum> {
+    let mut gradient = vec![Sum::default(); count];
+    for (values, g) in in_windows(windows).zip(g) {
+        values.iter().for_each(|i| gradient[*i].add(g / values.len() as f64));
     }
-    from
+    gradient
 }
 
 /// The gradient of values of which output i has taken value `from[i]`: the sum of those that took it.

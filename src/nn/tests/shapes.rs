@@ -337,6 +337,19 @@ proptest! {
     }
 
     #[test]
+    fn avg_pool2d(
+        rows in rows(), size in pair(1..=4), stride in pair(1..=4), more in pair(0..=6), channels in channels(),
+    ) {
+        let [height, width] = [size[0] + more[0], size[1] + more[1]];
+        let small = [more[0] / stride[0] + 1, more[1] / stride[1] + 1, channels];
+        let windows = Windows { rows, large: [height, width, channels], small, kernel: size, stride, before: [0, 0] };
+        let layer = layer(json!({"layer": "avg_pool2d", "size": size, "stride": stride}));
+        let case = Case::new(layer, &[channels, height, width], numbers(4, rows * height * width * channels));
+        let y = plain::means(&double(&case.x), &windows);
+        case.check(&y, |g| vec![plain::means_backward(case.x.len(), &windows, g)])?;
+    }
+
+    #[test]
     fn batch_norm(
         rows in rows(), size in proptest::option::of(pair(1..=7)), channels in channels(),
         momentum in select(vec![0.0, 0.9, 0.99]), epsilon in select(vec![1e-5, 1e-3]), centre in select(vec![0.0, 0.5, 30.0]), training: bool, slope in slope(),
@@ -444,7 +457,7 @@ proptest! {
     #[test]
     fn flatten_and_reshape(rows in rows(), size in pair(1..=6), channels in channels()) {
         let [height, width] = size;
-        let mut from = Vec::new(); // of a flat value, where it stands in the feature map
+        let mut from = Vec::new(); // of a flat value, where it is in the feature map
         for n in 0..rows {
             for c in 0..channels {
                 from.extend((0..height * width).map(|pixel| (n * height * width + pixel) * channels + c));
