@@ -1,4 +1,4 @@
-//! A run's progress in a notebook. It is drawn several times a second, so it has a small chart of its own.
+//! A run's progress as a notebook shows it: small pictures of its own, since it is drawn again several times a second.
 
 use std::fmt::Write;
 
@@ -14,9 +14,9 @@ use crate::{
 
 const WIDTH: f64 = 420.0;
 const HEIGHT: f64 = 160.0;
-/// The least space for the axes' labels.
+/// Room for the axes' texts at least.
 const LEFT: f64 = 64.0;
-/// An upper bound of a character's width, except for Chinese, Japanese and Korean ones, which count twice.
+/// The width of a character at most, but for those of China, Japan and Korea, which count twice, and of a long name.
 const CHARACTER: f64 = 8.0;
 const LONG: usize = 40;
 const BELOW: f64 = 34.0;
@@ -26,8 +26,7 @@ const MARGIN: f64 = 8.0;
 pub(crate) fn progress_html(state: &State) -> String {
     let percent = 100.0 * state.share.clamp(0.0, 1.0);
     let mut html = format!(
-        "<div style=\"background: rgba(128, 128, 128, 0.25); border-radius: 3px; height: 8px; margin: 4px 0; \
-         max-width: 640px\">\
+        "<div style=\"background: rgba(128, 128, 128, 0.25); border-radius: 3px; height: 8px; margin: 4px 0; max-width: 640px\">\
          <div style=\"background: {}; border-radius: 3px; height: 8px; width: {percent:.1}%\"></div></div>\
          <div style=\"font-family: monospace; white-space: pre-wrap\">{}</div>",
         hex(color(0)),
@@ -41,7 +40,7 @@ pub(crate) fn progress_html(state: &State) -> String {
     html
 }
 
-/// The curves, once one has two points.
+/// The curves, as soon as one has two points.
 fn chart(state: &State) -> Option<String> {
     let finite = || state.curves.iter().flat_map(|(_, values)| values).copied().filter(|value| value.is_finite());
     let length = state.curves.iter().map(|(_, values)| values.len()).max().filter(|length| *length > 1)?;
@@ -50,13 +49,13 @@ fn chart(state: &State) -> Option<String> {
         return None;
     }
     let (least, most, last) = (short(low), short(high), length.to_string());
-    let left = LEFT.max(6.0 + text_width(&least).max(text_width(&most)));
+    let left = LEFT.max(6.0 + room(&least).max(room(&most)));
     let (high, right, bottom) = (if high > low { high } else { low + 1.0 }, left + WIDTH, MARGIN + HEIGHT);
     let mut svg = format!(
         "<svg width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" font-family=\"sans-serif\" font-size=\"12\" \
          fill=\"currentColor\" style=\"display: block\"><path d=\"M{left} {MARGIN}V{bottom}H{right}\" fill=\"none\" \
          stroke=\"currentColor\" opacity=\"0.4\"/>",
-        right + MARGIN.max(text_width(&last) / 2.0),
+        right + MARGIN.max(room(&last) / 2.0),
         bottom + BELOW,
     );
     let mut text = |x: f64, y: f64, anchor: &str, text: &str| {
@@ -85,8 +84,8 @@ fn chart(state: &State) -> Option<String> {
     Some(svg + "</svg>")
 }
 
-/// An upper bound of a text's width.
-fn text_width(text: &str) -> f64 {
+/// The width that a text has at most.
+fn room(text: &str) -> f64 {
     CHARACTER * text.chars().count() as f64
 }
 
@@ -95,7 +94,7 @@ fn is_wide(text: &str) -> bool {
     text.chars().any(|c| c >= '\u{1100}')
 }
 
-/// Four significant digits.
+/// Four figures that count.
 fn short(value: f64) -> String {
     match value.abs() {
         0.001..1000.0 => format!("{value:.4}"),
