@@ -18,24 +18,46 @@ use crate::{
     train::{GanHistory, History, Study, TrialRecord},
 };
 
-/// How values are shown. The kernel would show some of them by `Debug` too, but compiles the cell twice to find out.
-macro_rules! displayed {
-    (|$value:ident| $show:expr => $($type:ty),+) => {
+/// As HTML and as the text of `Display`. The kernel would show some of them by `Debug` too, but compiles the cell twice
+/// to find out.
+macro_rules! as_html {
+    ($($type:ty),+ $(,)?) => {
         $(impl $type {
             /// What the Rust kernel calls for a cell's last expression: it prints the value for Jupyter.
             pub fn evcxr_display(&self) {
-                let $value = self;
-                $show;
+                display_html(&self.to_html(), &self.to_string());
             }
         })+
     };
 }
 
-displayed!(|value| display_html(&value.to_html(), &value.to_string())
-    => Clustering, Confusion, Dataset, Explorer, GanHistory, History, Study, Summary);
-displayed!(|model| model.summary().evcxr_display() => Autoencoder, Classifier, Gan, Sequential, Vae);
-displayed!(|value| display(&[("text/plain", &value.to_string())])
-    => Codes, PrincipalComponents, Predictions, TrialRecord, TsneEmbedding);
+/// By the summary of its layers.
+macro_rules! as_summary {
+    ($($type:ty),+ $(,)?) => {
+        $(impl $type {
+            /// What the Rust kernel calls for a cell's last expression: it prints the summary for Jupyter.
+            pub fn evcxr_display(&self) {
+                self.summary().evcxr_display();
+            }
+        })+
+    };
+}
+
+/// As monospaced text.
+macro_rules! as_text {
+    ($($type:ty),+ $(,)?) => {
+        $(impl $type {
+            /// What the Rust kernel calls for a cell's last expression: it prints the value for Jupyter.
+            pub fn evcxr_display(&self) {
+                display(&[("text/plain", &self.to_string())]);
+            }
+        })+
+    };
+}
+
+as_html!(Clustering, Confusion, Dataset, Explorer, GanHistory, History, Study, Summary);
+as_summary!(Autoencoder, Classifier, Gan, Sequential, Vae);
+as_text!(Codes, PrincipalComponents, Predictions, TrialRecord, TsneEmbedding);
 
 impl Figure {
     /// What the Rust kernel calls for a cell's last expression: it prints the figure for Jupyter.

@@ -51,8 +51,8 @@ macro_rules! common {
                 Summary::of(kind, &networks)
             }
 
-            /// Writes architecture, weights and settings to one safetensors file; an interrupted save leaves the old file
-            /// as it was.
+            /// Writes architecture, weights and settings to one safetensors file; an interrupted save leaves the old
+            /// file as it was.
             ///
             /// # Errors
             /// If the file cannot be written.
