@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2, ArrayView1, Zip};
 
 /// How far from the mean a rescaled point may lie. One farther out is moved in on the straight line to the mean: the
-/// squares of its distances stay finite, and its nearest points can still be told.
+/// squares of its distances stay finite, and its nearest points are still found.
 const FARTHEST: f64 = 4096.0;
 
 /// Rescaled points are `(points - mean) / unit`.

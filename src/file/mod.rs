@@ -85,12 +85,12 @@ const ENDING: &str = ".part";
 const RANDOM: usize = 16;
 
 /// A whole file beside `target`, removed unless it is renamed; `old` is the file that it will replace. Its writer holds
-/// a lock on it until it ends, however it ends: a file that can be locked belongs to nobody.
+/// a lock on it until it ends, however it ends: a file that can be locked has no writer any more.
 fn temporary(target: &Path, bytes: &[u8], old: Option<&Metadata>) -> io::Result<NamedTempFile> {
     clear(target);
     let mut part = loop {
         let part = created_beside(target, old)?;
-        // File systems without locks: then nobody clears it either.
+        // On a file system without locks nothing is cleared either.
         let _ = part.as_file().lock();
         // Another writer may have cleared it before it was locked.
         if part.path().exists() {
