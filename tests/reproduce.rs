@@ -270,7 +270,7 @@ fn a_full_disk_is_said_and_loses_nothing() {
     for blocks in [0, 1, 64] {
         assert_refused(&limited(blocks), &["cannot write it (File too large"]);
     }
-    // Enough for a model, and too little for a checkpoint with the optimizer's moments: the trainings go on without one.
+    // Enough for a model, and too little for a checkpoint with the optimizer's moments: trainings go on without one.
     let output = limited(400);
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("warning: after epoch 1: "), "{text}");

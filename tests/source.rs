@@ -108,7 +108,9 @@ fn no_line_is_longer_than_rustfmts_width() {
     assert!(files.len() > 100, "only {} files found", files.len());
     let mut long = Vec::new();
     for (path, text) in &files {
-        for (index, line) in text.lines().enumerate().filter(|(_, line)| line.chars().count() > width) {
+        // A table in documentation has a line a row.
+        let is_long = |line: &str| line.chars().count() > width && !line.trim_start().starts_with("/// |");
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| is_long(line)) {
             long.push(format!("{path}:{}: {} characters", index + 1, line.chars().count()));
         }
     }

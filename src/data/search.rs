@@ -374,7 +374,8 @@ pub(super) mod tests {
             (
                 online,
                 format!(
-                    "Tiny: not in {place}, and train-images-idx3-ubyte.gz could not be downloaded\n  http://127.0.0.1:1/"
+                    "Tiny: not in {place}, and train-images-idx3-ubyte.gz could not be downloaded\n  \
+                     http://127.0.0.1:1/"
                 ),
             ),
         ];

@@ -21,8 +21,8 @@ use crate::{
 /// | [`seed`](Self::seed) | 0 | |
 ///
 /// The optimizers belong to the model and keep their state from step to step, in [`gan_step`](crate::gan_step) as in
-/// [`train_gan`](crate::train_gan); a file does not hold that state: in a loaded model it starts from zero. Settings are
-/// checked when training starts.
+/// [`train_gan`](crate::train_gan); a file does not hold that state: in a loaded model it starts from zero. Settings
+/// are checked when training starts.
 ///
 /// ```
 /// use latentlab::{Gan, Optimizer, Sequential, generate};

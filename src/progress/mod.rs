@@ -25,7 +25,8 @@ pub(crate) use time::times;
 /// The shortest time between two updates of a bar.
 const BETWEEN: Duration = Duration::from_millis(200);
 
-/// How a notebook draws a state, as HTML: set where the channel to the notebook is opened, because `show` comes after this module.
+/// How a notebook draws a state, as HTML: set where the channel to the notebook is opened, because `show` comes after
+/// this module.
 static DRAW: OnceLock<fn(&State) -> String> = OnceLock::new();
 
 /// Lets runs be drawn in a notebook.

@@ -26,7 +26,8 @@ const MARGIN: f64 = 8.0;
 pub(crate) fn progress_html(state: &State) -> String {
     let percent = 100.0 * state.share.clamp(0.0, 1.0);
     let mut html = format!(
-        "<div style=\"background: rgba(128, 128, 128, 0.25); border-radius: 3px; height: 8px; margin: 4px 0; max-width: 640px\">\
+        "<div style=\"background: rgba(128, 128, 128, 0.25); border-radius: 3px; height: 8px; margin: 4px 0; \
+         max-width: 640px\">\
          <div style=\"background: {}; border-radius: 3px; height: 8px; width: {percent:.1}%\"></div></div>\
          <div style=\"font-family: monospace; white-space: pre-wrap\">{}</div>",
         hex(color(0)),

@@ -323,7 +323,10 @@ mod tests {
     #[test]
     fn compiled_crates_are_read_from_cargos_messages() {
         let folder = Path::new("/library");
-        let message = |id: &str, files: &[&str]| json!({ "reason": "compiler-artifact", "package_id": id, "features": ["std"], "filenames": files });
+        let message = |id: &str, files: &[&str]| {
+            let reason = "compiler-artifact";
+            json!({ "reason": reason, "package_id": id, "features": ["std"], "filenames": files })
+        };
         let read = |message: &Value| compiled(message, folder, "host");
         let id = "registry+https://example.org/index#rand@0.8.8";
         let rand = read(&message(id, &["/library/target/host/debug/deps/librand.rmeta", "/x/librand.rlib"])).unwrap();

@@ -352,7 +352,8 @@ proptest! {
     #[test]
     fn batch_norm(
         rows in rows(), size in proptest::option::of(pair(1..=7)), channels in channels(),
-        momentum in select(vec![0.0, 0.9, 0.99]), epsilon in select(vec![1e-5, 1e-3]), centre in select(vec![0.0, 0.5, 30.0]), training: bool, slope in slope(),
+        momentum in select(vec![0.0, 0.9, 0.99]), epsilon in select(vec![1e-5, 1e-3]),
+        centre in select(vec![0.0, 0.5, 30.0]), training: bool, slope in slope(),
     ) {
         let input: Vec<usize> = [channels].into_iter().chain(size.into_iter().flatten()).collect();
         let mut x = numbers(4, rows * input.iter().product::<usize>());

@@ -111,8 +111,8 @@ fn denoising(run: &mut Run) -> Result<()> {
     run.number(Number::new("denoising: test MSE, noise of variance 1", loss, 4).setting(setting(run), SEED, seconds));
     run.text(format!(
         "The same network with 10 numbers, learning rate 0.001 and weight decay 0.0001. Gaussian noise of variance 1 \
-         is added to each input and drawn again in each epoch; the target stays clean. The test images' mean squared error is \
-         {loss:.4}."
+         is added to each input and drawn again in each epoch; the target stays clean. The test images' mean squared \
+         error is {loss:.4}."
     ));
     let rows = [("noisy", noisy.images()), ("denoised", denoised.images()), ("original", ten.images())];
     run.figure("Test digits", &ImageGrid::rows(rows).figure()?)?;

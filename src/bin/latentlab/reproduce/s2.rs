@@ -157,8 +157,8 @@ fn denoising(run: &mut Run) -> Result<()> {
     let history = run.train_ae("denoising", &mut model, &run.train, config(run, 30).input_noise(0.3))?;
     run.number(test_loss("denoising, 3 numbers, noise 0.3: test MSE", &history, 0.0213));
     run.text(
-        "Filters 16, 32, 64. Gaussian noise of standard deviation 0.3 on the input, drawn again in each epoch, and on the \
-         test images too; the target is the clean image.",
+        "Filters 16, 32, 64. Gaussian noise of standard deviation 0.3 on the input, drawn again in each epoch, and on \
+         the test images too; the target is the clean image.",
     );
     let ten = run.test.take(10);
     let noisy = ten.with_noise(0.3, SEED)?;

@@ -88,8 +88,8 @@ fn cae(run: &mut Run) -> Result<()> {
 
 fn dae(run: &mut Run) -> Result<()> {
     run.text(format!(
-        "The same network with Gaussian noise on its input, drawn again in each epoch, and the clean image as target; the \
-         test images get noise too. The report does not give the noise's standard deviation; here it is {NOISE}."
+        "The same network with Gaussian noise on its input, drawn again in each epoch, and the clean image as target; \
+         the test images get noise too. The report does not give the noise's standard deviation; here it is {NOISE}."
     ));
     let (model, history) = train(run, "dae", &DAE, NOISE)?;
     let (best, epochs, end) = (history.best_epoch, history.epochs(), history.final_validation_loss());
