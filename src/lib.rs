@@ -49,6 +49,7 @@
 //! - Arrays are those of [`ndarray`], which is exported again here: a notebook needs no dependency of its own for it.
 
 mod analyse;
+mod channel;
 mod data;
 mod engine;
 mod error;
@@ -63,7 +64,6 @@ mod model;
 mod nn;
 mod progress;
 mod random;
-mod relay;
 mod show;
 mod stop;
 mod train;

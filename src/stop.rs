@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use crate::relay;
+use crate::channel;
 
 /// Stops trainings, t-SNE, k-means and studies from another thread, or from a second cell while a thread trains. They
 /// end after the present batch or iteration and return what they have by then.
@@ -51,6 +51,6 @@ impl StopHandle {
     /// Whether what runs with this handle should stop: also as long as the cell runs in which a notebook's stop button
     /// has been pressed.
     pub(crate) fn should_stop(&self) -> bool {
-        self.is_stopped() || relay::wants_a_stop()
+        self.is_stopped() || channel::stop_requested()
     }
 }

@@ -12,10 +12,10 @@ use rayon::prelude::*;
 
 use super::point_blocks::{Lane, PointBlocks, WIDTH, nearest, squared_distances};
 use super::{Clustering, Codes, clustering::check_counts, rescale::Rescale};
+use crate::channel::Stoppable;
 use crate::error::{Error, Result};
 use crate::limit;
 use crate::random::{self, Random};
-use crate::relay::Listening;
 use crate::stop::StopHandle;
 
 /// `KMeans::new(clusters).fit(codes)`: clusters the codes by [k-means](KMeans) with its default settings and compares
@@ -107,7 +107,7 @@ impl KMeans {
         self.check(codes)?;
         let scale = Rescale::fit(codes.points());
         let points = scale.apply(codes.points());
-        let _listening = Listening::begin();
+        let _stoppable = Stoppable::begin();
         let search = Search::new(&points, self);
         // Only the best one is kept, of equally good ones the first. Once stopped, no further run begins.
         let runs = (1..self.runs as u64).into_par_iter().take_any_while(|_| !self.stop.should_stop());

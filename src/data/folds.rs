@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use super::{Dataset, shuffled_indices};
 use crate::{
+    channel::{self, Stoppable},
     error::{Error, Result},
     progress::{Progress, State, times},
-    relay::{self, Listening},
 };
 
 /// An iterator over the pairs (training images, validation images) of a k-fold cross-validation, from
@@ -21,7 +21,7 @@ pub struct Folds {
     next: usize,
     progress_every: usize,
     /// Set by the first pair.
-    run: Option<(Progress, Instant, Listening)>,
+    run: Option<(Progress, Instant, Stoppable)>,
 }
 
 impl Folds {
@@ -34,7 +34,7 @@ impl Folds {
     fn show_progress(&mut self) {
         let (done, count) = (self.next, self.count);
         let (progress, start, _) =
-            self.run.get_or_insert_with(|| (Progress::begin(self.progress_every), Instant::now(), Listening::begin()));
+            self.run.get_or_insert_with(|| (Progress::begin(self.progress_every), Instant::now(), Stoppable::begin()));
         let share = done as f64 / count as f64;
         let text = || format!("{done}/{count} folds  {}", times(start.elapsed().as_secs_f64(), share));
         let state = || State { share, text: text(), ..State::default() };
@@ -80,7 +80,7 @@ impl Iterator for Folds {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.show_progress();
-        if self.next == self.count || relay::wants_a_stop() {
+        if self.next == self.count || channel::stop_requested() {
             self.run = None;
             return None;
         }

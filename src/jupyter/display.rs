@@ -4,12 +4,12 @@ use std::io::Write;
 
 use serde_json::{Map, Value, json};
 
-use crate::relay;
+use crate::channel;
 
 /// Shows one value in all the forms given, as pairs of a media type and its content; Jupyter picks the richest one that
 /// it can draw. Binary content is given in base64.
 pub fn display(forms: &[(&str, &str)]) {
-    if !relay::is_there() {
+    if !channel::is_open() {
         return print_at_once(&blocks(forms));
     }
     let value = |content: &str| serde_json::from_str(content).unwrap_or_else(|_| content.into());
@@ -19,7 +19,7 @@ pub fn display(forms: &[(&str, &str)]) {
     };
     let data: Map<String, Value> = forms.iter().map(form).collect();
     let content = json!({ "data": data, "metadata": {}, "transient": {} });
-    relay::tell(&json!({ "content": content }));
+    channel::send(&json!({ "content": content }));
 }
 
 /// Shows a table, or anything else written in HTML, with the text to use where HTML cannot be shown.

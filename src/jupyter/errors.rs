@@ -22,8 +22,9 @@ use serde_json::{Value, json};
 
 use super::display::{display, print_at_once, unmarked};
 use crate::{
+    channel,
     error::visible_lines,
-    progress, relay,
+    progress,
     show::{escape_html, progress_html},
 };
 
@@ -44,7 +45,7 @@ pub fn install_error_display() {
             cells
         });
         progress::draw_with(progress_html);
-        relay::serve();
+        channel::serve();
     }
 }
 
@@ -81,7 +82,7 @@ struct Failure<'a> {
 fn show(failure: &Failure) {
     // A stock kernel shows only a cell's last box: a thread's panic must not be lost when the cell panics because of
     // it.
-    if failure.thread.is_some() && !relay::is_there() {
+    if failure.thread.is_some() && !channel::is_open() {
         print_at_once(&unmarked(&format!("{}\n", failure.text())));
     }
     let (html, text, mark) = (failure.html(), failure.text(), failure.mark());
@@ -158,7 +159,7 @@ macro_rules! notebook_println {
 /// code is in a closure, a function or a module.
 #[doc(hidden)]
 pub fn print_line(place: &str, text: fmt::Arguments<'_>) {
-    if !(is_kernels(place) && relay::mark(&text.to_string())) {
+    if !(is_kernels(place) && channel::tell_kernel(&text.to_string())) {
         println!("{text}");
     }
 }

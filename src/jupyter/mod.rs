@@ -11,7 +11,7 @@ mod errors;
 mod values;
 
 #[doc(hidden)]
-pub use crate::relay::frame;
+pub use crate::channel::frame;
 pub use crate::show::escape_html;
 pub use display::{display, display_html};
 pub use errors::{ERROR_MEDIA_TYPE, install_error_display, print_line, show_failure};

@@ -9,11 +9,11 @@ use super::display::{display, display_html, print_at_once};
 use super::errors::show_failure;
 use crate::{
     analyse::{Clustering, Codes, Confusion, Predictions, PrincipalComponents, TsneEmbedding},
+    channel,
     data::Dataset,
     error::Result,
     model::{Autoencoder, Classifier, Gan, Vae},
     nn::{Sequential, Summary},
-    relay,
     show::{Explorer, Figure},
     train::{GanHistory, History, Study, TrialRecord},
 };
@@ -130,7 +130,7 @@ impl fmt::Debug for Explorer {
 fn debug(f: &mut fmt::Formatter<'_>, text: &str, show: impl FnOnce()) -> fmt::Result {
     if in_notebook() {
         show();
-        relay::tell(&json!({ "shown": text }));
+        channel::send(&json!({ "shown": text }));
     }
     f.write_str(text)
 }

@@ -17,7 +17,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ndarray::Array4;
 use serde_json::json;
 
-use crate::{error::visible, relay};
+use crate::{channel, error::visible};
 
 pub use time::duration_text;
 pub(crate) use time::times;
@@ -74,7 +74,7 @@ impl Progress {
         static RUNS: AtomicU64 = AtomicU64::new(0);
         let screen = if every == 0 {
             Screen::Silent
-        } else if relay::is_there() {
+        } else if channel::is_open() {
             let (process, run) = (std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
             let moment = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
             Screen::Notebook(false, format!("latentlab-{process}-{run}-{moment}"))
@@ -131,7 +131,7 @@ impl Progress {
                 let html = DRAW.get().map(|draw| draw(state)).unwrap_or_default();
                 let data = json!({ "text/html": html, "text/plain": visible(&state.text) });
                 let content = json!({ "data": data, "metadata": {}, "transient": { "display_id": name } });
-                relay::tell(&json!({ "update": *begun, "content": content }));
+                channel::send(&json!({ "update": *begun, "content": content }));
                 *begun = true;
             }
             Screen::Silent | Screen::Lines => {}

@@ -13,12 +13,12 @@ use super::{
     tuning::TrialLink,
 };
 use crate::{
+    channel::Stoppable,
     data::{Dataset, shuffled_indices},
     engine::Reuse,
     error::{Error, ErrorKind, Result},
     nn::{BatchSplit, OptimizerState, Sequential, Weights},
     random,
-    relay::Listening,
 };
 
 /// A training between two epochs, without its model.
@@ -35,7 +35,7 @@ pub(super) struct Run {
 
 /// Trains until an end.
 pub(super) fn train(model: &mut dyn Learner, images: &Dataset, config: TrainConfig) -> Result<History> {
-    let (_reuse, _listening) = (Reuse::begin(), Listening::begin());
+    let (_reuse, _stoppable) = (Reuse::begin(), Stoppable::begin());
     let mut run = Run::begin(model, images, config)?;
     loop {
         match run.epoch(model) {
@@ -91,7 +91,7 @@ impl Run {
 
     /// Makes the next epoch; false if there is none, or if it or what comes after it was asked to stop.
     pub fn epoch(&mut self, model: &mut dyn Learner) -> Result<bool> {
-        let (_reuse, _listening) = (Reuse::begin(), Listening::begin());
+        let (_reuse, _stoppable) = (Reuse::begin(), Stoppable::begin());
         if matches!(self.history.stopped_by, Some(StoppedBy::Handle | StoppedBy::Callback)) {
             self.history.stopped_by = None;
         }

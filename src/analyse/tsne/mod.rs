@@ -24,12 +24,12 @@ use self::affinities::Affinities;
 use self::descent::{Descent, Rates, divergence};
 use self::linfa::LINFA_ITERATIONS;
 use super::{Codes, neighbours::Neighbours, pca::pca, point_blocks::PointBlocks, rescale::Rescale};
+use crate::channel::Stoppable;
 use crate::error::{Error, Result};
 use crate::file::tensors::Fitted;
 use crate::limit;
 use crate::progress::{Progress, State, duration_text, times};
 use crate::random::{self, Random};
-use crate::relay::Listening;
 use crate::stop::StopHandle;
 
 /// The settings of t-SNE (van der Maaten & Hinton, 2008).
@@ -336,7 +336,7 @@ fn start(codes: &Codes, known: &Array2<f32>, unit: f64, settings: &Tsne) -> Resu
 }
 
 fn descend(affinities: &Affinities, start: Vec<[f32; 2]>, settings: &Tsne, clock: Instant) -> (Vec<[f32; 2]>, usize) {
-    let _listening = Listening::begin();
+    let _stoppable = Stoppable::begin();
     let every = settings.progress_every.unwrap_or(250);
     let mut progress = Progress::begin(every);
     let rates = settings.rates(start.len());

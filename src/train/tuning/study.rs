@@ -12,9 +12,9 @@ use super::space::{Space, short, wrong};
 use super::tree_parzen::suggest;
 use super::trial::{Trial, TrialRecord, TrialState};
 use crate::{
+    channel::Stoppable,
     error::{Error, ErrorKind, Result},
     progress::{Progress, State, times},
-    relay::Listening,
     stop::StopHandle,
 };
 
@@ -156,7 +156,7 @@ impl Study {
             pruned: Arc::default(),
             started: Instant::now(),
             _token: token,
-            _listening: Listening::begin(),
+            _stoppable: Stoppable::begin(),
         }))
     }
 

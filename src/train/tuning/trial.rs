@@ -11,9 +11,9 @@ use std::{
 use super::space::{Setting, short, wrong};
 use super::study::Shared;
 use crate::{
+    channel::Stoppable,
     error::{Error, Result},
     format::cell,
-    relay::Listening,
 };
 
 /// The settings to try next, handed out by [`Study::ask`](crate::Study::ask) and returned to
@@ -28,7 +28,7 @@ pub struct Trial {
     pub(super) started: Instant,
     /// Dropped together with the trial, which is lost then.
     pub(super) _token: Arc<()>,
-    pub(super) _listening: Listening,
+    pub(super) _stoppable: Stoppable,
 }
 
 impl Trial {

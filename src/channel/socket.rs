@@ -39,22 +39,22 @@ struct Channel {
 }
 
 /// Whether there is a relay.
-pub(crate) fn is_there() -> bool {
+pub(crate) fn is_open() -> bool {
     CHANNEL.get().is_some()
 }
 
 /// Sends a message to the relay. If the relay has ended, nothing happens here: this process is about to end, too.
-pub(crate) fn tell(what: &Value) {
+pub(crate) fn send(what: &Value) {
     if let Some(channel) = CHANNEL.get() {
         flush();
         let text = what.to_string();
         let mut socket = channel.lock();
-        let _ = channel.move_printed(&socket).and_then(|()| send(&mut socket, frame::MESSAGE, text.as_bytes()));
+        let _ = channel.move_printed(&socket).and_then(|()| write_frame(&mut socket, frame::MESSAGE, text.as_bytes()));
     }
 }
 
 /// Whether the stop button has been pressed in this cell. This takes a nanosecond.
-pub(crate) fn wants_a_stop() -> bool {
+pub(crate) fn stop_requested() -> bool {
     STOP.load(Ordering::Relaxed)
 }
 
@@ -118,7 +118,7 @@ fn serve(mut requests: UnixStream) {
         let mut socket = channel.lock();
         let mut done = channel.move_printed(&socket);
         if request == Some(frame::SYNC) {
-            done = done.and_then(|()| send(&mut socket, frame::SYNCED, &[]));
+            done = done.and_then(|()| write_frame(&mut socket, frame::SYNCED, &[]));
         }
         if done.is_err() {
             die();
@@ -188,7 +188,7 @@ fn header(kind: u8, length: u32) -> [u8; 5] {
     [kind, a, b, c, d]
 }
 
-fn send(socket: &mut UnixStream, kind: u8, content: &[u8]) -> io::Result<()> {
+fn write_frame(socket: &mut UnixStream, kind: u8, content: &[u8]) -> io::Result<()> {
     let length = u32::try_from(content.len()).map_err(|_| io::Error::other("a message of more than 4 GB"))?;
     socket.write_all(&header(kind, length))?;
     socket.write_all(content)

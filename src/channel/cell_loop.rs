@@ -17,7 +17,7 @@ use std::{
 use libloading::Library;
 use rustix::{io as unix_io, stdio};
 
-use super::{channel, frame};
+use super::{frame, socket};
 
 /// A compiled cell.
 type Cell = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
@@ -31,19 +31,19 @@ const FAILED: &str = "EVCXR_ERROR_OCCURRED";
 static MARKS: Mutex<String> = Mutex::new(String::new());
 
 /// Records a line for evcxr; false without a relay, when evcxr reads the standard output itself.
-pub(crate) fn mark(line: &str) -> bool {
-    if channel::is_there() {
+pub(crate) fn tell_kernel(line: &str) -> bool {
+    if socket::is_open() {
         let mut marks = MARKS.lock().unwrap_or_else(PoisonError::into_inner);
         marks.push_str(line);
         marks.push('\n');
     }
-    channel::is_there()
+    socket::is_open()
 }
 
 /// If there is a relay and no channel yet, opens it and runs cells until the kernel ends.
 pub(crate) fn serve() {
     let socket = env::var(frame::VARIABLE).ok().and_then(|number| number.parse().ok());
-    if let (Some(socket), false) = (socket, channel::is_there()) {
+    if let (Some(socket), false) = (socket, socket::is_open()) {
         // If that fails, the kernel continues as without a relay.
         if let Ok((requests, answers)) = take_over(socket) {
             run_cells(requests, answers);
@@ -59,7 +59,7 @@ fn take_over(socket: i32) -> io::Result<(io::PipeReader, io::PipeWriter)> {
     unix_io::fcntl_setfd(socket, unix_io::FdFlags::CLOEXEC)?;
     let requests = unix_io::fcntl_dupfd_cloexec(stdio::stdin(), 3)?;
     let answers = unix_io::fcntl_dupfd_cloexec(stdio::stdout(), 3)?;
-    channel::open(socket)?;
+    socket::open(socket)?;
     Ok((requests.into(), answers.into()))
 }
 
@@ -82,7 +82,7 @@ fn run_cells(requests: io::PipeReader, mut answers: io::PipeWriter) -> ! {
             eprintln!("The cell cannot be run: {error} ({line:?})");
             process::exit(99);
         }
-        channel::flush();
+        socket::flush();
         end = std::mem::take(&mut *MARKS.lock().unwrap_or_else(PoisonError::into_inner)) + COMPLETE + "\n";
     }
 }

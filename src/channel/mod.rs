@@ -4,52 +4,52 @@
 //! a relay (in a stock kernel, in a program, on Windows) there is no channel, and nothing here has any effect.
 
 #[cfg(unix)]
-mod cells;
+mod cell_loop;
 #[cfg(unix)]
-mod channel;
+mod socket;
 
 use serde_json::json;
 
 #[cfg(unix)]
-pub(crate) use self::cells::{mark, serve};
+pub(crate) use self::cell_loop::{serve, tell_kernel};
 #[cfg(unix)]
-pub(crate) use self::channel::{is_there, tell, wants_a_stop};
+pub(crate) use self::socket::{is_open, send, stop_requested};
 
 #[cfg(not(unix))]
 mod none {
     pub(crate) fn serve() {}
 
-    pub(crate) fn mark(_: &str) -> bool {
+    pub(crate) fn tell_kernel(_: &str) -> bool {
         false
     }
 
-    pub(crate) fn is_there() -> bool {
+    pub(crate) fn is_open() -> bool {
         false
     }
 
-    pub(crate) fn tell(_: &serde_json::Value) {}
+    pub(crate) fn send(_: &serde_json::Value) {}
 
-    pub(crate) fn wants_a_stop() -> bool {
+    pub(crate) fn stop_requested() -> bool {
         false
     }
 }
 #[cfg(not(unix))]
-pub(crate) use self::none::{is_there, mark, serve, tell, wants_a_stop};
+pub(crate) use self::none::{is_open, send, serve, stop_requested, tell_kernel};
 
 /// While it exists, Jupyter's stop button stops the run instead of interrupting the kernel.
 #[derive(Debug)]
-pub(crate) struct Listening(());
+pub(crate) struct Stoppable(());
 
-impl Listening {
+impl Stoppable {
     pub fn begin() -> Self {
-        tell(&json!({ "listens": true }));
+        send(&json!({ "listens": true }));
         Self(())
     }
 }
 
-impl Drop for Listening {
+impl Drop for Stoppable {
     fn drop(&mut self) {
-        tell(&json!({ "listens": false }));
+        send(&json!({ "listens": false }));
     }
 }
 
