@@ -79,6 +79,7 @@ impl Loss {
     /// assert!(history.loss[1] < history.loss[0]);
     /// # Ok::<(), latentlab::Error>(())
     /// ```
+    #[expect(clippy::type_complexity, reason = "a reader sees what to write")]
     pub fn dfdx(
         name: &'static str,
         function: fn(DfdxTensor, DfdxTensor<(usize, usize), NoneTape>) -> DfdxTensor<()>,

@@ -161,8 +161,7 @@ mod tests {
 
     #[test]
     fn a_history_has_a_row_for_each_curve_that_is_there() {
-        let mut history = History::default();
-        history.objective = "a < b".into();
+        let mut history = History { objective: "a < b".into(), ..History::default() };
         assert_eq!(history.to_html().matches("<td").count(), 0);
         history.loss = vec![0.5, 0.25, 0.125];
         history.validation_loss = vec![0.6, 0.2, 0.4];

@@ -242,7 +242,7 @@ impl Tsne {
             if points.dim() != (n, 2) {
                 return wrong("initial", format!("points of shape [{n}, 2]"), format!("{:?}", points.shape()));
             }
-            if let Some(value) = points.iter().find(|value| !(value.abs() <= FARTHEST_START)) {
+            if let Some(value) = points.iter().find(|value| value.is_nan() || value.abs() > FARTHEST_START) {
                 return wrong("initial", format!("values of at most {FARTHEST_START}"), value.to_string());
             }
         }
