@@ -49,6 +49,8 @@ pub enum ErrorKind {
     Io,
     /// A figure could not be drawn.
     Figure,
+    /// A function of yours failed: [`Error::other`].
+    Other,
 }
 
 impl Error {
@@ -99,6 +101,25 @@ impl Error {
         let parts = Arc::make_mut(&mut self.0);
         parts.place = format!("{}, {}", visible(outer), parts.place);
         self
+    }
+
+    /// Any error, or a text, as this one: for a function of yours that has to return it, as
+    /// [`TrainConfig::after_epoch`](crate::TrainConfig::after_epoch)'s does.
+    ///
+    /// ```
+    /// use latentlab::{Error, Result};
+    ///
+    /// fn log(line: &str) -> Result<()> {
+    ///     std::fs::write("no such folder/log.txt", line).map_err(Error::other)
+    /// }
+    /// assert!(log("epoch 1").unwrap_err().to_string().starts_with("your function: "));
+    /// assert_eq!(Error::other("enough").to_string(), "your function: enough");
+    /// ```
+    pub fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let error = error.into();
+        let mut other = Self::new(ErrorKind::Other, "your function", error.to_string());
+        Arc::make_mut(&mut other.0).source = Some(error.into());
+        other
     }
 
     /// What the error is about.

@@ -3,8 +3,8 @@
 use std::{fs, ops::ControlFlow};
 
 use latentlab::{
-    Gan, GanConfig, GanHistory, History, Loss, Optimizer, Schedule, Setting, Space, StopHandle, Study, TrainConfig,
-    Training, Trial, evaluate, gan_step, train_ae, train_classifier, train_gan, train_vae,
+    Error, Gan, GanConfig, GanHistory, History, Loss, Optimizer, Schedule, Setting, Space, StopHandle, Study,
+    TrainConfig, Training, Trial, evaluate, gan_step, train_ae, train_classifier, train_gan, train_vae,
 };
 
 use crate::{
@@ -543,6 +543,7 @@ pub fn rows() -> Table {
             }),
         ),
         ("TrialRecord::evcxr_display", Call(|| full(0).records().iter().for_each(|record| record.evcxr_display()))),
+        ("Error::other", Call(|| texts().into_iter().for_each(|text| shown(&Error::other(text))))),
         ("Error::kind", Nothing("the error alone; every row looks at those that come")),
         ("Error::place", Nothing("the error alone; every row looks at those that come")),
     ]
