@@ -79,6 +79,7 @@ impl Loss {
     /// assert!(history.loss[1] < history.loss[0]);
     /// # Ok::<(), latentlab::Error>(())
     /// ```
+    #[allow(clippy::type_complexity)] // spelled out for its readers
     pub fn dfdx(
         name: &'static str,
         function: fn(DfdxTensor, DfdxTensor<(usize, usize), NoneTape>) -> DfdxTensor<()>,
