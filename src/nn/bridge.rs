@@ -19,7 +19,10 @@ use super::{
     sequential::Sequential,
     tape::{Pass, Variable},
 };
-use crate::engine::Buffer;
+use crate::{
+    engine::Buffer,
+    error::{Error, Result},
+};
 
 /// dfdx's tensor as it goes through a function of [`Sequential::dfdx`] or [`Loss::dfdx`]: (rows, values of a row) with
 /// dfdx's tape, or with another shape (`DfdxTensor<()>` is a single value) or without a tape (`DfdxTensor<(usize,
@@ -63,7 +66,8 @@ impl Sequential {
 impl Loss {
     /// A loss that is a function of the output and the target, both (rows, values of a row), differentiated by dfdx. It
     /// must be a mean over the rows: a batch goes through the network in parts, whose losses are weighted by their
-    /// rows. `name` is how figures call it.
+    /// rows. `name` is how figures call it. Before a training the function is called once, with zeros: one that panics is
+    /// an error of the training.
     ///
     /// ```
     /// use latentlab::{Autoencoder, Dataset, DfdxTensor, Loss, TrainConfig, train_ae};
@@ -103,6 +107,16 @@ pub struct DfdxLoss {
 }
 
 impl DfdxLoss {
+    /// Refuses a function that panics with two rows of zeros of this width.
+    pub(crate) fn check(self, width: usize) -> Result<()> {
+        let zeros = || tensor(vec![0.0; ROWS * width], ROWS, width);
+        let loss = || (self.function)(zeros().put_tape(OwnedTape::default()), zeros());
+        catch_unwind(AssertUnwindSafe(loss)).map(drop).map_err(|_| {
+            let got = format!("a panic with an output and a target of shape ({ROWS}, {width})");
+            Error::argument(format!("the loss, {}", self.name), "a function that gives a value", got)
+        })
+    }
+
     /// See [`Loss::record`].
     pub(super) fn record(self, output: Variable, target: &Buffer, share: f64, pass: &mut Pass) -> (f64, Variable) {
         let columns = output.values.len() / output.rows.max(1);
@@ -123,7 +137,6 @@ impl Operation for DfdxLayer {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, String> {
-        const ROWS: usize = 2;
         let [columns] = *input else {
             return Err(format!("expected a flat input [k], got {}; put .flatten() before it", shape_text(input)));
         };
@@ -145,6 +158,9 @@ impl Operation for DfdxLayer {
         })
     }
 }
+
+/// How many rows a function is tried with.
+const ROWS: usize = 2;
 
 fn tensor(values: Vec<f32>, rows: usize, columns: usize) -> DfdxTensor<(usize, usize), NoneTape> {
     Cpu::default().tensor_from_vec(values, (rows, columns))

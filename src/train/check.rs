@@ -9,11 +9,12 @@ use crate::{
     nn::{Loss, Sequential},
 };
 
-/// Refuses targets that do not suit the loss: with a target outside [0, 1] a cross-entropy has no minimum. `which`
-/// names the images.
+/// Refuses targets that do not suit the loss: with a target outside [0, 1] a cross-entropy has no minimum, and a function
+/// of the user's must take rows of that width. `which` names the images.
 pub(super) fn targets(images: &Dataset, which: &str, loss: Loss) -> Result<()> {
     match loss {
-        Loss::MeanSquaredError | Loss::Dfdx(_) => return Ok(()),
+        Loss::MeanSquaredError => return Ok(()),
+        Loss::Dfdx(loss) => return loss.check(images.image_shape().iter().product()),
         Loss::BinaryCrossEntropy | Loss::BinaryCrossEntropyWithLogits => {}
     }
     let Some((place, value)) = outside(images, [0.0, 1.0]) else { return Ok(()) };
