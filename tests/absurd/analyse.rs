@@ -332,7 +332,7 @@ pub fn rows() -> Table {
             "Clustering::save",
             Call(|| {
                 let clustering = kmeans_accuracy(&some(), 2).unwrap();
-                paths().iter().for_each(|path| drop(either(clustering.save(path))));
+                paths().iter().for_each(|path| _ = either(clustering.save(path)));
             }),
         ),
         ("Clustering::load", Call(|| loads("clustering", |path| Clustering::load(path).map(drop)))),
@@ -402,7 +402,7 @@ pub fn rows() -> Table {
         ("PrincipalComponents::mean", Nothing("valid components")),
         ("PrincipalComponents::components", Nothing("valid components")),
         (
-            "Pca::explained_variance",
+            "PrincipalComponents::explained_variance",
             Call(|| {
                 components(|pca, _| {
                     assert!(pca.explained_variance().iter().all(|value| value.is_finite()));
@@ -411,7 +411,7 @@ pub fn rows() -> Table {
             }),
         ),
         (
-            "Pca::explained_variance_ratio",
+            "PrincipalComponents::explained_variance_ratio",
             Call(|| {
                 components(|pca, _| {
                     assert!(pca.explained_variance_ratio().iter().all(|share| (0.0..=1.001).contains(share)))
@@ -419,20 +419,20 @@ pub fn rows() -> Table {
             }),
         ),
         (
-            "Pca::transform",
+            "PrincipalComponents::transform",
             Call(|| {
                 components(|pca, _| codes().iter().for_each(|codes| drop(either(pca.transform(codes)))));
             }),
         ),
         (
-            "Pca::inverse_transform",
+            "PrincipalComponents::inverse_transform",
             Call(|| {
                 components(|pca, _| codes().iter().for_each(|codes| drop(either(pca.inverse_transform(codes)))));
             }),
         ),
         (
             "PrincipalComponents::save",
-            Call(|| components(|pca, _| paths().iter().for_each(|path| drop(either(pca.save(path)))))),
+            Call(|| components(|pca, _| paths().iter().for_each(|path| _ = either(pca.save(path))))),
         ),
         ("PrincipalComponents::load", Call(|| loads("components", |path| PrincipalComponents::load(path).map(drop)))),
         ("PrincipalComponents::evcxr_display", Call(|| components(|pca, _| pca.evcxr_display()))),
@@ -526,7 +526,7 @@ pub fn rows() -> Table {
             "TsneEmbedding::save",
             Call(|| {
                 let embedding = tsne(&some(), &quiet()).unwrap();
-                paths().iter().for_each(|path| drop(either(embedding.save(path))));
+                paths().iter().for_each(|path| _ = either(embedding.save(path)));
             }),
         ),
         ("TsneEmbedding::load", Call(|| loads("embedding", |path| TsneEmbedding::load(path).map(drop)))),
