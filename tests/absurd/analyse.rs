@@ -332,9 +332,7 @@ pub fn rows() -> Table {
             "Clustering::save",
             Call(|| {
                 let clustering = kmeans_accuracy(&some(), 2).unwrap();
-                paths().iter().for_each(|path| {
-                    either(clustering.save(path));
-                });
+                paths().iter().for_each(|path| _ = either(clustering.save(path)));
             }),
         ),
         ("Clustering::load", Call(|| loads("clustering", |path| Clustering::load(path).map(drop)))),
@@ -434,13 +432,7 @@ pub fn rows() -> Table {
         ),
         (
             "PrincipalComponents::save",
-            Call(|| {
-                components(|pca, _| {
-                    paths().iter().for_each(|path| {
-                        either(pca.save(path));
-                    })
-                })
-            }),
+            Call(|| components(|pca, _| paths().iter().for_each(|path| _ = either(pca.save(path))))),
         ),
         ("PrincipalComponents::load", Call(|| loads("components", |path| PrincipalComponents::load(path).map(drop)))),
         ("PrincipalComponents::evcxr_display", Call(|| components(|pca, _| pca.evcxr_display()))),
@@ -534,9 +526,7 @@ pub fn rows() -> Table {
             "TsneEmbedding::save",
             Call(|| {
                 let embedding = tsne(&some(), &quiet()).unwrap();
-                paths().iter().for_each(|path| {
-                    either(embedding.save(path));
-                });
+                paths().iter().for_each(|path| _ = either(embedding.save(path)));
             }),
         ),
         ("TsneEmbedding::load", Call(|| loads("embedding", |path| TsneEmbedding::load(path).map(drop)))),
