@@ -66,8 +66,8 @@ impl Sequential {
 impl Loss {
     /// A loss that is a function of the output and the target, both (rows, values of a row), differentiated by dfdx. It
     /// must be a mean over the rows: a batch goes through the network in parts, whose losses are weighted by their
-    /// rows. `name` is how figures call it. Before a training the function is called once, with zeros: one that panics is
-    /// an error of the training.
+    /// rows. `name` is how figures call it. Before a training the function is called once, with zeros: one that panics
+    /// is an error of the training.
     ///
     /// ```
     /// use latentlab::{Autoencoder, Dataset, DfdxTensor, Loss, TrainConfig, train_ae};

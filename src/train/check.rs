@@ -9,8 +9,8 @@ use crate::{
     nn::{Loss, Sequential},
 };
 
-/// Refuses targets that do not suit the loss: with a target outside [0, 1] a cross-entropy has no minimum, and a function
-/// of the user's must take rows of that width. `which` names the images.
+/// Refuses targets that do not suit the loss: with a target outside [0, 1] a cross-entropy has no minimum, and a
+/// function of the user's must take rows of that width. `which` names the images.
 pub(super) fn targets(images: &Dataset, which: &str, loss: Loss) -> Result<()> {
     match loss {
         Loss::MeanSquaredError => return Ok(()),
