@@ -338,11 +338,13 @@ fn start(codes: &Codes, known: &Array2<f32>, unit: f64, settings: &Tsne) -> Resu
 fn descend(affinities: &Affinities, start: Vec<[f32; 2]>, settings: &Tsne, clock: Instant) -> (Vec<[f32; 2]>, usize) {
     let _stoppable = Stoppable::begin();
     let every = settings.progress_every.unwrap_or(250);
+    // A handle of its own hears the notebook's stop button.
+    let stop = settings.stop.clone().unwrap_or_default();
     let mut progress = Progress::begin(every);
     let rates = settings.rates(start.len());
     let mut descent = Descent::new(affinities, start, rates);
     for iteration in 1..=settings.iterations {
-        if settings.stop.as_ref().is_some_and(StopHandle::should_stop) {
+        if stop.should_stop() {
             return (descent.points, iteration - 1);
         }
         descent.step();
