@@ -81,8 +81,8 @@ def check_reading():
             refused += 1
         else:
             nbformat.validate(read, relax_add_props=True)
-            for cell in read.cells:
-                assert isinstance(cell.source, str) and isinstance(cell.metadata.get("tags", []), list)
+            assert all(isinstance(each.source, str) for each in read.cells)
+            assert all(isinstance(each.metadata.get("tags", []), list) for each in read.cells)
     assert 100 < refused < MUTATIONS, refused
     for depth in (500, 100_000):
         text = json.dumps(original).replace('"AAAA"', "[" * depth + "]" * depth)
