@@ -1,4 +1,4 @@
-//! A run's progress as a notebook shows it: small pictures of its own, since it is drawn again several times a second.
+//! A run's progress as a notebook shows it: small charts of its own, since it is drawn again several times a second.
 
 use std::fmt::Write;
 

@@ -41,23 +41,23 @@ LOSSES = {
     "binary_cross_entropy_with_logits": lambda y, t: F.binary_cross_entropy_with_logits(y, t),
 }
 
-def pictures(x):
+def channels_last(x):
     return x.permute(0, 2, 3, 1)
 
 def channels_first(x):
     return x.permute(0, 3, 1, 2)
 
 def conv2d(**settings):
-    return lambda x, p: pictures(F.conv2d(channels_first(x), p[0].permute(3, 2, 0, 1), p[1], **settings))
+    return lambda x, p: channels_last(F.conv2d(channels_first(x), p[0].permute(3, 2, 0, 1), p[1], **settings))
 
 def conv_transpose2d(**settings):
-    return lambda x, p: pictures(F.conv_transpose2d(channels_first(x), p[0].permute(3, 2, 0, 1), p[1], **settings))
+    return lambda x, p: channels_last(F.conv_transpose2d(channels_first(x), p[0].permute(3, 2, 0, 1), p[1], **settings))
 
 def max_pool2d(size, stride=None):
-    return lambda x, _: pictures(F.max_pool2d(channels_first(x), size, stride))
+    return lambda x, _: channels_last(F.max_pool2d(channels_first(x), size, stride))
 
 def up_sample2d(factor):
-    return lambda x, _: pictures(F.interpolate(channels_first(x), scale_factor=factor, mode="nearest"))
+    return lambda x, _: channels_last(F.interpolate(channels_first(x), scale_factor=factor, mode="nearest"))
 
 def batch_norm(training):
     """PyTorch's settings: ε 1e-5 and a momentum of 0.1, its share of the new."""

@@ -115,16 +115,16 @@ fn shapes_and_parameters_are_those_of_the_formulas() {
 fn mistakes_in_layers_of_feature_maps_say_what_does_not_fit() {
     let maps = || Sequential::input([3, 5, 8]);
     let flat = || Sequential::input([264]);
-    let no_picture = |layer: &str| {
+    let no_feature_maps = |layer: &str| {
         let hint = "put .reshape([channels, height, width]) before it";
         format!("layer 1, {layer}: expected an input [channels, height, width], got [264]; {hint}")
     };
     let table = [
-        (flat().conv2d(4, 3), &no_picture("conv2d") as &str),
-        (flat().conv_transpose2d(4, 3), &no_picture("conv_transpose2d")),
-        (flat().max_pool2d(2), &no_picture("max_pool2d")),
-        (flat().avg_pool2d(2), &no_picture("avg_pool2d")),
-        (flat().up_sample2d(2), &no_picture("up_sample2d")),
+        (flat().conv2d(4, 3), &no_feature_maps("conv2d") as &str),
+        (flat().conv_transpose2d(4, 3), &no_feature_maps("conv_transpose2d")),
+        (flat().max_pool2d(2), &no_feature_maps("max_pool2d")),
+        (flat().avg_pool2d(2), &no_feature_maps("avg_pool2d")),
+        (flat().up_sample2d(2), &no_feature_maps("up_sample2d")),
         (
             Sequential::input([2, 3]).batch_norm(),
             "layer 1, batch_norm: expected [k] or [channels, height, width], got [2, 3]",

@@ -275,7 +275,7 @@ proptest! {
 
     /// A conv2d that does the work of the up-sampling before it.
     #[test]
-    fn conv2d_of_enlarged_pictures(
+    fn conv2d_of_enlarged_feature_maps(
         rows in rows(), size in pair(1..=5), channels in (channels(), channels()), kernel in pair(1..=4),
         factor in pair(1..=4), padding in padding(), slope in slope(),
     ) {
