@@ -78,7 +78,12 @@ pub use dfdx;
 pub use error::{Error, ErrorKind, Result};
 pub use model::{Autoencoder, Classifier, Gan, Vae};
 pub use ndarray;
-pub use nn::{DfdxLoss, DfdxTensor, HeightWidth, Init, Loss, Optimizer, Plan, Sequential, Summary, SummaryRow};
+#[doc(hidden)]
+pub use nn::ParameterSet;
+pub use nn::{
+    DfdxLoss, DfdxTensor, HeightWidth, Init, Loss, Optimizer, OptimizerState, Parameter, Parameters, Plan, Sequential,
+    Step, StepGradients, Summary, SummaryRow, Tensor,
+};
 #[doc(hidden)]
 pub use progress::duration_text;
 pub use show::{

@@ -82,7 +82,7 @@ impl Step {
         rayon::scope(|_| {
             let mut pass = Pass::prediction();
             let x = pass.input(Arc::clone(&self.x), self.rows);
-            std::hint::black_box(&self.network.forward(x, &mut pass).values);
+            std::hint::black_box(&self.network.forward_on(x, &mut pass).values);
         });
     }
 
@@ -92,7 +92,7 @@ impl Step {
         rayon::scope(|_| {
             let mut pass = Pass::training(0);
             let x = pass.tracked(Arc::clone(&self.x), self.rows);
-            let y = self.network.forward(x.clone(), &mut pass);
+            let y = self.network.forward_on(x.clone(), &mut pass);
             let gradient = self.gradient.clone();
             let start = pass.record(Arc::default(), 1, true, move |_, gradients| gradients.add_to(&y, gradient));
             pass.backward(&start);

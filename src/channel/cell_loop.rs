@@ -82,6 +82,7 @@ fn run_cells(requests: io::PipeReader, mut answers: io::PipeWriter) -> ! {
             eprintln!("The cell cannot be run: {error} ({line:?})");
             process::exit(99);
         }
+        super::cell_ends();
         socket::flush();
         end = std::mem::take(&mut *MARKS.lock().unwrap_or_else(PoisonError::into_inner)) + COMPLETE + "\n";
     }

@@ -8,6 +8,8 @@ mod cell_loop;
 #[cfg(unix)]
 mod socket;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::json;
 
 #[cfg(unix)]
@@ -49,6 +51,24 @@ impl Stoppable {
 
 impl Drop for Stoppable {
     fn drop(&mut self) {
+        send(&json!({ "listens": false }));
+    }
+}
+
+/// Whether the cell that runs has [asked for the stop button](listen_until_the_cell_ends).
+static LISTENS: AtomicBool = AtomicBool::new(false);
+
+/// Until the present cell ends, Jupyter's stop button sets the stop request instead of interrupting the kernel.
+pub(crate) fn listen_until_the_cell_ends() {
+    if !LISTENS.swap(true, Ordering::Relaxed) {
+        send(&json!({ "listens": true }));
+    }
+}
+
+/// The end of a cell.
+#[cfg(unix)]
+fn cell_ends() {
+    if LISTENS.swap(false, Ordering::Relaxed) {
         send(&json!({ "listens": false }));
     }
 }

@@ -134,8 +134,8 @@ impl ModelCase {
         let mut pass = Pass::training(0);
         let input = pass.input(Arc::clone(&x), rows);
         let input = channels_last(input, &[1, 28, 28], &mut pass);
-        let codes = model.encoder().forward(input, &mut pass);
-        let y = model.decoder().forward(codes, &mut pass);
+        let codes = model.encoder().forward_on(input, &mut pass);
+        let y = model.decoder().forward_on(codes, &mut pass);
         let y = channels_first(y, &[1, 28, 28], &mut pass);
         let (loss, on_tape) = Loss::MeanSquaredError.record(y, &x, 1.0, &mut pass);
         assert!(

@@ -17,6 +17,7 @@ mod sequential;
 mod step;
 mod summary;
 mod tape;
+mod tensor;
 mod weights;
 
 #[cfg(test)]
@@ -27,13 +28,14 @@ pub use init::Init;
 pub use layers::HeightWidth;
 pub use loss::Loss;
 pub use optimizer::Optimizer;
+pub use optimizer_state::OptimizerState;
 pub use plan::Plan;
 pub use sequential::Sequential;
 pub use summary::{Summary, SummaryRow};
+pub use tensor::{Parameter, ParameterSet, Parameters, Step, StepGradients, Tensor};
 
 pub(crate) use cross_entropy::cross_entropy;
 pub(crate) use layers::{Layer, Weights, channels_first, channels_last};
-pub(crate) use optimizer_state::OptimizerState;
 pub(crate) use reparametrisation::reparametrise;
 pub(crate) use step::{BatchSplit, Learned, learn};
 pub(crate) use tape::{Pass, Variable};

@@ -10,27 +10,28 @@ use super::{
 };
 use crate::engine::{BLOCK, Buffer, subnormal_to_zero, vectorized};
 
-/// A training's optimizer at work. It is a plain value: one rebuilt from these fields goes on to the same bits.
+/// An optimizer at work, made by [`Optimizer::init`]: its learning rate, and what the past gradients left.
+// A plain value: one rebuilt from these fields goes on to the same bits.
 #[derive(Clone)]
-pub(crate) struct OptimizerState {
-    pub optimizer: Optimizer,
+pub struct OptimizerState {
+    pub(crate) optimizer: Optimizer,
     /// Of the steps to come; a schedule changes it.
-    pub learning_rate: f64,
+    pub(crate) learning_rate: f64,
     /// How many steps have been made.
-    pub steps: i32,
+    pub(crate) steps: i32,
     /// What each parameter's past gradients left: of Adam, AdamW and RAdam m and v, of Adamax m and u, of Adagrad s, of
     /// SGD with momentum b. Empty where there is nothing to keep, and before the first step.
-    pub moments: Vec<[Vec<f32>; 2]>,
+    pub(crate) moments: Vec<[Vec<f32>; 2]>,
 }
 
 impl OptimizerState {
     /// At its beginning. The settings must have been checked.
-    pub fn new(optimizer: Optimizer, learning_rate: f64) -> Self {
+    pub(crate) fn new(optimizer: Optimizer, learning_rate: f64) -> Self {
         Self { optimizer, learning_rate, steps: 0, moments: Vec::new() }
     }
 
     /// Moves every parameter against its gradient; [`Optimizer`] has the formulas.
-    pub fn update<'a>(&mut self, parameters: impl Iterator<Item = &'a mut Weights>, gradients: &[Buffer]) {
+    pub(crate) fn update<'a>(&mut self, parameters: impl Iterator<Item = &'a mut Weights>, gradients: &[Buffer]) {
         let Optimizer { algorithm, betas, epsilon, momentum, nesterov, weight_decay } = self.optimizer;
         let momentum = momentum.unwrap_or_default();
         if self.moments.is_empty() {

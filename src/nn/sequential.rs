@@ -313,7 +313,7 @@ impl Sequential {
             let pass = &mut Pass::prediction();
             let x = pass.input(Arc::new(x), block.len() / width);
             let x = channels_last(x, &self.input, pass);
-            let y = self.forward(x, pass);
+            let y = self.forward_on(x, pass);
             let y = channels_first(y, self.output_shape(), pass);
             output.copy_from_slice(&y.values);
         });
@@ -375,7 +375,7 @@ impl Sequential {
     }
 
     /// All layers, one after the other; feature maps are channels last inside.
-    pub(crate) fn forward(&self, x: Variable, pass: &mut Pass) -> Variable {
+    pub(crate) fn forward_on(&self, x: Variable, pass: &mut Pass) -> Variable {
         self.plan_for(pass).forward(self, x, pass)
     }
 
@@ -442,6 +442,33 @@ impl Sequential {
         self.keys().filter(|(_, parameter)| !parameter.trainable).map(|(key, _)| key)
     }
 
+    /// All parameters with their names and keys.
+    pub(crate) fn named_parameters(&self) -> impl Iterator<Item = (String, ParameterKey, &Parameter)> {
+        let layers = self.nodes.iter().enumerate();
+        let layers = layers.flat_map(|(index, node)| node.parameters.iter().map(move |_| index + 1));
+        layers.zip(self.keys()).map(|(layer, (key, parameter))| (format!("{layer}.{}", parameter.name), key, parameter))
+    }
+
+    /// The parameter of that name.
+    pub(crate) fn named(&self, name: &str) -> Result<(ParameterKey, &Parameter)> {
+        let found = self.named_parameters().find(|(known, ..)| known == name);
+        let known = || self.weight_names().join(", ");
+        let missing = || Error::argument("the name of weights", format!("one of {}", known()), name);
+        found.map(|(_, key, parameter)| (key, parameter)).ok_or_else(missing)
+    }
+
+    /// The names of all weights and statistics: the layer's number, from 1, and what they are to it, as in "1.weight".
+    ///
+    /// ```
+    /// use latentlab::Sequential;
+    ///
+    /// let network = Sequential::input([4]).dense(3).relu().dense(2);
+    /// assert_eq!(network.weight_names(), ["1.weight", "1.bias", "3.weight", "3.bias"]);
+    /// ```
+    pub fn weight_names(&self) -> Vec<String> {
+        self.named_parameters().map(|(name, ..)| name).collect()
+    }
+
     fn keys(&self) -> impl Iterator<Item = (ParameterKey, &Parameter)> {
         let network = std::ptr::from_ref(self).addr();
         let parameters = self.nodes.iter().flat_map(|node| &node.parameters).enumerate();
@@ -492,6 +519,6 @@ fn parameter_seed(seed: u64, layer: usize, name: &str) -> u64 {
     name.bytes().fold(random::mix(seed, layer as u64), |seed, byte| random::mix(seed, u64::from(byte)))
 }
 
-fn text_without_brackets(shape: &[usize]) -> String {
+pub(super) fn text_without_brackets(shape: &[usize]) -> String {
     shape.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }

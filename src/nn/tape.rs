@@ -5,7 +5,12 @@
 //! to a [`Pass`]; a [`Variable`] is a cheap handle, so an operation may take several, and several may take the same
 //! one: their gradients add up.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    rc::Rc,
+    sync::Arc,
+};
 
 use dfdx::{
     tensor::{Cpu, OwnedTape, PutTape, Tape, Tensor, TensorFromVec},
@@ -28,6 +33,11 @@ pub(crate) struct Variable {
 }
 
 impl Variable {
+    /// Values that no pass computed: nothing before them wants a gradient.
+    pub fn constant(values: Arc<Buffer>, rows: usize) -> Self {
+        Self { values, rows, needs_gradient: false, moments: None, number: usize::MAX }
+    }
+
     /// The buffer for an operation that works in place: the values themselves if nothing else needs them, else a copy.
     pub fn take_values(&mut self) -> Buffer {
         Arc::unwrap_or_clone(std::mem::take(&mut self.values))
@@ -45,6 +55,15 @@ pub(crate) struct ParameterKey {
 /// A parameter's place among the gradients of a pass.
 #[derive(Clone, Copy)]
 pub(crate) struct Parameter(usize);
+
+impl Parameter {
+    /// Of a parameter that gets no gradient.
+    pub const FROZEN: Self = Self(usize::MAX);
+
+    pub fn is_frozen(self) -> bool {
+        self.0 == Self::FROZEN.0
+    }
+}
 
 /// A gradient of weights that is yet to be multiplied, xᵀ · g: rows of a layer's input and of the gradient of its
 /// output.
@@ -87,7 +106,9 @@ impl Gradients {
 
     /// Adds to the gradient of a parameter.
     pub fn add_to_parameter(&mut self, parameter: Parameter, gradient: Buffer) {
-        add(&mut self.parameters[parameter.0].sum, gradient);
+        if !parameter.is_frozen() {
+            add(&mut self.parameters[parameter.0].sum, gradient);
+        }
     }
 
     /// The gradient of a parameter so far, taken out to be added to and [put back](Self::put): from zero, where its
@@ -119,21 +140,33 @@ fn add(sum: &mut Option<Buffer>, gradient: Buffer) {
 
 /// Forward and backward pass through networks of a batch, or of parts of one whose gradients are summed: the tape,
 /// whether it trains, the randomness of dropout, the gradients of the parameters and the statistics that were observed.
+/// A clone is another handle of the same pass.
+#[derive(Clone)]
 pub(crate) struct Pass {
     /// Whether dropout drops, and batch normalisation takes the batch's own statistics.
     pub training: bool,
     /// Whether backward operations are recorded.
     recording: bool,
-    tape: OwnedTape<f32, Cpu>,
-    gradients: Rc<RefCell<Gradients>>,
-    parameters: BTreeMap<ParameterKey, Parameter>,
-    statistics: BTreeMap<ParameterKey, Vec<f32>>,
-    /// The randomness of this part: every use of it takes a new stream.
-    seed: u64,
-    streams: u64,
+    /// Whether parameters get no gradient.
+    frozen: bool,
     /// How many passes share a batch of how many rows.
     shards: usize,
     batch: usize,
+    state: Rc<State>,
+}
+
+/// What the handles of a pass share.
+#[derive(Default)]
+struct State {
+    tape: RefCell<OwnedTape<f32, Cpu>>,
+    gradients: Rc<RefCell<Gradients>>,
+    parameters: RefCell<BTreeMap<ParameterKey, Parameter>>,
+    statistics: RefCell<BTreeMap<ParameterKey, Vec<f32>>>,
+    /// The randomness of this part: every use of it takes a new stream.
+    seed: Cell<u64>,
+    streams: Cell<u64>,
+    /// Counts the parts: what one has computed means nothing to the next.
+    part: Cell<u64>,
 }
 
 impl Pass {
@@ -144,23 +177,14 @@ impl Pass {
 
     /// A training step with its own randomness.
     pub fn training(seed: u64) -> Self {
-        Self { seed, ..Self::shard(1, 0) }
+        let pass = Self::shard(1, 0);
+        pass.state.seed.set(seed);
+        pass
     }
 
     /// One of several passes that run side by side, each with a shard of a batch of that many rows.
     pub fn shard(shards: usize, batch: usize) -> Self {
-        Self {
-            training: true,
-            recording: true,
-            tape: OwnedTape::default(),
-            gradients: Rc::default(),
-            parameters: BTreeMap::new(),
-            statistics: BTreeMap::new(),
-            seed: 0,
-            streams: 0,
-            shards,
-            batch,
-        }
+        Self { training: true, recording: true, frozen: false, shards, batch, state: Rc::default() }
     }
 
     /// With or without a tape.
@@ -172,16 +196,36 @@ impl Pass {
         self.recording
     }
 
+    /// Without gradients of parameters; of the input, as before.
+    pub fn frozen(self) -> Self {
+        Self { frozen: true, ..self }
+    }
+
+    /// Whether both are handles of one pass, and of the same part of its batch as `part` was.
+    pub fn is(&self, other: &Self, part: u64) -> bool {
+        Rc::ptr_eq(&self.state, &other.state) && self.part() == part
+    }
+
+    /// Which part of the batch it is at.
+    pub fn part(&self) -> u64 {
+        self.state.part.get()
+    }
+
     /// Begins with the next part of the shard, which has its own variables and randomness.
     pub fn begin(&mut self, seed: u64) {
-        (self.seed, self.streams, self.tape) = (seed, 0, OwnedTape::default());
-        self.gradients.borrow_mut().variables.clear();
+        let state = &self.state;
+        state.seed.set(seed);
+        state.streams.set(0);
+        state.part.set(state.part.get() + 1);
+        state.tape.take();
+        state.gradients.borrow_mut().variables.clear();
     }
 
     /// A new stream of randomness, numbered in the order of the calls.
     pub fn stream(&mut self) -> u64 {
-        self.streams += 1;
-        crate::random::mix(self.seed, self.streams)
+        let state = &self.state;
+        state.streams.set(state.streams.get() + 1);
+        crate::random::mix(state.seed.get(), state.streams.get())
     }
 
     /// The input of a network.
@@ -195,9 +239,9 @@ impl Pass {
     }
 
     fn variable(&mut self, values: Arc<Buffer>, rows: usize, needs_gradient: bool) -> Variable {
-        let mut number = 0;
+        let mut number = usize::MAX;
         if self.recording {
-            let variables = &mut self.gradients.borrow_mut().variables;
+            let variables = &mut self.state.gradients.borrow_mut().variables;
             number = variables.len();
             variables.push(None);
         }
@@ -213,14 +257,16 @@ impl Pass {
         needs_gradient: bool,
         backward: impl FnOnce(Buffer, &mut Gradients) + 'static,
     ) -> Variable {
+        let needs_gradient = needs_gradient && self.recording;
         let output = self.variable(values, rows, needs_gradient);
-        if self.recording && needs_gradient {
-            let (number, length, gradients) = (output.number, output.values.len(), Rc::clone(&self.gradients));
-            self.tape.add_backward_op(move |_| {
+        if needs_gradient {
+            let (number, gradients) = (output.number, Rc::clone(&self.state.gradients));
+            self.state.tape.borrow_mut().add_backward_op(move |_| {
                 let gradients = &mut *gradients.borrow_mut();
-                // Zeros if no operation after it has given it one.
-                let gradient = gradients.variables[number].take().unwrap_or_else(|| Buffer::zeros(length));
-                backward(gradient, gradients);
+                // None if the loss does not depend on it.
+                if let Some(gradient) = gradients.variables[number].take() {
+                    backward(gradient, gradients);
+                }
                 Ok(())
             });
         }
@@ -229,14 +275,20 @@ impl Pass {
 
     /// The place of a parameter's gradient: the same for every use of the parameter in this pass.
     pub fn parameter(&mut self, key: ParameterKey, length: usize) -> Parameter {
-        if !self.recording {
-            return Parameter(usize::MAX);
+        if !self.recording || self.frozen {
+            return Parameter::FROZEN;
         }
-        let gradients = &mut self.gradients.borrow_mut().parameters;
-        *self.parameters.entry(key).or_insert_with(|| {
-            gradients.push(Gradient::zero(length));
-            Parameter(gradients.len() - 1)
-        })
+        let gradients = &mut self.state.gradients.borrow_mut().parameters;
+        let mut parameters = self.state.parameters.borrow_mut();
+        // Another length is another network, built where one was that is gone.
+        let known = parameters.get(&key).filter(|parameter| gradients[parameter.0].length == length);
+        if let Some(known) = known {
+            return *known;
+        }
+        gradients.push(Gradient::zero(length));
+        let new = Parameter(gradients.len() - 1);
+        parameters.insert(key, new);
+        new
     }
 
     /// Whether the gradient of (inputs, units) weights is better multiplied when all shards are done: if all shards'
@@ -247,39 +299,49 @@ impl Pass {
 
     /// Notes the new value of a running statistic.
     pub fn observe(&mut self, key: ParameterKey, values: Vec<f32>) {
-        self.statistics.insert(key, values);
+        self.state.statistics.borrow_mut().insert(key, values);
     }
 
     /// The value that this pass has noted of a statistic, if it has.
-    pub fn observed(&self, key: ParameterKey) -> Option<&[f32]> {
-        self.statistics.get(&key).map(Vec::as_slice)
+    pub fn observed(&self, key: ParameterKey) -> Option<Vec<f32>> {
+        self.state.statistics.borrow().get(&key).cloned()
     }
 
     /// The new values of these statistics, where there is one.
     pub fn take_statistics(&mut self, keys: impl Iterator<Item = ParameterKey>) -> Vec<Option<Vec<f32>>> {
-        keys.map(|key| self.statistics.remove(&key)).collect()
+        keys.map(|key| self.state.statistics.borrow_mut().remove(&key)).collect()
     }
 
     /// Runs the tape backwards from a loss, a single value, adding to the gradients of the parameters.
     pub fn backward(&mut self, loss: &Variable) {
-        self.gradients.borrow_mut().variables[loss.number] = Some(vec![1.0].into());
+        self.state.gradients.borrow_mut().variables[loss.number] = Some(vec![1.0].into());
         // dfdx runs the tape of a scalar tensor. Of its errors (out of memory for one float) none can happen; without
         // gradients a step changes nothing.
         let scalar: Tensor<(), f32, Cpu> = Cpu::default().tensor_from_vec(vec![0.0], ());
-        drop(scalar.put_tape(std::mem::take(&mut self.tape)).try_backward());
+        drop(scalar.put_tape(self.state.tape.take()).try_backward());
+    }
+
+    /// The gradients of all parameters that the pass has met, and the new values of all statistics.
+    pub fn learned(&mut self) -> (BTreeMap<ParameterKey, Buffer>, BTreeMap<ParameterKey, Vec<f32>>) {
+        let gradients = &mut self.state.gradients.borrow_mut().parameters;
+        let parameters = self.state.parameters.take();
+        let sums =
+            parameters.into_iter().filter_map(|(key, parameter)| Some((key, gradients[parameter.0].sum.take()?)));
+        (sums.collect(), self.state.statistics.take())
     }
 
     /// The gradient of an input that is [tracked](Self::tracked), after the backward pass.
     pub fn gradient(&self, variable: &Variable) -> Buffer {
-        let gradient = self.gradients.borrow_mut().variables[variable.number].take();
+        let gradient = self.state.gradients.borrow_mut().variables[variable.number].take();
         gradient.unwrap_or_else(|| Buffer::zeros(variable.values.len()))
     }
 
     /// The gradients of these parameters, given by their keys and lengths: zero for those that the pass has not met.
     pub fn into_gradients(self, parameters: impl Iterator<Item = (ParameterKey, usize)>) -> Vec<Gradient> {
-        let mut all = self.gradients.take().parameters;
+        let mut all = self.state.gradients.take().parameters;
+        let known = self.state.parameters.take();
         let mut take = |(key, length)| {
-            let met = self.parameters.get(&key).map(|parameter| &mut all[parameter.0]);
+            let met = known.get(&key).map(|parameter| &mut all[parameter.0]);
             met.map_or(Gradient::zero(length), |met| std::mem::replace(met, Gradient::zero(length)))
         };
         parameters.map(&mut take).collect()

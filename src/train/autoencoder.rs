@@ -74,7 +74,7 @@ pub fn evaluate(autoencoder: &Autoencoder, images: &Dataset, loss: Loss) -> Resu
 impl Objective for Autoencoder {
     fn loss(&self, batch: &Batch, config: &TrainConfig, pass: &mut Pass) -> (Measures, Variable) {
         let input = batch.input(self.encoder().input_shape(), pass);
-        let codes = self.encoder().forward(input, pass);
+        let codes = self.encoder().forward_on(input, pass);
         let (loss, on_tape) = decoded_loss(self.decoder(), codes, batch, config, pass);
         ([loss, 0.0, 0.0], on_tape)
     }
@@ -119,7 +119,7 @@ pub(super) fn decoded_loss(
         Loss::BinaryCrossEntropy if decoder.ends_in_sigmoid() => {
             (Loss::BinaryCrossEntropyWithLogits, decoder.forward_to_logits(codes, pass))
         }
-        loss => (loss, decoder.forward(codes, pass)),
+        loss => (loss, decoder.forward_on(codes, pass)),
     };
     let output = channels_first(output, decoder.output_shape(), pass);
     loss.record(output, &batch.target, batch.share, pass)

@@ -49,7 +49,7 @@ impl Objective for Classifier {
     fn loss(&self, batch: &Batch, _config: &TrainConfig, pass: &mut Pass) -> (Measures, Variable) {
         let networks = self.trained();
         let x = batch.input(networks[0].input_shape(), pass);
-        let logits = networks.iter().fold(x, |x, network| network.forward(x, pass));
+        let logits = networks.iter().fold(x, |x, network| network.forward_on(x, pass));
         let ([loss, accuracy], on_tape) = cross_entropy(logits, &batch.labels, batch.share, pass);
         ([loss, accuracy, 0.0], on_tape)
     }

@@ -341,7 +341,7 @@ fn fakes(gan: &Gan, noise: &[f32], seed: u64) -> Buffer {
     for_shards(shards, |(index, (images, noise))| {
         let pass = &mut Pass::training(random::mix(seed, index as u64)).recording(false);
         let noise = pass.input(Arc::new(Buffer::from(noise)), noise.len() / latent_dim);
-        let y = generator.forward(noise, pass);
+        let y = generator.forward_on(noise, pass);
         let y = channels_first(y, generator.output_shape(), pass);
         images.copy_from_slice(&y.values);
     });
@@ -368,7 +368,7 @@ fn generator_step(gan: &Gan, noise: &[f32], seed: u64) -> Learned<1> {
     learn(rows, &[generator, discriminator], seed, |range, _, pass| {
         let values = &noise[range.start * latent_dim..range.end * latent_dim];
         let noise = pass.input(Arc::new(values.into()), range.len());
-        let images = generator.forward(noise, pass);
+        let images = generator.forward_on(noise, pass);
         adversarial_loss(discriminator, images, 1.0, range.len() as f64 / rows as f64, pass)
     })
 }

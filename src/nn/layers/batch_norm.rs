@@ -115,7 +115,7 @@ impl Operation for BatchNorm {
             let (mean, variance) = moments.mean_and_variance();
             for (index, batch) in [(2, &mean), (3, &variance)] {
                 // From what this pass has noted, if the network runs in it a second time.
-                let running = pass.observed(context.key(index)).unwrap_or(&context.weights[index]);
+                let running = pass.observed(context.key(index)).unwrap_or_else(|| context.weights[index].to_vec());
                 let moved = running.iter().zip(batch).map(|(r, b)| self.momentum * r + (1.0 - self.momentum) * b);
                 let moved = moved.collect();
                 pass.observe(context.key(index), moved);

@@ -82,7 +82,7 @@ impl Operation for Dense {
         let mut y = Buffer::unset(rows * units);
         gemm_in_parallel(&[(lhs, layer.panels(&packed, &weight))], Accumulate::Bias(&bias), slope, &mut y);
         let y = Arc::new(y);
-        let postpones = pass.postpones(inputs, units);
+        let postpones = pass.postpones(inputs, units) && !weight_parameter.is_frozen();
         pass.record(Arc::clone(&y), rows, true, move |mut g, gradients| {
             gradients.add_to_parameter(bias_parameter, rectified_gradient(&y, &mut g, slope, units));
             let x_gradient = || {

@@ -144,9 +144,14 @@ fn add_gradients(
     x_gradient: impl FnOnce() -> Buffer + Send,
 ) {
     let wanted = x.needs_gradient;
-    let (mut sum, start) = gradients.take_sum(parameter, weights);
-    let (_, x_gradient) = join(|| add_weight_gradient(start, &mut sum), || wanted.then(x_gradient));
-    gradients.put(parameter, sum);
+    let x_gradient = if parameter.is_frozen() {
+        wanted.then(x_gradient)
+    } else {
+        let (mut sum, start) = gradients.take_sum(parameter, weights);
+        let (_, x_gradient) = join(|| add_weight_gradient(start, &mut sum), || wanted.then(x_gradient));
+        gradients.put(parameter, sum);
+        x_gradient
+    };
     x_gradient.into_iter().for_each(|gradient| gradients.add_to(x, gradient));
 }
 

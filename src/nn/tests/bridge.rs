@@ -40,7 +40,7 @@ fn learn(network: &Sequential, loss: Loss, split: BatchSplit) -> (f64, Vec<Buffe
     let learned = learn_in_parts(ROWS, &[network], split, 0, |rows, _, pass| {
         let share = rows.len() as f64 / ROWS as f64;
         let input = pass.input(Arc::new(Buffer::from(&x[rows.start * 12..rows.end * 12])), rows.len());
-        let y = network.forward(input, pass);
+        let y = network.forward_on(input, pass);
         let target = Buffer::from(&target[rows.start * 5..rows.end * 5]);
         let (loss, on_tape) = loss.record(y, &target, share, pass);
         ([loss], on_tape)
@@ -80,7 +80,7 @@ fn a_function_that_drops_its_tape_has_no_gradient() {
     let network = Sequential::input([4]).dense(3).dfdx("constant", constant).dense(2).build().unwrap();
     let mut pass = Pass::training(0);
     let x = pass.input(Arc::new(wave(8, 0.4).into()), 2);
-    let y = network.forward(x, &mut pass);
+    let y = network.forward_on(x, &mut pass);
     let (_, loss) = Loss::MeanSquaredError.record(y, &wave(4, 0.2).into(), 1.0, &mut pass);
     pass.backward(&loss);
     let gradients = pass.gradients(&[&network]);

@@ -29,12 +29,12 @@ fn gradients_flow_through_a_whole_network() {
     let loss_of = |network: &Sequential| {
         let pass = &mut Pass::prediction();
         let x = pass.input(Arc::new(x.clone().into()), 4);
-        let y = network.forward(x, pass);
+        let y = network.forward_on(x, pass);
         Loss::BinaryCrossEntropy.record(y, &target, 1.0, pass).0
     };
     let mut pass = Pass::training(0);
     let input = pass.input(Arc::new(x.clone().into()), 4);
-    let y = network.forward(input, &mut pass);
+    let y = network.forward_on(input, &mut pass);
     let (_, loss) = Loss::BinaryCrossEntropy.record(y, &target, 1.0, &mut pass);
     pass.backward(&loss);
     let gradients = pass.gradients(&[&network]);
@@ -58,7 +58,7 @@ fn dropout_keeps_the_mean_and_only_works_in_training() {
     let drop = |seed| {
         let pass = &mut Pass::training(seed).recording(false);
         let x = pass.input(ones.clone(), 1);
-        network.forward(x, pass).values.to_vec()
+        network.forward_on(x, pass).values.to_vec()
     };
     let dropped = drop(1);
     let zeros = dropped.iter().filter(|v| **v == 0.0).count() as f64 / 20_000.0;
@@ -82,7 +82,7 @@ fn the_bits_do_not_depend_on_the_threads() {
             for step in 0..3 {
                 let mut pass = Pass::training(step);
                 let input = pass.input(x.clone(), 130);
-                let y = network.forward(input, &mut pass);
+                let y = network.forward_on(input, &mut pass);
                 let (_, loss) = Loss::BinaryCrossEntropy.record(y, &x, 1.0, &mut pass);
                 pass.backward(&loss);
                 let gradients = pass.gradients(&[&network]);
@@ -111,7 +111,7 @@ fn a_batch_in_parts_gives_the_gradients_of_the_whole() {
         let x = pass.input(Arc::new(values.into()), rows.len());
         let x = channels_last(x, &[2, 6, 6], pass);
         let target = target[rows.start * 2..rows.end * 2].to_vec();
-        let y = network.forward(x, pass);
+        let y = network.forward_on(x, pass);
         let (loss, on_tape) = Loss::MeanSquaredError.record(y, &target.into(), share, pass);
         ([loss], on_tape)
     };
@@ -180,7 +180,7 @@ fn a_steady_step_allocates_no_buffers() {
             let learned = learn_in_parts(rows, &[&network], split, seed, |rows, _, pass| {
                 let x = Arc::new(Buffer::zeros(rows.len() * 144));
                 let input = pass.input(Arc::clone(&x), rows.len());
-                let y = network.forward(input, pass);
+                let y = network.forward_on(input, pass);
                 let (loss, on_tape) = Loss::MeanSquaredError.record(y, &x, 0.1, pass);
                 ([loss], on_tape)
             });
@@ -231,7 +231,7 @@ fn a_network_of_every_layer_learns() {
     for step in 0..150 {
         let mut pass = Pass::training(step);
         let input = pass.input(x.clone(), 20);
-        let y = network.forward(input, &mut pass);
+        let y = network.forward_on(input, &mut pass);
         let (mean, loss) = Loss::MeanSquaredError.record(y, &x, 1.0, &mut pass);
         losses.push(mean);
         let statistics = pass.take_statistics(network.statistic_keys());
@@ -290,7 +290,7 @@ fn folded_normalisation_predicts_the_same() {
         let pass = &mut Pass::prediction().recording(true);
         let first = pass.input(Arc::clone(&x), 3);
         let first = channels_last(first, &[2, 5, 5], pass);
-        let recorded = network.forward(first, pass);
+        let recorded = network.forward_on(first, pass);
         (network.run(&x, 3), recorded.values.to_vec())
     };
     let (before, _) = both(&network);

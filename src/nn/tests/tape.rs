@@ -71,7 +71,7 @@ fn a_skip_around_a_network_sees_its_input() {
     let (x, g) = (wave(24, 0.37), wave(24, 0.9));
     let mut pass = Pass::training(0);
     let input = pass.tracked(Arc::new(x.clone().into()), 4);
-    let inner = network.forward(input.clone(), &mut pass);
+    let inner = network.forward_on(input.clone(), &mut pass);
     let y = add(&inner, &input, &mut pass);
     backward(&y, &g, &mut pass);
     let gradient = pass.gradient(&input);
@@ -90,7 +90,7 @@ fn network() -> Sequential {
 fn loss(network: &Sequential, x: &[f32], target: &[f32], pass: &mut Pass) -> Variable {
     let x = pass.input(Arc::new(Buffer::from(x)), x.len() / 32);
     let x = channels_last(x, &[2, 4, 4], pass);
-    let y = network.forward(x, pass);
+    let y = network.forward_on(x, pass);
     Loss::MeanSquaredError.record(y, &Buffer::from(target), 1.0, pass).1
 }
 
@@ -126,7 +126,8 @@ fn a_network_that_runs_twice_gets_the_sum_of_both_gradients() {
     half(1, &mut alone);
     for (index, key) in network.statistic_keys().enumerate() {
         let start = [0.0, 1.0][index];
-        let batch = alone.observed(key).unwrap().iter().map(|moved| (moved - 0.99 * start) / 0.01);
+        let noted = alone.observed(key).unwrap();
+        let batch = noted.iter().map(|moved| (moved - 0.99 * start) / 0.01);
         let expected: Vec<f32> =
             once[index].iter().zip(batch).map(|(once, batch)| 0.99 * once + 0.01 * batch).collect();
         assert_close("running statistic", &twice[index], &expected, 1e-5);
@@ -165,8 +166,8 @@ fn a_network_that_runs_twice_in_each_shard_gets_the_sum_too() {
             let share = rows.len() as f64 / ROWS as f64;
             let target = Buffer::from(&x[rows.start * 40..rows.end * 40]);
             let input = pass.input(Arc::new(target.clone()), rows.len());
-            let once = network.forward(input, pass);
-            let twice = network.forward(once, pass);
+            let once = network.forward_on(input, pass);
+            let twice = network.forward_on(once, pass);
             let (loss, on_tape) = Loss::MeanSquaredError.record(twice, &target, share, pass);
             ([loss], on_tape)
         };
