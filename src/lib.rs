@@ -81,8 +81,8 @@ pub use ndarray;
 #[doc(hidden)]
 pub use nn::ParameterSet;
 pub use nn::{
-    DfdxLoss, DfdxTensor, HeightWidth, Init, Loss, Optimizer, OptimizerState, Parameter, Parameters, Plan, Sequential,
-    Step, StepGradients, Summary, SummaryRow, Tensor,
+    DfdxLoss, DfdxTensor, FunctionLoss, HeightWidth, Init, LayerActivations, Loss, Optimizer, OptimizerState,
+    Parameter, Parameters, Penalty, Plan, Sequential, Step, StepGradients, Summary, SummaryRow, Tensor,
 };
 #[doc(hidden)]
 pub use progress::duration_text;
@@ -94,7 +94,7 @@ pub use stop::StopHandle;
 pub use train::{
     Epoch, GanConfig, GanHistory, GanLosses, History, Schedule, Setting, Snapshot, Space, StoppedBy, Study,
     TrainConfig, Trainable, Training, Trial, TrialRecord, TrialState, evaluate, gan_step, train_ae, train_classifier,
-    train_gan, train_vae,
+    train_gan, train_pairs, train_vae,
 };
 
 /// The README's example is a test like any other.

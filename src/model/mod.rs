@@ -37,6 +37,21 @@ pub(crate) trait Model: Any + Send + Sync {
     fn trained_mut(&mut self) -> Vec<&mut Sequential>;
 }
 
+/// A network by itself.
+impl Model for Sequential {
+    fn file(&self) -> ModelFile<'_> {
+        ModelFile { kind: "sequential", networks: vec![("network", self)], settings: serde_json::Value::Null }
+    }
+
+    fn trained(&self) -> Vec<&Sequential> {
+        vec![self]
+    }
+
+    fn trained_mut(&mut self) -> Vec<&mut Sequential> {
+        vec![self]
+    }
+}
+
 macro_rules! common {
     ($($model:ty),+) => {$(
         impl $model {

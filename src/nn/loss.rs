@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::{
     bridge::DfdxLoss,
+    function::FunctionLoss,
     layers::sigmoid,
     tape::{Pass, Variable},
 };
@@ -30,6 +31,8 @@ pub enum Loss {
     BinaryCrossEntropyWithLogits,
     /// A function of dfdx's tensors: see [`Loss::dfdx`].
     Dfdx(DfdxLoss),
+    /// A function of [tensors](crate::Tensor): see [`Loss::of`].
+    Function(FunctionLoss),
 }
 
 /// Keras' clipping of probabilities.
@@ -42,14 +45,30 @@ impl Loss {
             Self::MeanSquaredError => "mean squared error",
             Self::BinaryCrossEntropy | Self::BinaryCrossEntropyWithLogits => "binary cross-entropy",
             Self::Dfdx(loss) => loss.name,
+            Self::Function(loss) => loss.name,
         }
     }
 
     /// The mean loss over `output` as a `share` of a batch's mean loss (1 if the batch has no other parts), and the
     /// same on the tape, for the backward pass to begin with.
     pub(crate) fn record(self, output: Variable, target: &Buffer, share: f64, pass: &mut Pass) -> (f64, Variable) {
-        if let Self::Dfdx(loss) = self {
-            return loss.record(output, target, share, pass);
+        let width = output.values.len() / output.rows.max(1);
+        self.record_shaped(output, &[width], target, share, pass)
+    }
+
+    /// The same for rows of this shape, which a function of the user's may need.
+    pub(crate) fn record_shaped(
+        self,
+        output: Variable,
+        shape: &[usize],
+        target: &Buffer,
+        share: f64,
+        pass: &mut Pass,
+    ) -> (f64, Variable) {
+        match self {
+            Self::Dfdx(loss) => return loss.record(output, target, share, pass),
+            Self::Function(loss) => return loss.record(output, shape, target, share, pass),
+            _ => {}
         }
         let y = &output.values;
         // The derivative is computed here too, while the values are at hand. Sums in fixed blocks: the same bits for
@@ -92,7 +111,7 @@ impl Loss {
             Self::BinaryCrossEntropyWithLogits => {
                 sum(y, target, |x, t| if x > 0.0 { x } else { 0.0 } - x * t + (-x.abs()).exp().ln_1p())
             }
-            Self::Dfdx(_) => f64::NAN, // has a `record` of its own
+            Self::Dfdx(_) | Self::Function(_) => f64::NAN, // has a `record` of its own
         }
     }
 
@@ -104,7 +123,7 @@ impl Loss {
                 if clipped { 0.0 } else { tiny_to_zero(scale * (p - t) / (p * (1.0 - p))) }
             }),
             Self::BinaryCrossEntropyWithLogits => sigmoid_differences(y, target, scale, out),
-            Self::Dfdx(_) => out.fill(f32::NAN), // as above
+            Self::Dfdx(_) | Self::Function(_) => out.fill(f32::NAN), // as above
         }
     }
 }

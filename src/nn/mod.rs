@@ -5,12 +5,15 @@
 
 mod bridge;
 mod cross_entropy;
+mod function;
 mod fusion;
 mod init;
+mod inspect;
 mod layers;
 mod loss;
 mod optimizer;
 mod optimizer_state;
+mod penalty;
 mod plan;
 mod reparametrisation;
 mod sequential;
@@ -24,11 +27,14 @@ mod weights;
 mod tests;
 
 pub use bridge::{DfdxLoss, DfdxTensor};
+pub use function::FunctionLoss;
 pub use init::Init;
+pub use inspect::LayerActivations;
 pub use layers::HeightWidth;
 pub use loss::Loss;
 pub use optimizer::Optimizer;
 pub use optimizer_state::OptimizerState;
+pub use penalty::Penalty;
 pub use plan::Plan;
 pub use sequential::Sequential;
 pub use summary::{Summary, SummaryRow};

@@ -64,7 +64,7 @@ pub(crate) struct Step {
     /// Which of the network's layers it is, and the number of its first parameter.
     index: usize,
     first_parameter: usize,
-    has_parameters: bool,
+    parameters: usize,
     /// The names of all layers that it does the work of, and the index of the first.
     names: Vec<&'static str>,
     first_index: usize,
@@ -96,6 +96,24 @@ impl Default for Fused {
 pub(crate) struct Caches {
     pub convolution: Arc<OnceLock<Arc<PreparedConvolution>>>,
     pub packed: Arc<PackedWeights>,
+    /// Of the layers inside a layer.
+    inside: Arc<OnceLock<Vec<Caches>>>,
+}
+
+impl Caches {
+    /// Those of the layers inside a layer.
+    pub fn inside(&self, layers: usize) -> Vec<Self> {
+        self.inside.get_or_init(|| vec![(); layers].into_iter().map(|()| Self::default()).collect()).clone()
+    }
+
+    /// Without what depends on weights that are about to change.
+    fn forget_weights(&mut self) {
+        self.packed = Arc::default();
+        if let Some(mut inside) = self.inside.get().cloned() {
+            inside.iter_mut().for_each(Self::forget_weights);
+            self.inside = Arc::new(OnceLock::from(inside));
+        }
+    }
 }
 
 impl Step {
@@ -108,7 +126,7 @@ impl Step {
             fused: Fused::default(),
             index: 0,
             first_parameter: 0,
-            has_parameters: false,
+            parameters: 0,
             names: vec![layer.name()],
             first_index: 0,
             folded: None,
@@ -123,7 +141,7 @@ impl Step {
     /// Takes other weights than the network's.
     pub fn fold(&mut self, weights: Vec<Weights>) {
         self.folded = Some(weights);
-        self.caches.packed = Arc::default();
+        self.caches.forget_weights();
     }
 
     /// Becomes the step that follows it, for which it does something first.
@@ -154,7 +172,24 @@ impl Step {
         LayerContext { input: &self.input, weights, fused: &self.fused, moments, caches: &self.caches, first }
     }
 
-    fn multiply_adds(&self) -> usize {
+    /// The forward pass as a part of the layer with that context, of whose layers the caches are.
+    pub fn forward_inside(
+        &self,
+        outer: &LayerContext<'_>,
+        caches: &[Caches],
+        x: Variable,
+        pass: &mut Pass,
+    ) -> Variable {
+        let step = Self {
+            first_parameter: outer.first.number + self.first_parameter,
+            caches: caches[self.index].clone(),
+            ..self.clone()
+        };
+        let weights = &outer.weights[self.first_parameter..self.first_parameter + self.parameters];
+        step.forward(weights, outer.first.network, x, pass)
+    }
+
+    pub fn multiply_adds(&self) -> usize {
         self.layer.operation().multiply_adds(&self.input, self.fused.up_sample)
     }
 
@@ -212,7 +247,7 @@ impl Plan {
         let mut steps = Vec::new();
         for step in &self.steps {
             steps.push((step, backward && wanted));
-            wanted |= step.has_parameters;
+            wanted |= step.parameters > 0;
         }
         steps.into_par_iter().for_each(|(step, backward)| step.pack(network, backward));
     }
@@ -224,7 +259,7 @@ impl Plan {
 
     /// Of its first step with weights, of whose input training wants no gradient.
     pub(crate) fn multiply_adds_of_first(&self) -> Option<usize> {
-        self.steps.iter().find(|step| step.has_parameters).map(Step::multiply_adds)
+        self.steps.iter().find(|step| step.parameters > 0).map(Step::multiply_adds)
     }
 }
 
@@ -235,14 +270,25 @@ fn run(steps: &[Step], network: &Sequential, x: Variable, pass: &mut Pass) -> Va
 
 /// One step for each layer.
 fn steps_of(network: &Sequential) -> Vec<Step> {
+    let nodes = network.nodes().iter();
+    steps(nodes.map(|node| (node.layer.clone(), node.input.clone(), node.output.clone(), node.parameters.len())))
+}
+
+/// One step for each layer, given with the shapes of its input and output and its number of parameters.
+fn steps(layers: impl Iterator<Item = (Layer, Vec<usize>, Vec<usize>, usize)>) -> Vec<Step> {
     let mut first_parameter = 0;
-    let step = |(index, node): (usize, &super::sequential::Node)| {
-        let (first, has_parameters) = (first_parameter, !node.parameters.is_empty());
-        first_parameter += node.parameters.len();
-        let step = Step::new(&node.layer, &node.input, &node.output);
-        Step { index, first_index: index, first_parameter: first, has_parameters, ..step }
+    let step = |(index, (layer, input, output, parameters)): (usize, (Layer, Vec<usize>, Vec<usize>, usize))| {
+        let first = first_parameter;
+        first_parameter += parameters;
+        let step = Step::new(&layer, &input, &output);
+        Step { index, first_index: index, first_parameter: first, parameters, ..step }
     };
-    network.nodes().iter().enumerate().map(step).collect()
+    layers.enumerate().map(step).collect()
+}
+
+/// The steps that run the layers inside a layer.
+pub(crate) fn fused_steps(layers: impl Iterator<Item = (Layer, Vec<usize>, Vec<usize>, usize)>) -> Vec<Step> {
+    fusion::fuse(steps(layers))
 }
 
 /// The plans of a network.
@@ -273,7 +319,7 @@ impl Compiled {
 
     /// Drops what was cached of the weights, which are about to change.
     pub fn forget_weights(&mut self) {
-        self.training.steps.iter_mut().for_each(|step| step.caches.packed = Arc::default());
+        self.training.steps.iter_mut().for_each(|step| step.caches.forget_weights());
         self.prediction = OnceLock::new();
     }
 }

@@ -250,6 +250,27 @@ impl Sequential {
         Self { nodes, compiled: OnceLock::new(), failed: None, ..self.clone() }
     }
 
+    /// The layers of that range with their weights.
+    pub(crate) fn part(&self, from: usize, to: usize) -> Self {
+        let nodes: Vec<Node> = self.nodes.iter().take(to).skip(from).cloned().collect();
+        let input = self.take(from).output_shape().to_vec();
+        Self { input, nodes, compiled: OnceLock::new(), failed: None, ..self.clone() }
+    }
+
+    /// These layers and those of a network that fits behind them.
+    pub(crate) fn joined(&self, other: &Self) -> Self {
+        let nodes = self.nodes.iter().chain(&other.nodes).cloned().collect();
+        Self { nodes, compiled: OnceLock::new(), failed: None, ..self.clone() }
+    }
+
+    /// With this mistake, if there is none yet.
+    pub(crate) fn with_mistake(mut self, mistake: Error) -> Self {
+        if self.mistake.is_none() {
+            (self.mistake, self.failed) = (Some(mistake), None);
+        }
+        self
+    }
+
     /// How many numbers all layers hold, moving statistics included.
     pub fn parameter_count(&self) -> usize {
         self.nodes.iter().flat_map(|node| &node.parameters).map(|parameter| parameter.values.len()).sum()
@@ -351,7 +372,8 @@ impl Sequential {
 
     /// How many values all layers have for one input.
     pub(crate) fn values(&self) -> usize {
-        self.nodes.iter().map(|node| node.output.iter().product::<usize>()).sum()
+        let of = |node: &Node| node.output.iter().product::<usize>() + node.layer.operation().values(&node.input);
+        self.nodes.iter().map(of).sum()
     }
 
     /// How many weights have a gradient that each part of a batch sums by itself, see [`Pass::postpones`].
@@ -369,9 +391,8 @@ impl Sequential {
     /// The first batch normalisation that sees a single value of each channel for one input, if there is one: of a
     /// batch of one row it has nothing to take a variance of.
     pub(crate) fn needs_two_rows(&self) -> Option<String> {
-        let single = |node: &Node| matches!(node.layer, Layer::BatchNorm(_)) && node.input[1..].iter().all(|n| *n == 1);
-        let index = self.nodes.iter().position(single)?;
-        Some(format!("layer {}, batch_norm", index + 1))
+        let index = self.nodes.iter().position(|node| node.layer.operation().needs_two_rows(&node.input))?;
+        Some(format!("layer {}, {}", index + 1, self.nodes[index].layer.name()))
     }
 
     /// All layers, one after the other; feature maps are channels last inside.

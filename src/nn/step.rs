@@ -7,12 +7,14 @@ use rayon::prelude::*;
 use super::{
     layers::add_products,
     optimizer_state::OptimizerState,
+    penalty::Penalty,
     sequential::Sequential,
     tape::{Gradient, Pass, Variable},
+    tensor::Tensor,
 };
 use crate::{
     engine::{self, Accumulate, Buffer, SHARDS, add_parts, for_shards},
-    error::Result,
+    error::{Error, Result},
     limit, random,
 };
 
@@ -74,6 +76,8 @@ pub(crate) struct Learned<const N: usize> {
     pub gradients: Vec<Buffer>,
     /// New values of the statistics that the networks observe, in the same order; none of those that were not observed.
     pub statistics: Vec<Option<Vec<f32>>>,
+    /// The mistake that a function of the user's has made.
+    pub mistake: Option<Error>,
 }
 
 impl<const N: usize> Learned<N> {
@@ -86,6 +90,14 @@ impl<const N: usize> Learned<N> {
         let gradients = &self.gradients[..trainable.len()];
         optimizer.update(trainable.into_iter(), gradients);
         self.observe(networks);
+    }
+
+    /// Adds a penalty on the kernels of the networks to their gradients; returns it.
+    pub fn penalise(&mut self, networks: &[&Sequential], penalty: Penalty) -> f64 {
+        let parameters = networks.iter().flat_map(|network| network.named_parameters());
+        let trainable = parameters.map(|(.., parameter)| parameter).filter(|parameter| parameter.trainable);
+        let pairs = trainable.zip(&mut self.gradients).filter(|(parameter, _)| parameter.shape.len() > 1);
+        pairs.map(|(parameter, gradient)| penalty.of_weights(&parameter.values, gradient)).sum()
     }
 
     /// Gives the networks the new values of their statistics.
@@ -108,15 +120,17 @@ impl<const N: usize> Learned<N> {
 }
 
 /// Forward and backward pass of a batch through networks, the first of which needs no gradient of its input: packs
-/// their weights, splits the batch, and see [`learn_in_parts`].
+/// their weights, splits the batch unless it is to stay whole, and see [`learn_in_parts`].
 pub(crate) fn learn<const N: usize>(
     rows: usize,
     networks: &[&Sequential],
+    whole: bool,
     seed: u64,
     forward: impl Fn(Range<usize>, u64, &mut Pass) -> ([f64; N], Variable) + Sync,
 ) -> Learned<N> {
     Sequential::pack_all(networks, true);
-    learn_in_parts(rows, networks, BatchSplit::new(rows, networks), seed, forward)
+    let split = if whole { BatchSplit { shard: rows, part: rows } } else { BatchSplit::new(rows, networks) };
+    learn_in_parts(rows, networks, split, seed, forward)
 }
 
 /// Forward and backward pass of a batch. `forward(rows, seed, pass)` measures some of its rows, the loss first, and
@@ -139,7 +153,8 @@ pub(crate) fn learn_in_parts<const N: usize>(
             let range = start..end.min(start + split.part);
             let seed = random::mix(seed, (shard * parts + part) as u64);
             pass.begin(seed);
-            let (values, loss) = forward(range, seed, &mut pass);
+            let (mut values, loss) = forward(range, seed, &mut pass);
+            let loss = pass.penalised(loss, &mut values[0]);
             means.iter_mut().zip(values).for_each(|(mean, value)| *mean += value);
             if !means[0].is_finite() {
                 break;
@@ -147,19 +162,43 @@ pub(crate) fn learn_in_parts<const N: usize>(
             pass.backward(&loss);
         }
         let statistics = pass.take_statistics(networks.iter().flat_map(|network| network.statistic_keys()));
-        (means, pass.into_gradients(networks.iter().flat_map(|network| network.trainable_keys())), statistics)
+        let mistake = pass.take_mistake();
+        let gradients = pass.into_gradients(networks.iter().flat_map(|network| network.trainable_keys()));
+        (means, gradients, statistics, mistake)
     };
     let mut done = for_shards((0..shards).into_par_iter(), shard);
     let means = std::array::from_fn(|index| done.iter().map(|(means, ..)| means[index]).sum::<f64>());
+    let mistake = done.iter_mut().find_map(|(.., mistake)| mistake.take());
     if !means[0].is_finite() {
-        return Learned { means, gradients: Vec::new(), statistics: Vec::new() };
+        return Learned { means, gradients: Vec::new(), statistics: Vec::new(), mistake };
     }
     let statistics = std::mem::take(&mut done[0].2);
-    let gradients: Vec<_> = done.into_iter().map(|(_, gradients, _)| gradients).collect();
-    Learned { means, gradients: sums(gradients), statistics }
+    let gradients: Vec<_> = done.into_iter().map(|(_, gradients, ..)| gradients).collect();
+    Learned { means, gradients: sums(gradients), statistics, mistake }
 }
 
 impl Pass {
+    /// The loss with the penalties that the pass has met, on the tape and as a value.
+    pub fn penalised(&self, loss: Variable, value: &mut f64) -> Variable {
+        let sum = self.with_penalties(Tensor::from(0.0));
+        match sum.into_variable() {
+            Ok((penalty, _)) if penalty.needs_gradient || penalty.values[0] != 0.0 => {
+                *value += f64::from(penalty.values[0]);
+                let values = Arc::new(vec![*value as f32].into());
+                self.clone().record(values, 1, true, move |g, gradients| {
+                    gradients.add_to(&loss, g.clone());
+                    gradients.add_to(&penalty, g);
+                })
+            }
+            Ok(_) => loss,
+            Err(error) => {
+                self.fail(error);
+                *value = f64::NAN;
+                loss
+            }
+        }
+    }
+
     /// After the backward pass, the gradient of every parameter of these networks, in their order.
     pub fn gradients(self, networks: &[&Sequential]) -> Vec<Buffer> {
         sums(vec![self.into_gradients(networks.iter().flat_map(|network| network.trainable_keys()))])

@@ -17,7 +17,11 @@ use dfdx::{
     tensor_ops::Backward,
 };
 
-use crate::engine::{Accumulate, Buffer, Moments};
+use super::tensor::Tensor as AnyShape;
+use crate::{
+    engine::{Accumulate, Buffer, Moments},
+    error::Error,
+};
 
 /// A batch of values, (rows, features) row by row, in one [`Pass`].
 #[derive(Clone)]
@@ -167,6 +171,10 @@ struct State {
     streams: Cell<u64>,
     /// Counts the parts: what one has computed means nothing to the next.
     part: Cell<u64>,
+    /// What is to be added to the loss of this part.
+    penalties: RefCell<Vec<Variable>>,
+    /// The first mistake that a function of the user's has made.
+    mistake: RefCell<Option<Error>>,
 }
 
 impl Pass {
@@ -218,7 +226,38 @@ impl Pass {
         state.streams.set(0);
         state.part.set(state.part.get() + 1);
         state.tape.take();
+        state.penalties.take();
         state.gradients.borrow_mut().variables.clear();
+    }
+
+    /// Which share of its batch that many rows are.
+    pub fn share(&self, rows: usize) -> f64 {
+        if self.batch == 0 { 1.0 } else { rows as f64 / self.batch as f64 }
+    }
+
+    /// Adds to the loss.
+    pub fn add_penalty(&self, penalty: AnyShape) {
+        match penalty.into_variable() {
+            // Without its handle of this pass, which would keep itself alive.
+            Ok((penalty, _)) => self.state.penalties.borrow_mut().push(penalty),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// The sum of the loss and the penalties that were added to it, if there are any.
+    pub fn with_penalties(&self, loss: AnyShape) -> AnyShape {
+        let penalties = self.state.penalties.take().into_iter();
+        penalties.fold(loss, |sum, penalty| sum + AnyShape::of(penalty, vec![], self))
+    }
+
+    /// Notes a mistake, if it is the first one.
+    pub fn fail(&self, error: Error) {
+        self.state.mistake.borrow_mut().get_or_insert(error);
+    }
+
+    /// The mistake that was noted.
+    pub fn take_mistake(&self) -> Option<Error> {
+        self.state.mistake.take()
     }
 
     /// A new stream of randomness, numbered in the order of the calls.

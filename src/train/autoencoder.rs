@@ -66,7 +66,7 @@ pub fn evaluate(autoencoder: &Autoencoder, images: &Dataset, loss: Loss) -> Resu
         return Err(Error::expected(ErrorKind::Data, "evaluate", "at least 1 image", "none"));
     }
     check::targets(images, "images", loss)?;
-    let [mean, ..] = autoencoder.measure(images, &TrainConfig::new().loss(loss));
+    let [mean, ..] = autoencoder.measure(images, None, &TrainConfig::new().loss(loss))?;
     Ok(mean)
 }
 
@@ -75,12 +75,18 @@ impl Objective for Autoencoder {
     fn loss(&self, batch: &Batch, config: &TrainConfig, pass: &mut Pass) -> (Measures, Variable) {
         let input = batch.input(self.encoder().input_shape(), pass);
         let codes = self.encoder().forward_on(input, pass);
+        if let (Some(penalty), true) = (config.code_penalty, pass.training) {
+            penalty.add_of_codes(&codes, self.encoder(), pass);
+        }
         let (loss, on_tape) = decoded_loss(self.decoder(), codes, batch, config, pass);
         ([loss, 0.0, 0.0], on_tape)
     }
 
     fn prepare(&self, data: Data, config: &TrainConfig) -> Result<Data> {
-        prepared(data, config, "autoencoder", |images| self.check_images(images))
+        if let Some(penalty) = config.code_penalty {
+            penalty.check_for_codes("TrainConfig::code_penalty", self.encoder())?;
+        }
+        prepared(data, config, "autoencoder", self.image_shape(), |images| self.check_images(images))
     }
 
     fn snapshot(&self, config: &TrainConfig) -> Result<Option<Array4<f32>>> {
@@ -93,11 +99,12 @@ pub(super) fn prepared(
     data: Data,
     config: &TrainConfig,
     kind: &str,
+    output: [usize; 3],
     check_images: impl Fn(&Dataset) -> Result<()>,
 ) -> Result<Data> {
     config.check_used(kind)?;
     [Some(&data.0), data.1.as_ref(), config.snapshots.images()].into_iter().flatten().try_for_each(check_images)?;
-    config.check_targets(&data)?;
+    config.check_targets(&data, output)?;
     Ok(data)
 }
 
@@ -122,5 +129,5 @@ pub(super) fn decoded_loss(
         loss => (loss, decoder.forward_on(codes, pass)),
     };
     let output = channels_first(output, decoder.output_shape(), pass);
-    loss.record(output, &batch.target, batch.share, pass)
+    loss.record_shaped(output, decoder.output_shape(), &batch.target, batch.share, pass)
 }

@@ -13,6 +13,7 @@ use crate::{
 /// function of the user's must take rows of that width. `which` names the images.
 pub(super) fn targets(images: &Dataset, which: &str, loss: Loss) -> Result<()> {
     match loss {
+        Loss::Function(loss) => return loss.check(&images.image_shape()),
         Loss::MeanSquaredError => return Ok(()),
         Loss::Dfdx(loss) => return loss.check(images.image_shape().iter().product()),
         Loss::BinaryCrossEntropy | Loss::BinaryCrossEntropyWithLogits => {}

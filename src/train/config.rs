@@ -14,7 +14,7 @@ use super::{
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
-    nn::{Loss, Optimizer},
+    nn::{Loss, Optimizer, Penalty},
     stop::StopHandle,
 };
 
@@ -37,6 +37,8 @@ use crate::{
 /// | [`after_epoch`](Self::after_epoch) | none | |
 /// | [`checkpoint`](Self::checkpoint), [`resume`](Self::resume) | none | |
 /// | [`stop_handle`](Self::stop_handle), [`trial`](Self::trial) | none | |
+/// | [`code_penalty`](Self::code_penalty), [`weight_penalty`](Self::weight_penalty) | none | |
+/// | [`targets`](Self::targets) | the images | |
 /// | [`progress_every`](Self::progress_every) | 1 epoch | 0 for silence |
 ///
 /// Settings are checked when training starts.
@@ -54,6 +56,10 @@ pub struct TrainConfig {
     pub(super) optimizer: Optimizer,
     pub(super) schedule: Schedule,
     loss: Option<Loss>,
+    pub(super) code_penalty: Option<Penalty>,
+    pub(super) weight_penalty: Option<Penalty>,
+    pub(super) targets: Option<Dataset>,
+    pub(super) validation_targets: Option<Dataset>,
     pub(super) seed: u64,
     pub(super) validation: Validation,
     pub(super) patience: Option<usize>,
@@ -130,6 +136,10 @@ impl TrainConfig {
             optimizer: Optimizer::adam(),
             schedule: Schedule::constant(),
             loss: None,
+            code_penalty: None,
+            weight_penalty: None,
+            targets: None,
+            validation_targets: None,
             seed: 0,
             validation: Validation::None,
             patience: None,
@@ -175,6 +185,29 @@ impl TrainConfig {
     /// What is minimised. A classifier refuses it: its loss is the softmax cross-entropy.
     pub fn loss(self, loss: Loss) -> Self {
         Self { loss: Some(loss), ..self }
+    }
+
+    /// Adds a [`Penalty`] on the codes to the loss: for autoencoders. The losses of the history hold it; those of a
+    /// validation do not.
+    pub fn code_penalty(self, penalty: Penalty) -> Self {
+        Self { code_penalty: Some(penalty), ..self }
+    }
+
+    /// Adds a [`Penalty`] on the weights to the loss, L1 or L2: on all kernels that are trained, not on biases (Keras'
+    /// `kernel_regularizer`). The losses of the history hold it; those of a validation do not.
+    pub fn weight_penalty(self, penalty: Penalty) -> Self {
+        Self { weight_penalty: Some(penalty), ..self }
+    }
+
+    /// What the model is to make of the images, row by row, in place of the images themselves: clean ones of noisy
+    /// ones, for example. [`train_pairs`](crate::train_pairs) sets it.
+    pub fn targets(self, targets: &Dataset) -> Self {
+        Self { targets: Some(targets.clone()), ..self }
+    }
+
+    /// The same for the images of [`validation`](Self::validation).
+    pub fn validation_targets(self, targets: &Dataset) -> Self {
+        Self { validation_targets: Some(targets.clone()), ..self }
     }
 
     /// Decides the order of the images, the noise and the dropout: the same seed, weights and images give the same
@@ -324,14 +357,24 @@ impl TrainConfig {
 
     /// Refuses settings that this kind of model does not use.
     pub(super) fn check_used(&self, kind: &str) -> Result<()> {
+        if let Some(penalty) = self.weight_penalty {
+            penalty.check_for_weights("TrainConfig::weight_penalty")?;
+        }
+        if kind != "autoencoder" && self.code_penalty.is_some() {
+            let error = Error::argument("TrainConfig::code_penalty", "an autoencoder", format!("a {kind}"));
+            return Err(error.hint("Sequential::activity_penalty goes into any network"));
+        }
+        if kind == "classifier" && self.targets.is_some() {
+            return Err(Error::argument("TrainConfig::targets", "none: labels are its targets", "some"));
+        }
         let error = match (kind, self.loss, self.kl_weight) {
             ("classifier", Some(loss), _) => {
                 let expected = "the softmax cross-entropy of a classifier";
                 Error::expected(ErrorKind::Argument, "TrainConfig::loss", expected, loss.name())
             }
-            ("autoencoder" | "classifier", _, Some(_)) => {
+            ("autoencoder" | "classifier" | "network", _, Some(_)) => {
                 let expected = "a variational autoencoder, which has a divergence";
-                let got = if kind == "autoencoder" { "an autoencoder" } else { "a classifier" };
+                let got = if kind == "autoencoder" { "an autoencoder".into() } else { format!("a {kind}") };
                 Error::expected(ErrorKind::Argument, "TrainConfig::kl_weight", expected, got)
             }
             _ => return Ok(()),
@@ -340,10 +383,52 @@ impl TrainConfig {
     }
 
     /// Refuses images that the loss cannot take for targets.
-    pub(super) fn check_targets(&self, (training, validation): &(Dataset, Option<Dataset>)) -> Result<()> {
-        check::targets(training, "training images", self.loss_used())?;
-        let check = |validation| check::targets(validation, "validation images", self.loss_used());
-        validation.as_ref().map_or(Ok(()), check)
+    pub(super) fn check_targets(
+        &self,
+        (training, validation): &(Dataset, Option<Dataset>),
+        shape: [usize; 3],
+    ) -> Result<()> {
+        let check = |images: &Dataset, targets: Option<&Dataset>, which: &str, setting: &str| {
+            if let Some(targets) = targets {
+                let place = format!("TrainConfig::{setting}");
+                if targets.len() != images.len() {
+                    return Err(Error::argument(
+                        place,
+                        format!("one for each of {} {which}", images.len()),
+                        targets.len(),
+                    ));
+                }
+                if targets.image_shape() != shape {
+                    let expected = format!("the shape of the network's output, {shape:?}");
+                    return Err(Error::expected(
+                        ErrorKind::Shape,
+                        place,
+                        expected,
+                        format!("{:?}", targets.image_shape()),
+                    ));
+                }
+            }
+            check::targets(targets.unwrap_or(images), which, self.loss_used())
+        };
+        check(training, self.targets.as_ref(), "training images", "targets")?;
+        let Some(validation) = validation else { return Ok(()) };
+        if self.targets.is_some() != self.validation_targets.is_some() {
+            let (expected, got) = ("targets for training and for validation, or for neither", "one of them");
+            return Err(Error::argument("TrainConfig::validation_targets", expected, got));
+        }
+        check(validation, self.validation_targets.as_ref(), "validation images", "validation_targets")
+    }
+
+    /// Splits the targets as [`prepare`](Self::prepare) splits the images.
+    pub(super) fn split_targets(&mut self, images: &Dataset) -> Result<()> {
+        if let (Validation::Fraction(fraction), Some(targets)) = (&self.validation, &self.targets)
+            && targets.len() == images.len()
+        {
+            let kept = (images.len() as f64 * fraction).round() as usize;
+            let (training, validation) = targets.split(targets.len() - kept, kept)?;
+            (self.targets, self.validation_targets) = (Some(training), Some(validation));
+        }
+        Ok(())
     }
 
     /// Refuses settings out of range, and gives the images to train on and those to validate on. `names` is the type

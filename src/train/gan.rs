@@ -273,9 +273,9 @@ impl Learner for Gan {
         _seed: u64,
         _config: &TrainConfig,
         _optimizer: &mut OptimizerState,
-    ) -> Measures {
+    ) -> Result<Measures> {
         let GanLosses { generator, discriminator } = step(self, &gather(images, rows), rows.len());
-        [generator, discriminator, 0.0]
+        Ok([generator, discriminator, 0.0])
     }
 
     fn snapshot(&self, config: &TrainConfig) -> Result<Option<Array4<f32>>> {
@@ -353,7 +353,7 @@ fn discriminator_step(gan: &Gan, images: &Buffer, target: f32, seed: u64) -> Lea
     let discriminator = gan.discriminator();
     let pixels: usize = gan.image_shape().iter().product();
     let rows = images.len() / pixels;
-    learn(rows, &[discriminator], seed, |range, _, pass| {
+    learn(rows, &[discriminator], false, seed, |range, _, pass| {
         let values = &images[range.start * pixels..range.end * pixels];
         let x = pass.input(Arc::new(values.into()), range.len());
         let x = channels_last(x, discriminator.input_shape(), pass);
@@ -365,7 +365,7 @@ fn discriminator_step(gan: &Gan, images: &Buffer, target: f32, seed: u64) -> Lea
 fn generator_step(gan: &Gan, noise: &[f32], seed: u64) -> Learned<1> {
     let (generator, discriminator, latent_dim) = (gan.generator(), gan.discriminator(), gan.latent_dim());
     let rows = noise.len() / latent_dim;
-    learn(rows, &[generator, discriminator], seed, |range, _, pass| {
+    learn(rows, &[generator, discriminator], false, seed, |range, _, pass| {
         let values = &noise[range.start * latent_dim..range.end * latent_dim];
         let noise = pass.input(Arc::new(values.into()), range.len());
         let images = generator.forward_on(noise, pass);

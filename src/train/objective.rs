@@ -13,7 +13,7 @@ use crate::{
     engine::{Buffer, OnThreads, for_shards},
     error::Result,
     model::Model,
-    nn::{OptimizerState, Pass, Sequential, Variable, channels_last, learn},
+    nn::{OptimizerState, Pass, Penalty, Sequential, Variable, channels_last, learn},
     random,
 };
 
@@ -38,6 +38,11 @@ pub(crate) trait Objective: Model + Sized {
 
     /// Refuses images and settings that do not suit this model, and gives what its trained networks take.
     fn prepare(&self, data: Data, config: &TrainConfig) -> Result<Data>;
+
+    /// Whether a batch may not be split.
+    fn needs_whole_batch(&self, config: &TrainConfig) -> bool {
+        config.loss_used().needs_whole_batch() || config.code_penalty.is_some_and(Penalty::needs_whole_batch)
+    }
 
     /// The images of a snapshot, if this model makes images.
     fn snapshot(&self, _config: &TrainConfig) -> Result<Option<Array4<f32>>> {
@@ -67,18 +72,18 @@ pub(crate) trait Learner: Model {
     }
 
     /// Forward pass, backward pass and update for one batch. Returns its means; where one is not finite, nothing was
-    /// updated.
+    /// updated. An error is a mistake of a function of the user's.
     fn step(
         &mut self,
         batch: (&Dataset, &[usize]),
         seed: u64,
         config: &TrainConfig,
         optimizer: &mut OptimizerState,
-    ) -> Measures;
+    ) -> Result<Measures>;
 
     /// The means over all images without dropout, with the same noise each time; for models that can be validated.
-    fn measure(&self, _images: &Dataset, _config: &TrainConfig) -> Measures {
-        [f64::NAN; 3]
+    fn measure(&self, _images: &Dataset, _targets: Option<&Dataset>, _config: &TrainConfig) -> Result<Measures> {
+        Ok([f64::NAN; 3])
     }
 
     /// See [`Objective::snapshot`].
@@ -109,16 +114,24 @@ impl<O: Objective> Learner for O {
         seed: u64,
         config: &TrainConfig,
         optimizer: &mut OptimizerState,
-    ) -> Measures {
-        let learned = learn(rows.len(), &self.trained(), seed, |range, seed, pass| {
+    ) -> Result<Measures> {
+        let whole = self.needs_whole_batch(config);
+        let mut learned = learn(rows.len(), &self.trained(), whole, seed, |range, seed, pass| {
             let share = range.len() as f64 / rows.len() as f64;
+            let images = (images, config.targets.as_ref());
             self.loss(&Batch::of(images, &rows[range], config.input_noise, seed, share), config, pass)
         });
+        if let Some(mistake) = learned.mistake {
+            return Err(mistake);
+        }
+        if let Some(penalty) = config.weight_penalty {
+            learned.means[0] += learned.penalise(&self.trained(), penalty);
+        }
         learned.apply(&mut self.trained_mut(), optimizer);
-        learned.means
+        Ok(learned.means)
     }
 
-    fn measure(&self, images: &Dataset, config: &TrainConfig) -> Measures {
+    fn measure(&self, images: &Dataset, targets: Option<&Dataset>, config: &TrainConfig) -> Result<Measures> {
         let networks = self.trained();
         Sequential::pack_all(&networks, false);
         let rows: Vec<usize> = (0..images.len()).collect();
@@ -128,10 +141,12 @@ impl<O: Objective> Learner for O {
             let seed = random::mix(!config.seed, block as u64);
             let mut pass = Pass::prediction();
             pass.begin(seed);
-            let batch = Batch::of(images, rows, config.input_noise, seed, 1.0);
-            self.loss(&batch, config, &mut pass).0.map(|mean| mean * rows.len() as f64)
+            let batch = Batch::of((images, targets), rows, config.input_noise, seed, 1.0);
+            let (means, _) = self.loss(&batch, config, &mut pass);
+            pass.take_mistake().map_or(Ok(means.map(|mean| mean * rows.len() as f64)), Err)
         });
-        std::array::from_fn(|index| sums.iter().map(|sums| sums[index]).sum::<f64>() / rows.len() as f64)
+        let sums = sums.into_iter().collect::<Result<Vec<_>>>()?;
+        Ok(std::array::from_fn(|index| sums.iter().map(|sums| sums[index]).sum::<f64>() / rows.len() as f64))
     }
 
     fn snapshot(&self, config: &TrainConfig) -> Result<Option<Array4<f32>>> {
@@ -143,7 +158,7 @@ impl<O: Objective> Learner for O {
 pub(crate) struct Batch {
     /// The images with noise, if there is any.
     input: Arc<Buffer>,
-    /// The images as they are.
+    /// What the model is to make of them: the images as they are, unless there are other targets.
     pub target: Arc<Buffer>,
     pub labels: Vec<usize>,
     /// Which share of its batch it is.
@@ -151,10 +166,12 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    fn of(images: &Dataset, rows: &[usize], noise: f32, seed: u64, share: f64) -> Self {
-        let target = gather(images, rows);
+    /// Rows of images, and of their targets if these are not the images.
+    fn of((images, targets): (&Dataset, Option<&Dataset>), rows: &[usize], noise: f32, seed: u64, share: f64) -> Self {
+        let plain = gather(images, rows);
+        let target = targets.map_or_else(|| Arc::clone(&plain), |targets| gather(targets, rows));
         let labels = rows.iter().map(|row| images.labels()[*row]).collect();
-        Self { input: with_noise(&target, noise, seed), target, labels, share }
+        Self { input: with_noise(&plain, noise, seed), target, labels, share }
     }
 
     /// The input of a network of this input shape.

@@ -52,7 +52,8 @@ pub(super) fn train(model: &mut dyn Learner, images: &Dataset, config: TrainConf
 
 impl Run {
     /// Checks images and settings, and goes to the beginning or to a checkpoint. After an error nothing has changed.
-    pub fn begin(model: &mut dyn Learner, images: &Dataset, config: TrainConfig) -> Result<Self> {
+    pub fn begin(model: &mut dyn Learner, images: &Dataset, mut config: TrainConfig) -> Result<Self> {
+        config.split_targets(images)?;
         let (training, validation) = model.prepare(config.prepare(model.settings(), images)?, &config)?;
         check_batches(model, &training, &config)?;
         if !model.measures().contains(&"accuracy") && config.trial.as_ref().is_some_and(TrialLink::maximizes) {
@@ -167,6 +168,7 @@ impl Run {
             }
             steps += 1;
             let means = model.step((training, rows), random::mix(seed, steps as u64), config, optimizer);
+            let means = means.map_err(|error| error.within(&format!("epoch {epoch}, step {steps}")))?;
             if let Some(loss) = means.into_iter().find(|mean| !mean.is_finite()) {
                 return diverged(steps, format!("the loss became {loss}"));
             }
@@ -178,7 +180,9 @@ impl Run {
         if !weights(model).iter().all(|weights| weights.par_iter().all(|w| w.is_finite())) {
             return diverged(steps, "a weight became NaN or infinite".into());
         }
-        let validated = validation.as_ref().map(|validation| model.measure(validation, config));
+        let targets = config.validation_targets.as_ref();
+        let measure = |validation| model.measure(validation, targets, config);
+        let validated = validation.as_ref().map(measure).transpose()?;
         if let Some(loss) = validated.into_iter().flatten().find(|mean| !mean.is_finite()) {
             return diverged(steps, format!("the validation loss became {loss}"));
         }

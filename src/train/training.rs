@@ -5,9 +5,10 @@ use crate::{
     data::Dataset,
     error::Result,
     model::{Autoencoder, Classifier, Vae},
+    nn::Sequential,
 };
 
-/// A model that [`Training`] takes: [`Autoencoder`], [`Vae`] and [`Classifier`] with the settings of a [`TrainConfig`],
+/// A model that [`Training`] takes: [`Autoencoder`], [`Vae`], [`Classifier`] and [`Sequential`] with the settings of a [`TrainConfig`],
 /// [`Gan`](crate::Gan) with those of a [`GanConfig`](crate::GanConfig).
 pub trait Trainable: Sized + 'static {
     /// The type of its settings.
@@ -38,7 +39,7 @@ macro_rules! trainable {
         }
     )+};
 }
-trainable!(Autoencoder, Classifier, Vae);
+trainable!(Autoencoder, Classifier, Sequential, Vae);
 
 /// A training that makes one epoch at a time, with whatever you like in between: look at the model, draw, go on in the
 /// next cell.

@@ -66,7 +66,7 @@ impl Objective for Vae {
     }
 
     fn prepare(&self, data: Data, config: &TrainConfig) -> Result<Data> {
-        prepared(data, config, "vae", |images| self.check_images(images))
+        prepared(data, config, "vae", self.image_shape(), |images| self.check_images(images))
     }
 
     fn snapshot(&self, config: &TrainConfig) -> Result<Option<Array4<f32>>> {

@@ -71,6 +71,11 @@ impl Activation {
         }
     }
 
+    /// Whether [`Penalty::contractive`](crate::Penalty::contractive) knows its slope.
+    pub(in crate::nn) fn has_slope_by_output(self) -> bool {
+        self.slope().is_some() || matches!(self, Self::Sigmoid | Self::Tanh)
+    }
+
     fn apply(self, values: &mut [f32]) {
         match self {
             Self::Relu => rectify(values, 0.0),

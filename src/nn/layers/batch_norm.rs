@@ -104,6 +104,10 @@ impl Operation for BatchNorm {
         true
     }
 
+    fn needs_two_rows(&self, input: &[usize]) -> bool {
+        input[1..].iter().all(|n| *n == 1)
+    }
+
     fn forward(&self, mut x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
         let (gamma, beta) = (&context.weights[0], &context.weights[1]);
         let [gamma_parameter, beta_parameter] = [0, 1].map(|index| context.parameter(index, pass));

@@ -16,11 +16,12 @@ mod max_pool2d;
 mod order;
 mod reshape;
 mod size;
+mod skip;
 mod softmax;
 mod up_sample2d;
 mod windows;
 
-pub(crate) use activation::sigmoid;
+pub(crate) use activation::{Activation, sigmoid};
 pub(crate) use conv2d::Conv2d;
 pub(crate) use dense::add_products;
 pub(crate) use max_pool2d::MaxPool2d;
@@ -65,6 +66,16 @@ pub(crate) trait Operation {
     /// Whether it needs to see all of a batch at once; else a batch may go through the network in parts.
     fn needs_whole_batch(&self) -> bool {
         false
+    }
+
+    /// Whether it takes statistics of a batch of which one row has a single value of each channel.
+    fn needs_two_rows(&self, _input: &[usize]) -> bool {
+        false
+    }
+
+    /// How many values it keeps for one input beside its output.
+    fn values(&self, _input: &[usize]) -> usize {
+        0
     }
 
     /// How many multiply-adds its forward pass needs for one input of that shape, which a fused up-sampling by
@@ -112,7 +123,7 @@ impl LayerContext<'_> {
     }
 
     /// The place of a parameter's gradient.
-    fn parameter(&self, index: usize, pass: &mut Pass) -> Parameter {
+    pub(super) fn parameter(&self, index: usize, pass: &mut Pass) -> Parameter {
         pass.parameter(self.key(index), self.weights[index].len())
     }
 
@@ -205,6 +216,9 @@ layers! {
     Flatten(flatten::Flatten) = "flatten",
     Reshape(reshape::Reshape) = "reshape",
     Dfdx(super::bridge::DfdxLayer) = "dfdx",
+    Function(super::function::FunctionLayer) = "function",
+    ActivityPenalty(super::penalty::ActivityPenalty) = "activity_penalty",
+    Skip(skip::Skip) = "skip",
 }
 
 impl Layer {

@@ -18,7 +18,7 @@ pub use update::{Parameter, ParameterSet, Parameters, Step, StepGradients};
 use super::{
     layers::{channels_first, channels_last},
     sequential::{Sequential, text_without_brackets},
-    tape::{Gradients, Pass, Variable},
+    tape::{Gradients, Parameter as PlaceOfParameter, Pass, Variable},
 };
 use crate::{
     engine::Buffer,
@@ -146,6 +146,26 @@ impl Tensor {
     /// The variable on the tape of this pass.
     pub(super) fn into_variable(self) -> Result<(Variable, Vec<usize>)> {
         self.0.map(|value| (value.variable, value.shape))
+    }
+
+    /// A network's weights by their name, to be learned.
+    pub(super) fn weights(network: &Sequential, name: &str, pass: &Pass) -> Self {
+        let result = || {
+            network.check()?;
+            let (key, parameter) = network.named(name)?;
+            let place = pass.clone().parameter(key, parameter.values.len());
+            Self::learned(place, &parameter.values, &parameter.shape, pass).0
+        };
+        Self(result())
+    }
+
+    /// A parameter as a tensor: its gradient goes to that place.
+    pub(super) fn learned(place: PlaceOfParameter, values: &[f32], shape: &[usize], pass: &Pass) -> Self {
+        let rows = shape.first().copied().unwrap_or(1);
+        let values: Arc<Buffer> = Arc::new(Buffer::from(values));
+        let add = move |g, gradients: &mut Gradients| gradients.add_to_parameter(place, g);
+        let variable = pass.clone().record(values, rows, true, add);
+        Self::of(variable, shape.to_vec(), pass)
     }
 
     /// A constant of zeros.

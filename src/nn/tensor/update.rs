@@ -119,28 +119,14 @@ impl Step {
 
     /// A free parameter, to be learned.
     pub fn parameter(&self, parameter: &Parameter) -> Tensor {
-        let (mut pass, values) = (self.pass.clone(), &parameter.values);
-        let place = pass.parameter(parameter.key(), values.len());
-        let rows = parameter.shape.first().copied().unwrap_or(1);
-        let shared: Arc<Buffer> = Arc::new(Buffer::from(&values[..]));
-        let variable = pass.record(shared, rows, true, move |g, gradients| gradients.add_to_parameter(place, g));
-        Tensor::of(variable, parameter.shape.clone(), &self.pass)
+        let place = self.pass.clone().parameter(parameter.key(), parameter.values.len());
+        Tensor::learned(place, &parameter.values, &parameter.shape, &self.pass)
     }
 
     /// A network's weights by their name in [`Sequential::weight_names`], such as "1.weight", as a tensor to be
     /// learned: for a penalty on them, or to tie a layer of a decoder to one of an encoder.
     pub fn weights(&self, network: &Sequential, name: &str) -> Tensor {
-        let result = || {
-            network.check()?;
-            let (key, parameter) = network.named(name)?;
-            let mut pass = self.pass.clone();
-            let place = pass.parameter(key, parameter.values.len());
-            let rows = parameter.shape.first().copied().unwrap_or(1);
-            let values: Arc<Buffer> = Arc::new(Buffer::from(&parameter.values[..]));
-            let variable = pass.record(values, rows, true, move |g, gradients| gradients.add_to_parameter(place, g));
-            Tensor::of(variable, parameter.shape.clone(), &self.pass).0
-        };
-        Tensor(result())
+        Tensor::weights(network, name, &self.pass)
     }
 
     /// Differentiates a loss, a single value, by everything that it was computed from.
@@ -150,8 +136,12 @@ impl Step {
     /// - [`ErrorKind::Argument`] for a loss that depends on nothing that is learned;
     /// - [`ErrorKind::Diverged`] if the loss is NaN or infinite.
     pub fn backward(self, loss: &Tensor) -> Result<StepGradients> {
+        if let Some(mistake) = self.pass.take_mistake() {
+            return Err(mistake);
+        }
+        let loss = &self.pass.with_penalties(loss.clone());
         let value = loss.item()?;
-        let Value { variable, pass, .. } = loss.value()?;
+        let Value { variable, pass, .. } = &loss.value()?;
         if !pass.as_ref().is_some_and(|(pass, part)| self.pass.is(pass, *part)) || !variable.needs_gradient {
             let got = if pass.is_some() { "one that depends on nothing that is learned" } else { "a constant" };
             return Err(Error::argument("the loss", "a loss of this step, computed from what is learned", got));
