@@ -18,7 +18,7 @@ use super::{
     tensor::Tensor,
 };
 use crate::{
-    engine::Buffer,
+    engine::{Buffer, count},
     error::{Error, ErrorKind, Result},
 };
 
@@ -175,6 +175,10 @@ impl Operation for FunctionLayer {
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, String> {
         if let Some((name, shape)) = self.weights.iter().find(|(_, shape)| shape.contains(&0)) {
             return Err(format!("expected weights {name} of positive sizes, got {shape:?}"));
+        }
+        let shapes = self.weights.iter().map(|(_, shape)| shape.clone()).chain([with_rows(ROWS, input)]);
+        for shape in shapes {
+            count("a tensor", "one of its arguments", &shape).map_err(|error| error.to_string())?;
         }
         let mut pass = Pass::prediction();
         let mut zeros = |shape: Vec<usize>| {

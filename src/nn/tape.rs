@@ -353,6 +353,9 @@ impl Pass {
 
     /// Runs the tape backwards from a loss, a single value, adding to the gradients of the parameters.
     pub fn backward(&mut self, loss: &Variable) {
+        if !loss.needs_gradient {
+            return;
+        }
         self.state.gradients.borrow_mut().variables[loss.number] = Some(vec![1.0].into());
         // dfdx runs the tape of a scalar tensor. Of its errors (out of memory for one float) none can happen; without
         // gradients a step changes nothing.

@@ -11,6 +11,7 @@ mod data;
 mod interface;
 mod models;
 mod networks;
+mod own;
 mod show;
 mod train;
 
@@ -38,7 +39,7 @@ pub enum Row {
 pub type Table = Vec<(&'static str, Row)>;
 
 fn table() -> Table {
-    [analyse::rows(), data::rows(), models::rows(), networks::rows(), show::rows(), train::rows()]
+    [analyse::rows(), data::rows(), models::rows(), networks::rows(), own::rows(), show::rows(), train::rows()]
         .into_iter()
         .flatten()
         .collect()

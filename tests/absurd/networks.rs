@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A network as far as it goes: built, shown, and run on one row.
-fn run(network: Sequential) {
+pub fn run(network: Sequential) {
     let _ = (network.output_shape().to_vec(), network.parameter_count());
     shown(&network.summary());
     let Some(network) = either(network.build()) else { return };
@@ -27,7 +27,7 @@ fn run(network: Sequential) {
     }
 }
 
-fn picture() -> Sequential {
+pub fn picture() -> Sequential {
     Sequential::input([2, 6, 6])
 }
 
