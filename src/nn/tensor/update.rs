@@ -429,6 +429,11 @@ impl OptimizerState {
         Ok(())
     }
 
+    /// How many updates it has made: a seed for the next [`Step`].
+    pub fn steps(&self) -> u64 {
+        u64::from(self.steps.unsigned_abs())
+    }
+
     /// The learning rate of the steps to come.
     pub fn learning_rate(&self) -> f64 {
         self.learning_rate

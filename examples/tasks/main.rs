@@ -1,0 +1,22 @@
+//! Tasks of public courses and papers, each with a loss, a layer or a training step of its own:
+//! [docs/tasks.md](../../docs/tasks.md) lists them.
+//!
+//! `cargo run --release --example tasks`, or with the name of one: `cargo run --release --example tasks conditional_vae`
+
+mod conditional_vae;
+
+use latentlab::Result;
+
+/// A task's name and its program.
+const TASKS: [(&str, fn() -> Result<()>); 1] = [("conditional_vae", conditional_vae::run)];
+
+fn main() -> Result<()> {
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    for (name, run) in TASKS {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            println!("\n{name}");
+            run()?;
+        }
+    }
+    Ok(())
+}
