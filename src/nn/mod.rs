@@ -33,7 +33,7 @@ pub use summary::{Summary, SummaryRow};
 
 pub(crate) use cross_entropy::cross_entropy;
 pub(crate) use layers::{Layer, Weights, channels_first, channels_last};
-pub(crate) use optimizer_state::OptimizerState;
+pub(crate) use optimizer_state::{OptimizerState, PastGradients};
 pub(crate) use reparametrisation::reparametrise;
 pub(crate) use step::{BatchSplit, Learned, learn};
 pub(crate) use tape::{Pass, Variable};

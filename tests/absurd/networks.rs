@@ -46,13 +46,16 @@ fn trained(optimizer: Optimizer) {
     }
 }
 
-fn optimizers() -> [Optimizer; 6] {
+fn optimizers() -> [Optimizer; 9] {
     [
         Optimizer::adam(),
         Optimizer::adamw(),
         Optimizer::adamax(),
         Optimizer::adagrad(),
         Optimizer::radam(),
+        Optimizer::nadam(),
+        Optimizer::rmsprop(),
+        Optimizer::lion(),
         Optimizer::sgd(),
     ]
 }
@@ -365,7 +368,24 @@ pub fn rows() -> Table {
         ("Optimizer::adamax", Nothing("nothing")),
         ("Optimizer::adagrad", Nothing("nothing")),
         ("Optimizer::radam", Nothing("nothing")),
+        ("Optimizer::nadam", Nothing("nothing")),
+        ("Optimizer::rmsprop", Nothing("nothing")),
+        ("Optimizer::lion", Nothing("nothing")),
         ("Optimizer::sgd", Nothing("nothing")),
+        (
+            "Optimizer::alpha",
+            Call(|| {
+                optimizers().iter().for_each(|o| NUMBERS.iter().for_each(|alpha| trained(o.alpha(*alpha))));
+                NUMBERS.iter().for_each(|alpha| trained(Optimizer::rmsprop().centered().momentum(0.5).alpha(*alpha)));
+            }),
+        ),
+        ("Optimizer::centered", Call(|| optimizers().iter().for_each(|o| trained(o.centered())))),
+        (
+            "Optimizer::momentum_decay",
+            Call(|| {
+                optimizers().iter().for_each(|o| NUMBERS.iter().for_each(|decay| trained(o.momentum_decay(*decay))));
+            }),
+        ),
         (
             "Optimizer::betas",
             Call(|| {
