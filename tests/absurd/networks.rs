@@ -1,7 +1,7 @@
 //! Networks, layer by layer, and what optimizes them.
 
 use latentlab::{
-    DfdxTensor, HeightWidth, Loss, Optimizer, Plan, Result, Sequential, Summary, TrainConfig,
+    DfdxTensor, HeightWidth, Init, Loss, Optimizer, Plan, Result, Sequential, Summary, TrainConfig,
     dfdx::{
         tensor::{Cpu, NoneTape, OwnedTape, PutTape, WithEmptyTape, ZerosTensor},
         tensor_ops::MeanTo,
@@ -128,7 +128,9 @@ pub fn rows() -> Table {
         (
             "Sequential::init",
             Call(|| {
-                for init in [latentlab::Init::GlorotUniform, latentlab::Init::KaimingUniform] {
+                let stds = [0.02, 0.0, -1.0, 1e30, f32::MAX, f32::NAN].map(|std| Init::TruncatedNormal { std });
+                let named = [Init::GlorotUniform, Init::KaimingUniform, Init::HeNormal, Init::Orthogonal];
+                for init in stds.into_iter().chain(named) {
                     run(Sequential::input([0]).init(init).dense(1));
                     run(picture().init(init).conv2d(1, 1));
                 }
@@ -260,6 +262,53 @@ pub fn rows() -> Table {
                     run(picture().avg_pool2d(2).stride(stride));
                     run(picture().relu().stride(stride));
                 }
+            }),
+        ),
+        (
+            "Sequential::dilation",
+            Call(|| {
+                for dilation in pairs() {
+                    run(picture().conv2d(1, 3).dilation(dilation));
+                    run(picture().conv2d(1, [3, 1]).same().dilation(dilation));
+                    run(picture().conv2d(1, 1).dilation(dilation).stride(dilation));
+                    run(picture().conv_transpose2d(1, [2, 1]).dilation(dilation));
+                    run(picture().conv_transpose2d(1, 3).dilation(dilation).stride(2).same());
+                    run(picture().relu().dilation(dilation));
+                }
+            }),
+        ),
+        (
+            "Sequential::groups",
+            Call(|| {
+                for groups in SIZES {
+                    run(picture().conv2d(groups, 1).groups(groups));
+                    run(picture().conv2d(2, 3).groups(groups).same());
+                    run(picture().conv_transpose2d(groups, 3).groups(groups));
+                    run(Sequential::input([groups, 1, 1]).conv2d(groups, 3).same().groups(groups));
+                    run(picture().max_pool2d(2).groups(groups));
+                    run(picture().groups(groups));
+                }
+            }),
+        ),
+        (
+            "Sequential::bilinear",
+            Call(|| {
+                for factor in pairs() {
+                    run(picture().up_sample2d(factor).bilinear());
+                    run(picture().up_sample2d(factor).bilinear().bilinear().conv2d(1, 3));
+                }
+                run(picture().bilinear());
+                run(picture().conv2d(1, 1).bilinear());
+            }),
+        ),
+        (
+            "Sequential::pixel_shuffle",
+            Call(|| {
+                for factor in SIZES {
+                    run(picture().pixel_shuffle(factor));
+                    run(Sequential::input([factor, 1, 1]).pixel_shuffle(factor));
+                }
+                run(Sequential::input([4]).pixel_shuffle(2));
             }),
         ),
         (
