@@ -18,9 +18,9 @@ pub(crate) struct OptimizerState {
     pub learning_rate: f64,
     /// How many steps have been made.
     pub steps: i32,
-    /// What each parameter's past gradients left: of Adam, AdamW, RAdam and Nadam m and v, of Adamax m and u, of Adagrad
-    /// s, of SGD with momentum b, of RMSprop v, b with momentum, and the mean gradient if it is centered, of Lion m.
-    /// Empty where there is nothing to keep, and before the first step.
+    /// What each parameter's past gradients left: of Adam, AdamW, RAdam and Nadam m and v, of Adamax m and u, of
+    /// Adagrad s, of SGD with momentum b, of RMSprop v, b with momentum, and the mean gradient if it is centered, of
+    /// Lion m. Empty where there is nothing to keep, and before the first step.
     pub moments: Vec<PastGradients>,
     /// The product of Nadam's momenta up to that step: it follows from the steps, and is kept to be made once.
     momenta: (i32, f64),

@@ -73,7 +73,8 @@ impl Groups {
             0 => Err("expected at least 1 group, got 0".into()),
             groups if channels.is_multiple_of(groups) && filters.is_multiple_of(groups) => Ok(groups),
             groups => Err(format!(
-                "expected a number of groups that divides the {channels} channels and the {filters} filters, got {groups}"
+                "expected a number of groups that divides the {channels} channels and the {filters} filters, got \
+                 {groups}"
             )),
         }
     }

@@ -155,7 +155,8 @@ fn mistakes_in_layers_of_feature_maps_say_what_does_not_fit() {
         (maps().conv2d(3, 3).groups(0), "layer 1, conv2d: expected at least 1 group, got 0"),
         (
             maps().conv_transpose2d(4, 3).groups(3),
-            "layer 1, conv_transpose2d: expected a number of groups that divides the 3 channels and the 4 filters, got 3",
+            "layer 1, conv_transpose2d: expected a number of groups that divides the 3 channels and the 4 filters, got \
+             3",
         ),
         (
             maps().relu().groups(3),
