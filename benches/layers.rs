@@ -77,6 +77,13 @@ fn conv2d(c: &mut Criterion) {
         ("s3-cae112 112→1 28×28", BATCH_S3, maps(112, 28).conv2d(1, 1)),
     ];
     bench(c, "conv2d", cases);
+    let spread = |groups, dilation| maps(32, 28).conv2d(32, 3).same().groups(groups).dilation(dilation).relu();
+    let cases = [
+        ("32→32 28×28, dilation 2", BATCH, spread(1, 2)),
+        ("32→32 28×28, 4 groups", BATCH, spread(4, 1)),
+        ("32→32 28×28, depthwise", BATCH, spread(32, 1)),
+    ];
+    bench(c, "conv2d", cases);
 }
 
 fn conv_transpose2d(c: &mut Criterion) {
@@ -102,7 +109,12 @@ fn up_sample2d(c: &mut Criterion) {
     let cases =
         [("s3-cae112 64→112 4×4", BATCH_S3, enlarged(64, 4)), ("s3-cae112 112→112 10×10", BATCH_S3, enlarged(112, 10))];
     bench(c, "up_sample2d and conv2d", cases);
-    bench(c, "up_sample2d", [("alone 112 10×10", BATCH_S3, maps(112, 10).up_sample2d(3))]);
+    let cases = [
+        ("alone 112 10×10", BATCH_S3, maps(112, 10).up_sample2d(3)),
+        ("bilinear 112 10×10", BATCH_S3, maps(112, 10).up_sample2d(3).bilinear()),
+    ];
+    bench(c, "up_sample2d", cases);
+    bench(c, "pixel_shuffle", [("144→16 10×10", BATCH_S3, maps(144, 10).pixel_shuffle(3))]);
 }
 
 fn max_pool2d(c: &mut Criterion) {
@@ -167,6 +179,10 @@ fn optimizer(c: &mut Criterion) {
         ("adamax", Optimizer::adamax()),
         ("adagrad", Optimizer::adagrad()),
         ("radam", Optimizer::radam()),
+        ("nadam", Optimizer::nadam()),
+        ("rmsprop", Optimizer::rmsprop()),
+        ("rmsprop centered with momentum", Optimizer::rmsprop().centered().momentum(0.9)),
+        ("lion", Optimizer::lion()),
         ("sgd", Optimizer::sgd()),
         ("sgd with momentum", Optimizer::sgd().momentum(0.9)),
     ];

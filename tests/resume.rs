@@ -72,6 +72,9 @@ fn an_autoencoder_goes_on_to_the_same_bits() {
         (Optimizer::radam().weight_decay(0.01), Schedule::reduce_on_plateau()),
         (Optimizer::sgd(), Schedule::constant()),
         (Optimizer::sgd().momentum(0.9), Schedule::constant()),
+        (Optimizer::nadam(), Schedule::step_decay(2).warm_up(1)),
+        (Optimizer::rmsprop().momentum(0.5).centered(), Schedule::exponential(0.8)),
+        (Optimizer::lion().weight_decay(0.1), Schedule::reduce_on_plateau().patience(0).warm_up(2)),
     ] {
         let config = config().optimizer(optimizer).schedule(schedule).input_noise(0.3).validation(&test);
         let config = config.learning_rate(0.01).snapshots(&test.take(3), [0, 1, 4, 99]).early_stopping(3);

@@ -44,7 +44,14 @@ fn picture_network() -> Sequential {
         .epsilon(1e-5)
         .relu()
         .up_sample2d([2, 3])
-        .conv2d(3, 2)
+        .bilinear()
+        .up_sample2d([1, 2])
+        .conv2d(4, 2)
+        .dilation([2, 1])
+        .pixel_shuffle(2)
+        .conv2d(4, 1)
+        .conv2d(6, 2)
+        .groups(2)
         .conv_transpose2d(4, 3)
         .stride(2)
         .padding(1)
@@ -114,7 +121,10 @@ fn the_words_of_a_layer_come_back_with_it() {
         r#"\"stride\":[2,1],\"padding\":{\"explicit\":[1,1]}"#,
         r#"\"momentum\":0.9,\"epsilon\":0.00001"#,
         r#"\"size\":[2,2],\"stride\":[1,1]"#,
-        r#"\"factor\":[2,3]"#,
+        r#"\"factor\":[2,3],\"interpolation\":\"bilinear\"}"#,
+        r#"\"factor\":[1,2]}"#,
+        r#"\"padding\":\"valid\",\"dilation\":[2,1]}"#,
+        r#"\"padding\":\"valid\",\"groups\":2}"#,
         r#"\"output_padding\":[0,1]"#,
     ] {
         assert!(file.contains(words), "{words} in {file}");

@@ -5,10 +5,20 @@ use latentlab::*;
 pub fn run() -> Result<()> {
     let (train, _) = Dataset::digits()?.split(10_000, 0)?;
     let mut encoder = Sequential::input([1, 28, 28])
-        .conv2d(12, 3).stride(2).padding(1).relu()
-        .conv2d(24, 3).stride(2).padding(1).relu()
-        .conv2d(48, 3).stride(2).relu()
-        .flatten().dense(128).relu();
+        .conv2d(12, 3)
+        .stride(2)
+        .padding(1)
+        .relu()
+        .conv2d(24, 3)
+        .stride(2)
+        .padding(1)
+        .relu()
+        .conv2d(48, 3)
+        .stride(2)
+        .relu()
+        .flatten()
+        .dense(128)
+        .relu();
     let mut heads = Sequential::input([128 + 10]).dense(2 * 8);
     let mut decoder = Sequential::input([8 + 10]).dense(256).relu().dense(784);
     let mut adam = Optimizer::adam().init(0.001)?;

@@ -1,9 +1,12 @@
 //! Convolutions over a batch of feature maps, without copies of the windows (see [`gemm`]).
 
+use std::collections::BTreeMap;
+
 use rayon::prelude::*;
 
 use super::{
     buffer::Buffer,
+    channelwise::channelwise,
     columns::{add_parts, shard},
     gemm::{GatherLhs, PackedRhs, gemm, offsets},
     memory,
@@ -14,11 +17,11 @@ use super::{
 use crate::{error::Result, limit};
 
 /// A convolution relates two feature maps: each place (qy, qx) of the *small* one sees a window of the *large* one that
-/// begins at (stride · q − before), where pixels outside of it count as 0.
+/// begins at (stride · q − before), where pixels outside of it count as 0. The window's pixels are `dilation` apart.
 ///
 /// All feature maps are (height, width, channels), batch after batch; the weights are (kernel height, kernel width,
 /// channels of the large feature map, channels of the small one). With L the large feature map, S the small one, W the
-/// weights and t a place in the window:
+/// weights and t a place in the window (its number times the dilation):
 /// - [`to_small`](PreparedConvolution::to_small): S\[q, o\] = Σₜ,c L\[stride·q − before + t, c\] · W\[t, c, o\], the
 ///   forward pass of `conv2d`;
 /// - [`to_large`](PreparedConvolution::to_large): L\[stride·q − before + t, c\] = Σq,t,o S\[q, o\] · W\[t, c, o\], its
@@ -27,6 +30,10 @@ use crate::{error::Result, limit};
 ///   S\[q, o\], for both.
 ///
 /// (Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning".)
+///
+/// With several `groups`, the channels of both are cut into so many groups of equal size, side by side, and each group
+/// of one sees only its own of the other: the weights are (kernel height, kernel width, channels of a group of the
+/// large feature map, channels of the small one).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Convolution {
     pub large: [usize; 3],
@@ -34,7 +41,12 @@ pub(crate) struct Convolution {
     pub kernel: [usize; 2],
     pub stride: [usize; 2],
     pub before: [usize; 2],
+    pub dilation: [usize; 2],
+    pub groups: usize,
 }
+
+/// The phases of an axis that see weights, each with the first of these.
+type FirstWeights = BTreeMap<usize, usize>;
 
 /// Feature maps that one task holds at once, in values: with their windows and results they stay in the second-level
 /// cache.
@@ -66,28 +78,54 @@ fn size(shape: [usize; 3]) -> usize {
 impl Convolution {
     /// How many weights there are.
     pub fn weights(&self) -> usize {
-        self.kernel[0] * self.kernel[1] * self.large[2] * self.small[2]
+        self.kernel[0] * self.kernel[1] * self.channels_of_group() * self.small[2]
+    }
+
+    /// Of the large feature map.
+    fn channels_of_group(&self) -> usize {
+        self.large[2] / self.groups
+    }
+
+    /// Of the small feature map.
+    fn filters_of_group(&self) -> usize {
+        self.small[2] / self.groups
+    }
+
+    /// Whether each channel is convolved by itself.
+    fn is_depthwise(&self) -> bool {
+        self.groups > 1 && [self.large[2], self.small[2]] == [self.groups; 2]
+    }
+
+    /// How many products there are, where one takes all groups side by side if it is depthwise.
+    fn products(&self) -> usize {
+        if self.is_depthwise() { 1 } else { self.groups }
+    }
+
+    /// How many pixels a window spans.
+    fn span(&self, axis: usize) -> usize {
+        (self.kernel[axis] - 1).saturating_mul(self.dilation[axis]).saturating_add(1)
     }
 
     /// How many multiply-adds each of the three needs for one feature map: a weight for each place of a window that is
     /// not outside, for each place of the small feature map.
     pub fn multiply_adds(&self) -> usize {
         let inside = |axis: usize| {
-            let pixel = move |q: usize, t: usize| (q * self.stride[axis] + t).checked_sub(self.before[axis]);
+            let place = move |q: usize, t: usize| q * self.stride[axis] + t * self.dilation[axis];
+            let pixel = move |q: usize, t: usize| place(q, t).checked_sub(self.before[axis]);
             let seen = move |q: usize, t: usize| pixel(q, t).is_some_and(|pixel| pixel < self.large[axis]);
             (0..self.small[axis]).map(|q| (0..self.kernel[axis]).filter(|t| seen(q, *t)).count()).sum::<usize>()
         };
-        inside(0) * inside(1) * self.large[2] * self.small[2]
+        inside(0) * inside(1) * self.channels_of_group() * self.small[2]
     }
 
     /// Refuses one of which a feature map with its border, or the offsets into it, would be too large.
     pub fn check(&self, place: &str) -> Result<()> {
-        let Self { large, small, kernel, stride, before } = *self;
-        let extent = |axis: usize| (small[axis] - 1).saturating_mul(stride[axis]).saturating_add(kernel[axis]);
+        let Self { large, small, kernel, stride, before, groups, .. } = *self;
+        let extent = |axis: usize| (small[axis] - 1).saturating_mul(stride[axis]).saturating_add(self.span(axis));
         memory::count(place, "one feature map with its padding", &[extent(0), extent(1), large[2]])?;
         let extent = |axis: usize| {
             let last = (large[axis] - 1).saturating_add(before[axis]) / stride[axis];
-            small[axis].max(last.saturating_add(1)).saturating_add(kernel[axis].div_ceil(stride[axis]) - 1)
+            small[axis].max(last.saturating_add(1)).saturating_add((self.span(axis) - 1) / stride[axis])
         };
         memory::count(place, "one feature map with its border", &[extent(0), extent(1), small[2]])?;
         // See `PreparedConvolution`: offsets for each place of both feature maps, in and out; of each phase four lists.
@@ -95,19 +133,28 @@ impl Convolution {
         limit::check(place, "offsets of one feature map's windows", &[2, places[0].saturating_add(places[1])])?;
         let phases = [0, 1].map(|axis| stride[axis].min(kernel[axis]));
         limit::check(place, "lists of offsets", &[64, phases[0], phases[1]])?;
+        if groups > 1 && !self.is_depthwise() {
+            // Each group's columns are whole vectors.
+            let (channels, filters) = (self.channels_of_group(), self.filters_of_group());
+            let lanes = |columns: usize| columns.next_multiple_of(LANES);
+            let columns = [lanes(channels).saturating_mul(filters), lanes(filters).saturating_mul(channels)];
+            for columns in columns {
+                limit::check(place, "weights in whole vectors", &[kernel[0], kernel[1], groups, columns])?;
+            }
+        }
         Ok(())
     }
 
     /// The large feature map with the border that its windows reach into.
     fn frame_of_large(&self) -> Frame {
-        let extent = |axis: usize| (self.small[axis] - 1) * self.stride[axis] + self.kernel[axis];
+        let extent = |axis: usize| (self.small[axis] - 1) * self.stride[axis] + self.span(axis);
         let frame = Frame { map: self.large, before: self.before, height: extent(0), width: extent(1), most: 1 };
         frame.beside(self.small).or_map_itself()
     }
 
     /// The small feature map with the border that the phases of the large one reach into.
     fn frame_of_small(&self) -> Frame {
-        let before = |axis: usize| self.kernel[axis].div_ceil(self.stride[axis]) - 1;
+        let before = |axis: usize| (self.span(axis) - 1) / self.stride[axis];
         let last = |axis: usize| (self.large[axis] - 1 + self.before[axis]) / self.stride[axis];
         let extent = |axis: usize| before(axis) + self.small[axis].max(last(axis) + 1);
         let before = [before(0), before(1)];
@@ -117,9 +164,9 @@ impl Convolution {
 
     /// The offsets of a window's values in the framed large feature map, in the order of the weights.
     fn windows(&self, frame: Frame) -> Vec<u32> {
-        let [rows, columns] = self.kernel;
-        let channels = self.large[2];
-        let places = (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x)));
+        let ([rows, columns], [down, right]) = (self.kernel, self.dilation);
+        let channels = self.channels_of_group();
+        let places = (0..rows).flat_map(|y| (0..columns).map(move |x| (y * down, x * right)));
         places.flat_map(|(y, x)| (0..channels).map(move |c| (frame.place(y, x) + c) as u32)).collect()
     }
 
@@ -133,27 +180,33 @@ impl Convolution {
     /// The phases of the large feature map, (y + before) % stride along each axis, that have places in it and see
     /// weights; and all places that see none as one more.
     fn phases(&self, frame: Frame, group: usize) -> Vec<Phase> {
+        let weighed = [0, 1].map(|axis| self.weighed(axis));
         let along = |axis: usize| {
             let (stride, before) = (self.stride[axis], self.before[axis]);
             let mut phases: Vec<_> = (0..self.large[axis].min(stride)).map(|y| (y + before) % stride).collect();
             phases.sort_unstable();
-            phases.retain(|phase| *phase < self.kernel[axis]);
+            phases.retain(|phase| weighed[axis].contains_key(phase));
             phases
         };
         let (rows, columns) = (along(0), along(1));
         let phases = rows.iter().flat_map(|y| columns.iter().map(move |x| [*y, *x]));
-        let mut phases: Vec<Phase> = phases.map(|phase| self.phase(phase, frame, group)).collect();
-        let unseen = self.unseen(group);
+        let mut phases: Vec<Phase> = phases.map(|phase| self.phase(phase, &weighed, frame, group)).collect();
+        let unseen = self.unseen(&weighed, group);
         if !unseen.out_rows.is_empty() {
             phases.push(unseen);
         }
         phases
     }
 
+    fn weighed(&self, axis: usize) -> FirstWeights {
+        let phase = |t: usize| t * self.dilation[axis] % self.stride[axis];
+        (0..self.kernel[axis]).rev().map(|t| (phase(t), t)).collect()
+    }
+
     /// The places of the large feature map that no window reaches.
-    fn unseen(&self, group: usize) -> Phase {
+    fn unseen(&self, weighed: &[FirstWeights; 2], group: usize) -> Phase {
         let [height, width, channels] = self.large;
-        let seen = |axis: usize, y: usize| (y + self.before[axis]) % self.stride[axis] < self.kernel[axis];
+        let seen = |axis: usize, y: usize| weighed[axis].contains_key(&((y + self.before[axis]) % self.stride[axis]));
         let mut out_rows = Vec::new();
         for y in 0..height {
             for x in (0..width).filter(|x| !(seen(0, y) && seen(1, *x))) {
@@ -164,12 +217,17 @@ impl Convolution {
         Phase { taps: Vec::new(), weights: Vec::new(), rows: vec![0; out_rows.len()], out_rows }
     }
 
-    fn phase(&self, phase: [usize; 2], frame: Frame, group: usize) -> Phase {
+    fn phase(&self, phase: [usize; 2], weighed: &[FirstWeights; 2], frame: Frame, group: usize) -> Phase {
         let [[height, width, channels], [_, _, filters]] = [self.large, self.small];
-        // Along one axis: the weights t = phase + stride·m of this phase, each with the border's offset `reach − m`.
+        // Along one axis: the weights t with dilation·t = phase + stride·m of this phase, each with the border's offset
+        // `reach − m`.
         let taps_along = |axis: usize| {
-            let reach = self.kernel[axis].div_ceil(self.stride[axis]) - 1;
-            (phase[axis]..self.kernel[axis]).step_by(self.stride[axis]).enumerate().map(move |(m, t)| (reach - m, t))
+            let (stride, dilation, phase) = (self.stride[axis], self.dilation[axis], phase[axis]);
+            let reach = (self.span(axis) - 1) / stride;
+            // As many weights as there are phases that see one lie between two of the same phase.
+            let first = weighed[axis].get(&phase).copied().unwrap_or(self.kernel[axis]);
+            let taps = (first..self.kernel[axis]).step_by(weighed[axis].len());
+            taps.map(move |t| (reach - (t * dilation - phase) / stride, t))
         };
         // Along one axis: the places y with (y + before) = stride·q + phase, as (y, q).
         let places_along = |axis: usize, extent: usize| {
@@ -181,9 +239,9 @@ impl Convolution {
         let (mut taps, mut weights) = (Vec::new(), Vec::new());
         for (y, ky) in taps_along(0) {
             for (x, kx) in taps_along(1) {
-                let weight = (ky * self.kernel[1] + kx) * channels * filters;
-                taps.extend((0..filters).map(|o| (frame.place(y, x) + o) as u32));
-                weights.extend((0..filters).map(|o| (weight + o) as u32));
+                let weight = (ky * self.kernel[1] + kx) * self.channels_of_group() * filters;
+                taps.extend((0..self.filters_of_group()).map(|o| (frame.place(y, x) + o) as u32));
+                weights.extend((0..self.filters_of_group()).map(|o| (weight + o) as u32));
             }
         }
         let (mut rows, mut out_rows) = (Vec::new(), Vec::new());
@@ -238,8 +296,9 @@ impl PreparedConvolution {
         let fit = places.len().saturating_mul(windows.len()) <= WINDOWS;
         let cheaper =
             by_windows.saturating_add(by_windows / 10) < by_phases.saturating_mul(lanes(convolution.large[2]));
+        let plain = convolution.dilation == [1, 1] && convolution.groups == 1;
         Self {
-            by_windows: fit && cheaper,
+            by_windows: fit && cheaper && plain,
             convolution,
             large,
             small,
@@ -253,7 +312,9 @@ impl PreparedConvolution {
 
     /// The weights as [`to_small`](Self::to_small) takes them.
     pub fn weights_to_small(&self, weights: &[f32]) -> Vec<PackedRhs<'static>> {
-        vec![PackedRhs::pack(weights, &self.weight_rows, self.convolution.small[2], 1)]
+        let filters = self.convolution.small[2] / self.convolution.products();
+        let pack = |group| PackedRhs::pack(&weights[group * filters..], &self.weight_rows, filters, 1);
+        (0..self.convolution.products()).map(pack).collect()
     }
 
     /// The weights as [`to_large`](Self::to_large) takes them.
@@ -262,7 +323,38 @@ impl PreparedConvolution {
         if self.by_windows {
             return vec![PackedRhs::pack(weights, &offsets(filters, 1), self.windows.len(), filters)];
         }
-        self.phases.iter().map(|phase| PackedRhs::pack(weights, &phase.weights, channels, filters)).collect()
+        if self.convolution.is_depthwise() {
+            return self.phases.iter().map(|phase| PackedRhs::pack(weights, &phase.weights, channels, 1)).collect();
+        }
+        let [channels, of_group] = [channels, filters].map(|all| all / self.convolution.groups);
+        let pack =
+            |phase: &Phase, group| PackedRhs::pack(&weights[group * of_group..], &phase.weights, channels, filters);
+        let groups = 0..self.convolution.groups;
+        self.phases.iter().flat_map(|phase| groups.clone().map(move |group| pack(phase, group))).collect()
+    }
+
+    /// A product for each group: of its `from` channels at each place of the left matrix to its `to` channels of the
+    /// output; or all groups side by side, channel by channel.
+    fn multiply(
+        &self,
+        (lhs, from): (GatherLhs<'_>, usize),
+        rhs: &[PackedRhs<'_>],
+        start: Accumulate<'_>,
+        slope: f32,
+        (out, to): (&mut [f32], usize),
+        out_rows: &[u32],
+    ) {
+        if self.convolution.is_depthwise() {
+            return channelwise(lhs, &rhs[0], start, slope, out, out_rows);
+        }
+        for (group, rhs) in rhs.iter().enumerate() {
+            let lhs = GatherLhs { values: &lhs.values[group * from..], ..lhs };
+            let start = match start {
+                Accumulate::Bias(bias) => Accumulate::Bias(&bias[group * to..][..to]),
+                start => start,
+            };
+            gemm(lhs, rhs, start, slope, &mut out[group * to..], out_rows);
+        }
     }
 
     /// Large feature maps to small ones: `leaky(bias + windows · weights)`, with leaky(v) = slope · v where v < 0 (1
@@ -277,6 +369,7 @@ impl PreparedConvolution {
         finish: impl Fn(&[f32]) -> R + Sync,
     ) -> (Buffer, Vec<R>) {
         let Convolution { large: large_shape, small: small_shape, .. } = self.convolution;
+        let (channels, filters) = (self.convolution.channels_of_group(), self.convolution.filters_of_group());
         let (from, to) = (size(large_shape), size(small_shape));
         let batch = large.len() / from;
         let group = self.large.group().min(shard(batch, from) / from);
@@ -286,14 +379,8 @@ impl PreparedConvolution {
             let count = large.len() / from * self.places_of_one();
             let framed = self.large.put(large);
             let lhs = GatherLhs { values: framed.values(), rows: &self.places[..count], steps: &self.windows };
-            gemm(
-                lhs,
-                &weights[0],
-                bias.map_or(Accumulate::Zero, Accumulate::Bias),
-                slope,
-                out,
-                &self.small_places[..count],
-            );
+            let start = bias.map_or(Accumulate::Zero, Accumulate::Bias);
+            self.multiply((lhs, channels), weights, start, slope, (out, filters), &self.small_places[..count]);
             finish(out)
         });
         let finished = finished.collect();
@@ -316,6 +403,7 @@ impl PreparedConvolution {
         if self.by_windows {
             return self.to_large_by_windows(small, &weights[0], bias, slope, finish);
         }
+        let (channels, filters) = (self.convolution.channels_of_group(), self.convolution.filters_of_group());
         let (from, to) = (size(small_shape), size(large_shape));
         let batch = small.len() / from;
         let group = self.small.group().min(shard(batch, from) / from);
@@ -324,11 +412,11 @@ impl PreparedConvolution {
         let finished = pieces.map(|(out, small)| {
             let framed = self.small.put(small);
             let maps = small.len() / from;
-            for (phase, panels) in self.phases.iter().zip(weights) {
+            for (phase, panels) in self.phases.iter().zip(weights.chunks(self.convolution.products())) {
                 let count = phase.rows.len() / self.small.group() * maps;
                 let lhs = GatherLhs { values: framed.values(), rows: &phase.rows[..count], steps: &phase.taps };
                 let start = bias.map_or(Accumulate::Zero, Accumulate::Bias);
-                gemm(lhs, panels, start, slope, out, &phase.out_rows[..count]);
+                self.multiply((lhs, filters), panels, start, slope, (out, channels), &phase.out_rows[..count]);
             }
             finish(out)
         });
@@ -426,15 +514,17 @@ impl PreparedConvolution {
 
     fn add_weight_gradient(&self, large: &[f32], small: &[f32], start: Accumulate<'_>, sum: &mut [f32]) {
         let (from, to) = (size(self.convolution.large), size(self.convolution.small));
-        let channels = self.convolution.small[2];
+        let (channels, filters) = (self.convolution.channels_of_group(), self.convolution.small[2]);
+        let (products, of_product) = (self.convolution.products(), filters / self.convolution.products());
         let group = STEPS.div_ceil(self.places_of_one()).min(self.large.group());
         for (number, (large, small)) in large.chunks(group * from).zip(small.chunks(group * to)).enumerate() {
             let count = large.len() / from * self.places_of_one();
             let framed = self.large.put(large);
-            let panels = PackedRhs::of_rows(small, count, channels, channels);
+            let panels = |product| PackedRhs::of_rows(&small[product * of_product..], count, of_product, filters);
+            let panels: Vec<_> = (0..products).map(panels).collect();
             let lhs = GatherLhs { values: framed.values(), rows: &self.windows, steps: &self.places[..count] };
             let start = if number == 0 { start } else { Accumulate::Output };
-            gemm(lhs, &panels, start, 1.0, sum, &self.weight_rows);
+            self.multiply((lhs, channels), &panels, start, 1.0, (sum, of_product), &self.weight_rows);
         }
     }
 
@@ -585,12 +675,15 @@ mod tests {
         for q in 0..rows * columns {
             for t in 0..kernel_rows * kernel_columns {
                 let along = |axis: usize, q: usize, t: usize| {
-                    (q * convolution.stride[axis] + t).checked_sub(convolution.before[axis])
+                    let place = q * convolution.stride[axis] + t * convolution.dilation[axis];
+                    place.checked_sub(convolution.before[axis])
                 };
                 let (y, x) = (along(0, q / columns, t / kernel_columns), along(1, q % columns, t % kernel_columns));
                 let (Some(y), Some(x)) = (y.filter(|y| *y < height), x.filter(|x| *x < width)) else { continue };
-                for (c, o) in (0..channels).flat_map(|c| (0..filters).map(move |o| (c, o))) {
-                    each((y * width + x) * channels + c, (t * channels + c) * filters + o, q * filters + o);
+                let (of_group, filters_of_group) = (channels / convolution.groups, filters / convolution.groups);
+                for (c, o) in (0..of_group).flat_map(|c| (0..filters).map(move |o| (c, o))) {
+                    let channel = o / filters_of_group * of_group + c;
+                    each((y * width + x) * channels + channel, (t * of_group + c) * filters + o, q * filters + o);
                 }
             }
         }
@@ -599,11 +692,18 @@ mod tests {
     #[test]
     fn all_three_are_the_plain_sums() {
         let cases = [
-            Convolution { large: [3, 4, 2], small: [3, 4, 3], kernel: [3, 3], stride: [1, 1], before: [1, 1] },
-            Convolution { large: [5, 5, 1], small: [3, 2, 9], kernel: [3, 2], stride: [2, 3], before: [1, 0] },
-            Convolution { large: [7, 4, 2], small: [2, 2, 2], kernel: [2, 1], stride: [3, 2], before: [0, 0] },
+            ([3, 4, 2], [3, 4, 3], [3, 3], [1, 1], [1, 1], [1, 1], 1),
+            ([5, 5, 1], [3, 2, 9], [3, 2], [2, 3], [1, 0], [1, 1], 1),
+            ([7, 4, 2], [2, 2, 2], [2, 1], [3, 2], [0, 0], [1, 1], 1),
+            ([7, 6, 2], [5, 4, 3], [3, 3], [1, 1], [1, 1], [2, 2], 1),
+            ([9, 8, 2], [4, 3, 2], [2, 3], [2, 3], [0, 2], [3, 2], 1),
+            ([5, 5, 4], [5, 5, 6], [3, 3], [1, 1], [1, 1], [1, 1], 2),
+            ([5, 6, 29], [3, 3, 29], [3, 3], [2, 2], [1, 1], [1, 1], 29),
+            ([7, 7, 4], [3, 3, 4], [2, 2], [2, 2], [1, 1], [3, 3], 4),
+            ([4, 3, 20], [2, 2, 20], [1, 1], [2, 2], [0, 0], [1, 1], 20),
         ];
-        for convolution in cases {
+        for (large, small, kernel, stride, before, dilation, groups) in cases {
+            let convolution = Convolution { large, small, kernel, stride, before, dilation, groups };
             let rows = 3;
             let (from, to) = (size(convolution.large), size(convolution.small));
             let weights = numbers(convolution.weights(), 1);

@@ -5,7 +5,7 @@
 //! feature map and one step for each value in the window it is a convolution that never writes the windows side by side
 //! (*im2col*).
 
-use std::sync::OnceLock;
+use std::{ops::Range, sync::OnceLock};
 
 use rayon::prelude::*;
 
@@ -151,6 +151,14 @@ impl<'a> PackedRhs<'a> {
             let (first, width) = (*column, vectors * self.instructions.lanes());
             *column += width;
             Some((first, width))
+        })
+    }
+
+    /// All panels: their columns, all of their steps, and how far apart these lie.
+    pub fn panels(&self) -> impl Iterator<Item = (Range<usize>, &[f32], usize)> {
+        self.columns().map(|(column, width)| {
+            let (values, stride) = self.panel(column, width, 0, self.steps);
+            (column..self.columns.min(column + width), values, stride)
         })
     }
 

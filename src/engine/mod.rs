@@ -2,6 +2,7 @@
 //! columns, the machine's vectors, buffers that are used again, and threads. Another backend would replace this folder.
 
 mod buffer;
+mod channelwise;
 mod columns;
 mod convolution;
 mod gemm;

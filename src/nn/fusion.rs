@@ -54,13 +54,13 @@ fn fold(step: &mut Step, next: &Step, network: &Sequential) -> bool {
         return false;
     }
     let (scale, shift) = layer.line(&next.weights(network));
-    // How many weights of an output channel are side by side.
-    let run = match step.layer {
-        Layer::ConvTranspose2d(_) => step.input[0],
-        _ => 1,
-    };
     let weights = step.weights(network);
-    let scaled = weights[0].iter().enumerate().map(|(i, weight)| weight * scale[i / run % scale.len()]);
+    // The output channel of each weight.
+    let channels: Box<dyn Iterator<Item = usize>> = match &step.layer {
+        Layer::ConvTranspose2d(layer) => Box::new(layer.filters_of_weights(step.input[0])),
+        _ => Box::new((0..scale.len()).cycle()),
+    };
+    let scaled = weights[0].iter().zip(channels).map(|(weight, channel)| weight * scale[channel]);
     let shifted = weights[1].iter().zip(&scale).zip(&shift).map(|((bias, scale), shift)| bias * scale + shift);
     step.fold([Arc::new(scaled.collect()), Arc::new(shifted.collect())].into());
     true
@@ -69,7 +69,7 @@ fn fold(step: &mut Step, next: &Step, network: &Sequential) -> bool {
 /// A convolution merges with the up-sampling before it: the enlarged feature map is never written.
 fn up_sampling(step: &mut Step, next: &Step) -> bool {
     let (Layer::UpSample2d(up_sample), Layer::Conv2d(convolution)) = (&step.layer, &next.layer) else { return false };
-    let factor = up_sample.factor();
+    let Some(factor) = up_sample.repeats() else { return false };
     if !gains_from_merging(convolution, &next.input, factor) {
         return false;
     }

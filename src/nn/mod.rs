@@ -42,6 +42,7 @@ pub use tensor::{Parameter, ParameterSet, Parameters, Step, StepGradients, Tenso
 
 pub(crate) use cross_entropy::cross_entropy;
 pub(crate) use layers::{Layer, Weights, channels_first, channels_last};
+pub(crate) use optimizer_state::PastGradients;
 pub(crate) use reparametrisation::reparametrise;
 pub(crate) use step::{BatchSplit, Learned, learn};
 pub(crate) use tape::{Pass, Variable};

@@ -138,7 +138,7 @@ impl Sequential {
     /// Adds a layer: checks its shapes and draws its weights.
     pub(crate) fn push(self, layer: impl Into<Layer>) -> Self {
         let (init, seed) = (self.init, self.seed);
-        self.push_with(layer.into(), |number, _, spec| Ok(spec.draw(init, parameter_seed(seed, number, spec.name))))
+        self.push_with(layer.into(), |number, _, spec| spec.draw(init, parameter_seed(seed, number, spec.name)))
     }
 
     /// Adds a layer whose weights come from elsewhere: `values(layer's number, its name, the parameter)`.

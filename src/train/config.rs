@@ -166,8 +166,8 @@ impl TrainConfig {
         Self { batch_size, ..self }
     }
 
-    /// The optimizer's learning rate η, with a [`schedule`](Self::schedule) that of the first epoch. 0.001 suits Adam;
-    /// [`Optimizer`] lists the frameworks' defaults for the others.
+    /// The optimizer's learning rate η, with a [`schedule`](Self::schedule) that of the first epoch, or what it rises
+    /// to first. 0.001 suits Adam; [`Optimizer`] lists the frameworks' defaults for the others.
     pub fn learning_rate(self, learning_rate: f64) -> Self {
         Self { learning_rate, ..self }
     }

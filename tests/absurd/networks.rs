@@ -1,7 +1,7 @@
 //! Networks, layer by layer, and what optimizes them.
 
 use latentlab::{
-    DfdxTensor, HeightWidth, Loss, Optimizer, Plan, Result, Sequential, Summary, TrainConfig,
+    DfdxTensor, HeightWidth, Init, Loss, Optimizer, Plan, Result, Sequential, Summary, TrainConfig,
     dfdx::{
         tensor::{Cpu, NoneTape, OwnedTape, PutTape, WithEmptyTape, ZerosTensor},
         tensor_ops::MeanTo,
@@ -46,13 +46,16 @@ fn trained(optimizer: Optimizer) {
     }
 }
 
-fn optimizers() -> [Optimizer; 6] {
+fn optimizers() -> [Optimizer; 9] {
     [
         Optimizer::adam(),
         Optimizer::adamw(),
         Optimizer::adamax(),
         Optimizer::adagrad(),
         Optimizer::radam(),
+        Optimizer::nadam(),
+        Optimizer::rmsprop(),
+        Optimizer::lion(),
         Optimizer::sgd(),
     ]
 }
@@ -125,7 +128,9 @@ pub fn rows() -> Table {
         (
             "Sequential::init",
             Call(|| {
-                for init in [latentlab::Init::GlorotUniform, latentlab::Init::KaimingUniform] {
+                let stds = [0.02, 0.0, -1.0, 1e30, f32::MAX, f32::NAN].map(|std| Init::TruncatedNormal { std });
+                let named = [Init::GlorotUniform, Init::KaimingUniform, Init::HeNormal, Init::Orthogonal];
+                for init in stds.into_iter().chain(named) {
                     run(Sequential::input([0]).init(init).dense(1));
                     run(picture().init(init).conv2d(1, 1));
                 }
@@ -260,6 +265,53 @@ pub fn rows() -> Table {
             }),
         ),
         (
+            "Sequential::dilation",
+            Call(|| {
+                for dilation in pairs() {
+                    run(picture().conv2d(1, 3).dilation(dilation));
+                    run(picture().conv2d(1, [3, 1]).same().dilation(dilation));
+                    run(picture().conv2d(1, 1).dilation(dilation).stride(dilation));
+                    run(picture().conv_transpose2d(1, [2, 1]).dilation(dilation));
+                    run(picture().conv_transpose2d(1, 3).dilation(dilation).stride(2).same());
+                    run(picture().relu().dilation(dilation));
+                }
+            }),
+        ),
+        (
+            "Sequential::groups",
+            Call(|| {
+                for groups in SIZES {
+                    run(picture().conv2d(groups, 1).groups(groups));
+                    run(picture().conv2d(2, 3).groups(groups).same());
+                    run(picture().conv_transpose2d(groups, 3).groups(groups));
+                    run(Sequential::input([groups, 1, 1]).conv2d(groups, 3).same().groups(groups));
+                    run(picture().max_pool2d(2).groups(groups));
+                    run(picture().groups(groups));
+                }
+            }),
+        ),
+        (
+            "Sequential::bilinear",
+            Call(|| {
+                for factor in pairs() {
+                    run(picture().up_sample2d(factor).bilinear());
+                    run(picture().up_sample2d(factor).bilinear().bilinear().conv2d(1, 3));
+                }
+                run(picture().bilinear());
+                run(picture().conv2d(1, 1).bilinear());
+            }),
+        ),
+        (
+            "Sequential::pixel_shuffle",
+            Call(|| {
+                for factor in SIZES {
+                    run(picture().pixel_shuffle(factor));
+                    run(Sequential::input([factor, 1, 1]).pixel_shuffle(factor));
+                }
+                run(Sequential::input([4]).pixel_shuffle(2));
+            }),
+        ),
+        (
             "Sequential::same",
             Call(|| {
                 run(picture().same());
@@ -365,7 +417,24 @@ pub fn rows() -> Table {
         ("Optimizer::adamax", Nothing("nothing")),
         ("Optimizer::adagrad", Nothing("nothing")),
         ("Optimizer::radam", Nothing("nothing")),
+        ("Optimizer::nadam", Nothing("nothing")),
+        ("Optimizer::rmsprop", Nothing("nothing")),
+        ("Optimizer::lion", Nothing("nothing")),
         ("Optimizer::sgd", Nothing("nothing")),
+        (
+            "Optimizer::alpha",
+            Call(|| {
+                optimizers().iter().for_each(|o| NUMBERS.iter().for_each(|alpha| trained(o.alpha(*alpha))));
+                NUMBERS.iter().for_each(|alpha| trained(Optimizer::rmsprop().centered().momentum(0.5).alpha(*alpha)));
+            }),
+        ),
+        ("Optimizer::centered", Call(|| optimizers().iter().for_each(|o| trained(o.centered())))),
+        (
+            "Optimizer::momentum_decay",
+            Call(|| {
+                optimizers().iter().for_each(|o| NUMBERS.iter().for_each(|decay| trained(o.momentum_decay(*decay))));
+            }),
+        ),
         (
             "Optimizer::betas",
             Call(|| {

@@ -63,8 +63,15 @@ fn gan_histories(check: impl Fn(&GanHistory)) {
     }
 }
 
-fn schedules() -> [Schedule; 3] {
-    [Schedule::constant(), Schedule::cosine(), Schedule::reduce_on_plateau()]
+fn schedules() -> [Schedule; 6] {
+    [
+        Schedule::constant(),
+        Schedule::cosine(),
+        Schedule::reduce_on_plateau(),
+        Schedule::step_decay(1),
+        Schedule::exponential(0.5),
+        Schedule::one_cycle(),
+    ]
 }
 
 fn scheduled(schedule: Schedule) {
@@ -218,6 +225,29 @@ pub fn rows() -> Table {
         ("Schedule::constant", Nothing("nothing")),
         ("Schedule::cosine", Nothing("nothing")),
         ("Schedule::reduce_on_plateau", Nothing("nothing")),
+        ("Schedule::step_decay", Call(|| SIZES.iter().for_each(|every| scheduled(Schedule::step_decay(*every))))),
+        ("Schedule::exponential", Call(|| NUMBERS.iter().for_each(|f| scheduled(Schedule::exponential(*f))))),
+        ("Schedule::one_cycle", Nothing("nothing")),
+        (
+            "Schedule::warm_up",
+            Call(|| {
+                for epochs in SIZES {
+                    schedules().iter().for_each(|schedule| scheduled(schedule.warm_up(epochs)));
+                }
+            }),
+        ),
+        (
+            "Schedule::pct_start",
+            Call(|| schedules().iter().for_each(|s| NUMBERS.iter().for_each(|n| scheduled(s.pct_start(*n))))),
+        ),
+        (
+            "Schedule::div_factor",
+            Call(|| schedules().iter().for_each(|s| NUMBERS.iter().for_each(|n| scheduled(s.div_factor(*n))))),
+        ),
+        (
+            "Schedule::final_div_factor",
+            Call(|| schedules().iter().for_each(|s| NUMBERS.iter().for_each(|n| scheduled(s.final_div_factor(*n))))),
+        ),
         (
             "Schedule::factor",
             Call(|| {

@@ -16,17 +16,68 @@ use crate::{
 };
 
 /// A convolution (cross-correlation, as all frameworks have it) with a bias:
-/// y\[o, q\] = b\[o\] + Σ over c, t of x\[c, stride·q − before + t\] · W\[t, c, o\].
+/// y\[o, q\] = b\[o\] + Σ over c, t of x\[c, stride·q − before + dilation·t\] · W\[t, c, o\], where c are the
+/// channels of o's group.
 ///
-/// Shapes: x (n, channels, height, width), W (kernel height, kernel width, channels, filters), b (filters), y (n,
-/// filters, out height, out width) with out = ⌊(size + padding before and after − kernel) / stride⌋ + 1. Backward pass:
-/// [`Convolution`].
+/// Shapes: x (n, channels, height, width), W (kernel height, kernel width, channels / groups, filters), b (filters), y
+/// (n, filters, out height, out width) with out = ⌊(size + padding before and after − span) / stride⌋ + 1, where a
+/// window spans dilation · (kernel − 1) + 1 pixels. Backward pass: [`Convolution`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Conv2d {
     filters: usize,
     kernel: HeightWidth,
     stride: HeightWidth,
     padding: Padding,
+    #[serde(default, skip_serializing_if = "Dilation::is_1")]
+    dilation: Dilation,
+    #[serde(default, skip_serializing_if = "Groups::is_1")]
+    groups: Groups,
+}
+
+/// How far apart the pixels of a window are; not in files of layers in which they are neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Dilation(pub(super) HeightWidth);
+
+impl Default for Dilation {
+    fn default() -> Self {
+        Self(1.into())
+    }
+}
+
+impl Dilation {
+    pub(super) fn is_1(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Into how many groups the channels are cut; not in files of layers with one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Groups(pub(super) usize);
+
+impl Default for Groups {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl Groups {
+    pub(super) fn is_1(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Refuses a number that does not divide those of channels and filters.
+    pub(super) fn checked(self, channels: usize, filters: usize) -> Result<usize, String> {
+        match self.0 {
+            0 => Err("expected at least 1 group, got 0".into()),
+            groups if channels.is_multiple_of(groups) && filters.is_multiple_of(groups) => Ok(groups),
+            groups => Err(format!(
+                "expected a number of groups that divides the {channels} channels and the {filters} filters, got \
+                 {groups}"
+            )),
+        }
+    }
 }
 
 /// How far the windows of a convolution reach over the edge.
@@ -48,10 +99,11 @@ impl Sequential {
     /// `kernel` is `3` for 3×3 or `[5, 3]` for 5 rows and 3 columns. Without modifiers the stride is 1 and there is no
     /// padding (Keras' `valid`); [`same`](Self::same), [`padding`](Self::padding) and [`stride`](Self::stride) after it
     /// change that: out = ⌊(size + padding − kernel) / stride⌋ + 1. It has kernel·channels·filters + filters
-    /// parameters.
+    /// parameters. [`dilation`](Self::dilation) spreads the kernel, [`groups`](Self::groups) cuts the channels into
+    /// groups.
     ///
-    /// W is stored as (kernel height, kernel width, channels, filters), Keras' order; PyTorch's `Conv2d` holds
-    /// (filters, channels, kernel height, kernel width).
+    /// W is stored as (kernel height, kernel width, channels / groups, filters), Keras' order; PyTorch's `Conv2d` holds
+    /// (filters, channels / groups, kernel height, kernel width).
     ///
     /// ```
     /// use latentlab::Sequential;
@@ -67,7 +119,53 @@ impl Sequential {
     /// ```
     pub fn conv2d(self, filters: usize, kernel: impl Into<HeightWidth>) -> Self {
         let (kernel, stride) = (kernel.into(), 1.into());
-        self.push(Conv2d { filters, kernel, stride, padding: Padding::default() })
+        let (dilation, groups) = (Dilation::default(), Groups::default());
+        self.push(Conv2d { filters, kernel, stride, padding: Padding::default(), dilation, groups })
+    }
+
+    /// Spreads the kernel of the convolution before it: its pixels are `dilation` apart, so that a kernel of k spans
+    /// dilation · (k − 1) + 1 pixels with no more weights (Yu and Koltun 2016, "Multi-scale context aggregation by
+    /// dilated convolutions"). PyTorch's `dilation`, Keras' `dilation_rate`; 1 is the default. Where a size is that of
+    /// the kernel, it becomes that of the span.
+    ///
+    /// ```
+    /// use latentlab::Sequential;
+    ///
+    /// let network = Sequential::input([1, 28, 28]).conv2d(8, 3).dilation(2);
+    /// assert_eq!(network.output_shape(), [8, 24, 24]); // as with a kernel of 5
+    /// assert_eq!(network.parameter_count(), 9 * 8 + 8);
+    /// assert_eq!(network.same().build()?.output_shape(), [8, 28, 28]);
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn dilation(self, dilation: impl Into<HeightWidth>) -> Self {
+        let dilation = Dilation(dilation.into());
+        self.amend("dilation", "a conv2d or conv_transpose2d", |layer| {
+            layer.operation_mut().dilation_mut().map(|old| *old = dilation).is_some()
+        })
+    }
+
+    /// Cuts the channels of the convolution before it, and its filters, into that many groups of equal size, side by
+    /// side: each group of filters sees its own group of channels, with a `groups`th of the weights and of the work.
+    /// PyTorch's and Keras' `groups`; 1 is the default.
+    ///
+    /// With as many groups as channels it is a *depthwise* convolution, of each channel by itself; one of 1×1 after it
+    /// mixes the channels again (a depthwise separable convolution, Chollet 2017, "Xception").
+    ///
+    /// ```
+    /// use latentlab::Sequential;
+    ///
+    /// let separable = Sequential::input([32, 14, 14]).conv2d(32, 3).groups(32).same().conv2d(64, 1).build()?;
+    /// assert_eq!(separable.parameter_count(), (9 * 32 + 32) + (32 * 64 + 64)); // 18,496 without groups
+    ///
+    /// let error = Sequential::input([3, 8, 8]).conv2d(4, 3).groups(3).build().unwrap_err().to_string();
+    /// let expected = "expected a number of groups that divides the 3 channels and the 4 filters, got 3";
+    /// assert_eq!(error, format!("layer 1, conv2d: {expected}"));
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn groups(self, groups: usize) -> Self {
+        self.amend("groups", "a conv2d or conv_transpose2d", |layer| {
+            layer.operation_mut().groups_mut().map(|old| *old = Groups(groups)).is_some()
+        })
     }
 
     /// The stride of the convolution or pooling before it, in pixels; of a transposed convolution, how far its input
@@ -101,6 +199,11 @@ impl Sequential {
     }
 }
 
+/// How many pixels a dilated kernel spans.
+pub(super) fn spans(kernel: [usize; 2], dilation: [usize; 2]) -> [usize; 2] {
+    [0, 1].map(|axis| (kernel[axis] - 1).saturating_mul(dilation[axis]).saturating_add(1))
+}
+
 impl Conv2d {
     /// The convolution from a large feature map, the input, to a small one; or what is wrong.
     fn convolution(&self, [channels, height, width]: [usize; 3]) -> Result<Convolution, String> {
@@ -108,23 +211,25 @@ impl Conv2d {
             return Err("expected at least 1 filter, got 0".into());
         }
         let (kernel, stride) = (self.kernel.at_least_1("kernel")?, self.stride.at_least_1("stride")?);
+        let dilation = self.dilation.0.at_least_1("dilation")?;
+        let groups = self.groups.checked(channels, self.filters)?;
+        let span = spans(kernel, dilation);
         let (mut before, mut out) = ([0; 2], [0; 2]);
         for (axis, size) in [height, width].into_iter().enumerate() {
             let padding = match self.padding {
                 Padding::Valid => 0,
                 Padding::Same => {
                     let last = (size.div_ceil(stride[axis]) - 1) * stride[axis];
-                    last.saturating_add(kernel[axis]).saturating_sub(size)
+                    last.saturating_add(span[axis]).saturating_sub(size)
                 }
                 Padding::Explicit(padding) => padding.0[axis].saturating_mul(2),
             };
             before[axis] = padding / 2;
             let padded = size.saturating_add(padding);
-            let windows = padded.checked_sub(kernel[axis]).ok_or_else(|| {
-                format!(
-                    "a kernel of {kernel:?} does not fit into {padded} pixels (input {:?})",
-                    [channels, height, width]
-                )
+            let windows = padded.checked_sub(span[axis]).ok_or_else(|| {
+                let dilated = if self.dilation.is_1() { String::new() } else { format!(", which spans {span:?},") };
+                let input = [channels, height, width];
+                format!("a kernel of {kernel:?}{dilated} does not fit into {padded} pixels (input {input:?})")
             })?;
             out[axis] = (windows / stride[axis]).saturating_add(1);
         }
@@ -135,6 +240,8 @@ impl Conv2d {
             kernel,
             stride,
             before,
+            dilation,
+            groups,
         })
     }
 }
@@ -148,7 +255,7 @@ impl Conv2d {
         let reach = self.kernel.0.map(|kernel| kernel - 1);
         let fits = |padding: [usize; 2]| padding[0] <= reach[0] && padding[1] <= reach[1];
         let too_much = matches!(self.padding, Padding::Explicit(HeightWidth(padding)) if !fits(padding));
-        if self.stride != 1.into() || too_much {
+        if self.stride != 1.into() || !self.dilation.is_1() || !self.groups.is_1() || too_much {
             return None;
         }
         let convolution = feature_maps(input).and_then(|input| self.convolution(input)).ok()?;
@@ -167,7 +274,7 @@ impl Operation for Conv2d {
     }
 
     fn parameters(&self, input: &[usize]) -> Vec<ParameterSpec> {
-        let ([rows, columns], channels, filters) = (self.kernel.0, input[0], self.filters);
+        let ([rows, columns], channels, filters) = (self.kernel.0, input[0] / self.groups.0, self.filters);
         let (inputs, outputs) = (
             rows.saturating_mul(columns).saturating_mul(channels),
             rows.saturating_mul(columns).saturating_mul(filters),
@@ -191,6 +298,14 @@ impl Operation for Conv2d {
 
     fn padding_mut(&mut self) -> Option<&mut Padding> {
         Some(&mut self.padding)
+    }
+
+    fn dilation_mut(&mut self) -> Option<&mut Dilation> {
+        Some(&mut self.dilation)
+    }
+
+    fn groups_mut(&mut self) -> Option<&mut Groups> {
+        Some(&mut self.groups)
     }
 
     fn multiply_adds(&self, input: &[usize], factor: [usize; 2]) -> usize {
@@ -293,6 +408,8 @@ fn enlarged(convolution: Convolution, factor: [usize; 2]) -> Convolution {
         kernel: [factor[0] + kernel[0] - 1, factor[1] + kernel[1] - 1],
         stride: factor,
         before: [kernel[0] - 1 - convolution.before[0], kernel[1] - 1 - convolution.before[1]],
+        dilation: [1, 1],
+        groups: 1,
     }
 }
 

@@ -2,7 +2,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HeightWidth, Layer, LayerContext, Operation, Padding, add_gradients, feature_maps, joined};
+use super::{
+    Dilation, Groups, HeightWidth, Layer, LayerContext, Operation, Padding, add_gradients, conv2d::spans, feature_maps,
+    joined,
+};
 use crate::{
     engine::{Accumulate, Convolution, rectified_gradient},
     nn::{
@@ -13,11 +16,12 @@ use crate::{
 };
 
 /// A transposed convolution with a bias, the adjoint of a convolution: each input pixel adds its kernel to the output,
-/// y\[o, stride·q − crop + t\] = b\[o\] + Σ over q, t, c of x\[c, q\] · W\[t, o, c\].
+/// y\[o, stride·q − crop + dilation·t\] = b\[o\] + Σ over q, t, c of x\[c, q\] · W\[t, o, c\], where o are the
+/// filters of c's group.
 ///
-/// Shapes: x (n, channels, height, width), W (kernel height, kernel width, filters, channels), b (filters), y (n,
-/// filters, out height, out width) with out = (size − 1) · stride + kernel − 2 · padding + output padding. Backward
-/// pass: [`Convolution`].
+/// Shapes: x (n, channels, height, width), W (kernel height, kernel width, filters / groups, channels), b (filters), y
+/// (n, filters, out height, out width) with out = (size − 1) · stride + span − 2 · padding + output padding, where a
+/// kernel spans dilation · (kernel − 1) + 1 pixels. Backward pass: [`Convolution`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ConvTranspose2d {
     filters: usize,
@@ -25,6 +29,10 @@ pub(crate) struct ConvTranspose2d {
     stride: HeightWidth,
     padding: Padding,
     output_padding: HeightWidth,
+    #[serde(default, skip_serializing_if = "Dilation::is_1")]
+    dilation: Dilation,
+    #[serde(default, skip_serializing_if = "Groups::is_1")]
+    groups: Groups,
 }
 
 impl Sequential {
@@ -35,10 +43,11 @@ impl Sequential {
     /// [`same`](Self::same), Keras' convention, out = size · stride. With [`padding`](Self::padding) and
     /// [`output_padding`](Self::output_padding), PyTorch's, out = (size − 1) · stride + kernel − 2 · padding + output
     /// padding. Where the kernel is smaller than the stride, Keras' `valid` has an output padding of stride − kernel.
-    /// It has kernel·channels·filters + filters parameters.
+    /// It has kernel·channels·filters + filters parameters. [`dilation`](Self::dilation) spreads the kernel,
+    /// [`groups`](Self::groups) cuts the channels into groups.
     ///
-    /// W is stored as (kernel height, kernel width, filters, channels), Keras' order; PyTorch's `ConvTranspose2d` holds
-    /// (channels, filters, kernel height, kernel width).
+    /// W is stored as (kernel height, kernel width, filters / groups, channels), Keras' order; PyTorch's
+    /// `ConvTranspose2d` holds (channels, filters / groups, kernel height, kernel width).
     ///
     /// ```
     /// use latentlab::Sequential;
@@ -57,6 +66,8 @@ impl Sequential {
             stride,
             padding: Padding::default(),
             output_padding,
+            dilation: Dilation::default(),
+            groups: Groups::default(),
         }))
     }
 
@@ -78,6 +89,13 @@ impl Sequential {
 }
 
 impl ConvTranspose2d {
+    /// The filter of each of its weights, in their order.
+    pub(in crate::nn) fn filters_of_weights(&self, channels: usize) -> impl Iterator<Item = usize> + use<> {
+        let (of_group, channels_of_group) = (self.filters / self.groups.0, channels / self.groups.0);
+        let filters = move |o| (0..channels).map(move |channel| channel / channels_of_group * of_group + o);
+        (0..self.kernel.0[0] * self.kernel.0[1]).flat_map(move |_| (0..of_group).flat_map(filters))
+    }
+
     /// The convolution of which this is the adjoint: from the large feature map, our output, to the small
     /// one, our input.
     fn convolution(&self, [channels, height, width]: [usize; 3]) -> Result<Convolution, String> {
@@ -85,6 +103,9 @@ impl ConvTranspose2d {
             return Err("expected at least 1 filter, got 0".into());
         }
         let (kernel, stride) = (self.kernel.at_least_1("kernel")?, self.stride.at_least_1("stride")?);
+        let dilation = self.dilation.0.at_least_1("dilation")?;
+        let groups = self.groups.checked(channels, self.filters)?;
+        let span = spans(kernel, dilation);
         let (mut before, mut out) = ([0; 2], [0; 2]);
         for (axis, size) in [height, width].into_iter().enumerate() {
             let more = self.output_padding.0[axis];
@@ -94,13 +115,13 @@ impl ConvTranspose2d {
                     self.output_padding.0
                 ));
             }
-            let full = (size - 1).saturating_mul(stride[axis]).saturating_add(kernel[axis]);
+            let full = (size - 1).saturating_mul(stride[axis]).saturating_add(span[axis]);
             let too_much = || format!("a padding of {:?} leaves nothing of {full} pixels", self.padding);
             let longest = full.saturating_add(more);
             (before[axis], out[axis]) = match self.padding {
                 Padding::Valid => (0, longest),
                 Padding::Same => (
-                    kernel[axis].saturating_sub(stride[axis]) / 2,
+                    span[axis].saturating_sub(stride[axis]) / 2,
                     size.saturating_mul(stride[axis]).saturating_add(more),
                 ),
                 Padding::Explicit(HeightWidth(padding)) => {
@@ -116,6 +137,8 @@ impl ConvTranspose2d {
             kernel,
             stride,
             before,
+            dilation,
+            groups,
         })
     }
 }
@@ -131,7 +154,7 @@ impl Operation for ConvTranspose2d {
     }
 
     fn parameters(&self, input: &[usize]) -> Vec<ParameterSpec> {
-        let ([rows, columns], channels, filters) = (self.kernel.0, input[0], self.filters);
+        let ([rows, columns], channels, filters) = (self.kernel.0, input[0], self.filters / self.groups.0);
         // Both frameworks count the filters as a unit's inputs here.
         let (inputs, outputs) = (
             rows.saturating_mul(columns).saturating_mul(filters),
@@ -139,7 +162,7 @@ impl Operation for ConvTranspose2d {
         );
         vec![
             ParameterSpec::weight("weight", [rows, columns, filters, channels], inputs, outputs),
-            ParameterSpec::bias("bias", [filters], inputs),
+            ParameterSpec::bias("bias", [self.filters], inputs),
         ]
     }
 
@@ -163,6 +186,14 @@ impl Operation for ConvTranspose2d {
 
     fn padding_mut(&mut self) -> Option<&mut Padding> {
         Some(&mut self.padding)
+    }
+
+    fn dilation_mut(&mut self) -> Option<&mut Dilation> {
+        Some(&mut self.dilation)
+    }
+
+    fn groups_mut(&mut self) -> Option<&mut Groups> {
+        Some(&mut self.groups)
     }
 
     fn pack(&self, context: &LayerContext<'_>, backward: bool) {

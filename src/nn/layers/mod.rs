@@ -14,6 +14,7 @@ mod dropout;
 mod flatten;
 mod max_pool2d;
 mod order;
+mod pixel_shuffle;
 mod reshape;
 mod size;
 mod skip;
@@ -32,7 +33,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use self::conv2d::Padding;
+use self::conv2d::{Dilation, Groups, Padding};
 use super::{
     init::ParameterSpec,
     plan::{Caches, Fused},
@@ -94,6 +95,16 @@ pub(crate) trait Operation {
 
     /// What [`same`](crate::Sequential::same) and [`padding`](crate::Sequential::padding) after it change.
     fn padding_mut(&mut self) -> Option<&mut Padding> {
+        None
+    }
+
+    /// What [`dilation`](crate::Sequential::dilation) after it changes.
+    fn dilation_mut(&mut self) -> Option<&mut Dilation> {
+        None
+    }
+
+    /// What [`groups`](crate::Sequential::groups) after it changes.
+    fn groups_mut(&mut self) -> Option<&mut Groups> {
         None
     }
 }
@@ -209,6 +220,7 @@ layers! {
     BatchNorm(batch_norm::BatchNorm) = "batch_norm",
     MaxPool2d(max_pool2d::MaxPool2d) = "max_pool2d",
     AvgPool2d(avg_pool2d::AvgPool2d) = "avg_pool2d",
+    PixelShuffle(pixel_shuffle::PixelShuffle) = "pixel_shuffle",
     UpSample2d(up_sample2d::UpSample2d) = "up_sample2d",
     Activation(activation::Activation) = "activation",
     Softmax(softmax::Softmax) = "softmax",

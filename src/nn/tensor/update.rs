@@ -415,7 +415,7 @@ impl OptimizerState {
             let hint = "Nothing was changed. Try a lower learning rate, or clip_norm";
             return Err(Error::expected(ErrorKind::Diverged, "a gradient", "finite values", value).hint(hint));
         }
-        let lengths = |state: &Self| state.moments.iter().map(|[first, _]| first.len()).collect::<Vec<_>>();
+        let lengths = |state: &Self| state.moments.iter().map(|[first, ..]| first.len()).collect::<Vec<_>>();
         let known = lengths(self);
         let fits = known.iter().zip(&sums).all(|(known, sum)| *known == 0 || *known == sum.len());
         if !known.is_empty() && (known.len() != sums.len() || !fits) {

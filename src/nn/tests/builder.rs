@@ -72,7 +72,7 @@ fn the_summary_is_keras() {
 #[test]
 fn shapes_and_parameters_are_those_of_the_formulas() {
     let maps = || Sequential::input([3, 11, 8]);
-    let table: [(Sequential, &[usize], usize); 26] = [
+    let table: [(Sequential, &[usize], usize); 36] = [
         (maps().conv2d(5, 3), &[5, 9, 6], 9 * 3 * 5 + 5),
         (maps().conv2d(5, [1, 4]), &[5, 11, 5], 4 * 3 * 5 + 5),
         (maps().conv2d(5, 3).same(), &[5, 11, 8], 140),
@@ -88,6 +88,16 @@ fn shapes_and_parameters_are_those_of_the_formulas() {
         (maps().conv_transpose2d(5, 3).stride(2).padding(1), &[5, 21, 15], 140),
         (maps().conv_transpose2d(5, 3).stride(2).padding(1).output_padding(1), &[5, 22, 16], 140),
         (maps().conv_transpose2d(5, 2).stride([3, 4]), &[5, 32, 30], 65),
+        (maps().conv2d(5, 3).dilation(2), &[5, 7, 4], 140),
+        (maps().conv2d(5, 3).dilation([5, 1]).stride(2), &[5, 1, 3], 140),
+        (maps().conv2d(5, 3).dilation(3).same().stride(2), &[5, 6, 4], 140),
+        (maps().conv2d(6, 3).groups(3), &[6, 9, 6], 9 * 6 + 6),
+        (maps().conv2d(3, 3).groups(3).same(), &[3, 11, 8], 9 * 3 + 3),
+        (maps().conv_transpose2d(5, 3).dilation([2, 3]).stride(2), &[5, 25, 21], 140),
+        (maps().conv_transpose2d(6, 3).groups(3).stride(2).same(), &[6, 22, 16], 9 * 2 * 3 + 6),
+        (maps().up_sample2d([2, 1]).bilinear(), &[3, 22, 8], 0),
+        (maps().conv2d(8, 1).pixel_shuffle(2), &[2, 22, 16], 32),
+        (maps().pixel_shuffle(1), &[3, 11, 8], 0),
         (maps().max_pool2d(2), &[3, 5, 4], 0),
         (maps().max_pool2d([3, 2]).stride([1, 5]), &[3, 9, 2], 0),
         (maps().max_pool2d([11, 8]), &[3, 1, 1], 0),
@@ -124,6 +134,7 @@ fn mistakes_in_layers_of_feature_maps_say_what_does_not_fit() {
         (flat().conv_transpose2d(4, 3), &no_feature_maps("conv_transpose2d")),
         (flat().max_pool2d(2), &no_feature_maps("max_pool2d")),
         (flat().avg_pool2d(2), &no_feature_maps("avg_pool2d")),
+        (flat().pixel_shuffle(2), &no_feature_maps("pixel_shuffle")),
         (flat().up_sample2d(2), &no_feature_maps("up_sample2d")),
         (
             Sequential::input([2, 3]).batch_norm(),
@@ -136,6 +147,28 @@ fn mistakes_in_layers_of_feature_maps_say_what_does_not_fit() {
         ),
         (maps().conv2d(0, 3), "layer 1, conv2d: expected at least 1 filter, got 0"),
         (maps().conv_transpose2d(0, 3), "layer 1, conv_transpose2d: expected at least 1 filter, got 0"),
+        (
+            maps().conv2d(4, 3).dilation(3),
+            "layer 1, conv2d: a kernel of [3, 3], which spans [7, 7], does not fit into 5 pixels (input [3, 5, 8])",
+        ),
+        (maps().conv2d(4, 3).dilation([1, 0]), "layer 1, conv2d: expected a dilation of at least 1, got [1, 0]"),
+        (maps().conv2d(3, 3).groups(0), "layer 1, conv2d: expected at least 1 group, got 0"),
+        (
+            maps().conv_transpose2d(4, 3).groups(3),
+            "layer 1, conv_transpose2d: expected a number of groups that divides the 3 channels and the 4 filters, got \
+             3",
+        ),
+        (
+            maps().relu().groups(3),
+            "after layer 1, .groups(): expected a conv2d or conv_transpose2d before it, got relu",
+        ),
+        (
+            maps().dilation(3),
+            "after layer 0, .dilation(): expected a conv2d or conv_transpose2d before it, got nothing",
+        ),
+        (maps().relu().bilinear(), "after layer 1, .bilinear(): expected an up_sample2d before it, got relu"),
+        (maps().pixel_shuffle(2), "layer 1, pixel_shuffle: expected a number of channels that 2² divides, got 3"),
+        (maps().pixel_shuffle(0), "layer 1, pixel_shuffle: expected a factor of at least 1, got 0"),
         (maps().conv2d(4, [3, 0]), "layer 1, conv2d: expected a kernel of at least 1, got [3, 0]"),
         (maps().conv2d(4, 3).stride([0, 1]), "layer 1, conv2d: expected a stride of at least 1, got [0, 1]"),
         (

@@ -1,5 +1,5 @@
-//! Reference values: tests/reference/layers.py, steps.py and optimizers.py compute them with PyTorch, keras_layers.py
-//! with Keras.
+//! Reference values: tests/reference/layers.py, feature_maps.py, steps.py and optimizers.py compute them with PyTorch,
+//! keras_layers.py with Keras.
 
 use std::sync::Arc;
 
@@ -26,11 +26,11 @@ struct PyTorch {
 }
 
 #[derive(Deserialize)]
-struct Keras {
+struct Cases {
     layers: Vec<LayerCase>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct LayerCase {
     name: String,
     layer: Layer,
@@ -97,7 +97,11 @@ fn pytorch() -> PyTorch {
     serde_json::from_str(include_str!("../../../tests/reference/layers.json")).unwrap()
 }
 
-fn keras() -> Keras {
+fn feature_maps() -> Cases {
+    serde_json::from_str(include_str!("../../../tests/reference/feature_maps.json")).unwrap()
+}
+
+fn keras() -> Cases {
     serde_json::from_str(include_str!("../../../tests/reference/keras_layers.json")).unwrap()
 }
 
@@ -150,6 +154,11 @@ fn layers_agree_with_pytorch() {
 }
 
 #[test]
+fn layers_of_feature_maps_agree_with_pytorch() {
+    feature_maps().layers.iter().for_each(|case| case.check("PyTorch"));
+}
+
+#[test]
 fn layers_agree_with_keras() {
     keras().layers.iter().for_each(|case| case.check("Keras"));
 }
@@ -157,7 +166,7 @@ fn layers_agree_with_keras() {
 /// The frameworks' gradients could be misread the same way as ours; the slope of the loss itself cannot.
 #[test]
 fn layers_agree_with_finite_differences() {
-    let mut cases = pytorch().layers;
+    let mut cases = [pytorch().layers, feature_maps().layers].concat();
     // Where maxima are equal, the slope differs from one side to the other.
     cases.retain(|case| case.name != "max_pool2d, ties");
     // Dropout has random values of its own, so PyTorch cannot be asked; its mask depends on the seed alone.
@@ -286,6 +295,10 @@ fn defaults_are_those_of_pytorch() {
         ("adamax", Optimizer::adamax()),
         ("adagrad", Optimizer::adagrad()),
         ("radam", Optimizer::radam()),
+        ("nadam", Optimizer::nadam()),
+        ("rmsprop", Optimizer::rmsprop()),
+        ("rmsprop, centered", Optimizer::rmsprop().centered().epsilon(1e-2)),
+        ("lion", Optimizer::lion()),
         ("sgd", Optimizer::sgd()),
         ("adam, betas, epsilon", Optimizer::adam().betas(0.5, 0.9).epsilon(1e-3).weight_decay(1e-5)),
         ("sgd, nesterov", Optimizer::sgd().momentum(0.9).nesterov().weight_decay(0.01)),

@@ -11,7 +11,7 @@ use super::{assert_close, mean};
 use crate::{
     engine::{ALLOCATED, Buffer, Reuse},
     nn::{
-        layers::channels_last,
+        layers::{channels_first, channels_last},
         loss::Loss,
         optimizer::Optimizer,
         optimizer_state::OptimizerState,
@@ -267,30 +267,25 @@ fn nothing_hides_an_overflow() {
 /// layer.
 #[test]
 fn folded_normalisation_predicts_the_same() {
-    let mut network = Sequential::input([2, 5, 5])
-        .conv2d(6, 3)
-        .same()
-        .batch_norm()
-        .leaky_relu(0.2)
-        .max_pool2d(2)
-        .conv_transpose2d(3, 3)
-        .stride(2)
-        .batch_norm()
-        .up_sample2d(2)
-        .conv2d(4, 3)
-        .batch_norm()
-        .relu()
-        .flatten()
-        .dense(7)
-        .batch_norm()
-        .build()
-        .unwrap();
+    let maps = || Sequential::input([2, 5, 5]);
+    let plain = maps().conv2d(6, 3).same().batch_norm().leaky_relu(0.2).max_pool2d(2).conv_transpose2d(3, 3).stride(2);
+    let plain = plain.batch_norm().up_sample2d(2).conv2d(4, 3).batch_norm().relu().flatten().dense(7).batch_norm();
+    let spread = maps().conv2d(6, 3).same().dilation(2).groups(2).batch_norm().relu().conv2d(6, 3).groups(6).same();
+    let spread = spread.batch_norm().leaky_relu(0.2).conv_transpose2d(4, [3, 2]).groups(2).stride(2).batch_norm();
+    let spread = spread.conv_transpose2d(4, 3).groups(4).dilation(2).batch_norm().up_sample2d(2).bilinear();
+    folds(plain.build().unwrap(), 4);
+    folds(spread.conv2d(4, 3).batch_norm().build().unwrap(), 5);
+}
+
+fn folds(mut network: Sequential, times: usize) {
+    assert_eq!(network.prediction_plan().unwrap().to_string().matches("folded").count(), times);
     let x: Arc<Buffer> = Arc::new((0..3 * 50).map(|i| (i as f32 * 0.37).sin()).collect::<Vec<_>>().into());
     let both = |network: &Sequential| {
         let pass = &mut Pass::prediction().recording(true);
         let first = pass.input(Arc::clone(&x), 3);
         let first = channels_last(first, &[2, 5, 5], pass);
         let recorded = network.forward_on(first, pass);
+        let recorded = channels_first(recorded, network.output_shape(), pass);
         (network.run(&x, 3), recorded.values.to_vec())
     };
     let (before, _) = both(&network);

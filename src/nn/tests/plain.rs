@@ -96,23 +96,29 @@ impl Windows {
         self.rows * self.small.iter().product::<usize>() * self.kernel[0] * self.kernel[1] * self.large[2]
     }
 
-    /// Calls `visit(large, weight, small)` for each value of each window that lies inside the large feature map.
     fn each(&self, visit: &mut dyn FnMut(usize, usize, usize)) {
+        self.each_spread([1, 1], 1, visit);
+    }
+
+    /// Calls `visit(large, weight, small)` for each value of each window that lies inside the large feature map; the
+    /// window's pixels are `dilation` apart, and each of the groups of channels sees the same group of the other.
+    fn each_spread(&self, dilation: [usize; 2], groups: usize, visit: &mut dyn FnMut(usize, usize, usize)) {
         let ([height, width, channels], [rows, columns, filters]) = (self.large, self.small);
+        let (of_group, filters_of_group) = (channels / groups, filters / groups);
         for n in 0..self.rows {
             for (qy, qx) in places([rows, columns]) {
                 for (ty, tx) in places(self.kernel) {
-                    let (y, x) = (qy * self.stride[0] + ty, qx * self.stride[1] + tx);
+                    let (y, x) = (qy * self.stride[0] + ty * dilation[0], qx * self.stride[1] + tx * dilation[1]);
                     let inside = |at: usize, axis: usize| at.checked_sub(self.before[axis]);
                     let (Some(y), Some(x)) = (inside(y, 0), inside(x, 1)) else { continue };
                     if y >= height || x >= width {
                         continue;
                     }
-                    for c in 0..channels {
+                    for c in 0..of_group {
                         for o in 0..filters {
                             visit(
-                                ((n * height + y) * width + x) * channels + c,
-                                ((ty * self.kernel[1] + tx) * channels + c) * filters + o,
+                                ((n * height + y) * width + x) * channels + o / filters_of_group * of_group + c,
+                                ((ty * self.kernel[1] + tx) * of_group + c) * filters + o,
                                 ((n * rows + qy) * columns + qx) * filters + o,
                             );
                         }
@@ -151,6 +157,69 @@ impl Products for ConvTranspose2d {
     fn outputs(&self) -> usize {
         self.0.rows * self.0.large.iter().product::<usize>()
     }
+}
+
+/// Either of them, dilated and in groups.
+pub(super) struct Spread {
+    pub windows: Windows,
+    pub dilation: [usize; 2],
+    pub groups: usize,
+    pub transposed: bool,
+}
+
+impl Products for Spread {
+    fn each(&self, visit: &mut dyn FnMut(usize, usize, usize)) {
+        self.windows.each_spread(self.dilation, self.groups, &mut |large, weight, small| match self.transposed {
+            false => visit(large, weight, small),
+            true => visit(small, weight, large),
+        });
+    }
+
+    fn outputs(&self) -> usize {
+        let Windows { rows, large, small, .. } = self.windows;
+        rows * if self.transposed { large } else { small }.iter().product::<usize>()
+    }
+}
+
+/// For each value of feature maps (height, width, channels) that are enlarged by `factor`, in order, the values whose
+/// shares make it: those of the nearest pixels on either side, along both axes.
+pub(super) fn bilinear(
+    rows: usize,
+    [height, width, channels]: [usize; 3],
+    factor: [usize; 2],
+) -> Vec<Vec<(usize, f64)>> {
+    // The centre of pixel p of the enlarged axis is (p + ½) / factor pixels from the edge.
+    let along = |p: usize, size: usize, factor: usize| {
+        let at = ((p as f64 + 0.5) / factor as f64 - 0.5).clamp(0.0, (size - 1) as f64);
+        (0..size).map(move |i| (i, 1.0 - (at - i as f64).abs())).filter(|(_, share)| *share > 0.0)
+    };
+    let mut values = Vec::new();
+    for n in 0..rows {
+        for (y, x) in places([height * factor[0], width * factor[1]]) {
+            values.extend((0..channels).map(|c| {
+                let near = along(y, height, factor[0]).flat_map(|y| along(x, width, factor[1]).map(move |x| (y, x)));
+                near.map(|((y, a), (x, b))| (((n * height + y) * width + x) * channels + c, a * b)).collect()
+            }));
+        }
+    }
+    values
+}
+
+/// Each value the sum of shares of others.
+pub(super) fn shares(x: &[f64], of: &[Vec<(usize, f64)>]) -> Vec<Sum> {
+    let sum = |shares: &Vec<(usize, f64)>| {
+        let mut sum = Sum::default();
+        shares.iter().for_each(|(from, share)| sum.add(x[*from] * share));
+        sum
+    };
+    of.iter().map(sum).collect()
+}
+
+/// The gradient of `count` values from that of their [`shares`].
+pub(super) fn shares_backward(count: usize, of: &[Vec<(usize, f64)>], g: &[f64]) -> Vec<Sum> {
+    let mut gradient = vec![Sum::default(); count];
+    of.iter().zip(g).for_each(|(of, g)| of.iter().for_each(|(from, share)| gradient[*from].add(g * share)));
+    gradient
 }
 
 /// For each pixel of feature maps enlarged by `factor`, in order, the pixel of (height, width, channels) that it

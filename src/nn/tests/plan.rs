@@ -69,6 +69,12 @@ fn layers_are_fused_only_where_a_rule_says_so() {
         (maps().batch_norm().relu().max_pool2d(2).max_pool2d(2), vec!["batch_norm + relu + max_pool2d", "max_pool2d"]),
         (maps().up_sample2d(2).conv2d(2, 3).stride(2), vec!["up_sample2d", "conv2d"]),
         (maps().up_sample2d(2).conv2d(2, 3).padding(3), vec!["up_sample2d", "conv2d"]),
+        (maps().up_sample2d(2).bilinear().conv2d(2, 3), vec!["up_sample2d", "conv2d"]),
+        (maps().up_sample2d(2).conv2d(2, 3).dilation(2).relu(), vec!["up_sample2d", "conv2d + relu"]),
+        (
+            maps().up_sample2d(2).conv2d(2, 3).groups(2).batch_norm(),
+            vec!["up_sample2d", "conv2d + moments", "batch_norm"],
+        ),
         (maps().up_sample2d(2).up_sample2d(2).conv2d(2, 3), vec!["up_sample2d", "up_sample2d + conv2d"]),
         (maps().up_sample2d(2).conv_transpose2d(2, 3), vec!["up_sample2d", "conv_transpose2d"]),
         (maps().flatten().dense(3).batch_norm().relu(), vec!["flatten", "dense", "batch_norm + relu"]),
@@ -83,5 +89,20 @@ fn a_network_with_a_mistake_has_no_plan() {
     let network = Sequential::input([4]).dense(0);
     for plan in [network.plan(), network.prediction_plan()] {
         assert_eq!(plan.unwrap_err().to_string(), "layer 1, dense: expected at least 1 unit, got 0");
+    }
+}
+
+/// A window's weights that see the feature map, for each place: 7 of 8 places see a tap 1 pixel away, 6 one 2 away.
+#[test]
+fn multiply_adds_of_spread_convolutions_are_those_that_see_the_feature_map() {
+    let maps = || Sequential::input([4, 8, 8]);
+    for (network, expected) in [
+        (maps().conv2d(6, 3).same(), 22 * 22 * 4 * 6),
+        (maps().conv2d(6, 3).same().dilation(2), 20 * 20 * 4 * 6),
+        (maps().conv2d(6, 3).same().groups(2), 22 * 22 * 2 * 6),
+        (maps().conv2d(4, 3).same().groups(4), 22 * 22 * 4),
+        (maps().conv_transpose2d(4, 3).dilation(2).groups(4), 64 * 9 * 4),
+    ] {
+        assert_eq!(network.plan().unwrap().multiply_adds(), expected);
     }
 }

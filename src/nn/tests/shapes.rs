@@ -56,6 +56,20 @@ fn pair(range: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = [usize;
     proptest::array::uniform2(range)
 }
 
+/// Groups, with the channels and the filters of all of them together: of one group, of several, and depthwise.
+fn groups() -> impl Strategy<Value = (usize, usize, usize)> {
+    let several = (select(vec![1, 2, 3, 5]), select(vec![1, 2, 3, 8, 17]), select(vec![1, 2, 5, 16, 33]));
+    prop_oneof![
+        several.prop_map(|(groups, channels, filters)| (groups, groups * channels, groups * filters)),
+        channels().prop_map(|channels| (channels, channels, channels)),
+    ]
+}
+
+/// How many pixels a dilated kernel spans.
+fn spans(kernel: [usize; 2], dilation: [usize; 2]) -> [usize; 2] {
+    [0, 1].map(|axis| dilation[axis] * (kernel[axis] - 1) + 1)
+}
+
 #[derive(Clone, Debug)]
 enum Padding {
     Valid,
@@ -273,6 +287,54 @@ proptest! {
         check_products(case, plain::ConvTranspose2d(windows), kernel[0] * kernel[1] * channels * filters, filters)?;
     }
 
+    #[test]
+    fn conv2d_dilated_and_in_groups(
+        rows in rows(), size in pair(1..=12), groups in groups(), kernel in pair(1..=4), stride in pair(1..=3),
+        dilation in pair(1..=4), padding in padding(), slope in slope(),
+    ) {
+        let (groups, channels, filters) = groups;
+        // The sizes are those of a kernel that fills the span.
+        let span = spans(kernel, dilation);
+        let mut windows = conv2d_windows(size, [channels, filters], span, stride, &padding);
+        windows.kernel = kernel;
+        windows.rows = fewer(rows, windows.multiply_adds() / groups);
+        let [height, width, _] = windows.large;
+        let layer = layer(json!({
+            "layer": "conv2d", "filters": filters, "kernel": kernel, "stride": stride, "padding": padding.json(),
+            "dilation": dilation, "groups": groups,
+        }));
+        let x = numbers(4, windows.rows * channels * height * width);
+        let case = Case { slope, ..Case::new(layer, &[channels, height, width], x) };
+        let products = plain::Spread { windows, dilation, groups, transposed: false };
+        check_products(case, products, kernel[0] * kernel[1] * channels * filters / groups, filters)?;
+    }
+
+    #[test]
+    fn conv_transpose2d_dilated_and_in_groups(
+        rows in rows(), size in pair(1..=6), groups in groups(), kernel in pair(1..=4), stride in pair(1..=3),
+        dilation in pair(1..=4), same: bool, slope in slope(),
+    ) {
+        let (groups, channels, filters) = groups;
+        let span = spans(kernel, dilation);
+        let out = |axis: usize| match same {
+            true => size[axis] * stride[axis],
+            false => (size[axis] - 1) * stride[axis] + span[axis],
+        };
+        let before = [0, 1].map(|axis| if same { span[axis].saturating_sub(stride[axis]) / 2 } else { 0 });
+        let (large, small) = ([out(0), out(1), filters], [size[0], size[1], channels]);
+        let mut windows = Windows { rows: 1, large, small, kernel, stride, before };
+        windows.rows = fewer(rows, windows.multiply_adds() / groups);
+        let padding = if same { Padding::Same } else { Padding::Valid };
+        let layer = layer(json!({
+            "layer": "conv_transpose2d", "filters": filters, "kernel": kernel, "stride": stride,
+            "padding": padding.json(), "output_padding": [0, 0], "dilation": dilation, "groups": groups,
+        }));
+        let x = numbers(4, windows.rows * channels * size[0] * size[1]);
+        let case = Case { slope, ..Case::new(layer, &[channels, size[0], size[1]], x) };
+        let products = plain::Spread { windows, dilation, groups, transposed: true };
+        check_products(case, products, kernel[0] * kernel[1] * channels * filters / groups, filters)?;
+    }
+
     /// A conv2d that does the work of the up-sampling before it.
     #[test]
     fn conv2d_of_enlarged_feature_maps(
@@ -317,6 +379,31 @@ proptest! {
         let layer = layer(json!({"layer": "up_sample2d", "factor": factor}));
         let case = Case::new(layer, &[channels, size[0], size[1]], numbers(4, rows * shape.iter().product::<usize>()));
         check_taken(&case, &plain::up_sampled(rows, shape, factor))?;
+    }
+
+    #[test]
+    fn up_sample2d_bilinear(rows in rows(), size in pair(1..=5), channels in channels(), factor in pair(1..=4)) {
+        let shape = [size[0], size[1], channels];
+        let layer = layer(json!({"layer": "up_sample2d", "factor": factor, "interpolation": "bilinear"}));
+        let case = Case::new(layer, &[channels, size[0], size[1]], numbers(4, rows * shape.iter().product::<usize>()));
+        let of = plain::bilinear(rows, shape, factor);
+        case.check(&plain::shares(&double(&case.x), &of), |g| vec![plain::shares_backward(case.x.len(), &of, g)])?;
+    }
+
+    #[test]
+    fn pixel_shuffle(rows in rows(), size in pair(1..=5), channels in 1usize..=17, factor in 1usize..=4) {
+        let [height, width] = size;
+        let all = channels * factor * factor;
+        let mut from = Vec::new();
+        for n in 0..rows {
+            for (y, x) in (0..height * factor).flat_map(|y| (0..width * factor).map(move |x| (y, x))) {
+                let pixel = (n * height + y / factor) * width + x / factor;
+                let place = y % factor * factor + x % factor;
+                from.extend((0..channels).map(|c| pixel * all + c * factor * factor + place));
+            }
+        }
+        let layer = layer(json!({"layer": "pixel_shuffle", "factor": factor}));
+        check_taken(&Case::new(layer, &[all, height, width], numbers(4, from.len())), &from)?;
     }
 
     #[test]

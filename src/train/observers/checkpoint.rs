@@ -17,7 +17,7 @@ use super::{EpochEnd, Observer};
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
-    nn::{self, OptimizerState, Weights, read_checkpoint},
+    nn::{self, OptimizerState, PastGradients, Weights, read_checkpoint},
     train::{
         config::TrainConfig,
         history::{History, Snapshot, StoppedBy},
@@ -130,7 +130,8 @@ fn write(path: &Path, settings: &Settings, at: &mut EpochEnd<'_>) -> Result<()> 
     let optimizers = at.model.optimizers(at.optimizer);
     for (which, optimizer) in optimizers.iter().enumerate() {
         for (parameter, moments) in optimizer.moments.iter().enumerate() {
-            for (moment, values) in moments.iter().enumerate() {
+            // The first two of every parameter, as all versions have them.
+            for (moment, values) in moments.iter().enumerate().filter(|(moment, of)| *moment < 2 || !of.is_empty()) {
                 tensors.insert(moment_name(which, parameter, moment), values.clone());
             }
         }
@@ -203,18 +204,18 @@ pub(in crate::train) fn resume(
     // Running statistics have no moments, and before the first step there are none.
     let mut moments = Vec::new();
     for which in 0..steps.len() {
-        let both = |parameter| -> Option<[Vec<f32>; 2]> {
-            let [first, second] = [0, 1].map(|moment| tensors.remove(&moment_name(which, parameter, moment)));
-            Some([first?, second?])
+        let all = |parameter| -> Option<PastGradients> {
+            let [first, second, third] = [0, 1, 2].map(|n| tensors.remove(&moment_name(which, parameter, n)));
+            Some([first?, second?, third.unwrap_or_default()])
         };
-        moments.push((0..).map_while(both).collect::<Vec<_>>());
+        moments.push((0..).map_while(all).collect::<Vec<_>>());
     }
     let sizes = trainable_sizes(model, of_run);
-    let fits = |(steps, moments, sizes): (&i32, &Vec<[Vec<f32>; 2]>, &Vec<usize>)| {
+    let fits = |(steps, moments, sizes): (&i32, &Vec<PastGradients>, &Vec<usize>)| {
         let kept = |moment: &Vec<f32>, size: &usize| moment.is_empty() || moment.len() == *size;
         let begun = *steps > 0 && moments.len() == sizes.len();
         (begun || (*steps == 0 && moments.is_empty()))
-            && moments.iter().zip(sizes).all(|(both, size)| both.iter().all(|moment| kept(moment, size)))
+            && moments.iter().zip(sizes).all(|(all, size)| all.iter().all(|moment| kept(moment, size)))
     };
     if steps.len() != sizes.len() || !steps.iter().zip(&moments).zip(&sizes).map(|((a, b), c)| (a, b, c)).all(fits) {
         return Err(damaged(path, "the state of the optimizer is that of another model"));
