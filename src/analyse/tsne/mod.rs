@@ -530,6 +530,3 @@ impl fmt::Display for TsneEmbedding {
         )
     }
 }
-
-#[cfg(test)]
-mod tests;
