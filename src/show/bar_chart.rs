@@ -9,7 +9,7 @@ use super::figure::Figure;
 use super::frame::{Frame, Legend};
 use super::palette;
 use super::text::{self, HPos, SMALL, VPos};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// A chart of bars to the right of their names, from top to bottom, each with its number at its end.
 ///
@@ -42,15 +42,12 @@ impl BarChart {
     /// # Errors
     /// If there are no bars or more than 50, or a value is NaN, infinite or beyond ±1e100.
     pub fn figure(&self) -> Result<Figure> {
-        let wrong = |place: String, expected: &str, got: String| {
-            Err(Error::expected(ErrorKind::Argument, place, expected, got))
-        };
         if !(1..=50).contains(&self.bars.len()) {
-            let error = Error::expected(ErrorKind::Argument, "bar chart", "1 to 50 bars", self.bars.len());
+            let error = Error::argument("bar chart", "1 to 50 bars", self.bars.len());
             return Err(if self.bars.is_empty() { error } else { error.hint("Draw the largest, or several charts") });
         }
         match self.bars.iter().find(|(_, value)| !value.is_finite() || value.abs() > LARGEST) {
-            Some((name, value)) => wrong(format!("bar {name:?}"), "a number up to 1e100", value.to_string()),
+            Some((name, value)) => Err(Error::argument(format!("bar {name:?}"), "a number up to 1e100", value)),
             None => Ok(Figure::new(self.clone())),
         }
     }

@@ -9,7 +9,7 @@ use super::figure::Figure;
 use super::frame::{Entry, Frame, Legend, Mark, draw_cross, draw_line};
 use super::palette::{self, INK};
 use super::text::{self, HPos, LINE, SMALL, VPos};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// A chart of lines, at most a hundred, told apart by colour and by pattern (solid, dashed, dotted …).
 ///
@@ -130,7 +130,7 @@ impl LineChart {
     /// a logarithmic axis, the `x_values` are not as many as the longest line has, or a mark lies outside the x axis.
     pub fn figure(&self) -> Result<Figure> {
         if !(1..=MOST_LINES).contains(&self.lines.len()) {
-            let error = wrong("line chart", format!("1 to {MOST_LINES} lines"), self.lines.len());
+            let error = Error::argument("line chart", format!("1 to {MOST_LINES} lines"), self.lines.len());
             return Err(if self.lines.is_empty() {
                 error
             } else {
@@ -140,20 +140,24 @@ impl LineChart {
         if let Some(x_values) = &self.x_values {
             if x_values.len() != self.longest() {
                 let expected = format!("{} values, as the longest line has", self.longest());
-                return Err(wrong("line chart, x_values", expected, x_values.len()));
+                return Err(Error::argument("line chart, x_values", expected, x_values.len()));
             }
             if let Some(index) = x_values.iter().position(|x| !x.is_finite() || x.abs() > LARGEST) {
-                return Err(wrong(format!("line chart, x_values[{index}]"), "a finite number", x_values[index]));
+                return Err(Error::argument(
+                    format!("line chart, x_values[{index}]"),
+                    "a finite number",
+                    x_values[index],
+                ));
             }
             if let Some(index) = x_values.iter().position(|x| self.log_x && *x <= 0.0) {
                 let place = format!("line chart, x_values[{index}]");
-                return Err(wrong(place, "a number above 0", x_values[index]).hint("Leave out log_x()"));
+                return Err(Error::argument(place, "a number above 0", x_values[index]).hint("Leave out log_x()"));
             }
         }
         self.lines.iter().try_for_each(|line| self.check_line(&line.name, &line.values))?;
         let (low, high) = self.x_range();
         match self.marks.iter().find(|(x, _)| !(low..=high).contains(x)) {
-            Some((x, text)) => Err(wrong(format!("mark {text:?}"), format!("an x from {low} to {high}"), x)),
+            Some((x, text)) => Err(Error::argument(format!("mark {text:?}"), format!("an x from {low} to {high}"), x)),
             None => Ok(Figure::new(self.clone())),
         }
     }
@@ -161,16 +165,16 @@ impl LineChart {
     fn check_line(&self, name: &str, values: &[f64]) -> Result<()> {
         if !values.iter().any(|value| value.is_finite()) {
             let got = if values.is_empty() { "none" } else { "only NaN or infinite ones" };
-            return Err(wrong(format!("line {name:?}"), "at least 1 value", got));
+            return Err(Error::argument(format!("line {name:?}"), "at least 1 value", got));
         }
         for (index, value) in values.iter().enumerate().filter(|(_, value)| value.is_finite()) {
             let place = format!("line {name:?}, value {}", index + 1);
             if self.log_y && *value <= 0.0 {
                 let hint = "Leave out log_y(), or the values that are not above 0";
-                return Err(wrong(place, "a number above 0", value).hint(hint));
+                return Err(Error::argument(place, "a number above 0", value).hint(hint));
             }
             if value.abs() > LARGEST {
-                return Err(wrong(place, "a number up to 1e100", format!("{value:e}")));
+                return Err(Error::argument(place, "a number up to 1e100", format!("{value:e}")));
             }
         }
         Ok(())
@@ -289,8 +293,4 @@ impl Chart for LineChart {
             }
         }
     }
-}
-
-fn wrong(place: impl Into<String>, expected: impl std::fmt::Display, got: impl std::fmt::Display) -> Error {
-    Error::expected(ErrorKind::Argument, place, expected, got)
 }

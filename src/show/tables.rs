@@ -1,5 +1,6 @@
 //! What data, networks and results look like in a notebook: tables, with small images and curves, as HTML.
 
+use super::axis::range;
 use super::html::{escape_html, table};
 use super::palette::{color, hex};
 use super::sparkline::sparkline;
@@ -86,8 +87,7 @@ fn curves(sentence: &str, curves: &[(&str, &Vec<f64>)]) -> String {
     let curves = curves.iter().filter(|(_, values)| !values.is_empty());
     let row = |(name, values): &(&str, &Vec<f64>)| {
         let color = hex(color(usize::from(name.starts_with("validation"))));
-        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-        let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let (least, most) = range(values.iter().copied());
         let numbers = [values[0], values[values.len() - 1], least, most].map(|value| format!("{value:.4}"));
         [vec![escape_html(name), sparkline(values, &color)], numbers.to_vec()].concat()
     };
