@@ -197,13 +197,6 @@ impl Codes {
     }
 }
 
-/// The same text as `Display`: a notebook may print either.
-impl fmt::Debug for Codes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 impl fmt::Display for Codes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (n, latent_dim, classes) = (self.len(), self.latent_dim(), self.class_names.len());

@@ -126,13 +126,6 @@ impl Confusion {
     }
 }
 
-/// The same text as `Display`: a notebook may print either.
-impl fmt::Debug for Confusion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 impl fmt::Display for Confusion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "accuracy {}", percent(self.accuracy()))?;

@@ -92,11 +92,11 @@ impl Pca {
             let largest = vector.iter().copied().fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
             vector.iter().map(move |value| (value * largest.signum()) as f32)
         });
-        let vectors = Array2::from_shape_vec((components, dim), vectors.collect())
+        let components = Array2::from_shape_vec((components, dim), vectors.collect())
             .map_err(|error| Error::new(ErrorKind::Shape, "pca", error.to_string()))?;
-        let ratios = variances.iter().map(share).collect();
-        let variances = variances.iter().map(|value| value * unit * unit).collect();
-        Ok(PrincipalComponents::new(mean, vectors, variances, ratios))
+        let explained_variance_ratio = variances.iter().map(share).collect();
+        let explained_variance = variances.iter().map(|value| value * unit * unit).collect();
+        Ok(PrincipalComponents { mean, components, explained_variance, explained_variance_ratio })
     }
 }
 
