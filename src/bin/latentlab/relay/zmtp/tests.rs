@@ -26,8 +26,7 @@ fn frames(parts: &[&[u8]]) -> Vec<Bytes> {
 fn encoded(command: bool, parts: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (place, part) in parts.iter().enumerate() {
-        let (header, length) = frame_header(command, place + 1 < parts.len(), part.len());
-        bytes.extend_from_slice(&header[..length]);
+        bytes.extend(frame_header(command, place + 1 < parts.len(), part.len()));
         bytes.extend_from_slice(part);
     }
     bytes
