@@ -32,8 +32,9 @@ macro_rules! shown_by_the_kernel {
 }
 
 // The kernel would show some of them by `Debug` too, but compiles the cell twice to find out.
-shown_by_the_kernel!(Clustering, Confusion, Dataset, Explorer, GanHistory, History, Study, Summary:
+shown_by_the_kernel!(Clustering, Confusion, Dataset, GanHistory, History, Study, Summary:
     |self| display_html(&self.to_html(), &self.to_string()), "value");
+shown_by_the_kernel!(Explorer: |self| display_html(self.to_html(), &self.to_string()), "value");
 shown_by_the_kernel!(Autoencoder, Classifier, Gan, Sequential, Vae: |self| self.summary().evcxr_display(), "summary");
 shown_by_the_kernel!(Codes, PrincipalComponents, Predictions, TrialRecord, TsneEmbedding:
     |self| display(&[("text/plain", &self.to_string())]), "value");
