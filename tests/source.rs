@@ -11,7 +11,7 @@ const ORDERS: [(&str, &str); 2] = [
     ),
     (
         "src/bin/latentlab",
-        "mutate command project ipynb knobs execute library warm relay kernel setup timings run lab data bench \
+        "mutate folder command project ipynb knobs execute library warm relay kernel setup timings run lab data bench \
          reproduce",
     ),
 ];

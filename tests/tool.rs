@@ -2,10 +2,11 @@
 
 mod refusal;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use refusal::assert_refused;
+use serde_json::{Value, json};
 
 /// The tool, with a folder for this test, also for Jupyter's files.
 struct Tool {
@@ -28,6 +29,14 @@ impl Tool {
 
     fn run(&self, arguments: &[&str]) -> Output {
         self.command().args(arguments).output().unwrap()
+    }
+
+    /// Writes a file in the folder.
+    fn write(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, content).unwrap();
+        path
     }
 
     /// Puts a shell script on the PATH.
@@ -88,26 +97,21 @@ fn notebook(metadata: &str, source: &str) -> String {
 #[test]
 fn unknown_knobs_are_named() {
     let tool = Tool::new("knobs");
-    let path = tool.folder.join("lesson.ipynb");
-    std::fs::write(&path, notebook(r#"{ "latentlab": { "smoke": { "epoch": "1" } } }"#, "let epochs = 9;")).unwrap();
+    let smoke = notebook(r#"{ "latentlab": { "smoke": { "epoch": "1" } } }"#, "let epochs = 9;");
+    let path = tool.write("lesson.ipynb", &smoke);
     let run = |arguments: &[&str]| tool.run(&[&["run", path.to_str().unwrap()], arguments].concat());
     assert_refused(&run(&["--smoke"]), &["lesson.ipynb", "epoch", "let epoch = …;"]);
     assert_refused(&run(&["-p", "size=1"]), &["lesson.ipynb", "no knob size", "its knobs are epochs"]);
     // With a valid value, the next thing that is missing.
     assert_refused(&run(&["--parameter", "epochs=1"]), &["Python is missing"]);
-    std::fs::write(&path, notebook("{}", "let epochs = 9;")).unwrap();
+    tool.write("lesson.ipynb", &notebook("{}", "let epochs = 9;"));
     assert_refused(&run(&["-p", "epochs=1"]), &["no knobs", "`parameters`"]);
 }
 
 #[test]
 fn only_files_that_run_has_written_are_replaced() {
     let tool = Tool::new("replaced");
-    let write = |name: &str, content: &str| {
-        let path = tool.folder.join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, content).unwrap();
-        path.into_os_string().into_string().unwrap()
-    };
+    let write = |name: &str, content: &str| tool.write(name, content).into_os_string().into_string().unwrap();
     let content = notebook("{}", "1");
     let [dotted, plain, upper] = ["v1.0.ipynb", "v1.ipynb", "other/V1.ipynb"].map(|name| write(name, &content));
     let folder = tool.folder.to_str().unwrap();
@@ -129,12 +133,102 @@ fn only_files_that_run_has_written_are_replaced() {
 }
 
 #[test]
+fn outputs_of_the_same_name_or_that_replace_a_notebook_are_refused() {
+    let tool = Tool::new("plan");
+    let text = notebook("{}", "1");
+    let [a, big, other, dotted, below] =
+        ["a.ipynb", "b/A.ipynb", "c/a.json", "a.0.ipynb", "executed/a.ipynb"].map(|name| tool.write(name, &text));
+    let out = tool.folder.join("out");
+    let refused = |notebooks: &[&PathBuf], out: Option<&Path>, words: &[&str]| {
+        let mut command = tool.command();
+        command.arg("run").args(notebooks);
+        if let Some(out) = out {
+            command.arg("--out").arg(out);
+        }
+        assert_refused(&command.output().unwrap(), words);
+    };
+    let same = ["would both be executed into", "--out"];
+    refused(&[&a, &big], Some(&out), &same);
+    refused(&[&a, &other], Some(&out), &same);
+    refused(&[&a, &a], None, &same);
+    assert!(!out.exists(), "nothing has been created");
+    refused(&[&a], Some(&tool.folder), &["would replace", "a.ipynb"]);
+    refused(&[&a, &below], None, &["would replace", "executed/a.ipynb"]);
+    refused(&[&a], Some(&a), &["it is a file", "a.ipynb"]);
+    // These are not, and the next thing that is missing is named; by default, each goes into the folder next to it.
+    refused(&[&a, &dotted], Some(&out), &["Python is missing"]);
+    refused(&[&big, &other], None, &["Python is missing"]);
+    #[cfg(unix)]
+    for (name, link) in
+        [("soft", std::os::unix::fs::symlink as fn(PathBuf, PathBuf) -> _), ("hard", std::fs::hard_link)]
+    {
+        let out = tool.folder.join(name);
+        std::fs::create_dir(&out).unwrap();
+        link(big.clone(), out.join("A.html")).unwrap();
+        refused(&[&big], Some(&out), &["would replace", "A.html"]);
+    }
+}
+
+#[test]
+fn malformed_notebooks_are_refused_with_a_reason() {
+    let tool = Tool::new("malformed");
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut changed = serde_json::from_str(&notebook("{}", "1")).unwrap();
+        change(&mut changed);
+        changed.to_string().into_bytes()
+    };
+    let deep = |depth: usize| format!("{{\"nbformat\": 4, \"cells\": {}{}}}", "[".repeat(depth), "]".repeat(depth));
+    for (bytes, expected) in [
+        (vec![], "cannot be read as JSON"),
+        (b"<!DOCTYPE html>".to_vec(), "cannot be read as JSON"),
+        (b"\xff\xfe{\0}\0".to_vec(), "not UTF-8"),
+        (b"[]".to_vec(), "expected an object with nbformat and cells, got a list of 0"),
+        (b"{}".to_vec(), "nbformat: expected the number 4, got nothing"),
+        (deep(5_000_000).into_bytes(), "recursion limit"),
+        (with(&|n| n["nbformat"] = json!(3)), "expected a notebook of nbformat 4, got 3. Open it in JupyterLab"),
+        (with(&|n| n["nbformat"] = json!("4")), "nbformat: expected the number 4, got a text"),
+        (with(&|n| n["nbformat"] = json!(-4)), "nbformat 4, got -4"),
+        (with(&|n| n["nbformat_minor"] = json!(1e300)), "nbformat_minor"),
+        (with(&|n| n["metadata"] = json!([])), "the notebook's metadata: expected an object, got a list of 0"),
+        (with(&|n| n["cells"] = json!({})), "cells: expected a list, got an object"),
+        (with(&|n| n["cells"] = json!([1])), "cell 1: expected an object, got 1"),
+        (
+            with(&|n| n["cells"][0]["cell_type"] = json!("heading")),
+            "cell 1, cell_type: expected code, markdown or raw, got \"heading\"",
+        ),
+        (
+            with(&|n| n["cells"][0]["source"].take().as_null().unwrap_or(())),
+            "cell 1, source: expected text or a list of lines, got nothing",
+        ),
+        (with(&|n| n["cells"][0]["source"] = json!(["a", 1])), "cell 1, source"),
+        (with(&|n| n["cells"][0]["metadata"] = json!("x")), "cell 1, metadata"),
+        (with(&|n| n["cells"][0]["metadata"]["tags"] = json!("skip-execution")), "cell 1, tags"),
+        (with(&|n| n["cells"][0]["outputs"] = json!([{}])), "cell 1, outputs"),
+        (with(&|n| n["cells"][0]["execution_count"] = json!("1")), "cell 1, execution_count"),
+    ] {
+        let path = tool.folder.join("a.ipynb");
+        std::fs::write(&path, bytes).unwrap();
+        let output = tool.command().arg("run").arg(&path).output().unwrap();
+        assert_refused(&output, &["1 of 1 notebooks cannot be run"]);
+        let message = String::from_utf8_lossy(&output.stderr);
+        let error = message.lines().next().and_then(|line| line.split_once("a.ipynb: ")).unwrap().1;
+        assert!(error.contains(expected) && error.len() < 200, "expected {expected}, got {error}");
+    }
+}
+
+#[test]
+fn a_huge_file_is_not_read() {
+    let tool = Tool::new("huge");
+    let path = tool.write("a.ipynb", "");
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(1 << 42).unwrap();
+    let output = tool.command().arg("run").arg(&path).output().unwrap();
+    assert_refused(&output, &["a.ipynb: expected a file of at most 256 MiB, got a larger one"]);
+}
+
+#[test]
 fn a_damaged_notebook_is_reported_and_the_others_are_run() {
     let tool = Tool::new("damaged");
-    let path = |name: &str, content: &str| {
-        std::fs::write(tool.folder.join(name), content).unwrap();
-        tool.folder.join(name).into_os_string().into_string().unwrap()
-    };
+    let path = |name: &str, content: &str| tool.write(name, content).into_os_string().into_string().unwrap();
     let good = path("good.ipynb", &notebook("{}", "1"));
     let old = path("old.ipynb", &notebook("{}", "1").replace("\"nbformat\": 4", "\"nbformat\": 3"));
     let page = path("page.ipynb", "<html>");

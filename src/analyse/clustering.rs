@@ -237,13 +237,6 @@ pub(super) fn check_counts(clusters: usize, classes: usize) -> Result<()> {
     limit::check("KMeans, clusters", "counts of two values each", &counts).map(drop)
 }
 
-/// The same text as `Display`: a notebook may print either.
-impl fmt::Debug for Clustering {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 impl fmt::Display for Clustering {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in self.measures() {

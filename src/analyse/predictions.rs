@@ -120,10 +120,3 @@ impl fmt::Display for Predictions {
         write!(f, "predictions for {n} images, {classes} classes: accuracy {:.2} %", 100.0 * self.accuracy())
     }
 }
-
-/// The same text as `Display`: a notebook may print either.
-impl fmt::Debug for Predictions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}

@@ -18,46 +18,38 @@ use crate::{
     train::{GanHistory, History, Study, TrialRecord},
 };
 
-/// As HTML and as the text of `Display`. The kernel would show some of them by `Debug` too, but compiles the cell twice
-/// to find out.
-macro_rules! as_html {
-    ($($type:ty),+ $(,)?) => {
-        $(impl $type {
-            /// What the Rust kernel calls for a cell's last expression: it prints the value for Jupyter.
-            pub fn evcxr_display(&self) {
-                display_html(&self.to_html(), &self.to_string());
+/// What a cell shows of its last expression.
+macro_rules! shown_by_the_kernel {
+    ($($type:ty),+: |$self:ident| $show:expr, $what:literal) => {$(
+        impl $type {
+            #[doc = "What the Rust kernel calls for a cell's last expression:"]
+            #[doc = concat!("it prints the ", $what, " for Jupyter.")]
+            pub fn evcxr_display(&$self) {
+                $show;
             }
-        })+
-    };
+        }
+    )+};
 }
 
-/// By the summary of its layers.
-macro_rules! as_summary {
-    ($($type:ty),+ $(,)?) => {
-        $(impl $type {
-            /// What the Rust kernel calls for a cell's last expression: it prints the summary for Jupyter.
-            pub fn evcxr_display(&self) {
-                self.summary().evcxr_display();
-            }
-        })+
-    };
-}
+// The kernel would show some of them by `Debug` too, but compiles the cell twice to find out.
+shown_by_the_kernel!(Clustering, Confusion, Dataset, GanHistory, History, Study, Summary:
+    |self| display_html(&self.to_html(), &self.to_string()), "value");
+shown_by_the_kernel!(Explorer: |self| display_html(self.to_html(), &self.to_string()), "value");
+shown_by_the_kernel!(Autoencoder, Classifier, Gan, Sequential, Vae: |self| self.summary().evcxr_display(), "summary");
+shown_by_the_kernel!(Codes, PrincipalComponents, Predictions, TrialRecord, TsneEmbedding:
+    |self| display(&[("text/plain", &self.to_string())]), "value");
 
-/// As monospaced text.
-macro_rules! as_text {
-    ($($type:ty),+ $(,)?) => {
-        $(impl $type {
-            /// What the Rust kernel calls for a cell's last expression: it prints the value for Jupyter.
-            pub fn evcxr_display(&self) {
-                display(&[("text/plain", &self.to_string())]);
+/// The same text as `Display`: a notebook may print either.
+macro_rules! debug_as_display {
+    ($($type:ty),+) => {$(
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
             }
-        })+
-    };
+        }
+    )+};
 }
-
-as_html!(Clustering, Confusion, Dataset, Explorer, GanHistory, History, Study, Summary);
-as_summary!(Autoencoder, Classifier, Gan, Sequential, Vae);
-as_text!(Codes, PrincipalComponents, Predictions, TrialRecord, TsneEmbedding);
+debug_as_display!(Clustering, Codes, Confusion, Predictions, PrincipalComponents, TsneEmbedding);
 
 impl Figure {
     /// What the Rust kernel calls for a cell's last expression: it prints the figure for Jupyter.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::axis::range;
 use super::html::escape_html;
 use super::palette::{color, hex};
 use super::sparkline::polyline;
@@ -45,7 +46,7 @@ pub(crate) fn progress_html(state: &State) -> String {
 fn chart(state: &State) -> Option<String> {
     let finite = || state.curves.iter().flat_map(|(_, values)| values).copied().filter(|value| value.is_finite());
     let length = state.curves.iter().map(|(_, values)| values.len()).max().filter(|length| *length > 1)?;
-    let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
+    let (low, high) = range(finite());
     if low > high {
         return None;
     }

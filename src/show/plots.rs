@@ -7,7 +7,7 @@ use super::{BarChart, Figure, Heatmap, ImageGrid, LineChart, Scatter};
 use crate::{
     analyse::{Codes, Confusion, TsneEmbedding, reconstruct},
     data::Dataset,
-    error::{Error, ErrorKind, Result},
+    error::{Error, Result},
     model::Autoencoder,
     train::{GanHistory, History, Snapshot, Study, TrialRecord, TrialState},
 };
@@ -78,12 +78,7 @@ impl History {
     /// If no epoch has run, or the model was not a classifier.
     pub fn plot_accuracy(&self) -> Result<Figure> {
         if self.accuracy.is_empty() {
-            return Err(Error::expected(
-                ErrorKind::Argument,
-                "plot_accuracy",
-                "the training of a classifier",
-                &self.objective,
-            ));
+            return Err(Error::argument("plot_accuracy", "the training of a classifier", &self.objective));
         }
         let chart = LineChart::new("epoch", "accuracy").line("training", &self.accuracy);
         if self.validation_accuracy.is_empty() {
@@ -118,7 +113,7 @@ fn labelled(snapshot: &Snapshot) -> (String, &Array4<f32>) {
 
 fn snapshots<'a>(rows: impl Iterator<Item = (String, &'a Array4<f32>)>, count: usize) -> Result<Figure> {
     if count == 0 {
-        return Err(Error::expected(ErrorKind::Argument, "plot_snapshots", "a training with snapshots", "one without"));
+        return Err(Error::argument("plot_snapshots", "a training with snapshots", "one without"));
     }
     let few: Vec<(String, Array4<f32>)> = rows
         .map(|(label, images)| (label, images.slice(s![..COLUMNS.min(images.len_of(Axis(0))), .., .., ..]).to_owned()))

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use super::axis::range;
+
 /// A curve as large as a word; empty if there are fewer than two finite values.
 pub(crate) fn sparkline(values: &[f64], color: &str) -> String {
     const SIZE: [f64; 2] = [120.0, 22.0];
@@ -9,7 +11,7 @@ pub(crate) fn sparkline(values: &[f64], color: &str) -> String {
     if finite().nth(1).is_none() {
         return String::new();
     }
-    let range = [finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max)];
+    let range = range(finite()).into();
     let every = values.len().div_ceil(SIZE[0] as usize);
     let few: Vec<f64> = values.iter().copied().step_by(every).collect();
     let [width, height] = SIZE.map(|side| side + 4.0);

@@ -17,10 +17,10 @@ use crate::limit;
 /// `Display` prints the share of the variance that each explains.
 #[derive(Clone)]
 pub struct PrincipalComponents {
-    mean: Array1<f32>,
-    components: Array2<f32>,
-    explained_variance: Vec<f64>,
-    explained_variance_ratio: Vec<f64>,
+    pub(super) mean: Array1<f32>,
+    pub(super) components: Array2<f32>,
+    pub(super) explained_variance: Vec<f64>,
+    pub(super) explained_variance_ratio: Vec<f64>,
 }
 
 const MODEL: &str = "principal components";
@@ -31,15 +31,6 @@ const MODEL: &str = "principal components";
 struct Settings {}
 
 impl PrincipalComponents {
-    pub(super) fn new(
-        mean: Array1<f32>,
-        components: Array2<f32>,
-        explained_variance: Vec<f64>,
-        explained_variance_ratio: Vec<f64>,
-    ) -> Self {
-        Self { mean, components, explained_variance, explained_variance_ratio }
-    }
-
     /// The mean of the codes, shape `(latent_dim)`.
     pub fn mean(&self) -> &Array1<f32> {
         &self.mean
@@ -142,22 +133,17 @@ impl PrincipalComponents {
         Fitted::<Settings>::load(path.as_ref(), MODEL, |saved| {
             let (mean, components): (Array1<f32>, Array2<f32>) = (saved.array("mean")?, saved.array("components")?);
             let variances = |name| saved.array::<f64, ndarray::Ix1>(name).map(|values| values.to_vec());
-            let (variance, ratio) = (variances("explained_variance")?, variances("explained_variance_ratio")?);
+            let (explained_variance, explained_variance_ratio) =
+                (variances("explained_variance")?, variances("explained_variance_ratio")?);
             let (count, dim) = components.dim();
             let is_sound = (1..=dim).contains(&count)
                 && mean.len() == dim
-                && [variance.len(), ratio.len()] == [count; 2]
-                && variance.iter().chain(&ratio).all(|value| value.is_finite())
+                && [explained_variance.len(), explained_variance_ratio.len()] == [count; 2]
+                && explained_variance.iter().chain(&explained_variance_ratio).all(|value| value.is_finite())
                 && mean.iter().chain(&components).all(|value| value.is_finite());
-            is_sound.then(|| Self::new(mean, components, variance, ratio)).ok_or("its components are damaged".into())
+            let components = Self { mean, components, explained_variance, explained_variance_ratio };
+            is_sound.then_some(components).ok_or("its components are damaged".into())
         })
-    }
-}
-
-/// The same text as `Display`: a notebook may print either.
-impl fmt::Debug for PrincipalComponents {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 

@@ -512,13 +512,6 @@ impl TsneEmbedding {
     }
 }
 
-/// The same text as `Display`: a notebook may print either.
-impl fmt::Debug for TsneEmbedding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 impl fmt::Display for TsneEmbedding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (n, time) = (self.codes.len(), duration_text(self.seconds));
@@ -530,6 +523,3 @@ impl fmt::Display for TsneEmbedding {
         )
     }
 }
-
-#[cfg(test)]
-mod tests;

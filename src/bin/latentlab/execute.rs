@@ -3,7 +3,9 @@
 use crate::command::end_with_parent;
 use crate::ipynb::{self, Outputs};
 use crate::project::{Outcome, Project};
+use console::strip_ansi_codes;
 use latentlab::jupyter::ERROR_MEDIA_TYPE;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -42,6 +44,8 @@ pub enum Kernel {
 }
 
 /// What happens during the execution.
+#[derive(Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
 pub enum Event {
     /// A cell starts: its number among the code cells, from 1, and its code. A skipped cell has no result.
     Cell { number: u64, source: String, skipped: bool },
@@ -49,6 +53,19 @@ pub enum Event {
     Result(CellResult),
 }
 
+/// What `execute.py` sends.
+#[derive(Deserialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+enum Sent {
+    Executed(Value),
+    Refused {
+        reason: String,
+    },
+    #[serde(untagged)]
+    Event(Event),
+}
+
+#[derive(Deserialize)]
 pub struct CellResult {
     pub seconds: f64,
     /// Seconds since the start of the kernel was requested.
@@ -122,37 +139,21 @@ fn follow(child: &mut Child, start: &Value, task: &Task, mut go_on: impl FnMut(E
     writeln!(answers, "{start}").map_err(broken)?;
     let mut done = Ok(());
     for line in BufReader::new(events).lines() {
-        let mut event: Value = serde_json::from_str(&line.map_err(broken)?)
+        let sent = serde_json::from_str(&line.map_err(broken)?)
             .map_err(|error| format!("Jupyter sent something that is not JSON ({error})."))?;
-        let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
-        let number = |name: &str| event[name].as_f64().unwrap_or_default();
-        let is = |name: &str| event[name] == true;
-        let answer = match event["event"].as_str().unwrap_or_default() {
-            "cell" => {
-                let number = event["number"].as_u64().unwrap_or_default();
-                go_on(Event::Cell { number, source: text("source"), skipped: is("skipped") });
-                continue;
+        match sent {
+            Sent::Executed(executed) => {
+                done = task.save.map_or(Ok(()), |outputs| outputs.write(task.notebook, &executed));
             }
-            "result" => {
-                let mut result = CellResult {
-                    seconds: number("seconds"),
-                    since_start: number("since_start"),
-                    reply: text("reply"),
-                    may_fail: is("may_fail"),
-                    outputs: Value::Null,
-                    processes: number("processes") as u64,
-                    threads: number("threads") as u64,
-                };
-                result.outputs = event["outputs"].take();
-                go_on(Event::Result(result))
+            Sent::Refused { reason } => return Err(reason),
+            Sent::Event(event) => {
+                let is_result = matches!(event, Event::Result(_));
+                let answer = if go_on(event) { "go on" } else { "stop" };
+                if is_result {
+                    writeln!(answers, "{answer}").map_err(broken)?;
+                }
             }
-            "executed" => {
-                done = task.save.map_or(Ok(()), |outputs| outputs.write(task.notebook, &event));
-                continue;
-            }
-            _ => return Err(text("reason")),
-        };
-        writeln!(answers, "{}", if answer { "go on" } else { "stop" }).map_err(broken)?;
+        }
     }
     done
 }
@@ -182,20 +183,13 @@ pub fn failure_in(reply: &str, outputs: &Value) -> Option<String> {
         .filter_map(Value::as_str)
         .collect();
     if !errors.is_empty() {
-        return Some(without_colours(&errors.join("\n")));
+        return Some(strip_ansi_codes(&errors.join("\n")).into_owned());
     }
     if reply != "ok" {
         return Some(reply.to_owned());
     }
     let stderr: String = outputs.iter().filter(|o| o["name"] == "stderr").filter_map(|o| o["text"].as_str()).collect();
     (stderr.contains("thread '") && stderr.contains("panicked at")).then_some(stderr)
-}
-
-/// Text without a terminal's escape sequences (`ESC [ … letter`).
-fn without_colours(text: &str) -> String {
-    let mut parts = text.split("\x1b[");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |all, part| all + part.split_once(|c: char| c.is_ascii_alphabetic()).map_or("", |(_, rest)| rest))
 }
 
 #[cfg(test)]

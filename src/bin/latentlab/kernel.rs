@@ -14,26 +14,34 @@ pub fn kernel(connection_file: &Path, kind: Kernel) -> Outcome<()> {
     let project = Project::find()?;
     let evcxr = project.evcxr().ok_or("The Rust kernel is not installed. Run `cargo lab` once.")?;
     let mut command = Command::new(evcxr);
-    if kind == Kernel::Bare {
-        return bare(command, &project.build().join("bare"), connection_file);
-    }
-    let folder = if kind == Kernel::WarmUp {
-        project.build().join("warm")
-    } else {
-        // The library may have been edited since JupyterLab was started.
-        warm::set_up(&project)?;
-        let slot = warm::claim(&project.build())?;
-        // The kernel inherits the lock as its standard input, which it does not use: the slot is free when it ends.
-        command.stdin(slot.lock);
-        slot.folder
+    let folder = match kind {
+        Kernel::WarmUp => project.build().join("warm"),
+        Kernel::Bare => {
+            let folder = project.build().join("bare");
+            remove_folder(&folder)?;
+            make_folder(&folder)?;
+            folder
+        }
+        Kernel::Usual => {
+            // The library may have been edited since JupyterLab was started.
+            warm::set_up(&project)?;
+            let slot = warm::claim(&project.build())?;
+            // The kernel inherits the lock as its standard input, which it does not use: the slot is free when it ends.
+            command.stdin(slot.lock);
+            slot.folder
+        }
     };
-    command
+    without_cargo_run(&mut command)
         .env("EVCXR_TMPDIR", folder.join("ctx"))
         .env("EVCXR_CONFIG_DIR", &folder)
         // At its start, evcxr overwrites a kernelspec `rust` that it finds on this path or in the user's home.
         .env("JUPYTER_PATH", &folder)
         .stdout(Stdio::null());
-    without_cargo_run(&mut command);
+    if kind == Kernel::Bare {
+        // evcxr alone, as after a fresh installation.
+        command.arg("--control_file").arg(connection_file).current_dir(folder);
+        return Err(format!("The Rust kernel could not be started ({}).", become_program(command)));
+    }
     find_shared_libraries(&mut command, &folder.join("latentlab/compiled"))?;
     // For rust-analyzer, which then reads fewer sources of the standard library.
     let standard_library = project.build().join("rust");
@@ -41,21 +49,6 @@ pub fn kernel(connection_file: &Path, kind: Kernel) -> Outcome<()> {
         command.env("RUST_SRC_PATH", standard_library);
     }
     relay::run(command, &folder, connection_file)
-}
-
-/// evcxr alone, as after a fresh installation.
-fn bare(mut command: Command, folder: &Path, connection_file: &Path) -> Outcome<()> {
-    remove_folder(folder)?;
-    make_folder(folder)?;
-    without_cargo_run(&mut command)
-        .arg("--control_file")
-        .arg(connection_file)
-        .env("EVCXR_TMPDIR", folder.join("ctx"))
-        .env("EVCXR_CONFIG_DIR", folder)
-        .env("JUPYTER_PATH", folder)
-        .current_dir(folder)
-        .stdout(Stdio::null());
-    Err(format!("The Rust kernel could not be started ({}).", become_program(command)))
 }
 
 /// Lets the cells find the shared library in this folder, and not in the folders that `cargo run` has added for the

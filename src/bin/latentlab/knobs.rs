@@ -6,7 +6,9 @@
 
 use crate::ipynb::{cells, has_tag, source};
 use crate::project::Outcome;
+use proc_macro2::{TokenStream, TokenTree};
 use serde_json::Value;
+use std::ops::Range;
 
 /// A knob's name, and its value for this run as Rust code.
 pub type Parameter = (String, String);
@@ -67,8 +69,8 @@ fn with_smoke(source: &str, setting: &Value) -> Outcome<String> {
 /// The source with another value of a knob: of the last `let` with this pattern, or with this name in a tuple pattern.
 fn with_value(source: &str, name: &str, value: &str) -> Option<String> {
     let declarations = declarations(source);
-    let replaced = |Declaration { start, end, .. }: &Declaration, value: &str| {
-        format!("{}{value}{}", &source[..*start], &source[*end..])
+    let replaced = |Declaration { value: old, .. }: &Declaration, value: &str| {
+        format!("{}{value}{}", &source[..old.start], &source[old.end..])
     };
     if let Some(knob) = declarations.iter().rev().find(|knob| knob.pattern == name) {
         return Some(replaced(knob, value));
@@ -87,143 +89,44 @@ fn with_value(source: &str, name: &str, value: &str) -> Option<String> {
             false => format!("knobs.{index}"),
         });
         let parts = parts.collect::<Vec<_>>().join(", ");
-        Some(replaced(knob, &format!("{{ let knobs = {}; ({parts}) }}", &source[knob.start..knob.end])))
+        Some(replaced(knob, &format!("{{ let knobs = {}; ({parts}) }}", &source[knob.value.clone()])))
     })
 }
 
 /// A line `let PATTERN: TYPE = VALUE;`, with the byte range of its value.
 struct Declaration {
     pattern: String,
-    start: usize,
-    end: usize,
+    value: Range<usize>,
 }
 
-/// The declarations outside all braces. Each begins its line with `let`; the value may span several lines.
+/// The declarations outside all brackets. Each begins its line with `let`; the value may span several lines. There are
+/// none in code that is not even made of Rust's tokens.
 fn declarations(source: &str) -> Vec<Declaration> {
-    let code = without_text(source);
-    let (mut found, mut line_start, mut depth) = (Vec::new(), 0, 0);
-    for line in code.split_inclusive('\n') {
-        let indented = line.len() - line.trim_start().len();
-        let keyword = line_start + indented;
-        if let Some(rest) = code[keyword..].strip_prefix("let ").filter(|_| depth == 0) {
-            found.extend(declaration(source, &code, keyword + code[keyword..].len() - code_start(rest).len()));
-        }
-        depth += line.chars().map(bracket).sum::<i32>();
-        line_start += line.len();
-    }
-    found
-}
-
-/// Skips `mut` after `let`.
-fn code_start(rest: &str) -> &str {
-    let rest = rest.trim_start();
-    rest.strip_prefix("mut ").map_or(rest, str::trim_start)
-}
-
-fn declaration(source: &str, code: &str, start: usize) -> Option<Declaration> {
-    let end = start + at_depth_0(&code[start..], ';')?;
-    let statement = &code[start..end];
-    let equals = at_depth_0(statement, '=')?;
-    let pattern = at_depth_0(&statement[..equals], ':').unwrap_or(equals);
-    let value = &code[start + equals + 1..end];
-    // A string at the start of the value is blank in `code`, but not in the source.
-    let blank = source[start + equals + 1..end].trim_start().len();
-    (!value.is_empty() && blank > 0).then(|| Declaration {
-        pattern: source[start..start + pattern].trim().to_owned(),
-        start: end - blank,
-        end,
-    })
-}
-
-/// The first such character outside all brackets.
-fn at_depth_0(code: &str, wanted: char) -> Option<usize> {
-    let mut depth = 0;
-    code.char_indices().find_map(|(index, character)| {
-        depth += bracket(character);
-        (character == wanted && depth == 0).then_some(index)
-    })
-}
-
-fn bracket(character: char) -> i32 {
-    match character {
-        '(' | '[' | '{' => 1,
-        ')' | ']' | '}' => -1,
-        _ => 0,
-    }
-}
-
-/// Rust code in which comments and literals in quotes are replaced by blanks, byte for byte.
-fn without_text(source: &str) -> String {
-    let mut code = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(first) = rest.chars().next() {
-        let length = text_length(rest).unwrap_or(0).min(rest.len());
-        if length == 0 {
-            // A whole word is taken, because the `r` in `word"` does not begin a raw string.
-            let word = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-            let length = word.max(first.len_utf8());
-            code += &rest[..length];
-            rest = &rest[length..];
-        } else {
-            code.extend(rest[..length].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }));
-            rest = &rest[length..];
-        }
-    }
-    code
-}
-
-/// The length of the comment or literal in quotes at the start, if there is one; without an end, it extends to the end
-/// of the code.
-fn text_length(rest: &str) -> Option<usize> {
-    let after = |start: usize, end: &str| start + rest[start..].find(end).map_or(rest.len(), |at| at + end.len());
-    if rest.starts_with("//") {
-        return Some(rest.find('\n').unwrap_or(rest.len()));
-    }
-    if rest.starts_with("/*") {
-        let (mut depth, mut at) = (1, 2);
-        while depth > 0 && at < rest.len() {
-            let pair = rest.as_bytes().get(at..at + 2);
-            (depth, at) = match pair {
-                Some(b"/*") => (depth + 1, at + 2),
-                Some(b"*/") => (depth - 1, at + 2),
-                _ => (depth, at + 1),
-            };
-        }
-        while !rest.is_char_boundary(at.min(rest.len())) {
-            at += 1;
-        }
-        return Some(at);
-    }
-    let body = rest.strip_prefix("br").or_else(|| rest.strip_prefix("cr")).or_else(|| rest.strip_prefix('r'));
-    if let Some(body) = body {
-        let hashes = body.len() - body.trim_start_matches('#').len();
-        if body[hashes..].starts_with('"') {
-            let start = rest.len() - body.len() + hashes + 1;
-            return Some(after(start, &format!("\"{}", "#".repeat(hashes))));
-        }
-    }
-    let (quote, start) = match rest.as_bytes() {
-        [quote @ (b'"' | b'\''), ..] => (*quote, 1),
-        [b'b' | b'c', quote @ (b'"' | b'\''), ..] => (*quote, 2),
-        _ => return None,
+    let tokens: Vec<TokenTree> = source.parse::<TokenStream>().into_iter().flatten().collect();
+    let begins_line = |token: &TokenTree| {
+        let before = source[..token.span().byte_range().start].rsplit('\n').next();
+        before.is_none_or(|before| before.trim().is_empty())
     };
-    // `'a` without a quote after the letter is a lifetime, not a character.
-    let mut characters = rest[start..].char_indices();
-    if quote == b'\'' {
-        let first = characters.next()?.1;
-        if first != '\\' {
-            return matches!(characters.next(), Some((_, '\''))).then(|| start + first.len_utf8() + 1);
-        }
-        characters = rest[start..].char_indices();
-    }
-    while let Some((at, character)) = characters.next() {
-        if character == '\\' {
-            characters.next();
-        } else if character as u32 == u32::from(quote) {
-            return Some(start + at + 1);
-        }
-    }
-    Some(rest.len())
+    let is_let = |token: &TokenTree| matches!(token, TokenTree::Ident(word) if word == "let") && begins_line(token);
+    let starts = tokens.iter().enumerate().filter(|(_, token)| is_let(token));
+    starts.filter_map(|(start, _)| declaration(source, &tokens[start + 1..])).collect()
+}
+
+/// The declaration whose tokens follow this `let`.
+fn declaration(source: &str, tokens: &[TokenTree]) -> Option<Declaration> {
+    let tokens = match tokens {
+        [TokenTree::Ident(word), rest @ ..] if word == "mut" => rest,
+        _ => tokens,
+    };
+    let find = |within: &[TokenTree], wanted: char| {
+        within.iter().position(|token| matches!(token, TokenTree::Punct(mark) if mark.as_char() == wanted))
+    };
+    let end = find(tokens, ';')?;
+    let equals = find(&tokens[..end], '=').filter(|equals| equals + 1 < end)?;
+    let colon = find(&tokens[..equals], ':').unwrap_or(equals);
+    let start_of = |index: usize| tokens[index].span().byte_range().start;
+    let pattern = source[start_of(0)..start_of(colon)].trim().to_owned();
+    Some(Declaration { pattern, value: start_of(equals + 1)..start_of(end) })
 }
 
 #[cfg(test)]

@@ -270,6 +270,7 @@ fn host() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::folder::Folder;
     use serde_json::json;
 
     fn crates() -> Vec<Compiled> {
@@ -343,14 +344,13 @@ mod tests {
 
     #[test]
     fn only_rust_files_are_copied_and_not_the_tools() {
-        let folder = std::env::temp_dir().join(format!("latentlab-{}-sources", std::process::id()));
+        let folder = Folder::new("sources");
         for name in ["from/lib.rs", "from/model/mod.rs", "from/bin/tool.rs", "from/notes.txt", "to/old.rs"] {
-            write(&folder.join(name), "").unwrap();
+            folder.write(name, b"");
         }
-        copy_sources(&folder.join("from"), &folder.join("to")).unwrap();
-        let there = |name: &str| folder.join("to").join(name).exists();
+        copy_sources(&folder.file("from"), &folder.file("to")).unwrap();
+        let there = |name: &str| folder.file("to").join(name).exists();
         assert!(there("lib.rs") && there("model/mod.rs"));
         assert!(!there("bin") && !there("notes.txt") && !there("old.rs"));
-        remove_folder(&folder).unwrap();
     }
 }

@@ -4,6 +4,9 @@ mod bench;
 mod command;
 mod data;
 mod execute;
+#[cfg(test)]
+#[path = "../../../tests/folder/mod.rs"]
+mod folder;
 mod ipynb;
 mod kernel;
 mod knobs;

@@ -27,6 +27,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use walkdir::{DirEntry, WalkDir};
 
 /// The second cell is wrong on purpose: for the first variable whose type evcxr cannot infer, it runs `cargo check`,
 /// which checks all dependencies.
@@ -145,20 +146,16 @@ fn stamp(project: &Project) -> Outcome<String> {
     add("tool", concat!(include_str!("warm.rs"), include_str!("library.rs")).as_bytes());
     let mut files: Vec<PathBuf> =
         ["Cargo.toml", "Cargo.lock", "notebooks/evcxr.toml"].map(|name| project.root.join(name)).into();
-    files_below(&project.root.join("src"), &mut files).map_err(cannot("read", &project.root.join("src")))?;
+    let sources = project.root.join("src");
+    for entry in WalkDir::new(&sources).into_iter().filter_entry(|entry| entry.path() != sources.join("bin")) {
+        let entry = entry.map_err(|error| cannot("read", &sources)(error.into()))?;
+        files.extend(Some(entry).filter(|entry| entry.file_type().is_file()).map(DirEntry::into_path));
+    }
     files.sort();
-    for file in files.iter().filter(|file| !file.starts_with(project.root.join("src/bin"))) {
+    for file in &files {
         add(&file.to_string_lossy(), &fs::read(file).map_err(cannot("read", file))?);
     }
     Ok(latentlab::file::hex(&sum.finalize()))
-}
-
-fn files_below(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() { files_below(&path, files)? } else { files.push(path) }
-    }
-    Ok(())
 }
 
 /// The packages of the kernel's lock file that are not in the project's, as `name version`. Local packages do not
@@ -274,81 +271,72 @@ fn stamp_of(folder: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::folder::Folder;
 
-    /// A build folder for this test, with a fake warm build.
-    fn folder(test: &str) -> PathBuf {
-        let build = std::env::temp_dir().join(format!("latentlab-{}-{test}", std::process::id()));
-        remove_folder(&build).unwrap();
-        write_warm(&build, "one");
-        build
+    /// A build folder for a test, with a fake warm build.
+    fn folder() -> Folder {
+        let folder = Folder::new("build");
+        write_warm(&folder.0, "one");
+        folder
     }
 
     fn write_warm(build: &Path, stamp: &str) {
-        for name in [
-            "Cargo.toml",
-            "Cargo.lock",
-            "evcxr.toml",
-            "latentlab/compiled/library",
-            "ctx/target/built",
-            "target/known",
-            "stamp",
-        ] {
+        let compiled = ["latentlab/compiled/library", "ctx/target/built", "target/known"];
+        for name in ["Cargo.toml", "Cargo.lock", "evcxr.toml", "stamp"].iter().chain(&compiled) {
             write(&build.join("warm").join(name), stamp).unwrap();
         }
     }
 
     #[test]
     fn two_kernels_get_two_slots_and_a_free_one_is_used_again() {
-        let build = folder("two");
-        let first = claim(&build).unwrap();
-        let second = claim(&build).unwrap();
+        let folder = folder();
+        let build = &folder.0;
+        let (first, second) = (claim(build).unwrap(), claim(build).unwrap());
         assert_eq!(first.folder, build.join("slot0"));
         assert_eq!(second.folder, build.join("slot1"));
         drop(first);
-        assert_eq!(claim(&build).unwrap().folder, build.join("slot0"));
-        remove_folder(&build).unwrap();
+        assert_eq!(claim(build).unwrap().folder, build.join("slot0"));
     }
 
     #[test]
     fn a_slot_is_updated_with_the_warm_build_and_otherwise_keeps_its_files() {
-        let build = folder("follows");
+        let folder = folder();
+        let build = &folder.0;
         let built = build.join("slot0/ctx/target/built");
         let own = build.join("slot0/ctx/target/own");
         let times = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
-        drop(claim(&build).unwrap());
+        drop(claim(build).unwrap());
         assert_eq!(fs::read_to_string(&built).unwrap(), "one");
         assert_eq!(times(&built), times(&build.join("warm/ctx/target/built")));
         fs::write(&own, "").unwrap();
-        drop(claim(&build).unwrap());
+        drop(claim(build).unwrap());
         assert!(own.exists());
-        write_warm(&build, "two");
-        drop(claim(&build).unwrap());
+        write_warm(build, "two");
+        drop(claim(build).unwrap());
         assert_eq!(fs::read_to_string(&built).unwrap(), "two");
         assert!(!own.exists());
-        remove_folder(&build).unwrap();
     }
 
     #[test]
     fn free_slots_of_an_older_build_are_removed() {
-        let build = folder("older");
-        let slots = [claim(&build).unwrap(), claim(&build).unwrap(), claim(&build).unwrap()];
-        let [first, second, third] = slots;
+        let folder = folder();
+        let build = &folder.0;
+        let [first, second, third] = [0; 3].map(|_| claim(build).unwrap());
         drop((first, third));
-        write_warm(&build, "two");
-        let again = claim(&build).unwrap();
+        write_warm(build, "two");
+        let again = claim(build).unwrap();
         assert_eq!(again.folder, build.join("slot0"));
         assert!(second.folder.exists(), "its kernel runs");
         assert!(!build.join("slot2").exists());
-        remove_folder(&build).unwrap();
     }
 
     #[test]
     fn without_a_warm_build_there_is_no_slot() {
-        let build = folder("none");
+        let folder = folder();
+        let build = &folder.0;
         fs::remove_file(build.join("warm/stamp")).unwrap();
-        let error = claim(&build).err().unwrap();
+        let error = claim(build).err().unwrap();
         assert!(error.contains("cargo lab"), "{error}");
-        remove_folder(&build).unwrap();
     }
 
     #[test]

@@ -3,12 +3,15 @@
 
 use std::{
     collections::HashMap,
-    env, fs,
-    path::{Path, PathBuf},
+    env,
+    ffi::OsStr,
+    fs,
+    path::PathBuf,
     sync::{Mutex, PoisonError},
 };
 
 use ab_glyph::{Font, FontArc, FontVec, GlyphId};
+use walkdir::WalkDir;
 
 /// Parts of the names of fonts with many characters, in small letters and without spaces, the best first.
 const NAMES: &str = "notosanscjk notosansjp notosanssc notosanskr notosanstc sourcehansans hiraginosansgb ヒラギノ角ゴシックw3 \
@@ -21,7 +24,7 @@ const NAMES: &str = "notosanscjk notosansjp notosanssc notosanskr notosanstc sou
 const MOST_BYTES: u64 = 400 << 20;
 const MOST_ENTRIES: usize = 20_000;
 const MOST_FILES: usize = 40;
-const DEEPEST: usize = 4;
+const DEEPEST: usize = 5;
 /// A collection (`.ttc`) holds several fonts; one of the first of them has what any of them has.
 const IN_COLLECTION: u32 = 10;
 
@@ -44,8 +47,9 @@ struct System {
 
 impl System {
     fn new(folders: &[PathBuf]) -> Self {
-        let (mut files, mut entries_left) = (Vec::new(), MOST_ENTRIES);
-        folders.iter().for_each(|folder| collect(folder, DEEPEST, &mut entries_left, &mut files));
+        let entries = folders.iter().flat_map(|folder| WalkDir::new(folder).max_depth(DEEPEST));
+        let entries = entries.take(MOST_ENTRIES).flatten().filter(|entry| !entry.file_type().is_dir());
+        let mut files: Vec<_> = entries.filter_map(|file| Some((rank(file.file_name())?, file.into_path()))).collect();
         files.sort();
         files.truncate(MOST_FILES);
         let files = files.into_iter().map(|(_, path)| path).collect();
@@ -99,28 +103,13 @@ fn has(font: &FontArc, character: char) -> Found {
     (glyph.0 != 0 && font.outline(glyph).is_some()).then(|| (font.clone(), glyph))
 }
 
-/// Adds the fonts in a folder with their rank.
-fn collect(folder: &Path, depth: usize, entries_left: &mut usize, files: &mut Vec<((usize, bool), PathBuf)>) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        if *entries_left == 0 {
-            return;
-        }
-        *entries_left -= 1;
-        let path = entry.path();
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            if depth > 0 {
-                collect(&path, depth - 1, entries_left, files);
-            }
-            continue;
-        }
-        let name = entry.file_name().to_string_lossy().to_lowercase().replace(' ', "");
-        let is_font = [".ttf", ".otf", ".ttc", ".otc"].iter().any(|end| name.ends_with(end));
-        if let Some(rank) = NAMES.split(' ').position(|part| name.contains(part)).filter(|_| is_font) {
-            let is_unusual = ["bold", "black", "light", "thin", "italic", "oblique", "bd.", "mono"].iter();
-            files.push(((rank, is_unusual.clone().any(|weight| name.contains(weight))), path));
-        }
-    }
+/// The place of a font among [`NAMES`], and whether it is an unusual one, by its file's name; `None` for other files.
+fn rank(name: &OsStr) -> Option<(usize, bool)> {
+    let name = name.to_string_lossy().to_lowercase().replace(' ', "");
+    let is_font = [".ttf", ".otf", ".ttc", ".otc"].iter().any(|end| name.ends_with(end));
+    let rank = NAMES.split(' ').position(|part| name.contains(part)).filter(|_| is_font)?;
+    let unusual = ["bold", "black", "light", "thin", "italic", "oblique", "bd.", "mono"];
+    Some((rank, unusual.iter().any(|weight| name.contains(weight))))
 }
 
 /// Where operating systems keep fonts.

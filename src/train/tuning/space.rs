@@ -289,29 +289,16 @@ pub(super) fn short(number: f64) -> String {
     if (1e-5..1e7).contains(&rounded.abs()) || rounded == 0.0 { rounded.to_string() } else { format!("{rounded:e}") }
 }
 
-impl From<usize> for Setting {
-    fn from(number: usize) -> Self {
-        Self::Integer(number)
-    }
+macro_rules! setting_from {
+    ($($type:ty: $kind:ident),+) => {$(
+        impl From<$type> for Setting {
+            fn from(value: $type) -> Self {
+                Self::$kind(value.into())
+            }
+        }
+    )+};
 }
-
-impl From<f64> for Setting {
-    fn from(number: f64) -> Self {
-        Self::Float(number)
-    }
-}
-
-impl From<&str> for Setting {
-    fn from(text: &str) -> Self {
-        Self::Text(text.into())
-    }
-}
-
-impl From<String> for Setting {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
+setting_from!(usize: Integer, f64: Float, &str: Text, String: Text);
 
 pub(super) fn wrong(place: impl Into<String>, expected: impl fmt::Display, got: impl fmt::Display) -> Error {
     Error::expected(ErrorKind::Argument, place, expected, got)

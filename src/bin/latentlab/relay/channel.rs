@@ -14,29 +14,15 @@ use latentlab::jupyter::frame;
 use rustix::io::{FdFlags, fcntl_setfd, ioctl_fionread};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, Signal, kill_process_group};
-use serde_json::Value;
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::stream::{Piece, Stream};
+use super::stream::{Event, Piece, Stream};
 
 /// The socket through which each cell process of a kernel sends the file descriptors of its channel.
 pub struct Handover {
     socket: UnixDatagram,
-}
-
-/// What arrives through the channel.
-#[derive(Debug)]
-pub enum Event {
-    Printed(&'static str, Piece),
-    /// This number of bytes was printed faster than it could be passed on.
-    Omitted(usize),
-    /// A message of the library.
-    Message(Value),
-    Synced,
-    /// The process has ended, and everything that it printed has arrived.
-    Closed,
 }
 
 impl Handover {

@@ -307,14 +307,14 @@ impl Relay {
         Ok(())
     }
 
-    fn handle_cells(&mut self, event: channel::Event, actions: &mut Vec<Action>) {
+    fn handle_cells(&mut self, event: stream::Event, actions: &mut Vec<Action>) {
         let now = Instant::now();
         match event {
-            channel::Event::Printed(stream, piece) => self.state.print(stream, piece, now, actions),
-            channel::Event::Omitted(bytes) => self.state.omit(bytes),
-            channel::Event::Message(message) => self.state.library_message(message, now, actions),
-            channel::Event::Synced => self.state.synced(actions),
-            channel::Event::Closed => {
+            stream::Event::Printed(stream, piece) => self.state.print(stream, piece, now, actions),
+            stream::Event::Omitted(bytes) => self.state.omit(bytes),
+            stream::Event::Message(message) => self.state.library_message(message, now, actions),
+            stream::Event::Synced => self.state.synced(actions),
+            stream::Event::Closed => {
                 self.channel = None;
                 self.state.closed(actions);
             }

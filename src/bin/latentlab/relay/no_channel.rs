@@ -5,9 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::Command;
 
-use serde_json::Value;
-
-use super::stream::Piece;
+use super::stream::Event;
 
 pub struct Handover;
 
@@ -15,15 +13,6 @@ pub struct Handover;
 pub struct NoSocket;
 
 pub struct Channel(std::convert::Infallible);
-
-/// None of these ever occurs.
-pub enum Event {
-    Printed(&'static str, Piece),
-    Omitted(usize),
-    Message(Value),
-    Synced,
-    Closed,
-}
 
 impl Handover {
     pub fn new(_: &mut Command) -> io::Result<(Self, NoSocket)> {

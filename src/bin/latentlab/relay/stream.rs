@@ -3,6 +3,7 @@
 use std::mem;
 
 use memchr::memmem;
+use serde_json::Value;
 
 /// How evcxr marks the begin of rich output; its media type and a newline follow.
 const BEGIN: &[u8] = b"EVCXR_BEGIN_CONTENT ";
@@ -15,6 +16,19 @@ const LONGEST: usize = 256 << 20;
 pub enum Piece {
     Text(String),
     Block { media_type: String, content: String },
+}
+
+/// What arrives through the channel.
+#[derive(Debug)]
+pub enum Event {
+    Printed(&'static str, Piece),
+    /// This number of bytes was printed faster than it could be passed on.
+    Omitted(usize),
+    /// A message of the library.
+    Message(Value),
+    Synced,
+    /// The process has ended, and everything that it printed has arrived.
+    Closed,
 }
 
 /// Standard output or standard error, decoded as it arrives.

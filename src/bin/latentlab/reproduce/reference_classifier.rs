@@ -1,6 +1,6 @@
 //! The reference classifier: a convolutional network by which reconstructed and generated digits are measured.
 
-use latentlab::{Classifier, Dataset, Predictions, Result, TrainConfig, classify, ndarray::Array4};
+use latentlab::{Classifier, Dataset, Predictions, Result, TrainConfig, classify, ndarray::Array4, train_classifier};
 
 use super::{results::Number, run::Run};
 
@@ -13,7 +13,7 @@ const NAME: &str = "reference-classifier";
 pub fn train(run: &mut Run) -> Result<()> {
     let mut classifier = Classifier::convolutional(run.train.class_names().len())?;
     let config = TrainConfig::new().epochs(run.epochs(5)).validation(&run.test);
-    let history = run.train_classifier(NAME, &mut classifier, &run.train, config)?;
+    let history = run.training(train_classifier, NAME, &mut classifier, &run.train, config)?;
     classifier.save(run.model(NAME))?;
     let accuracy = classify(&classifier, &run.test)?.accuracy();
     let setting = format!("{} epochs, Adam 0.001, batch 128", history.epochs());

@@ -2,10 +2,7 @@
 
 use std::path::PathBuf;
 
-use latentlab::{
-    Autoencoder, Classifier, Dataset, Figure, Gan, GanConfig, GanHistory, History, Result, TrainConfig, Vae, train_ae,
-    train_classifier, train_gan, train_vae,
-};
+use latentlab::{Dataset, Figure, Gan, GanConfig, GanHistory, History, Result, TrainConfig, train_gan};
 
 use super::{
     results::{Item, Number, figure_html},
@@ -56,41 +53,26 @@ impl<'a> Run<'a> {
         self.store.file(name)
     }
 
-    pub fn train_ae(
+    /// One of latentlab's `train_…`. A training that was interrupted is resumed; one that has ended returns its history
+    /// at once.
+    pub fn training<M>(
         &self,
+        train: fn(&mut M, &Dataset, &TrainConfig) -> Result<History>,
         name: &str,
-        model: &mut Autoencoder,
+        model: &mut M,
         images: &Dataset,
         config: TrainConfig,
     ) -> Result<History> {
-        train_ae(model, images, &self.resumable(name, config))
+        let path = self.announced(name);
+        let config = config.checkpoint(&path);
+        train(model, images, &if path.exists() { config.resume(path) } else { config })
     }
 
-    pub fn train_vae(&self, name: &str, model: &mut Vae, images: &Dataset, config: TrainConfig) -> Result<History> {
-        train_vae(model, images, &self.resumable(name, config))
-    }
-
-    pub fn train_classifier(
-        &self,
-        name: &str,
-        model: &mut Classifier,
-        images: &Dataset,
-        config: TrainConfig,
-    ) -> Result<History> {
-        train_classifier(model, images, &self.resumable(name, config))
-    }
-
+    /// [`training`](Self::training) of a GAN.
     pub fn train_gan(&self, name: &str, model: &mut Gan, images: &Dataset, config: GanConfig) -> Result<GanHistory> {
         let path = self.announced(name);
         let config = config.checkpoint(&path);
         train_gan(model, images, &if path.exists() { config.resume(path) } else { config })
-    }
-
-    /// An interrupted training is resumed; a finished one returns its history at once.
-    fn resumable(&self, name: &str, config: TrainConfig) -> TrainConfig {
-        let path = self.announced(name);
-        let config = config.checkpoint(&path);
-        if path.exists() { config.resume(path) } else { config }
     }
 
     /// The checkpoint of a training that begins.

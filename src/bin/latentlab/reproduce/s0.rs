@@ -2,7 +2,7 @@
 
 use latentlab::{
     Autoencoder, Classifier, Codes, Dataset, History, ImageGrid, LineChart, Loss, Result, Snapshot, TrainConfig, Vae,
-    classify, code_grid, decode, embed, kmeans_accuracy, row, sample,
+    classify, code_grid, decode, embed, kmeans_accuracy, row, sample, train_ae, train_classifier, train_vae,
 };
 
 use super::{Protocol, Task, reference_classifier, results::Number, run::Run};
@@ -110,7 +110,7 @@ fn trained(run: &Run, model: &Model, seed: u64) -> Result<(Autoencoder, History)
     let (train, test) = parts(run);
     let mut autoencoder = (model.new)(model.latent_dim)?.seed(seed);
     let config = config(run, seed).snapshots(&test.take(16), EPOCHS);
-    let history = run.train_ae(&file(model, seed), &mut autoencoder, &train, config)?;
+    let history = run.training(train_ae, &file(model, seed), &mut autoencoder, &train, config)?;
     autoencoder.save(run.model(&file(model, seed)))?;
     Ok((autoencoder, history))
 }
@@ -242,8 +242,13 @@ fn classifiers(run: &mut Run) -> Result<()> {
             let encoder = Autoencoder::load(run.model(&file(model, seed)))?.encoder().clone();
             let mut classifier = Classifier::dense(&encoder, 10)?.frozen().seed(seed);
             let name = format!("classifier-{}", file(model, seed));
-            let history =
-                run.train_classifier(&name, &mut classifier, &train, config(run, seed).batch_size(CLASSIFIER_BATCH))?;
+            let history = run.training(
+                train_classifier,
+                &name,
+                &mut classifier,
+                &train,
+                config(run, seed).batch_size(CLASSIFIER_BATCH),
+            )?;
             reached.push(classify(&classifier, &parts(run).1)?.accuracy());
             if seed == SEEDS[0] {
                 seconds = history.total_seconds();
@@ -263,7 +268,8 @@ fn classifiers(run: &mut Run) -> Result<()> {
 fn variational(run: &mut Run) -> Result<()> {
     let (train, test) = parts(run);
     let mut vae = Vae::convolutional(2)?.seed(SEEDS[0]);
-    let history = run.train_vae("vae", &mut vae, &train, config(run, SEEDS[0]).loss(Loss::BinaryCrossEntropy))?;
+    let history =
+        run.training(train_vae, "vae", &mut vae, &train, config(run, SEEDS[0]).loss(Loss::BinaryCrossEntropy))?;
     vae.save(run.model("vae"))?;
     let autoencoder = vae.autoencoder();
     run.text(

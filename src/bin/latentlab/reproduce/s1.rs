@@ -3,7 +3,7 @@
 use latentlab::{
     Autoencoder, Classifier, ErrorKind, Gan, GanConfig, Heatmap, ImageGrid, LineChart, Optimizer, Result, Snapshot,
     TrainConfig, Tsne, classify, decode, duration_text, embed, ndarray::Axis, pca, random_codes, reconstruct,
-    reconstructions, row, tsne,
+    reconstructions, row, train_ae, train_classifier, tsne,
 };
 
 use super::{Protocol, Task, reference_classifier, results::Number, run::Run};
@@ -59,7 +59,7 @@ fn grid(run: &mut Run) -> Result<()> {
                 let mut model = autoencoder(latent_dim)?;
                 let config = config(run, learning_rate, weight_decay);
                 let mut cells = [learning_rate.to_string(), weight_decay.to_string(), latent_dim.to_string()].to_vec();
-                match run.train_ae(&name, &mut model, &run.train, config) {
+                match run.training(train_ae, &name, &mut model, &run.train, config) {
                     Ok(history) => {
                         let (test, seconds) = (history.final_validation_loss(), history.total_seconds());
                         cells.extend([
@@ -102,7 +102,7 @@ fn setting(run: &Run) -> String {
 
 fn denoising(run: &mut Run) -> Result<()> {
     let mut model = autoencoder(10)?;
-    let history = run.train_ae("dae", &mut model, &run.train, config(run, 0.001, 0.0001).input_noise(1.0))?;
+    let history = run.training(train_ae, "dae", &mut model, &run.train, config(run, 0.001, 0.0001).input_noise(1.0))?;
     let ten = run.test.take(10);
     let noisy = ten.with_noise(1.0, SEED)?;
     let denoised = reconstruct(&model, &noisy)?;
@@ -123,7 +123,7 @@ fn classifier(run: &mut Run) -> Result<()> {
     let encoder = Autoencoder::load(run.model(BEST))?.encoder().clone();
     let mut classifier = Classifier::linear(&encoder, 10)?.frozen().seed(SEED);
     let config = TrainConfig::new().epochs(run.epochs(20)).seed(SEED).validation(&run.test);
-    let history = run.train_classifier("classifier", &mut classifier, &run.train, config)?;
+    let history = run.training(train_classifier, "classifier", &mut classifier, &run.train, config)?;
     let predictions = classify(&classifier, &run.test)?;
     let setting = "code 10, one linear layer, 20 epochs, Adam 0.001, batch 128";
     run.number(

@@ -3,7 +3,7 @@
 use latentlab::{
     Autoencoder, Classifier, Dataset, History, ImageGrid, Init, LineChart, Loss, Optimizer, Result, Scatter, Scatter3d,
     Schedule, Sequential, Space, Study, TrainConfig, Tsne, Vae, classify, code_grid, decode, duration_text, embed, pca,
-    reconstruct, reconstructions, row, sample, train_ae, tsne,
+    reconstruct, reconstructions, row, sample, train_ae, train_classifier, train_vae, tsne,
 };
 
 use super::{Protocol, Task, results::Number, run::Run};
@@ -68,7 +68,7 @@ fn two(run: &mut Run) -> Result<()> {
          report does not give.",
     );
     let mut model = autoencoder(2)?;
-    let history = run.train_ae("two", &mut model, &run.train, config(run, 30))?;
+    let history = run.training(train_ae, "two", &mut model, &run.train, config(run, 30))?;
     model.save(run.model("two"))?;
     run.number(test_loss("test MSE, 2 numbers", &history, 0.026));
     run.figure("Loss", &history.plot()?)?;
@@ -77,7 +77,7 @@ fn two(run: &mut Run) -> Result<()> {
 
 fn ten(run: &mut Run) -> Result<()> {
     let mut model = autoencoder(10)?;
-    let history = run.train_ae("ten", &mut model, &run.train, config(run, 10))?;
+    let history = run.training(train_ae, "ten", &mut model, &run.train, config(run, 10))?;
     model.save(run.model("ten"))?;
     run.number(test_loss("test MSE, 10 numbers", &history, 0.015));
     run.figure("Loss", &history.plot()?)?;
@@ -102,14 +102,15 @@ fn fine_tuning(run: &mut Run) -> Result<()> {
     for seed in SEED..SEED + 3 {
         let mut autoencoder = four_convolutions()?.seed(seed);
         let pretraining = config(run, 5).learning_rate(FINE_TUNING[0]).seed(seed).validation(&validation);
-        run.train_ae(&format!("four-convolutions-{seed}"), &mut autoencoder, &training, pretraining)?;
+        run.training(train_ae, &format!("four-convolutions-{seed}"), &mut autoencoder, &training, pretraining)?;
         let head = Sequential::input([10]).init(Init::KaimingUniform).batch_norm().dense(10);
         let mut classifier = Classifier::new(autoencoder.encoder().clone(), head)?.seed(seed);
         let (mut row, mut seconds) = (vec![seed.to_string()], 0.0);
         for (epoch, rate) in (1..).zip(FINE_TUNING) {
             let config = TrainConfig::new().epochs(1).batch_size(32).learning_rate(rate).seed(2 * seed + epoch);
             let name = format!("fine-tuning-{seed}-{epoch}");
-            let history = run.train_classifier(&name, &mut classifier, &training, config.validation(&validation))?;
+            let history =
+                run.training(train_classifier, &name, &mut classifier, &training, config.validation(&validation))?;
             row.extend([history.accuracy[0], history.validation_accuracy[0]].map(per_cent));
             seconds += history.total_seconds();
         }
@@ -154,7 +155,7 @@ fn held_out(run: &Run) -> Result<(Dataset, Dataset)> {
 
 fn denoising(run: &mut Run) -> Result<()> {
     let mut model = Autoencoder::strided(LARGEST, HIDDEN, 3)?.seed(SEED);
-    let history = run.train_ae("denoising", &mut model, &run.train, config(run, 30).input_noise(0.3))?;
+    let history = run.training(train_ae, "denoising", &mut model, &run.train, config(run, 30).input_noise(0.3))?;
     run.number(test_loss("denoising, 3 numbers, noise 0.3: test MSE", &history, 0.0213));
     run.text(
         "Filters 16, 32, 64. Gaussian noise of standard deviation 0.3 on the input, drawn again in each epoch, and on \
@@ -173,7 +174,8 @@ fn folds(run: &mut Run) -> Result<()> {
     let (mut losses, mut rows, mut seconds) = (Vec::new(), Vec::new(), 0.0);
     for (index, (training, validation)) in run.train.folds(FOLDS, SEED)?.enumerate() {
         let config = TrainConfig::new().epochs(run.epochs(15)).learning_rate(RATE).seed(SEED).validation(&validation);
-        let history = run.train_ae(&format!("fold-{}", index + 1), &mut autoencoder(2)?, &training, config)?;
+        let history =
+            run.training(train_ae, &format!("fold-{}", index + 1), &mut autoencoder(2)?, &training, config)?;
         losses.push(history.final_validation_loss());
         seconds += history.total_seconds();
         rows.push(vec![(index + 1).to_string(), format!("{:.4}", history.final_validation_loss())]);
@@ -230,7 +232,7 @@ fn variational(run: &mut Run, latent_dim: usize) -> Result<()> {
     let config =
         TrainConfig::new().epochs(run.epochs(30)).loss(Loss::BinaryCrossEntropy).seed(SEED).validation(&run.test);
     let name = format!("vae{latent_dim}");
-    let history = run.train_vae(&name, &mut vae, &run.train, config)?;
+    let history = run.training(train_vae, &name, &mut vae, &run.train, config)?;
     vae.save(run.model(&name))?;
     let last = |values: &[f64]| values.last().copied().unwrap_or(f64::NAN);
     let (reconstruction, kl) = (last(&history.validation_reconstruction), last(&history.validation_kl));
@@ -265,7 +267,7 @@ fn optimizers(run: &mut Run) -> Result<()> {
         let mut model = Autoencoder::strided([16, 32, 64], 64, 2)?.seed(SEED);
         let config = TrainConfig::new().epochs(run.epochs(50)).optimizer(optimizer).learning_rate(RATE).seed(SEED);
         let file = format!("optimizer-{}", name.to_lowercase());
-        let history = run.train_ae(&file, &mut model, &run.train, config.validation(&run.test))?;
+        let history = run.training(train_ae, &file, &mut model, &run.train, config.validation(&run.test))?;
         training = training.line(name, &running(&history.loss));
         test = test.line(name, &running(&history.validation_loss));
         let losses = [history.final_loss(), history.final_validation_loss()].map(|loss| format!("{loss:.4}"));

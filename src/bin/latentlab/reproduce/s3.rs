@@ -2,7 +2,7 @@
 
 use latentlab::{
     Autoencoder, Codes, History, ImageGrid, LineChart, Loss, Result, TrainConfig, embed, kmeans_accuracy, pca,
-    reconstruct, reconstructions, row,
+    reconstruct, reconstructions, row, train_ae,
 };
 
 use super::{Protocol, Task, results::Number, run::Run};
@@ -45,7 +45,7 @@ fn train(run: &mut Run, name: &str, report: &Losses, noise: f32) -> Result<(Auto
     let mut model = Autoencoder::wide()?.seed(SEED);
     let config = TrainConfig::new().epochs(run.epochs(run.asked_epochs)).batch_size(100).loss(Loss::BinaryCrossEntropy);
     let config = config.seed(SEED).input_noise(noise).validation(&run.test);
-    let history = run.train_ae(name, &mut model, &run.train, config)?;
+    let history = run.training(train_ae, name, &mut model, &run.train, config)?;
     model.save(run.model(name))?;
     let label = name.to_uppercase();
     let mut rows = Vec::new();

@@ -4,7 +4,7 @@ use latentlab::{
     Autoencoder, Codes, Dataset, ImageGrid, LineChart, Loss, Result, Scatter, TrainConfig, decode, duration_text,
     embed, evaluate, kmeans_accuracy,
     ndarray::{ArrayView1, Axis},
-    reconstruct,
+    reconstruct, train_ae,
 };
 
 use super::{Protocol, Task, results::Number, run::Run};
@@ -45,7 +45,7 @@ fn train(run: &mut Run, name: &str, latent_dim: usize, report: f64) -> Result<()
     let epochs = run.epochs(800);
     let config = TrainConfig::new().epochs(epochs).batch_size(8192).seed(SEED).validation(&validation);
     let config = config.progress_every(100);
-    let history = run.train_ae(name, &mut model, &train, config)?;
+    let history = run.training(train_ae, name, &mut model, &train, config)?;
     model.save(run.model(name))?;
     let seconds = history.total_seconds();
     let setting = format!("{epochs} epochs, batch 8192, Adam 0.001");

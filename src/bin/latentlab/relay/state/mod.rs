@@ -50,16 +50,18 @@ pub enum Action {
 }
 
 /// The process in which evcxr runs the cells.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Default, PartialEq)]
 enum CellProcess {
     /// Its channel is open.
     Open,
     /// It is new, and has been asked this many times to open its channel.
     New(usize),
     /// It has no channel: the kernel runs without the library.
+    #[default]
     Stock,
 }
 
+#[derive(Default)]
 pub struct State {
     cell_process: CellProcess,
     waiting: VecDeque<Message>,
@@ -94,21 +96,8 @@ const RUN_AGAIN: &str = "Run the cells from the top again.";
 impl State {
     /// `is_open`: whether the cell process has opened its channel.
     pub fn new(is_open: bool) -> Self {
-        Self {
-            cell_process: if is_open { CellProcess::Open } else { CellProcess::Stock },
-            waiting: VecDeque::new(),
-            current: None,
-            output: Output::new(),
-            count: 0,
-            kernel_count: Value::Null,
-            variables: BTreeSet::new(),
-            is_stale: false,
-            notice: None,
-            displayed: None,
-            stoppable: 0,
-            stoppable_until: None,
-            interrupted: None,
-        }
+        let cell_process = if is_open { CellProcess::Open } else { CellProcess::Stock };
+        Self { cell_process, ..Self::default() }
     }
 
     /// A client's request.

@@ -33,11 +33,13 @@ pub struct Output {
     pub parent: Value,
 }
 
-impl Output {
-    pub fn new() -> Self {
+impl Default for Output {
+    fn default() -> Self {
         Self { gathered: None, allowed: BURST, at: None, omitted: 0, parent: json!({}) }
     }
+}
 
+impl Output {
     /// A message on iopub that belongs to the last cell.
     pub fn message(&self, kind: &str, content: Value) -> Message {
         Message::new(kind, &self.parent, content)

@@ -1,10 +1,9 @@
 //! Socket files that only this user can connect to.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use tokio::net::UnixListener;
 
@@ -33,18 +32,13 @@ pub fn bind(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
         // There is none, or one of a killed process, which is replaced.
         _ => {}
     }
-    static FOLDERS: AtomicU32 = AtomicU32::new(0);
-    let name = format!(".{}-{}", std::process::id(), FOLDERS.fetch_add(1, Relaxed));
-    let folder = path.with_file_name(name);
-    DirBuilder::new().mode(0o700).create(&folder)?;
-    let bound = (|| {
-        let file = folder.join("s");
-        let listener = UnixListener::bind(&file)?;
-        fs::set_permissions(&file, Permissions::from_mode(0o600))?;
-        let inode = fs::symlink_metadata(&file)?.ino();
-        fs::rename(&file, path)?;
-        Ok((listener, SocketFile { path: path.to_owned(), inode }))
-    })();
-    let _ = fs::remove_dir_all(&folder);
-    bound
+    let private = Permissions::from_mode(0o700);
+    let beside = path.parent().unwrap_or(Path::new(""));
+    let folder = tempfile::Builder::new().prefix(".").permissions(private).tempdir_in(beside)?;
+    let file = folder.path().join("s");
+    let listener = UnixListener::bind(&file)?;
+    fs::set_permissions(&file, Permissions::from_mode(0o600))?;
+    let inode = fs::symlink_metadata(&file)?.ino();
+    fs::rename(&file, path)?;
+    Ok((listener, SocketFile { path: path.to_owned(), inode }))
 }

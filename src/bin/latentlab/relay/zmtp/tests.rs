@@ -26,8 +26,7 @@ fn frames(parts: &[&[u8]]) -> Vec<Bytes> {
 fn encoded(command: bool, parts: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (place, part) in parts.iter().enumerate() {
-        let (header, length) = frame_header(command, place + 1 < parts.len(), part.len());
-        bytes.extend_from_slice(&header[..length]);
+        bytes.extend(frame_header(command, place + 1 < parts.len(), part.len()));
         bytes.extend_from_slice(part);
     }
     bytes
@@ -479,26 +478,23 @@ async fn a_dropped_socket_leaves_nothing_behind() {
 #[tokio::test]
 async fn socket_files_are_private_and_removed() {
     use std::os::unix::fs::PermissionsExt;
-    let folder = std::env::temp_dir().join(format!("latentlab-zmtp-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let endpoint = Endpoint::Ipc(folder.join("kernel-1"));
+    let folder = crate::folder::Folder::new("zmtp");
+    let endpoint = Endpoint::Ipc(folder.file("kernel-1"));
     let (sender, mut receiver) = Router::bind(&endpoint, Limits::default()).unwrap();
-    assert_eq!(std::fs::metadata(folder.join("kernel-1")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::metadata(folder.file("kernel-1")).unwrap().permissions().mode() & 0o777, 0o600);
     answered(&endpoint, &sender, &mut receiver).await;
     let taken = Heartbeat::bind(&endpoint, Limits::default()).err().unwrap();
     assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
     answered(&endpoint, &sender, &mut receiver).await;
     drop((sender, receiver));
-    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 0);
     // The socket of a killed process is replaced, any other file is kept.
-    drop(std::os::unix::net::UnixListener::bind(folder.join("kernel-1")).unwrap());
+    drop(std::os::unix::net::UnixListener::bind(folder.file("kernel-1")).unwrap());
     let (sender, mut receiver) = Router::bind(&endpoint, Limits::default()).unwrap();
     answered(&endpoint, &sender, &mut receiver).await;
-    std::fs::write(folder.join("notes"), "mine").unwrap();
-    assert!(Heartbeat::bind(&Endpoint::Ipc(folder.join("notes")), Limits::default()).is_err());
-    assert_eq!(std::fs::read_to_string(folder.join("notes")).unwrap(), "mine");
-    drop((sender, receiver));
-    std::fs::remove_dir_all(&folder).unwrap();
+    let notes = folder.write("notes", b"mine");
+    assert!(Heartbeat::bind(&Endpoint::Ipc(notes.clone()), Limits::default()).is_err());
+    assert_eq!(std::fs::read_to_string(notes).unwrap(), "mine");
 }
 
 #[test]

@@ -30,8 +30,7 @@ const GRACE: Duration = Duration::from_secs(1);
 const SUBSCRIPTIONS: usize = 100;
 
 async fn write_frame(writer: &mut Writer, command: bool, frame: &[u8]) -> io::Result<()> {
-    let (header, length) = wire::frame_header(command, false, frame.len());
-    writer.write_all(&header[..length]).await?;
+    writer.write_all(&wire::frame_header(command, false, frame.len())).await?;
     writer.write_all(frame).await?;
     writer.flush().await
 }
@@ -227,8 +226,7 @@ impl Peers {
             while let Some(message) = next {
                 let last = message.frames.len().saturating_sub(1);
                 for (place, frame) in message.frames.iter().enumerate() {
-                    let (header, length) = wire::frame_header(message.command, place < last, frame.len());
-                    writer.write_all(&header[..length]).await?;
+                    writer.write_all(&wire::frame_header(message.command, place < last, frame.len())).await?;
                     for chunk in frame.chunks(CHUNK) {
                         writer.write_all(chunk).await?;
                         peer.written.fetch_add(chunk.len() as u64, Relaxed);

@@ -202,20 +202,11 @@ impl Decoder {
     }
 }
 
-/// The header of a frame: an array, and how many of its bytes are used.
-pub fn frame_header(command: bool, more: bool, length: usize) -> ([u8; 9], usize) {
+pub fn frame_header(command: bool, more: bool, length: usize) -> Vec<u8> {
     let flags = if command { COMMAND } else { u8::from(more) * MORE };
-    let mut header = [0; 9];
     match u8::try_from(length) {
-        Ok(short) => {
-            header[..2].copy_from_slice(&[flags, short]);
-            (header, 2)
-        }
-        Err(_) => {
-            header[0] = flags | LONG;
-            header[1..].copy_from_slice(&(length as u64).to_be_bytes());
-            (header, 9)
-        }
+        Ok(short) => vec![flags, short],
+        Err(_) => [&[flags | LONG][..], &(length as u64).to_be_bytes()].concat(),
     }
 }
 
@@ -240,10 +231,10 @@ pub fn check_version(start: &[u8; VERSION]) -> io::Result<()> {
 
 pub fn check_mechanism(greeting: &[u8; 64]) -> io::Result<()> {
     let mechanism = &greeting[12..32];
-    match mechanism == &GREETING[12..32] {
-        true => Ok(()),
-        false => Err(refused(format!("expected mechanism NULL, got {}", mechanism.escape_ascii()))),
+    if mechanism != &GREETING[12..32] {
+        return Err(refused(format!("expected mechanism NULL, got {}", mechanism.escape_ascii())));
     }
+    Ok(())
 }
 
 /// The command by which a socket introduces itself.

@@ -1,15 +1,17 @@
+use latentlab::{Codes, StopHandle, Tsne, TsneEmbedding, TsneMethod, tsne};
 use ndarray::{Array1, Array2, array};
 use rand::Rng;
+use rand_distr::StandardNormal;
 
-use super::*;
+use super::random;
 
 /// `n` points in `classes` clouds of `dim` values; the same clouds for every `stream`.
 fn clouds(n: usize, classes: usize, dim: usize, stream: u64) -> Codes {
-    let mut random = random::stream(9, 0);
-    let centers = Array2::from_shape_fn((classes, dim), |_| 4.0 * random.sample::<f32, _>(StandardNormal));
-    let mut random = random::stream(9, stream);
+    let mut normal = random(9);
+    let centers = Array2::from_shape_fn((classes, dim), |_| 4.0 * normal.sample::<f32, _>(StandardNormal));
+    let mut normal = random(stream);
     let points =
-        Array2::from_shape_fn((n, dim), |(i, j)| centers[[i % classes, j]] + random.sample::<f32, _>(StandardNormal));
+        Array2::from_shape_fn((n, dim), |(i, j)| centers[[i % classes, j]] + normal.sample::<f32, _>(StandardNormal));
     let names = (0..classes).map(|class| class.to_string()).collect();
     Codes::new(points, Array1::from_iter((0..n).map(|i| i % classes)), names).unwrap()
 }
@@ -129,7 +131,7 @@ fn new_points_find_their_cloud() {
 fn odd_codes_are_embedded_all_the_same() {
     let labels = || Array1::zeros(60);
     let names = || vec!["a".to_string()];
-    let mut random = random::stream(2, 0);
+    let mut random = random(2);
     let line = Array2::from_shape_fn((60, 1), |_| random.gen_range(0.0..1.0));
     for points in [line.clone(), Array2::ones((60, 3)), &line * 2.0_f32.powi(100), &line * 2.0_f32.powi(-140)] {
         for settings in [quiet(), quiet().random_start(), quiet().perplexity(1.0)] {
@@ -224,14 +226,14 @@ fn the_greatest_perplexity_that_an_error_offers_is_taken() {
         let offered = error.split(" to ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
         let offered: f64 = offered.parse().unwrap();
         assert!(offered <= most && most - offered < 0.01, "{error}");
-        assert!(quiet().perplexity(offered).check(&codes).is_ok());
+        assert!(quiet().perplexity(offered).iterations(1).fit(&codes).is_ok());
     }
 }
 
 /// Whatever the codes: in linfa's tree a NaN would overflow the stack, which ends the process.
 #[test]
 fn linfa_embeds_any_codes_that_differ() {
-    let mut random = random::stream(4, 0);
+    let mut random = random(4);
     let mut uniform = |n, dim| Array2::from_shape_fn((n, dim), |_| random.gen_range(-1.0_f32..1.0));
     let wide = uniform(40, 784);
     let mut outlier = uniform(60, 5);
