@@ -78,7 +78,7 @@ pub use dfdx;
 pub use error::{Error, ErrorKind, Result};
 pub use model::{Autoencoder, Classifier, Gan, Vae};
 pub use ndarray;
-pub use nn::{DfdxLoss, DfdxTensor, HeightWidth, Init, Loss, Optimizer, Plan, Sequential, Summary, SummaryRow};
+pub use nn::{DfdxLoss, DfdxTensor, HeightWidth, Init, Loss, Optimizer, Plan, Sequential, Sides, Summary, SummaryRow};
 #[doc(hidden)]
 pub use progress::duration_text;
 pub use show::{

@@ -24,7 +24,7 @@ mod tests;
 
 pub use bridge::{DfdxLoss, DfdxTensor};
 pub use init::Init;
-pub use layers::HeightWidth;
+pub use layers::{HeightWidth, Sides};
 pub use loss::Loss;
 pub use optimizer::Optimizer;
 pub use plan::Plan;
