@@ -143,6 +143,19 @@ fn batch_norm(c: &mut Criterion) {
     bench(c, "batch_norm", cases);
 }
 
+fn layer_norm_and_group_norm(c: &mut Criterion) {
+    bench(c, "layer_norm", [("784", BATCH, row(784).layer_norm()), ("32 14×14", BATCH, maps(32, 14).layer_norm())]);
+    bench(c, "group_norm", [("8 groups of 32 14×14", BATCH, maps(32, 14).group_norm(8))]);
+}
+
+/// Images row by row, and the sizes of a recurrent autoencoder of these.
+fn recurrent(c: &mut Criterion) {
+    let rows = || Sequential::input([28, 28]);
+    bench(c, "lstm", [("28→100 28 steps", BATCH, rows().lstm(100)), ("28→30 28 steps", BATCH, rows().lstm(30))]);
+    bench(c, "gru", [("28→100 28 steps", BATCH, rows().gru(100))]);
+    bench(c, "embedding", [("1000×16 28", BATCH, row(28).embedding(1000, 16))]);
+}
+
 fn element_wise(c: &mut Criterion) {
     // A prediction drops nothing: `forward` is that of a layer that does nothing.
     bench(c, "dropout", [("s0-ae32 512", BATCH, row(512).dropout(0.5)), ("s0-ae32 64", BATCH, row(64).dropout(0.5))]);
@@ -153,6 +166,12 @@ fn element_wise(c: &mut Criterion) {
         ("tanh 784", BATCH, row(784).tanh()),
         ("sigmoid 784", BATCH, row(784).sigmoid()),
         ("softmax 10", BATCH, row(10).softmax()),
+        ("elu 784", BATCH, row(784).elu(1.0)),
+        ("softplus 784", BATCH, row(784).softplus()),
+        ("hard_sigmoid 784", BATCH, row(784).hard_sigmoid()),
+        ("gelu 784", BATCH, row(784).gelu()),
+        ("silu 784", BATCH, row(784).silu()),
+        ("prelu 784", BATCH, row(784).prelu()),
     ];
     bench(c, "activation", cases);
 }
@@ -223,6 +242,8 @@ criterion_group!(
     up_sample2d,
     max_pool2d,
     batch_norm,
+    layer_norm_and_group_norm,
+    recurrent,
     element_wise,
     loss,
     optimizer,

@@ -82,7 +82,7 @@ pub use ndarray;
 pub use nn::ParameterSet;
 pub use nn::{
     DfdxLoss, DfdxTensor, FunctionLoss, HeightWidth, Init, LayerActivations, Loss, Optimizer, OptimizerState,
-    Parameter, Parameters, Penalty, Plan, Sequential, Step, StepGradients, Summary, SummaryRow, Tensor,
+    Parameter, Parameters, Penalty, Plan, Sequential, Sides, Step, StepGradients, Summary, SummaryRow, Tensor,
 };
 #[doc(hidden)]
 pub use progress::duration_text;

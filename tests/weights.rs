@@ -68,8 +68,41 @@ fn picture_network() -> Sequential {
         .unwrap()
 }
 
-fn networks() -> [(&'static str, Sequential); 2] {
-    [("network", network()), ("pictures", picture_network())]
+/// The layers of which the others have none.
+fn sequence_network() -> Sequential {
+    Sequential::input([1, 4, 4])
+        .zero_pad2d([[0, 1], [2, 0]])
+        .crop2d([[0, 1], [2, 0]])
+        .conv2d(4, 3)
+        .same()
+        .group_norm(2)
+        .epsilon(1e-3)
+        .prelu()
+        .layer_norm()
+        .gelu()
+        .reshape([16, 4])
+        .lstm(5)
+        .return_sequences()
+        .dense(3)
+        .silu()
+        .gru(4)
+        .elu(0.5)
+        .repeat_vector(3)
+        .gru(6)
+        .return_sequences()
+        .layer_norm()
+        .lstm(4)
+        .softplus()
+        .hard_sigmoid()
+        .reshape([4, 1, 1])
+        .global_avg_pool2d()
+        .seed(13)
+        .build()
+        .unwrap()
+}
+
+fn networks() -> [(&'static str, Sequential); 3] {
+    [("network", network()), ("pictures", picture_network()), ("sequences", sequence_network())]
 }
 
 fn prediction_bits(network: &Sequential) -> Vec<u32> {
@@ -108,14 +141,16 @@ fn a_network_predicts_the_same_bits_in_another_process() {
 fn the_words_of_a_layer_come_back_with_it() {
     let folder = Folder::new("weights-words");
     let (first, second) = (folder.file("first.safetensors"), folder.file("second.safetensors"));
-    for (name, network) in networks() {
+    let words = Sequential::input([3]).embedding(7, 2).gru(1).build().unwrap();
+    let mut files = String::new();
+    for (name, network) in networks().into_iter().chain([("words", words)]) {
         network.save(&first).unwrap();
         let restored = Sequential::load(&first).unwrap();
         assert_eq!(restored.summary().to_string(), network.summary().to_string());
         restored.save(&second).unwrap();
         assert_eq!(fs::read(&first).unwrap(), fs::read(&second).unwrap(), "{name}");
+        files += &String::from_utf8_lossy(&fs::read(&first).unwrap());
     }
-    let file = String::from_utf8_lossy(&fs::read(&first).unwrap()).into_owned();
     for words in [
         r#"\"kernel\":[3,2],\"stride\":[1,1],\"padding\":\"same\""#,
         r#"\"stride\":[2,1],\"padding\":{\"explicit\":[1,1]}"#,
@@ -126,8 +161,15 @@ fn the_words_of_a_layer_come_back_with_it() {
         r#"\"padding\":\"valid\",\"dilation\":[2,1]}"#,
         r#"\"padding\":\"valid\",\"groups\":2}"#,
         r#"\"output_padding\":[0,1]"#,
+        r#"\"layer\":\"pad2d\",\"kind\":\"crop\",\"sides\":[[0,1],[2,0]]"#,
+        r#"\"layer\":\"norm\",\"kind\":\"group\",\"groups\":2,\"epsilon\":0.001"#,
+        r#"\"layer\":\"recurrent\",\"cell\":\"lstm\",\"units\":5,\"sequences\":true"#,
+        r#"\"layer\":\"recurrent\",\"cell\":\"gru\",\"units\":4,\"sequences\":false"#,
+        r#"\"layer\":\"embedding\",\"vocabulary\":7,\"dim\":2"#,
+        r#"\"layer\":\"repeat_vector\",\"times\":3"#,
+        r#"\"function\":\"elu\",\"alpha\":0.5"#,
     ] {
-        assert!(file.contains(words), "{words} in {file}");
+        assert!(files.contains(words), "{words} in {files}");
     }
 }
 

@@ -29,16 +29,32 @@ pub(crate) fn shard(rows: usize, width: usize) -> usize {
 /// The backward pass of a rectified linear unit, in place: g stays where y > 0 and is multiplied by `slope` elsewhere
 /// (1 leaves it as it is). Returns its sum over all rows, (columns): the gradient of a bias.
 pub(crate) fn rectified_gradient(y: &[f32], gradient: &mut [f32], slope: f32, columns: usize) -> Buffer {
-    let width = columns * repeat(y.len() / columns, columns);
-    let shard = shard(y.len() / width, width);
-    let mut sums = Buffer::zeros(y.len().div_ceil(shard) * width);
     if slope == 1.0 {
-        sums.par_chunks_mut(width).zip(gradient.par_chunks(shard)).on_threads().for_each(|(sums, g)| add_rows(g, sums));
-    } else {
-        let shards = gradient.par_chunks_mut(shard).zip(y.par_chunks(shard));
-        sums.par_chunks_mut(width).zip(shards).on_threads().for_each(|(sums, (g, y))| rectify(g, y, slope, sums));
+        return column_sums(gradient, columns);
     }
-    let parts: Vec<_> = sums.chunks_exact(columns).collect();
+    let [width, shard] = pieces(y.len(), columns);
+    let mut sums = Buffer::zeros(y.len().div_ceil(shard) * width);
+    let shards = gradient.par_chunks_mut(shard).zip(y.par_chunks(shard));
+    sums.par_chunks_mut(width).zip(shards).on_threads().for_each(|(sums, (g, y))| rectify(g, y, slope, sums));
+    sum_of_rows(&sums, columns)
+}
+
+/// The sum over all rows, (columns).
+pub(crate) fn column_sums(values: &[f32], columns: usize) -> Buffer {
+    let [width, shard] = pieces(values.len(), columns);
+    let mut sums = Buffer::zeros(values.len().div_ceil(shard) * width);
+    sums.par_chunks_mut(width).zip(values.par_chunks(shard)).on_threads().for_each(|(sums, v)| add_rows(v, sums));
+    sum_of_rows(&sums, columns)
+}
+
+/// The width of a row of the loops, and how many values make a shard.
+fn pieces(values: usize, columns: usize) -> [usize; 2] {
+    let width = columns * repeat(values / columns, columns);
+    [width, shard(values / width, width)]
+}
+
+fn sum_of_rows(values: &[f32], columns: usize) -> Buffer {
+    let parts: Vec<_> = values.chunks_exact(columns).collect();
     let mut sum = Buffer::unset(columns);
     add_parts(&parts, Accumulate::Zero, &mut sum);
     sum

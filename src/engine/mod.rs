@@ -16,7 +16,7 @@ mod vector;
 #[cfg(test)]
 pub(crate) use buffer::ALLOCATED;
 pub(crate) use buffer::{Buffer, Reuse};
-pub(crate) use columns::{add_parts, rectified_gradient, repeat, shard};
+pub(crate) use columns::{add_parts, add_rows, column_sums, rectified_gradient, repeat, shard};
 pub(crate) use convolution::{Convolution, PreparedConvolution};
 pub(crate) use gemm::{GatherLhs, PackedRhs, PackedWeights, gemm, gemm_in_parallel, offsets};
 pub(crate) use memory::{count, zeros};

@@ -30,7 +30,7 @@ pub use bridge::{DfdxLoss, DfdxTensor};
 pub use function::FunctionLoss;
 pub use init::Init;
 pub use inspect::LayerActivations;
-pub use layers::HeightWidth;
+pub use layers::{HeightWidth, Sides};
 pub use loss::Loss;
 pub use optimizer::Optimizer;
 pub use optimizer_state::OptimizerState;

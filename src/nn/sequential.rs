@@ -60,6 +60,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// How many values it has for one input.
+    fn values(&self) -> usize {
+        self.output.iter().product::<usize>().saturating_add(self.layer.operation().working_values(&self.input))
+    }
+
     pub fn weights(&self) -> Vec<Weights> {
         self.parameters.iter().map(|parameter| Arc::clone(&parameter.values)).collect()
     }
@@ -372,8 +377,7 @@ impl Sequential {
 
     /// How many values all layers have for one input.
     pub(crate) fn values(&self) -> usize {
-        let of = |node: &Node| node.output.iter().product::<usize>() + node.layer.operation().values(&node.input);
-        self.nodes.iter().map(of).sum()
+        self.nodes.iter().map(Node::values).sum()
     }
 
     /// How many weights have a gradient that each part of a batch sums by itself, see [`Pass::postpones`].
@@ -384,8 +388,7 @@ impl Sequential {
 
     /// How many values the largest layer has for one input, or the input itself.
     pub(crate) fn widest(&self) -> usize {
-        let shapes = self.nodes.iter().map(|node| &node.output).chain([&self.input]);
-        shapes.map(|shape| shape.iter().product()).max().unwrap_or(1)
+        self.nodes.iter().map(Node::values).chain([self.input.iter().product()]).max().unwrap_or(1)
     }
 
     /// The first batch normalisation that sees a single value of each channel for one input, if there is one: of a
@@ -414,7 +417,7 @@ impl Sequential {
     pub(crate) fn range(&self) -> Option<(&'static str, [f32; 2])> {
         let changes = |node: &&Node| !matches!(node.layer, Layer::Flatten(_) | Layer::Reshape(_));
         match self.nodes.iter().rev().find(changes)?.layer.name() {
-            name @ "sigmoid" => Some((name, [0.0, 1.0])),
+            name @ ("sigmoid" | "hard_sigmoid") => Some((name, [0.0, 1.0])),
             name @ "tanh" => Some((name, [-1.0, 1.0])),
             _ => None,
         }

@@ -1,7 +1,7 @@
 //! Networks, layer by layer, and what optimizes them.
 
 use latentlab::{
-    DfdxTensor, HeightWidth, Init, Loss, Optimizer, Plan, Result, Sequential, Summary, TrainConfig,
+    DfdxTensor, HeightWidth, Init, Loss, Optimizer, Plan, Result, Sequential, Sides, Summary, TrainConfig,
     dfdx::{
         tensor::{Cpu, NoneTape, OwnedTape, PutTape, WithEmptyTape, ZerosTensor},
         tensor_ops::MeanTo,
@@ -36,6 +36,31 @@ fn pairs() -> Vec<HeightWidth> {
     pairs.extend(SIZES.iter().flat_map(|size| [HeightWidth::from([*size, 1]), HeightWidth::from([1, *size])]));
     pairs.extend([6, 7, 11, 12, 65_536].map(HeightWidth::from));
     pairs
+}
+
+fn sides() -> Vec<Sides> {
+    let mut sides: Vec<Sides> = SIZES.iter().map(|size| Sides::from(*size)).collect();
+    for size in SIZES {
+        sides.extend([
+            Sides::from([size, 1]),
+            [1, size].into(),
+            [[size, 0], [0, 1]].into(),
+            [[5, 0], [0, size]].into(),
+        ]);
+    }
+    sides
+}
+
+fn recurrent(layer: fn(Sequential, usize) -> Sequential) {
+    for size in SIZES {
+        run(layer(Sequential::input([3, 2]), size));
+        run(layer(Sequential::input([size, 2]), 3));
+        run(layer(Sequential::input([2, size]), 3));
+        run(layer(Sequential::input([size, size]), size));
+    }
+    run(layer(picture(), 2));
+    run(layer(Sequential::input([3]), 2));
+    run(layer(layer(Sequential::input([3, 2]), 2), 2));
 }
 
 fn trained(optimizer: Optimizer) {
@@ -206,6 +231,86 @@ pub fn rows() -> Table {
         ("Sequential::selu", Call(|| run(Sequential::input([0]).selu()))),
         ("Sequential::tanh", Call(|| run(picture().tanh()))),
         ("Sequential::sigmoid", Call(|| run(picture().sigmoid()))),
+        ("Sequential::elu", Call(|| FLOATS.iter().for_each(|alpha| run(picture().elu(*alpha))))),
+        ("Sequential::softplus", Call(|| run(picture().softplus()))),
+        ("Sequential::hard_sigmoid", Call(|| run(picture().hard_sigmoid()))),
+        ("Sequential::gelu", Call(|| run(picture().gelu()))),
+        ("Sequential::silu", Call(|| run(picture().silu()))),
+        (
+            "Sequential::prelu",
+            Call(|| {
+                run(Sequential::input([0]).prelu());
+                run(Sequential::input([2, 3, 4, 5]).prelu());
+                run(picture().prelu().prelu());
+            }),
+        ),
+        (
+            "Sequential::layer_norm",
+            Call(|| {
+                run(Sequential::input([1]).layer_norm());
+                run(Sequential::input([1, 1, 1, 1]).layer_norm());
+                run(picture().layer_norm().layer_norm());
+            }),
+        ),
+        (
+            "Sequential::group_norm",
+            Call(|| {
+                SIZES.iter().for_each(|groups| run(picture().group_norm(*groups)));
+                run(Sequential::input([3, 2]).group_norm(1));
+            }),
+        ),
+        (
+            "Sequential::embedding",
+            Call(|| {
+                for size in SIZES {
+                    run(Sequential::input([3]).embedding(size, 2));
+                    run(Sequential::input([3]).embedding(2, size));
+                    run(Sequential::input([size]).embedding(size, size));
+                }
+                run(picture().embedding(2, 2));
+                let network = Sequential::input([1]).embedding(3, 2).build().unwrap();
+                for number in FLOATS.into_iter().filter(|number| number.is_finite()) {
+                    let y = network.predict(&ArrayD::from_elem(IxDyn(&[1, 1]), number)).unwrap();
+                    assert_eq!(y[[0, 0, 0]].is_finite(), [0.0, 1.0, 2.0].contains(&number), "{number}");
+                }
+                // Pixels that are no numbers of words: the training stops.
+                let encoder = Sequential::input([1, 28, 28]).flatten().embedding(2, 1).flatten().dense(2);
+                let mut model = latentlab::Autoencoder::new(encoder, decoder()).unwrap();
+                refused(train_ae(&mut model, &digits(12), &config()));
+            }),
+        ),
+        ("Sequential::lstm", Call(|| recurrent(Sequential::lstm))),
+        ("Sequential::gru", Call(|| recurrent(Sequential::gru))),
+        (
+            "Sequential::return_sequences",
+            Call(|| {
+                recurrent(|network, units| network.lstm(units).return_sequences());
+                recurrent(|network, units| network.gru(units).return_sequences().return_sequences());
+                run(picture().return_sequences());
+                run(picture().relu().return_sequences());
+            }),
+        ),
+        (
+            "Sequential::repeat_vector",
+            Call(|| {
+                for times in SIZES {
+                    run(Sequential::input([3]).repeat_vector(times));
+                    run(Sequential::input([times]).repeat_vector(times));
+                }
+                run(picture().repeat_vector(2));
+            }),
+        ),
+        ("Sequential::global_avg_pool2d", Call(|| run(Sequential::input([3]).global_avg_pool2d()))),
+        (
+            "Sequential::global_max_pool2d",
+            Call(|| {
+                run(Sequential::input([3]).global_max_pool2d());
+                run(Sequential::input([1, 1 << 13, 1 << 12]).global_max_pool2d());
+                run(picture().global_max_pool2d().global_max_pool2d());
+            }),
+        ),
+        ("Sequential::zero_pad2d", Call(|| sides().iter().for_each(|sides| run(picture().zero_pad2d(*sides))))),
+        ("Sequential::crop2d", Call(|| sides().iter().for_each(|sides| run(picture().crop2d(*sides))))),
         (
             "Sequential::softmax",
             Call(|| {
@@ -233,7 +338,11 @@ pub fn rows() -> Table {
         (
             "Sequential::epsilon",
             Call(|| {
-                FLOATS.iter().for_each(|epsilon| run(picture().batch_norm().epsilon(*epsilon)));
+                for epsilon in FLOATS {
+                    run(picture().batch_norm().epsilon(epsilon));
+                    run(picture().layer_norm().epsilon(epsilon));
+                    run(picture().group_norm(2).epsilon(epsilon));
+                }
                 run(picture().epsilon(0.5));
             }),
         ),
@@ -360,6 +469,7 @@ pub fn rows() -> Table {
                     run(Sequential::input([1]).dense(units).reshape([1, units, 1]));
                 }
                 run(picture().dense(1));
+                SIZES.iter().for_each(|time| run(Sequential::input([*time, 2]).dense(*time)));
             }),
         ),
         ("Sequential::dropout", Call(|| FLOATS.iter().for_each(|rate| run(picture().dropout(*rate))))),

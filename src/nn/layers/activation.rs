@@ -3,7 +3,10 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{LayerContext, Operation};
+use super::{
+    LayerContext, Operation,
+    functions::{exp_m1, normal, sigmoid, softplus},
+};
 use crate::{
     engine::{BLOCK, OnThreads, tiny_to_zero, vectorized},
     nn::{
@@ -12,8 +15,10 @@ use crate::{
     },
 };
 
-/// An element-wise activation, y = f(x); shapes stay as they are. Every derivative here can be had from y alone, so the
-/// input's buffer is overwritten and only y is kept for the backward pass: ∂x = g · f′.
+/// An element-wise activation, y = f(x); shapes stay as they are. ∂x = g · f′.
+///
+/// Where the derivative can be had from y alone, the input's buffer is overwritten and only y is kept for the backward
+/// pass; else only x.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "function", rename_all = "snake_case")]
 pub(crate) enum Activation {
@@ -22,6 +27,11 @@ pub(crate) enum Activation {
     Selu,
     Tanh,
     Sigmoid,
+    Elu { alpha: f32 },
+    Softplus,
+    HardSigmoid,
+    Gelu,
+    Silu,
 }
 
 /// α and λ of SELU (Klambauer et al. 2017, "Self-Normalizing Neural Networks").
@@ -59,6 +69,80 @@ impl Sequential {
     pub fn sigmoid(self) -> Self {
         self.push(Activation::Sigmoid)
     }
+
+    /// Exponential linear unit (Clevert et al. 2015): x where x > 0, `alpha`·(eˣ − 1) elsewhere; any shape, unchanged.
+    ///
+    /// `alpha` must be above 0; it is 1 by default in Keras and PyTorch.
+    ///
+    /// ```
+    /// use latentlab::{Sequential, ndarray::ArrayD};
+    ///
+    /// let network = Sequential::input([1]).elu(1.0).build()?;
+    /// let y = network.predict(&ArrayD::from_elem(vec![1, 1], -1.0))?;
+    /// assert!((y[[0, 0]] - (1.0 / std::f32::consts::E - 1.0)).abs() < 1e-6);
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn elu(self, alpha: f32) -> Self {
+        self.push(Activation::Elu { alpha })
+    }
+
+    /// ln(1 + eˣ), a smooth rectified linear unit that is above 0 everywhere; any shape, unchanged. Keras' `softplus`,
+    /// PyTorch's `Softplus` with β = 1.
+    ///
+    /// ```
+    /// use latentlab::{Sequential, ndarray::ArrayD};
+    ///
+    /// let y = Sequential::input([1]).softplus().predict(&ArrayD::zeros(vec![1, 1]))?;
+    /// assert!((y[[0, 0]] - 2f32.ln()).abs() < 1e-6);
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn softplus(self) -> Self {
+        self.push(Activation::Softplus)
+    }
+
+    /// A sigmoid of three straight lines: x / 6 + 1/2, but at least 0 and at most 1; any shape, unchanged.
+    ///
+    /// That is the formula of PyTorch's `Hardsigmoid` and of Keras 3; Keras 2 had 0.2·x + 0.5.
+    ///
+    /// ```
+    /// use latentlab::{Sequential, ndarray::arr2};
+    ///
+    /// let y = Sequential::input([3]).hard_sigmoid().predict(&arr2(&[[-4.0, 0.0, 1.5]]).into_dyn())?;
+    /// assert_eq!(y, arr2(&[[0.0, 0.5, 0.75]]).into_dyn());
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn hard_sigmoid(self) -> Self {
+        self.push(Activation::HardSigmoid)
+    }
+
+    /// Gaussian error linear unit (Hendrycks and Gimpel 2016): x·Φ(x) with the normal distribution Φ(x) = (1 + erf(x /
+    /// √2)) / 2; any shape, unchanged. The exact formula, which is the default of PyTorch and of Keras, not the
+    /// approximation by tanh.
+    ///
+    /// ```
+    /// use latentlab::{Sequential, ndarray::ArrayD};
+    ///
+    /// let y = Sequential::input([1]).gelu().predict(&ArrayD::from_elem(vec![1, 1], 1.0))?;
+    /// assert!((y[[0, 0]] - 0.841_344_7).abs() < 1e-6);
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn gelu(self) -> Self {
+        self.push(Activation::Gelu)
+    }
+
+    /// Sigmoid linear unit, also called swish (Elfwing et al. 2017, Ramachandran et al. 2017): x / (1 + e⁻ˣ); any shape,
+    /// unchanged. Keras' `silu`, PyTorch's `SiLU`.
+    ///
+    /// ```
+    /// use latentlab::{Sequential, ndarray::ArrayD};
+    ///
+    /// let y = Sequential::input([1]).silu().predict(&ArrayD::from_elem(vec![1, 1], 1.0))?;
+    /// assert!((y[[0, 0]] - 0.731_058_6).abs() < 1e-6);
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn silu(self) -> Self {
+        self.push(Activation::Silu)
+    }
 }
 
 impl Activation {
@@ -85,10 +169,20 @@ impl Activation {
             }),
             Self::Tanh => values.iter_mut().for_each(|v| *v = v.tanh()),
             Self::Sigmoid => sigmoids(values),
+            Self::Elu { alpha } => elus(values, alpha),
+            Self::Softplus => softpluses(values),
+            Self::HardSigmoid => hard_sigmoids(values),
+            Self::Gelu => gelus(values),
+            Self::Silu => silus(values),
         }
     }
 
-    /// Turns the gradient of y into that of x.
+    /// Whether the derivative takes x, not y.
+    fn keeps_input(self) -> bool {
+        matches!(self, Self::Gelu | Self::Silu)
+    }
+
+    /// Turns the gradient of y into that of x; takes y, or x if it [keeps](Self::keeps_input) that.
     fn apply_backward(self, y: &[f32], gradient: &mut [f32]) {
         match self {
             Self::Relu => rectify_gradient(y, 0.0, gradient),
@@ -96,6 +190,11 @@ impl Activation {
             Self::Selu => selu_gradient(y, gradient),
             Self::Tanh => tanh_gradient(y, gradient),
             Self::Sigmoid => sigmoid_gradient(y, gradient),
+            Self::Elu { alpha } => elu_gradient(y, alpha, gradient),
+            Self::Softplus => softplus_gradient(y, gradient),
+            Self::HardSigmoid => hard_sigmoid_gradient(y, gradient),
+            Self::Gelu => gelu_gradient(y, gradient),
+            Self::Silu => silu_gradient(y, gradient),
         }
     }
 }
@@ -126,30 +225,57 @@ vectorized! {
     fn sigmoid_gradient(y: &[f32], gradient: &mut [f32]) {
         gradient.iter_mut().zip(y).for_each(|(g, y)| *g = tiny_to_zero(*g * (y * (1.0 - y))));
     }
-}
 
-/// 1 / (1 + e⁻ˣ), without overflow for any x.
-#[inline(always)]
-pub(crate) fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
-}
+    fn elus(values: &mut [f32], alpha: f32) {
+        values.iter_mut().for_each(|v| *v = if *v > 0.0 { *v } else { alpha * exp_m1(*v) });
+    }
 
-/// eˣ to two units in the last place, for loops that the compiler shall vectorise (a library's `exp` prevents it): with
-/// x = n·ln 2 + r and |r| ≤ ln 2 / 2, 2ⁿ goes straight into the exponent's bits and eʳ is a Taylor polynomial. Beyond
-/// ±87 it stays at the value there.
-#[inline(always)]
-fn exp(x: f32) -> f32 {
-    // Adding 1.5 · 2²³ rounds to an integer, which is then in the lowest bits.
-    const ROUND: f32 = 12_582_912.0;
-    // ln 2 in two parts, the first so short that its multiples are exact.
-    const LN2: (f32, f32) = (0.693_359_4, -2.121_944_4e-4);
-    let x = x.clamp(-87.0, 87.0);
-    let rounded = x * std::f32::consts::LOG2_E + ROUND;
-    let n = rounded - ROUND;
-    let r = x - n * LN2.0 - n * LN2.1;
-    let tail = 1.0 / 6.0 + r * (1.0 / 24.0 + r * (1.0 / 120.0 + r * (1.0 / 720.0 + r * (1.0 / 5040.0))));
-    let power = f32::from_bits(rounded.to_bits().wrapping_add(127) << 23);
-    (1.0 + (r + r * r * (0.5 + r * tail))) * power
+    fn elu_gradient(y: &[f32], alpha: f32, gradient: &mut [f32]) {
+        let derivative = |y: f32| if y > 0.0 { 1.0 } else { y + alpha };
+        gradient.iter_mut().zip(y).for_each(|(g, y)| *g = tiny_to_zero(*g * derivative(*y)));
+    }
+
+    fn softpluses(values: &mut [f32]) {
+        values.iter_mut().for_each(|v| *v = softplus(*v));
+    }
+
+    fn softplus_gradient(y: &[f32], gradient: &mut [f32]) {
+        gradient.iter_mut().zip(y).for_each(|(g, y)| *g = tiny_to_zero(*g * -exp_m1(-*y)));
+    }
+
+    fn hard_sigmoids(values: &mut [f32]) {
+        values.iter_mut().for_each(|v| *v = (*v / 6.0 + 0.5).clamp(0.0, 1.0));
+    }
+
+    fn hard_sigmoid_gradient(y: &[f32], gradient: &mut [f32]) {
+        let derivative = |y: f32| if y > 0.0 && y < 1.0 { 1.0 / 6.0 } else { 0.0 };
+        gradient.iter_mut().zip(y).for_each(|(g, y)| *g = tiny_to_zero(*g * derivative(*y)));
+    }
+
+    fn gelus(values: &mut [f32]) {
+        values.iter_mut().for_each(|v| *v = tiny_to_zero(*v * normal(*v).0));
+    }
+
+    fn gelu_gradient(x: &[f32], gradient: &mut [f32]) {
+        for (g, x) in gradient.iter_mut().zip(x) {
+            let (below, density) = normal(*x);
+            // Beyond ±14 the density is 0 but for its limit, which a large x would make noticeable.
+            *g = tiny_to_zero(*g * (below + x.clamp(-14.0, 14.0) * density));
+        }
+    }
+
+    fn silus(values: &mut [f32]) {
+        // Below −87 the sigmoid stays at its limit, which a large x would make noticeable.
+        let silu = |x: f32| x.max(-87.0) * sigmoid(x);
+        values.iter_mut().for_each(|v| *v = tiny_to_zero(silu(*v)));
+    }
+
+    fn silu_gradient(x: &[f32], gradient: &mut [f32]) {
+        for (g, x) in gradient.iter_mut().zip(x) {
+            let s = sigmoid(*x);
+            *g = tiny_to_zero(*g * (s * (1.0 + x.clamp(-87.0, 87.0) * (1.0 - s))));
+        }
+    }
 }
 
 impl Operation for Activation {
@@ -160,6 +286,11 @@ impl Operation for Activation {
             Self::Selu => "selu",
             Self::Tanh => "tanh",
             Self::Sigmoid => "sigmoid",
+            Self::Elu { .. } => "elu",
+            Self::Softplus => "softplus",
+            Self::HardSigmoid => "hard_sigmoid",
+            Self::Gelu => "gelu",
+            Self::Silu => "silu",
         }
     }
 
@@ -169,40 +300,27 @@ impl Operation for Activation {
             Self::LeakyRelu { slope } if !(*slope > 0.0 && *slope <= 1.0) => {
                 Err(format!("expected a slope in (0, 1], got {slope}"))
             }
+            Self::Elu { alpha } if !(*alpha > 0.0 && alpha.is_finite()) => {
+                Err(format!("expected an alpha above 0, got {alpha}"))
+            }
             _ => Ok(input.to_vec()),
         }
     }
 
     fn forward(&self, mut x: Variable, _context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
         let (rows, needs_gradient, activation) = (x.rows, x.needs_gradient, *self);
+        let input = (self.keeps_input() && pass.is_recording()).then(|| Arc::clone(&x.values));
         let mut y = x.take_values();
         y.par_chunks_mut(BLOCK).on_threads().for_each(|block| activation.apply(block));
         let y = Arc::new(y);
-        pass.record(Arc::clone(&y), rows, needs_gradient, move |mut gradient, gradients| {
+        let kept = input.unwrap_or_else(|| Arc::clone(&y));
+        pass.record(y, rows, needs_gradient, move |mut gradient, gradients| {
             gradient
                 .par_chunks_mut(BLOCK)
-                .zip(y.par_chunks(BLOCK))
+                .zip(kept.par_chunks(BLOCK))
                 .on_threads()
-                .for_each(|(g, y)| activation.apply_backward(y, g));
+                .for_each(|(g, kept)| activation.apply_backward(kept, g));
             gradients.add_to(&x, gradient);
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_exponential_is_right_to_two_units_in_the_last_place() {
-        for step in -870_000..=870_000 {
-            let x = step as f32 / 10_000.0;
-            let expected = f64::from(x).exp();
-            let error = (f64::from(exp(x)) - expected).abs() / expected;
-            assert!(error < 2.0 * f64::from(f32::EPSILON), "exp({x}): expected {expected}, got {}", exp(x));
-        }
-        assert!(exp(f32::NAN).is_nan());
-        assert_eq!([sigmoid(-1e4), sigmoid(0.0), sigmoid(1e4)].map(|v| (v * 1e6).round() / 1e6), [0.0, 0.5, 1.0]);
-        assert!(sigmoid(f32::MIN).is_normal(), "a saturated sigmoid would be slow to compute with");
     }
 }

@@ -61,14 +61,11 @@ impl Sequential {
         })
     }
 
-    /// What the batch normalisation before it adds to the variance, above 0; default 0.001.
+    /// What the normalisation before it adds to the variance, above 0; default 0.001 for
+    /// [`batch_norm`](Self::batch_norm), 10⁻⁵ for [`layer_norm`](Self::layer_norm) and [`group_norm`](Self::group_norm).
     pub fn epsilon(self, epsilon: f32) -> Self {
-        self.amend("epsilon", "a batch_norm", |layer| {
-            match layer {
-                Layer::BatchNorm(layer) => layer.epsilon = epsilon,
-                _ => return false,
-            }
-            true
+        self.amend("epsilon", "a normalisation", |layer| {
+            layer.operation_mut().epsilon_mut().map(|old| *old = epsilon).is_some()
         })
     }
 }
@@ -82,9 +79,7 @@ impl Operation for BatchNorm {
         if !(0.0..=1.0).contains(&self.momentum) {
             return Err(format!("expected a momentum in [0, 1], got {}", self.momentum));
         }
-        if !(self.epsilon > 0.0 && self.epsilon.is_finite()) {
-            return Err(format!("expected an epsilon above 0, got {}", self.epsilon));
-        }
+        check_epsilon(self.epsilon)?;
         match input {
             [_] | [_, _, _] => Ok(input.to_vec()),
             _ => Err(format!("expected [k] or [channels, height, width], got {input:?}")),
@@ -106,6 +101,10 @@ impl Operation for BatchNorm {
 
     fn needs_two_rows(&self, input: &[usize]) -> bool {
         input[1..].iter().all(|n| *n == 1)
+    }
+
+    fn epsilon_mut(&mut self) -> Option<&mut f32> {
+        Some(&mut self.epsilon)
     }
 
     fn forward(&self, mut x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
@@ -154,6 +153,15 @@ impl Operation for BatchNorm {
             gradients.add_to_parameter(gamma_parameter, gamma_gradient);
             gradients.add_to_parameter(beta_parameter, beta_gradient);
         })
+    }
+}
+
+/// Refuses an ε that a variance cannot take.
+pub(super) fn check_epsilon(epsilon: f32) -> Result<(), String> {
+    if epsilon > 0.0 && epsilon.is_finite() {
+        Ok(())
+    } else {
+        Err(format!("expected an epsilon above 0, got {epsilon}"))
     }
 }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{LayerContext, Operation, add_gradients, shape_text};
+use super::{LayerContext, Operation, add_gradients, columns, shape_text};
 use crate::{
     engine::{Accumulate, Buffer, GatherLhs, PackedRhs, PackedWeights, gemm_in_parallel, offsets, rectified_gradient},
     nn::{
@@ -14,7 +14,8 @@ use crate::{
 
 /// A fully connected layer, `y = x · W + b`.
 ///
-/// Shapes: x (n, inputs), W (inputs, units), b (units), y (n, units). Backward pass, with g the gradient of y:
+/// Shapes: x (n, inputs), W (inputs, units), b (units), y (n, units); of sequences, (n, time, inputs) and (n, time,
+/// units). Backward pass, with g the gradient of y:
 /// ∂x = g · Wᵀ, ∂W = xᵀ · g, ∂b = the sum of g over the batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Dense {
@@ -22,7 +23,9 @@ pub(crate) struct Dense {
 }
 
 impl Sequential {
-    /// A fully connected layer, y = x·W + b: input `[k]`, output `[units]`, k·units + units parameters.
+    /// A fully connected layer, y = x·W + b: input `[k]`, output `[units]`, k·units + units parameters. Of a sequence
+    /// `[time, k]` each time step goes through the same weights, output `[time, units]`, as with Keras' and PyTorch's
+    /// layers (and Keras' `TimeDistributed`).
     ///
     /// W is stored as (inputs, units), as Keras' `Dense` stores it; PyTorch's `Linear` holds the transposed matrix.
     /// Images must be [flattened](Self::flatten) first.
@@ -33,6 +36,9 @@ impl Sequential {
     /// let network = Sequential::input([784]).dense(50).relu().build()?;
     /// assert_eq!(network.output_shape(), [50]);
     /// assert_eq!(network.parameter_count(), 784 * 50 + 50);
+    ///
+    /// let of_each_row = Sequential::input([28, 28]).dense(5).build()?;
+    /// assert_eq!((of_each_row.output_shape(), of_each_row.parameter_count()), (&[28, 5][..], 28 * 5 + 5));
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn dense(self, units: usize) -> Self {
@@ -49,12 +55,13 @@ impl Operation for Dense {
         match (input, self.units) {
             (_, 0) => Err("expected at least 1 unit, got 0".into()),
             ([_], units) => Ok(vec![units]),
+            ([time, _], units) => Ok(vec![*time, units]),
             _ => Err(format!("expected a flat input [k], got {}; put .flatten() before it", shape_text(input))),
         }
     }
 
     fn parameters(&self, input: &[usize]) -> Vec<ParameterSpec> {
-        let inputs = input[0];
+        let inputs = columns(input);
         vec![
             ParameterSpec::weight("weight", [inputs, self.units], inputs, self.units),
             ParameterSpec::bias("bias", [self.units], inputs),
@@ -62,7 +69,7 @@ impl Operation for Dense {
     }
 
     fn multiply_adds(&self, input: &[usize], _up_sample: [usize; 2]) -> usize {
-        input[0] * self.units
+        input.iter().product::<usize>() * self.units
     }
 
     fn pack(&self, context: &LayerContext<'_>, backward: bool) {
@@ -76,14 +83,16 @@ impl Operation for Dense {
         let (weight, bias, packed) =
             (context.weights[0].clone(), context.weights[1].clone(), Arc::clone(&context.caches.packed));
         let [weight_parameter, bias_parameter] = [0, 1].map(|index| context.parameter(index, pass));
-        let (layer, rows, inputs, units, slope) = (self.clone(), x.rows, context.input[0], self.units, context.slope());
+        let (inputs, units, slope) = (columns(context.input), self.units, context.slope());
+        // Each time step of a sequence is a row of its own.
+        let (layer, rows) = (self.clone(), x.values.len() / inputs);
 
         let lhs = GatherLhs { values: &x.values, rows: &offsets(rows, inputs), steps: &offsets(inputs, 1) };
         let mut y = Buffer::unset(rows * units);
         gemm_in_parallel(&[(lhs, layer.panels(&packed, &weight))], Accumulate::Bias(&bias), slope, &mut y);
         let y = Arc::new(y);
         let postpones = pass.postpones(inputs, units) && !weight_parameter.is_frozen();
-        pass.record(Arc::clone(&y), rows, true, move |mut g, gradients| {
+        pass.record(Arc::clone(&y), x.rows, true, move |mut g, gradients| {
             gradients.add_to_parameter(bias_parameter, rectified_gradient(&y, &mut g, slope, units));
             let x_gradient = || {
                 let lhs = GatherLhs { values: &g, rows: &offsets(rows, units), steps: &offsets(units, 1) };

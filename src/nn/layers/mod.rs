@@ -11,10 +11,18 @@ mod conv2d;
 mod conv_transpose2d;
 mod dense;
 mod dropout;
+mod embedding;
 mod flatten;
+mod functions;
+mod global_pool2d;
 mod max_pool2d;
+mod norm;
 mod order;
+mod pad2d;
 mod pixel_shuffle;
+mod prelu;
+mod recurrent;
+mod repeat_vector;
 mod reshape;
 mod size;
 mod skip;
@@ -22,12 +30,13 @@ mod softmax;
 mod up_sample2d;
 mod windows;
 
-pub(crate) use activation::{Activation, sigmoid};
+pub(crate) use activation::Activation;
 pub(crate) use conv2d::Conv2d;
 pub(crate) use dense::add_products;
+pub(crate) use functions::sigmoid;
 pub(crate) use max_pool2d::MaxPool2d;
 pub(crate) use order::{channels_first, channels_last};
-pub use size::HeightWidth;
+pub use size::{HeightWidth, Sides};
 
 use std::sync::Arc;
 
@@ -64,6 +73,11 @@ pub(crate) trait Operation {
         Ok(())
     }
 
+    /// How many values it keeps of one sample beside its output: what a batch needs is counted with them.
+    fn working_values(&self, _input: &[usize]) -> usize {
+        0
+    }
+
     /// Whether it needs to see all of a batch at once; else a batch may go through the network in parts.
     fn needs_whole_batch(&self) -> bool {
         false
@@ -72,11 +86,6 @@ pub(crate) trait Operation {
     /// Whether it takes statistics of a batch of which one row has a single value of each channel.
     fn needs_two_rows(&self, _input: &[usize]) -> bool {
         false
-    }
-
-    /// How many values it keeps for one input beside its output.
-    fn values(&self, _input: &[usize]) -> usize {
-        0
     }
 
     /// How many multiply-adds its forward pass needs for one input of that shape, which a fused up-sampling by
@@ -105,6 +114,11 @@ pub(crate) trait Operation {
 
     /// What [`groups`](crate::Sequential::groups) after it changes.
     fn groups_mut(&mut self) -> Option<&mut Groups> {
+        None
+    }
+
+    /// What [`epsilon`](crate::Sequential::epsilon) after it changes, if it normalises.
+    fn epsilon_mut(&mut self) -> Option<&mut f32> {
         None
     }
 }
@@ -227,6 +241,13 @@ layers! {
     Dropout(dropout::Dropout) = "dropout",
     Flatten(flatten::Flatten) = "flatten",
     Reshape(reshape::Reshape) = "reshape",
+    Prelu(prelu::Prelu) = "prelu",
+    GlobalPool2d(global_pool2d::GlobalPool2d) = "global_pool2d",
+    Pad2d(pad2d::Pad2d) = "pad2d",
+    Norm(norm::Norm) = "norm",
+    Embedding(embedding::Embedding) = "embedding",
+    Recurrent(recurrent::Recurrent) = "recurrent",
+    RepeatVector(repeat_vector::RepeatVector) = "repeat_vector",
     Dfdx(super::bridge::DfdxLayer) = "dfdx",
     Function(super::function::FunctionLayer) = "function",
     ActivityPenalty(super::penalty::ActivityPenalty) = "activity_penalty",
@@ -252,4 +273,12 @@ fn feature_maps(input: &[usize]) -> Result<[usize; 3], String> {
             "expected an input [channels, height, width], got {got}; put .reshape([channels, height, width]) before it"
         )
     })
+}
+
+/// How many values lie side by side: the channels of feature maps, else the last axis.
+fn columns(input: &[usize]) -> usize {
+    match input {
+        [channels, _, _] => *channels,
+        _ => input.last().copied().unwrap_or(1),
+    }
 }

@@ -172,10 +172,10 @@ impl Operation for Skip {
         self.layers.iter().any(|layer| layer.operation().needs_whole_batch())
     }
 
-    fn values(&self, input: &[usize]) -> usize {
+    fn working_values(&self, input: &[usize]) -> usize {
         let shapes = self.shapes(input).unwrap_or_default();
         let inside = |(layer, input, output): &(&Layer, Vec<usize>, Vec<usize>)| {
-            output.iter().product::<usize>() + layer.operation().values(input)
+            output.iter().product::<usize>() + layer.operation().working_values(input)
         };
         shapes.iter().map(inside).sum()
     }

@@ -16,6 +16,31 @@ fn mistakes_name_the_layer() {
         (image().dropout(1.0), "layer 1, dropout: expected a rate in [0, 1), got 1"),
         (image().dropout(f32::NAN), "layer 1, dropout: expected a rate in [0, 1), got NaN"),
         (image().leaky_relu(-0.1), "layer 1, leaky_relu: expected a slope in (0, 1], got -0.1"),
+        (image().elu(0.0), "layer 1, elu: expected an alpha above 0, got 0"),
+        (
+            image().embedding(5, 2),
+            "layer 1, embedding: expected a flat input [k], got [1, 28, 28]; put .flatten() before it",
+        ),
+        (
+            image().flatten().embedding((1 << 24) + 1, 2),
+            "layer 2, embedding: expected a vocabulary of 1 to 16777216, got 16777217",
+        ),
+        (image().flatten().embedding(3, 0), "layer 2, embedding: expected vectors of at least 1 value, got 0"),
+        (
+            image().lstm(2),
+            "layer 1, lstm: expected a sequence [time, features], got [1, 28, 28]; put .reshape([time, features]) \
+             before it",
+        ),
+        (image().reshape([28, 28]).gru(0), "layer 2, gru: expected at least 1 unit, got 0"),
+        (
+            image().relu().return_sequences(),
+            "after layer 1, .return_sequences(): expected an lstm or gru before it, got relu",
+        ),
+        (
+            image().repeat_vector(2),
+            "layer 1, repeat_vector: expected a flat input [k], got [1, 28, 28]; put .flatten() before it",
+        ),
+        (image().flatten().repeat_vector(0), "layer 2, repeat_vector: expected to repeat at least once, got 0"),
         (
             image().flatten().dense(1 << 40),
             "layer 2, dense: expected at most 4 GiB for one result, got 4 TiB (one sample: 1099511627776 values). \
@@ -72,7 +97,7 @@ fn the_summary_is_keras() {
 #[test]
 fn shapes_and_parameters_are_those_of_the_formulas() {
     let maps = || Sequential::input([3, 11, 8]);
-    let table: [(Sequential, &[usize], usize); 36] = [
+    let table: [(Sequential, &[usize], usize); 54] = [
         (maps().conv2d(5, 3), &[5, 9, 6], 9 * 3 * 5 + 5),
         (maps().conv2d(5, [1, 4]), &[5, 11, 5], 4 * 3 * 5 + 5),
         (maps().conv2d(5, 3).same(), &[5, 11, 8], 140),
@@ -109,6 +134,24 @@ fn shapes_and_parameters_are_those_of_the_formulas() {
         (maps().batch_norm().momentum(0.9).epsilon(1e-5), &[3, 11, 8], 12),
         (maps().flatten().batch_norm(), &[264], 4 * 264),
         (maps().flatten().dense(7).reshape([7, 1, 1]).conv2d(2, 1), &[2, 1, 1], 264 * 7 + 7 + 16),
+        (maps().elu(1.0).gelu().silu().softplus().hard_sigmoid(), &[3, 11, 8], 0),
+        (maps().prelu(), &[3, 11, 8], 3),
+        (maps().flatten().prelu(), &[264], 264),
+        (maps().global_avg_pool2d(), &[3], 0),
+        (maps().global_max_pool2d(), &[3], 0),
+        (maps().zero_pad2d(2), &[3, 15, 12], 0),
+        (maps().zero_pad2d([[1, 0], [0, 3]]), &[3, 12, 11], 0),
+        (maps().crop2d([5, 3]), &[3, 1, 2], 0),
+        (maps().layer_norm(), &[3, 11, 8], 2 * 264),
+        (maps().layer_norm().epsilon(1e-3), &[3, 11, 8], 2 * 264),
+        (maps().reshape([33, 8]).layer_norm(), &[33, 8], 2 * 8),
+        (maps().group_norm(3), &[3, 11, 8], 2 * 3),
+        (maps().flatten().embedding(5, 2), &[264, 2], 10),
+        (maps().reshape([33, 8]).dense(5), &[33, 5], 8 * 5 + 5),
+        (maps().reshape([33, 8]).lstm(5), &[5], 4 * 5 * (8 + 5 + 2)),
+        (maps().reshape([33, 8]).lstm(5).return_sequences(), &[33, 5], 4 * 5 * (8 + 5 + 2)),
+        (maps().reshape([33, 8]).gru(5), &[5], 3 * 5 * (8 + 5 + 2)),
+        (maps().flatten().repeat_vector(2), &[2, 264], 0),
     ];
     for (number, (network, shape, parameters)) in table.into_iter().enumerate() {
         let network = network.build().unwrap();
@@ -136,6 +179,19 @@ fn mistakes_in_layers_of_feature_maps_say_what_does_not_fit() {
         (flat().avg_pool2d(2), &no_feature_maps("avg_pool2d")),
         (flat().pixel_shuffle(2), &no_feature_maps("pixel_shuffle")),
         (flat().up_sample2d(2), &no_feature_maps("up_sample2d")),
+        (flat().global_avg_pool2d(), &no_feature_maps("global_avg_pool2d")),
+        (flat().global_max_pool2d(), &no_feature_maps("global_max_pool2d")),
+        (flat().zero_pad2d(1), &no_feature_maps("zero_pad2d")),
+        (flat().crop2d(1), &no_feature_maps("crop2d")),
+        (maps().crop2d([[2, 3], [0, 0]]), "layer 1, crop2d: 5 rows and 0 columns cut off leave nothing of [3, 5, 8]"),
+        (maps().group_norm(0), "layer 1, group_norm: expected groups that divide 3 channels, got 0"),
+        (maps().group_norm(2), "layer 1, group_norm: expected groups that divide 3 channels, got 2"),
+        (maps().layer_norm().epsilon(0.0), "layer 1, layer_norm: expected an epsilon above 0, got 0"),
+        (maps().relu().epsilon(0.1), "after layer 1, .epsilon(): expected a normalisation before it, got relu"),
+        (
+            Sequential::input([2, 3]).group_norm(1),
+            "layer 1, group_norm: expected [k] or [channels, height, width], got [2, 3]",
+        ),
         (
             Sequential::input([2, 3]).batch_norm(),
             "layer 1, batch_norm: expected [k] or [channels, height, width], got [2, 3]",

@@ -169,7 +169,10 @@ fn a_steady_step_allocates_no_buffers() {
         .up_sample2d(2)
         .conv2d(1, 3)
         .same();
-    for mut network in [plain, normalised] {
+    let recurrent =
+        Sequential::input([1, 12, 12]).prelu().group_norm(1).zero_pad2d(2).crop2d(2).gelu().reshape([12, 12]);
+    let recurrent = recurrent.lstm(30).return_sequences().layer_norm().gru(20).repeat_vector(12).dense(12);
+    for mut network in [plain, normalised, recurrent] {
         let _reuse = Reuse::begin();
         let mut optimizer = OptimizerState::new(Optimizer::adam(), 0.001);
         let mut allocated = Vec::new();
@@ -189,6 +192,83 @@ fn a_steady_step_allocates_no_buffers() {
         }
         assert!(allocated[0] > 0);
         assert_eq!(allocated[2..], [allocated[1]; 4], "{allocated:?}");
+    }
+}
+
+/// The layers that another test has not: the same bits with any number of threads, and of a batch in parts the gradients
+/// of the whole.
+#[test]
+fn recurrent_and_normalising_layers_can_be_split() {
+    const ROWS: usize = 150;
+    let network = Sequential::input([2, 6, 6])
+        .zero_pad2d(1)
+        .prelu()
+        .group_norm(2)
+        .crop2d([[1, 0], [0, 1]])
+        .silu()
+        .layer_norm()
+        .reshape([14, 7])
+        .lstm(20)
+        .return_sequences()
+        .dense(9)
+        .gelu()
+        .gru(12)
+        .repeat_vector(2)
+        .layer_norm()
+        .gru(5)
+        .return_sequences()
+        .flatten()
+        .build()
+        .unwrap();
+    let x: Vec<f32> = (0..ROWS * 72).map(|i| (i as f32 * 0.37).sin()).collect();
+    let learn = |split: BatchSplit, threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let step = |rows: Range<usize>, _, pass: &mut Pass| {
+            let share = rows.len() as f64 / ROWS as f64;
+            let values = x[rows.start * 72..rows.end * 72].to_vec();
+            let input = pass.input(Arc::new(values.into()), rows.len());
+            let input = channels_last(input, &[2, 6, 6], pass);
+            let target = x[rows.start * 10..rows.end * 10].to_vec();
+            let y = network.forward_on(input, pass);
+            let (loss, on_tape) = Loss::MeanSquaredError.record(y, &target.into(), share, pass);
+            ([loss], on_tape)
+        };
+        pool.install(|| learn_in_parts(ROWS, &[&network], split, 0, step)).gradients
+    };
+    let expected = learn(BatchSplit { shard: ROWS, part: ROWS }, 1);
+    assert!(expected.iter().all(|gradient| gradient.iter().any(|g| *g != 0.0)));
+    for split in [BatchSplit { shard: 64, part: 13 }, BatchSplit { shard: ROWS, part: ROWS }] {
+        let got = [1, 2, 3].map(|threads| learn(split, threads));
+        for (number, expected) in expected.iter().enumerate() {
+            assert!(got.iter().all(|other| other[number][..] == got[0][number][..]), "{split:?}, gradient {number}");
+            assert_close(&format!("{split:?}, gradient {number}"), &got[0][number], expected, 1e-6);
+        }
+    }
+}
+
+/// Sequences of 10 numbers, of which a code of 3 must tell when and how high a step is.
+#[test]
+fn a_recurrent_autoencoder_learns() {
+    for gru in [false, true] {
+        let recurrent = |network: Sequential, units| if gru { network.gru(units) } else { network.lstm(units) };
+        let code = recurrent(Sequential::input([10, 1]), 16).dense(3).repeat_vector(10);
+        let mut network = recurrent(code, 16).return_sequences().dense(1).build().unwrap();
+        let value = |n: usize, t: usize| if t < 1 + n % 8 { 0.0 } else { 1.0 - 0.25 * (n / 8) as f32 };
+        let x: Arc<Buffer> = Arc::new((0..24 * 10).map(|i| value(i / 10, i % 10)).collect::<Vec<_>>().into());
+        let mut optimizer = OptimizerState::new(Optimizer::adam(), 0.01);
+        let mut losses = Vec::new();
+        for step in 0..250 {
+            let mut pass = Pass::training(step);
+            let input = pass.input(x.clone(), 24);
+            let y = network.forward_on(input, &mut pass);
+            let (mean, loss) = Loss::MeanSquaredError.record(y, &x, 1.0, &mut pass);
+            losses.push(mean);
+            pass.backward(&loss);
+            let gradients = pass.gradients(&[&network]);
+            optimizer.update(network.trainable_mut(), &gradients);
+        }
+        let (first, last) = (losses[0], losses[249]);
+        assert!(last < 0.1 * first, "gru {gru}: {first} before, {last} after");
     }
 }
 

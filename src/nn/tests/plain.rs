@@ -1,7 +1,9 @@
 //! The layers' formulas in double precision, loop by loop as in their documentation: slow, and easy to check.
 //!
 //! Pictures are (n, height, width, channels). Every result is a [`Sum`], which knows how large the terms were that went
-//! into it.
+//! into it. Where the gradients are not written out, a [`Tape`] of single numbers has them.
+
+use std::cell::RefCell;
 
 /// A sum, and the sum of the magnitudes of its terms: what its rounding errors are to be measured by.
 #[derive(Clone, Copy, Debug, Default)]
@@ -327,5 +329,198 @@ impl Normalised {
             )
         });
         (gradient.collect(), gamma, beta)
+    }
+}
+
+/// The distribution function of N(0, 1), by the series of the error function that has positive terms only.
+pub(super) fn normal_distribution(x: f64) -> f64 {
+    let (mut term, mut sum) = (x, x);
+    for n in 1..200 {
+        term *= x * x / f64::from(2 * n + 1);
+        sum += term;
+    }
+    0.5 + normal_density(x) * sum
+}
+
+pub(super) fn normal_density(x: f64) -> f64 {
+    (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt()
+}
+
+/// For each pixel of feature maps with that border, in order, the value of (height, width, channels) that it takes, if
+/// it is not in the border.
+pub(super) fn padded(
+    rows: usize,
+    [height, width, channels]: [usize; 3],
+    [[top, bottom], [left, right]]: [[usize; 2]; 2],
+) -> Vec<Option<usize>> {
+    let mut from = Vec::new();
+    for n in 0..rows {
+        for (y, x) in places([top + height + bottom, left + width + right]) {
+            let inside = (top..top + height).contains(&y) && (left..left + width).contains(&x);
+            let pixel = |c: usize| ((n * height + y - top) * width + x - left) * channels + c;
+            from.extend((0..channels).map(|c| inside.then(|| pixel(c))));
+        }
+    }
+    from
+}
+
+/// Operations on single numbers, whose gradients follow from them one by one.
+#[derive(Default)]
+pub(super) struct Tape(RefCell<Vec<Node>>);
+
+/// A result, what it was made of and its slope in each.
+struct Node {
+    sum: Sum,
+    from: [(usize, Sum); 2],
+}
+
+/// A number on the tape.
+#[derive(Clone, Copy)]
+pub(super) struct Number(usize);
+
+impl Tape {
+    /// Numbers to start from, whose gradients are wanted.
+    pub fn inputs(&self, values: &[f32]) -> Vec<Number> {
+        let none = [(0, Sum::default()); 2];
+        values.iter().map(|v| self.put(Sum::new(f64::from(*v), f64::from(v.abs())), none)).collect()
+    }
+
+    fn put(&self, sum: Sum, from: [(usize, Sum); 2]) -> Number {
+        let mut nodes = self.0.borrow_mut();
+        nodes.push(Node { sum, from });
+        Number(nodes.len() - 1)
+    }
+
+    pub fn sum_of(&self, number: Number) -> Sum {
+        self.0.borrow()[number.0].sum
+    }
+
+    pub fn sums_of(&self, numbers: &[Number]) -> Vec<Sum> {
+        numbers.iter().map(|number| self.sum_of(*number)).collect()
+    }
+
+    pub fn add(&self, a: Number, b: Number) -> Number {
+        let mut sum = self.sum_of(a);
+        sum.join(self.sum_of(b));
+        self.put(sum, [(a.0, Sum::new(1.0, 1.0)), (b.0, Sum::new(1.0, 1.0))])
+    }
+
+    pub fn multiply(&self, a: Number, b: Number) -> Number {
+        let (x, y) = (self.sum_of(a), self.sum_of(b));
+        let size = x.value.abs() * y.size + x.size * y.value.abs();
+        self.put(Sum::new(x.value * y.value, size), [(a.0, y), (b.0, x)])
+    }
+
+    /// f(a), given with its slope there.
+    pub fn apply(&self, a: Number, function: impl Fn(f64) -> [f64; 2]) -> Number {
+        let x = self.sum_of(a);
+        let [value, slope] = function(x.value);
+        let size = value.abs() + slope.abs() * x.size;
+        self.put(Sum::new(value, size), [(a.0, Sum::new(slope, slope.abs())), (a.0, Sum::default())])
+    }
+
+    pub fn scale(&self, a: Number, factor: f64) -> Number {
+        self.apply(a, |x| [factor * x, factor])
+    }
+
+    pub fn sigmoid(&self, a: Number) -> Number {
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        self.apply(a, |x| [sigmoid(x), sigmoid(x) * sigmoid(-x)])
+    }
+
+    pub fn tanh(&self, a: Number) -> Number {
+        self.apply(a, |x| [x.tanh(), 1.0 - x.tanh() * x.tanh()])
+    }
+
+    /// The sum of products of pairs, and of `start`.
+    fn dot(&self, start: Number, pairs: impl Iterator<Item = (Number, Number)>) -> Number {
+        pairs.fold(start, |sum, (a, b)| self.add(sum, self.multiply(a, b)))
+    }
+
+    fn mean(&self, numbers: &[Number]) -> Number {
+        let sum = numbers[1..].iter().fold(numbers[0], |sum, number| self.add(sum, *number));
+        self.scale(sum, 1.0 / numbers.len() as f64)
+    }
+
+    /// The gradients of `inputs` from those of some results.
+    pub fn gradients(&self, results: &[Number], g: &[f64], inputs: &[Vec<Number>]) -> Vec<Vec<Sum>> {
+        let nodes = self.0.borrow();
+        let mut gradients = vec![Sum::default(); nodes.len()];
+        results.iter().zip(g).for_each(|(result, g)| gradients[result.0].add(*g));
+        for (index, node) in nodes.iter().enumerate().rev() {
+            let g = gradients[index];
+            for (from, slope) in node.from {
+                gradients[from].join(Sum::new(g.value * slope.value, g.size * slope.size));
+            }
+        }
+        inputs.iter().map(|inputs| inputs.iter().map(|input| gradients[input.0]).collect()).collect()
+    }
+
+    /// (x − μ) / √(σ² + ε) · γ + β of a group of numbers, each with its γ and β.
+    pub fn normalised(&self, x: &[Number], gamma: &[Number], beta: &[Number], epsilon: f64) -> Vec<Number> {
+        let minus_mean = self.scale(self.mean(x), -1.0);
+        let centred: Vec<Number> = x.iter().map(|x| self.add(*x, minus_mean)).collect();
+        let variance = self.mean(&centred.iter().map(|x| self.multiply(*x, *x)).collect::<Vec<_>>());
+        let inverse = self.apply(variance, |v| [(v + epsilon).powf(-0.5), -0.5 * (v + epsilon).powf(-1.5)]);
+        let parameters = gamma.iter().zip(beta);
+        let line = |(x, (gamma, beta)): (&Number, (&Number, &Number))| {
+            self.add(self.multiply(self.multiply(*x, inverse), *gamma), *beta)
+        };
+        centred.iter().zip(parameters).map(line).collect()
+    }
+}
+
+/// A recurrent layer on a batch (n, time, features); weights as in its documentation.
+pub(super) struct Recurrent {
+    pub time: usize,
+    pub features: usize,
+    pub units: usize,
+    pub is_lstm: bool,
+}
+
+impl Recurrent {
+    pub fn gates(&self) -> usize {
+        if self.is_lstm { 4 } else { 3 }
+    }
+
+    /// The states after all steps, (n, time, units).
+    pub fn states(&self, tape: &Tape, x: &[Number], [w, u, b, d]: [&[Number]; 4]) -> Vec<Number> {
+        let (units, width) = (self.units, self.gates() * self.units);
+        let zeros = || tape.inputs(&vec![0.0; units]);
+        let mut all = Vec::new();
+        for row in x.chunks(self.time * self.features) {
+            let (mut h, mut c) = (zeros(), zeros());
+            for x in row.chunks(self.features) {
+                // What a gate takes from the input and from the state.
+                let from_input = |gate: usize, unit: usize| {
+                    let column = gate * units + unit;
+                    tape.dot(b[column], x.iter().enumerate().map(|(i, x)| (*x, w[i * width + column])))
+                };
+                let from_state = |gate: usize, unit: usize| {
+                    let column = gate * units + unit;
+                    tape.dot(d[column], h.iter().enumerate().map(|(i, h)| (*h, u[i * width + column])))
+                };
+                let both = |gate: usize, unit: usize| tape.add(from_input(gate, unit), from_state(gate, unit));
+                let (mut new_h, mut new_c) = (Vec::new(), Vec::new());
+                for unit in 0..units {
+                    if self.is_lstm {
+                        let [i, f, o] = [0, 1, 3].map(|gate| tape.sigmoid(both(gate, unit)));
+                        let g = tape.tanh(both(2, unit));
+                        let cell = tape.add(tape.multiply(f, c[unit]), tape.multiply(i, g));
+                        new_c.push(cell);
+                        new_h.push(tape.multiply(o, tape.tanh(cell)));
+                    } else {
+                        let [r, z] = [0, 1].map(|gate| tape.sigmoid(both(gate, unit)));
+                        let reset = tape.multiply(r, from_state(2, unit));
+                        let n = tape.tanh(tape.add(from_input(2, unit), reset));
+                        let difference = tape.add(h[unit], tape.scale(n, -1.0));
+                        new_h.push(tape.add(n, tape.multiply(z, difference)));
+                    }
+                }
+                (h, c) = (new_h, new_c);
+                all.extend(&h);
+            }
+        }
+        all
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     Single, backward,
-    plain::{self, Products, Sum, Windows, double},
+    plain::{self, Number, Products, Sum, Tape, Windows, double},
     shared,
 };
 use crate::{
@@ -489,31 +489,58 @@ proptest! {
     }
 
     #[test]
-    fn activations(rows in rows(), width in 1usize..=1200, which in 0usize..5) {
+    fn activations(rows in rows(), width in 1usize..=1200, which in 0usize..10) {
         let x: Vec<f32> = numbers(4, rows * width).iter().map(|x| 6.0 * x).collect();
         let (scale, alpha) = (1.050_700_987_355_480_5_f64, 1.673_263_242_354_377_2);
         type Function = Box<dyn Fn(f64) -> f64>;
         // Each with its derivative.
-        let functions: [(serde_json::Value, Function, Function); 5] = [
-            (json!("relu"), Box::new(|x| x.max(0.0)), Box::new(|x| if x > 0.0 { 1.0 } else { 0.0 })),
-            (json!("leaky_relu"), Box::new(|x| x.max(x * 0.25)), Box::new(|x| if x > 0.0 { 1.0 } else { 0.25 })),
+        let functions: [(serde_json::Value, Function, Function); 10] = [
+            (json!({"function": "relu"}), Box::new(|x| x.max(0.0)), Box::new(|x| if x > 0.0 { 1.0 } else { 0.0 })),
             (
-                json!("selu"),
+                json!({"function": "leaky_relu", "slope": 0.25}),
+                Box::new(|x| x.max(x * 0.25)),
+                Box::new(|x| if x > 0.0 { 1.0 } else { 0.25 }),
+            ),
+            (
+                json!({"function": "selu"}),
                 Box::new(move |x| scale * if x > 0.0 { x } else { alpha * (x.exp() - 1.0) }),
                 Box::new(move |x| scale * if x > 0.0 { 1.0 } else { alpha * x.exp() }),
             ),
-            (json!("tanh"), Box::new(f64::tanh), Box::new(|x| 1.0 - x.tanh().powi(2))),
+            (json!({"function": "tanh"}), Box::new(f64::tanh), Box::new(|x| 1.0 - x.tanh().powi(2))),
             (
-                json!("sigmoid"),
+                json!({"function": "sigmoid"}),
                 Box::new(|x| 1.0 / (1.0 + (-x).exp())),
                 Box::new(|x| (-x).exp() / (1.0 + (-x).exp()).powi(2)),
             ),
+            (
+                json!({"function": "elu", "alpha": 1.5}),
+                Box::new(|x| if x > 0.0 { x } else { 1.5 * (x.exp() - 1.0) }),
+                Box::new(|x| if x > 0.0 { 1.0 } else { 1.5 * x.exp() }),
+            ),
+            (
+                json!({"function": "softplus"}),
+                Box::new(|x| (1.0 + x.exp()).ln()),
+                Box::new(|x| 1.0 / (1.0 + (-x).exp())),
+            ),
+            (
+                json!({"function": "hard_sigmoid"}),
+                Box::new(|x| (x / 6.0 + 0.5).clamp(0.0, 1.0)),
+                Box::new(|x| if x.abs() < 3.0 { 1.0 / 6.0 } else { 0.0 }),
+            ),
+            (
+                json!({"function": "gelu"}),
+                Box::new(|x| x * plain::normal_distribution(x)),
+                Box::new(|x| plain::normal_distribution(x) + x * plain::normal_density(x)),
+            ),
+            (
+                json!({"function": "silu"}),
+                Box::new(|x| x / (1.0 + (-x).exp())),
+                Box::new(|x| (1.0 + (-x).exp() * (1.0 + x)) / (1.0 + (-x).exp()).powi(2)),
+            ),
         ];
-        let (name, function, derivative) = &functions[which];
-        let mut description = json!({"layer": "activation", "function": name});
-        if name == "leaky_relu" {
-            description["slope"] = json!(0.25);
-        }
+        let (description, function, derivative) = &functions[which];
+        let mut description = description.clone();
+        description["layer"] = json!("activation");
         let case = Case::new(layer(description), &[width], x.clone());
         let y: Vec<Sum> = double(&x).into_iter().map(|x| Sum::new(function(x), 1.0 + x.abs())).collect();
         case.check(&y, |g| {
@@ -539,6 +566,156 @@ proptest! {
             };
             vec![(0..g.len()).map(gradient).collect()]
         })?;
+    }
+
+    #[test]
+    fn prelu(rows in rows(), size in proptest::option::of(pair(1..=7)), channels in channels()) {
+        let input: Vec<usize> = [channels].into_iter().chain(size.into_iter().flatten()).collect();
+        let mut case = Case::new(layer(json!({"layer": "prelu"})), &input, numbers(4, rows * input.iter().product::<usize>()));
+        case.parameters = vec![numbers(5, channels)];
+        let (x, slopes) = (double(&case.x), double(&case.parameters[0]));
+        let factor = |i: usize| if x[i] > 0.0 { 1.0 } else { slopes[i % channels] };
+        let y: Vec<Sum> = (0..x.len()).map(|i| Sum::new(factor(i) * x[i], x[i].abs())).collect();
+        case.check(&y, |g| {
+            let mut of_slopes = vec![Sum::default(); channels];
+            for (i, g) in g.iter().enumerate().filter(|(i, _)| x[*i] <= 0.0) {
+                let sum = of_slopes[i % channels];
+                of_slopes[i % channels] = Sum::new(sum.value + g * x[i], sum.size + (g * x[i]).abs());
+            }
+            vec![g.iter().enumerate().map(|(i, g)| Sum::new(factor(i) * g, g.abs())).collect(), of_slopes]
+        })?;
+    }
+
+    #[test]
+    fn global_pool2d(rows in rows(), size in pair(1..=9), channels in channels()) {
+        let [height, width] = size;
+        let x = numbers(4, rows * height * width * channels);
+        let windows =
+            Windows { rows, large: [height, width, channels], small: [1, 1, channels], kernel: size, stride: size, before: [0, 0] };
+        let case = |kind: &str| {
+            Case::new(layer(json!({"layer": "global_pool2d", "kind": kind})), &[channels, height, width], x.clone())
+        };
+        check_taken(&case("max"), &plain::maxima(&x, &windows))?;
+        let y = plain::means(&double(&x), &windows);
+        case("avg").check(&y, |g| vec![plain::means_backward(x.len(), &windows, g)])?;
+    }
+
+    /// Zeros around feature maps, and the same cut off again.
+    #[test]
+    fn zero_pad2d_and_crop2d(
+        rows in rows(), size in pair(1..=6), channels in channels(), sides in proptest::array::uniform2(pair(0..=4)),
+    ) {
+        let shape = [size[0], size[1], channels];
+        let from = plain::padded(rows, shape, sides);
+        let x = numbers(4, rows * shape.iter().product::<usize>());
+        let case = Case::new(
+            layer(json!({"layer": "pad2d", "kind": "zero", "sides": sides})), &[channels, size[0], size[1]], x,
+        );
+        let exact = |value: f64| Sum::new(value, value.abs());
+        let y: Vec<Sum> = from.iter().map(|from| exact(from.map_or(0.0, |from| f64::from(case.x[from])))).collect();
+        let taken: Vec<(usize, usize)> = from.iter().enumerate().filter_map(|(to, from)| Some((to, (*from)?))).collect();
+        case.check(&y, |g| {
+            let mut gradient = vec![Sum::default(); case.x.len()];
+            taken.iter().for_each(|(to, from)| gradient[*from] = exact(g[*to]));
+            vec![gradient]
+        })?;
+
+        let large = [channels, size[0] + sides[0].iter().sum::<usize>(), size[1] + sides[1].iter().sum::<usize>()];
+        let crop = layer(json!({"layer": "pad2d", "kind": "crop", "sides": sides}));
+        let mut back = taken;
+        back.sort_by_key(|(_, from)| *from);
+        let back: Vec<usize> = back.into_iter().map(|(to, _)| to).collect();
+        check_taken(&Case::new(crop, &large, numbers(4, from.len())), &back)?;
+    }
+
+    /// Groups of channels, or all values of a sample, or of a time step.
+    #[test]
+    fn layer_norm_and_group_norm(
+        rows in select(vec![1, 2, 3, 17]), size in pair(1..=5), groups in 1usize..=4, each in channels(), which in 0usize..5,
+        epsilon in select(vec![1e-5, 1e-3]), centre in select(vec![0.0, 0.5, 30.0]),
+    ) {
+        let channels = groups * each;
+        let maps = vec![channels, size[0], size[1]];
+        let (kind, input) = match which {
+            0 => ("layer", vec![channels]),
+            1 => ("layer", vec![size[0], channels]),
+            2 => ("layer", maps),
+            3 => ("group", vec![channels]),
+            _ => ("group", maps),
+        };
+        let values: usize = input.iter().product();
+        let rows = fewer(rows, 40 * values);
+        // Values of a sample, γ and β, groups of a sample.
+        let (sample, parameters, groups) = match which {
+            0 | 2 => (values, values, 1),
+            1 => (channels, channels, 1),
+            _ => (values, channels, groups),
+        };
+        // A single value, or two that are nearly equal, has no variance; rounding errors of x would be all there is.
+        prop_assume!(sample / groups > 2);
+        let mut x = numbers(4, rows * values);
+        x.iter_mut().enumerate().for_each(|(index, x)| *x += centre * (index % channels) as f32 / channels as f32);
+        let mut description = json!({"layer": "norm", "kind": kind, "epsilon": epsilon});
+        if kind == "group" {
+            description["groups"] = json!(groups);
+        }
+        let mut case = Case::new(layer(description), &input, x);
+        case.parameters = vec![numbers(5, parameters), numbers(6, parameters)];
+
+        let tape = Tape::default();
+        let x = tape.inputs(&case.x);
+        let [gamma, beta] = [0, 1].map(|index| tape.inputs(&case.parameters[index]));
+        let mut y = vec![x[0]; x.len()];
+        for start in (0..x.len()).step_by(sample) {
+            for group in 0..groups {
+                let belongs = |i: &usize| (i % parameters) / (parameters / groups) == group;
+                let places: Vec<usize> = (0..sample).filter(belongs).collect();
+                let pick = |from: &[Number], place: fn(usize, usize, usize) -> usize| -> Vec<Number> {
+                    places.iter().map(|i| from[place(*i, start, parameters)]).collect()
+                };
+                let (gamma, beta) = (pick(&gamma, |i, _, n| i % n), pick(&beta, |i, _, n| i % n));
+                let of_group = pick(&x, |i, start, _| start + i);
+                let done = tape.normalised(&of_group, &gamma, &beta, f64::from(epsilon as f32));
+                places.iter().zip(done).for_each(|(i, done)| y[start + i] = done);
+            }
+        }
+        let inputs = [x, gamma, beta];
+        case.check(&tape.sums_of(&y), |g| tape.gradients(&y, g, &inputs))?;
+    }
+
+    #[test]
+    fn embedding(rows in rows(), k in 1usize..=9, vocabulary in 1usize..=40, dim in channels(), seed: u64) {
+        let mut random = random::stream(seed, 0);
+        let words: Vec<usize> = (0..rows * k).map(|_| random.gen_range(0..vocabulary)).collect();
+        let layer = layer(json!({"layer": "embedding", "vocabulary": vocabulary, "dim": dim}));
+        let mut case = Case::new(layer, &[k], words.iter().map(|word| *word as f32).collect());
+        case.parameters = vec![numbers(5, vocabulary * dim)];
+        let from: Vec<usize> = words.iter().flat_map(|word| word * dim..(word + 1) * dim).collect();
+        let exact = |value: f64| Sum::new(value, value.abs());
+        let y: Vec<Sum> = from.iter().map(|from| exact(f64::from(case.parameters[0][*from]))).collect();
+        case.check(&y, |g| {
+            let g: Vec<Sum> = g.iter().map(|g| exact(*g)).collect();
+            vec![vec![Sum::default(); case.x.len()], plain::given_back(&from, vocabulary * dim, &g)]
+        })?;
+    }
+
+    #[test]
+    fn repeat_vector(rows in rows(), width in channels(), times in 1usize..=9) {
+        let from: Vec<usize> =
+            (0..rows * times).flat_map(|i| (0..width).map(move |column| i / times * width + column)).collect();
+        let layer = layer(json!({"layer": "repeat_vector", "times": times}));
+        check_taken(&Case::new(layer, &[width], numbers(4, rows * width)), &from)?;
+    }
+
+    /// Every time step of a sequence goes through the same weights.
+    #[test]
+    fn dense_of_sequences(
+        rows in rows(), time in 1usize..=9, inputs in 1usize..=40, units in channels(), slope in slope(),
+    ) {
+        let rows = fewer(rows, time * inputs * units);
+        let layer = layer(json!({"layer": "dense", "units": units}));
+        let case = Case { slope, ..Case::new(layer, &[time, inputs], numbers(4, rows * time * inputs)) };
+        check_products(case, plain::Dense { rows: rows * time, inputs, units }, inputs * units, units)?;
     }
 
     /// Values in another order, (channels, height, width) and (height, width, channels).
@@ -630,6 +807,36 @@ proptest! {
         for (number, (got, expected)) in got.iter().zip(&expected).enumerate() {
             near(&format!("gradient {number}"), got, expected)?;
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+    #[test]
+    fn lstm_and_gru(
+        rows in rows(), time in 1usize..=5, features in 1usize..=9, units in select(vec![1, 2, 7, 8, 15, 16, 17, 33]),
+        is_lstm: bool, sequences: bool,
+    ) {
+        // Each product is two numbers on the tape, and time steps multiply what is to be rounded.
+        let gates = if is_lstm { 4 } else { 3 };
+        let rows = fewer(rows, 20 * time * gates * units * (features + units));
+        let plain = plain::Recurrent { time, features, units, is_lstm };
+        let cell = if is_lstm { "lstm" } else { "gru" };
+        let layer = layer(json!({"layer": "recurrent", "cell": cell, "units": units, "sequences": sequences}));
+        let mut case = Case::new(layer, &[time, features], numbers(4, rows * time * features));
+        let width = gates * units;
+        let lengths = [features * width, units * width, width, width];
+        let scale = 1.0 / (units as f32).sqrt();
+        case.parameters = (5..).zip(lengths).map(|(seed, n)| numbers(seed, n).iter().map(|v| v * scale).collect()).collect();
+
+        let tape = Tape::default();
+        let mut inputs = vec![tape.inputs(&case.x)];
+        inputs.extend(case.parameters.iter().map(|parameter| tape.inputs(parameter)));
+        let states = plain.states(&tape, &inputs[0], [1, 2, 3, 4].map(|index| &inputs[index][..]));
+        let last = |row: &[Number]| row[(time - 1) * units..].to_vec();
+        let y = if sequences { states } else { states.chunks(time * units).flat_map(last).collect() };
+        case.check(&tape.sums_of(&y), |g| tape.gradients(&y, g, &inputs))?;
     }
 }
 
