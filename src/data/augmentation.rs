@@ -21,8 +21,8 @@ use crate::{
 /// | [`crop`](Self::crop) | a window of this height and width at a random place | all of it |
 /// | [`brightness`](Self::brightness) | all values times a number that differs from 1 by at most this | 0 |
 ///
-/// They happen in this order. Turned pixels are mixed from the nearest four (bilinear); what comes in from outside is 0,
-/// or [`fill`](Self::fill).
+/// They happen in this order. Turned pixels are mixed from the nearest four (bilinear); what comes in from outside is
+/// 0, or [`fill`](Self::fill).
 ///
 /// ```
 /// use latentlab::{Augmentation, Dataset};

@@ -14,7 +14,8 @@ use crate::{format::thousands, limit};
 
 impl Dataset {
     /// CIFAR-10 (Krizhevsky, 2009) from the folder of its binary version, `cifar-10-batches-bin`, or the folder around
-    /// it: 60,000 images of shape \[3, 32, 32\] in \[0, 1\], the 50,000 for training first, then the 10,000 for testing.
+    /// it: 60,000 images of shape \[3, 32, 32\] in \[0, 1\], the 50,000 for training first, then the 10,000 for
+    /// testing.
     ///
     /// The files are `data_batch_1.bin` to `data_batch_5.bin` and `test_batch.bin` from
     /// <https://www.cs.toronto.edu/~kriz/cifar.html>. Nothing is downloaded.
@@ -96,7 +97,7 @@ impl Cifar {
         for name in self.files {
             let path = folder.join(name);
             let (file, length) = open::file(&path).map_err(|error| error.hint(self.advice()))?;
-            if length == 0 || length % record as u64 != 0 {
+            if length == 0 || !length.is_multiple_of(record as u64) {
                 let mut beginning = Vec::new();
                 let _ = file.take(content::BEGINNING as u64).read_to_end(&mut beginning); // only to say what it is
                 let got = content::describe(&beginning).unwrap_or_else(|| format!("{length} bytes"));

@@ -37,7 +37,8 @@ impl Dataset {
     /// use latentlab::{Dataset, ndarray::{Array1, Array3}, write_npz};
     ///
     /// let path = std::env::temp_dir().join("latentlab-doc-images.npz");
-    /// let (x, y) = (Array3::from_elem((4, 28, 28), 0.5).into_dyn(), Array1::from(vec![0.0, 2.0, 1.0, 2.0]).into_dyn());
+    /// let x = Array3::from_elem((4, 28, 28), 0.5).into_dyn();
+    /// let y = Array1::from(vec![0.0, 2.0, 1.0, 2.0]).into_dyn();
     /// write_npz(&path, [("x_train", &x), ("y_train", &y)])?;
     /// let images = Dataset::from_npz(&path, "x_train", "y_train")?;
     /// assert_eq!((images.image_shape(), images.class_names().len()), ([1, 28, 28], 3));

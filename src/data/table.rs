@@ -227,8 +227,8 @@ impl Csv {
         Error::expected(ErrorKind::Data, place, expected, got)
     }
 
-    /// The line of the row that is read from this byte on, behind any empty lines. `csv` counts these, and a `\r\n`, with
-    /// the row that follows.
+    /// The line of the row that is read from this byte on, behind any empty lines. `csv` counts these, and a `\r\n`,
+    /// with the row that follows.
     fn line_at(&self, at: u64) -> usize {
         let Ok((file, _)) = open::file(&self.path) else { return 1 };
         let mut line = 1;

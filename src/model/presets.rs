@@ -141,7 +141,7 @@ impl Autoencoder {
     /// If height or width is another number, or there are no channels.
     pub fn wide_for(image_shape: [usize; 3]) -> Result<Self> {
         let [channels, sides @ ..] = image_shape;
-        let is_possible = |side: &usize| *side >= 10 && (side - 1) % 9 == 0;
+        let is_possible = |side: &usize| *side >= 10 && (side - 1).is_multiple_of(9);
         if !sides.iter().all(is_possible) {
             let nearest = sides.map(|side| (side.saturating_sub(1).saturating_add(4) / 9).max(1) * 9 + 1);
             let expected = "a height and width of 10, 19, 28, 37 and so on (9·s − 8)";
@@ -316,7 +316,7 @@ fn refused(place: &str, expected: &str, got: [usize; 2], nearest: [usize; 2]) ->
 
 /// Report S0's pooling must halve the sides twice without a rest.
 fn check_quarters(place: &str, [_, sides @ ..]: [usize; 3]) -> Result<()> {
-    if sides.iter().all(|side| side % 4 == 0) {
+    if sides.iter().all(|side| side.is_multiple_of(4)) {
         return Ok(()); // a 0 is refused by the network
     }
     let nearest = sides.map(|side| (side.saturating_add(1) / 4).max(1) * 4);
@@ -482,8 +482,8 @@ mod tests {
         for (error, expected) in [
             (
                 Autoencoder::wide_for([3, 32, 33]),
-                "Autoencoder::wide_for: expected a height and width of 10, 19, 28, 37 and so on (9·s − 8), got 32 × 33. \
-                 The nearest is 28 × 37; strided_for takes any size from 9 × 9",
+                "Autoencoder::wide_for: expected a height and width of 10, 19, 28, 37 and so on (9·s − 8), \
+                 got 32 × 33. The nearest is 28 × 37; strided_for takes any size from 9 × 9",
             ),
             (
                 Autoencoder::convolutional_for([3, 1, 31], 2),

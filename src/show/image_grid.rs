@@ -8,8 +8,8 @@ use super::figure::Figure;
 use super::text::{self, HPos, LINE, NORMAL, SMALL, VPos};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Images in rows and columns, each pixel a sharp square: grey from black (0) to white (1), or in colour, red, green and
-/// blue from 0 to 1. Values outside are drawn as these.
+/// Images in rows and columns, each pixel a sharp square: grey from black (0) to white (1), or in colour, red, green
+/// and blue from 0 to 1. Values outside are drawn as these.
 ///
 /// ```
 /// use latentlab::ImageGrid;
