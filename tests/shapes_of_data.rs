@@ -37,8 +37,9 @@ fn tables_and_sequences_are_trained_embedded_and_decoded() {
             _ => Sequential::input([2]).dense(8).sigmoid().reshape(shape),
         };
         let mut autoencoder = Autoencoder::new(encoder().dense(2), decoder()).unwrap();
-        let history = train_ae(&mut autoencoder, &data, &quiet().epochs(20).validation(&data)).unwrap();
-        assert!(history.loss[19] < 0.5 * history.loss[0], "{:?}", history.loss);
+        let config = quiet().epochs(40).learning_rate(0.02).validation(&data);
+        let history = train_ae(&mut autoencoder, &data, &config).unwrap();
+        assert!(history.loss[39] < 0.5 * history.loss[0], "{:?}", history.loss);
         assert_eq!(embed(&autoencoder, &data).unwrap().points().dim(), (60, 2));
         let decoded = reconstruct(&autoencoder, &data).unwrap();
         assert_eq!((decoded.to_rows().dim(), decoded.image_shape()), ((60, 8), data.image_shape()));
@@ -54,7 +55,8 @@ fn tables_and_sequences_are_trained_embedded_and_decoded() {
         train_vae(&mut vae, &data, &TrainConfig::new().epochs(2).progress_every(0)).unwrap();
         assert_eq!(sample(&vae, 5, 0).unwrap().dim().0, 5);
         let mut classifier = Classifier::linear(&encoder(), 2).unwrap();
-        train_classifier(&mut classifier, &data, &TrainConfig::new().epochs(20).progress_every(0)).unwrap();
+        train_classifier(&mut classifier, &data, &TrainConfig::new().epochs(40).learning_rate(0.02).progress_every(0))
+            .unwrap();
         assert!(classify(&classifier, &data).unwrap().accuracy() > 0.9);
         let mut gan = Gan::new(decoder(), Sequential::input(shape).flatten().dense(1)).unwrap();
         train_gan(&mut gan, &data, &GanConfig::new().epochs(1).progress_every(0)).unwrap();

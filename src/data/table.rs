@@ -375,7 +375,7 @@ mod tests {
         }
         let error = read(&folder, "a,b\n1,2\n", |csv| csv.label("c")).unwrap_err().to_string();
         assert_eq!(error, format!("Csv::label, {path}: expected one of the 2 columns a, b, got \"c\""));
-        let error = read(&folder, "1,2\n", |csv| csv.without([2])).unwrap_err().to_string();
+        let error = read(&folder, "1,3\n", |csv| csv.without([2])).unwrap_err().to_string();
         assert_eq!(error, format!("Csv::without, {path}: expected one of the 2 columns 0, 1, got \"2\""));
         folder.write("table.csv", b"a,b\n1,2\n3,\xff\n");
         let error = Csv::new(folder.file("table.csv")).read().unwrap_err().to_string();
