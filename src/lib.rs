@@ -73,7 +73,10 @@ pub use analyse::{
     TsneMethod, classify, code_grid, decode, embed, generate, interpolate, kmeans_accuracy, pca, random_codes,
     reconstruct, sample, tsne,
 };
-pub use data::{DataFile, DataFileState, Dataset, Folds, Normalisation, data_files, fetch_data};
+pub use data::{
+    Augmentation, Batches, Csv, DataFile, DataFileState, Dataset, Folds, Noise, Normalisation, data_files, fetch_data,
+    read_npy, read_npz, write_npy, write_npz,
+};
 pub use dfdx;
 pub use error::{Error, ErrorKind, Result};
 pub use model::{Autoencoder, Classifier, Gan, Vae};

@@ -117,8 +117,8 @@ fn mistakes_are_explained() {
             "classifier: the head's output (layer 2, reshape) is [5, 2], but it must be flat: [classes]",
         ),
         (
-            Classifier::new(head(10), head(2)),
-            "classifier: encoder input is [10], but images are [channels, height, width]",
+            Classifier::new(Sequential::input([2, 1, 5, 1]).flatten(), head(2)),
+            "classifier: encoder input is [2, 1, 5, 1], but images are [channels, height, width]",
         ),
     ];
     for (classifier, expected) in wrong {

@@ -5,14 +5,13 @@
 //! result before anything is read. Memory then grows with the bytes that arrive, and gzip is unpacked no further than
 //! the header says.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::GzDecoder;
 use sha2::{Digest, Sha256};
 
-use super::content;
+use super::{content, open};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file::hex;
 use crate::limit;
@@ -75,22 +74,13 @@ impl Idx {
 
     /// The same; a file with other sizes than the known ones is refused at its header.
     pub fn read_sized(path: &Path, kind: Kind, known: Option<&[usize]>) -> Result<Self> {
-        let not_a_file = |what: &str| Error::io(path, "read", io::Error::other(what));
-        // Before it is opened: opening a pipe would wait for its writer.
-        let metadata = std::fs::metadata(path).map_err(|error| Error::io(path, "open", error))?;
-        if metadata.is_dir() {
-            return Err(not_a_file("it is a folder"));
-        }
-        if !metadata.is_file() {
-            return Err(not_a_file("it is a pipe or a device, not a file"));
-        }
-        let file = File::open(path).map_err(|error| Error::io(path, "open", error))?;
+        let (file, length) = open::file(path)?;
         let mut file = BufReader::with_capacity(1 << 16, file);
         let packed = file.fill_buf().map_err(|error| Error::io(path, "read", error))?.starts_with(&GZIP);
         let stream: Box<dyn Read> = if packed { Box::new(Members::new(file)) } else { Box::new(file) };
         let mut input = Input { path, packed, stream, bytes: Vec::new() };
         let (sizes, expected) = input.read_header(kind, known)?;
-        input.check_possible(kind, &sizes, expected, metadata.len())?;
+        input.check_possible(kind, &sizes, expected, length)?;
         input.read_up_to(expected + 1)?;
         input.check_length(expected)?;
         Ok(Self { path: path.to_owned(), kind, sizes, bytes: input.bytes })
@@ -260,6 +250,8 @@ impl<R: BufRead> Read for Members<R> {
 #[cfg(test)]
 pub(super) mod tests {
     use std::io::Write;
+
+    use std::fs::File;
 
     use flate2::{Compression, write::GzEncoder};
 

@@ -3,9 +3,12 @@
 //! | file | what is there |
 //! |---|---|
 //! | `mod` | [`Dataset`] itself |
+//! | `arrays` | from arrays of any number of axes, and to arrays |
 //! | `subset` | parts of a data set: split, take, shuffle, batches, classes |
+//! | `batches` | shuffled batches for a training loop of one's own |
 //! | `folds` | k-fold cross-validation |
 //! | `noise` | noisy copies |
+//! | `augmentation` | randomly changed copies |
 //! | `normalisation` | mean, standard deviation, [`Normalisation`] |
 //! | `source` | the constructors: real data, and built-in data in their absence |
 //! | `search` | where real data are looked for |
@@ -13,8 +16,17 @@
 //! | `download` | from a mirror to the disk |
 //! | `idx` | the file format |
 //! | `content` | what a file is that is not one of these |
+//! | `pictures` | folders of PNG and JPEG files |
+//! | `cifar` | CIFAR-10 and CIFAR-100 |
+//! | `table` | CSV |
+//! | `npy` | NumPy's arrays |
+//! | `open` | opening a file |
 //! | `synthetic` | the built-in digits and garments |
 
+mod arrays;
+mod augmentation;
+mod batches;
+mod cifar;
 mod collection;
 mod content;
 mod download;
@@ -28,10 +40,14 @@ mod idx;
 mod mutate;
 mod noise;
 mod normalisation;
+mod npy;
+mod open;
+mod pictures;
 mod search;
 mod source;
 mod subset;
 mod synthetic;
+mod table;
 
 use std::fmt;
 use std::io::Write;
@@ -43,9 +59,14 @@ use rayon::prelude::*;
 use crate::error::{Error, ErrorKind, Result, visible, visible_lines};
 use crate::format::{cell, thousands};
 
+pub use augmentation::Augmentation;
+pub use batches::Batches;
 pub use folds::Folds;
+pub use noise::Noise;
 pub use normalisation::Normalisation;
+pub use npy::{read_npy, read_npz, write_npy, write_npz};
 pub(crate) use subset::shuffled_indices;
+pub use table::Csv;
 
 pub use search::{DataFile, DataFileState, data_files, fetch_data};
 
@@ -98,12 +119,9 @@ impl Dataset {
         class_names: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Self> {
         let class_names = collected_names(class_names)?;
-        if let Some((index, label)) = labels.indexed_iter().find(|&(_, &label)| label >= class_names.len()) {
-            let expected = format!("a number below {} (the number of class names)", class_names.len());
-            return Err(Error::argument(format!("data set, label {index}"), expected, label));
-        }
+        let labels = checked_labels(labels, &class_names)?;
         let images = checked_images(images, labels.len())?;
-        Ok(Self { images, labels: Arc::new(labels), class_names, source: "arrays".into() })
+        Ok(Self { images, labels, class_names, source: "arrays".into() })
     }
 
     /// The same labels with other images, for reconstructions or noisy copies. The images may have another shape
@@ -180,6 +198,15 @@ impl Dataset {
         [channels, height, width]
     }
 
+    /// "70,000 images of shape 1×28×28", or "150 rows of 4 features" for a table.
+    pub(crate) fn size_text(&self) -> String {
+        let count = thousands(self.len());
+        match self.image_shape() {
+            [1, 1, features] if features > 1 => format!("{count} rows of {features} features"),
+            [channels, height, width] => format!("{count} images of shape {channels}×{height}×{width}"),
+        }
+    }
+
     /// The number of images of each class.
     pub(crate) fn class_counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.class_names.len()];
@@ -202,6 +229,15 @@ fn collected_names(names: impl IntoIterator<Item = impl Into<String>>) -> Result
         return Err(Error::argument("data set", expected, "more"));
     }
     Ok(names)
+}
+
+/// Labels that all have a class name.
+fn checked_labels(labels: Array1<usize>, class_names: &[String]) -> Result<Arc<Array1<usize>>> {
+    if let Some((index, label)) = labels.indexed_iter().find(|&(_, &label)| label >= class_names.len()) {
+        let expected = format!("a number below {} (the number of class names)", class_names.len());
+        return Err(Error::argument(format!("data set, label {index}"), expected, label));
+    }
+    Ok(Arc::new(labels))
 }
 
 /// Prints a line; does not panic where standard output is closed.
@@ -237,8 +273,7 @@ fn checked_images(images: Array4<f32>, label_count: usize) -> Result<Arc<Array4<
 /// The number and shape of the images, the number of each class, and where they came from.
 impl fmt::Display for Dataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [channels, height, width] = self.image_shape();
-        writeln!(f, "{} images of shape {channels}×{height}×{width}", thousands(self.len()))?;
+        writeln!(f, "{}", self.size_text())?;
         let counts = self.class_names.iter().zip(self.class_counts());
         let counts = counts.take(CLASSES_SHOWN).map(|(name, count)| format!("{} ({})", cell(name), thousands(count)));
         let mut counts: Vec<String> = counts.collect();

@@ -12,7 +12,8 @@ use crate::{
 
 /// An encoder, which maps an image to a short code (the *latent*), and a decoder, which maps a code to an image.
 ///
-/// Images go in and come out as (channels, height, width), codes as (latent_dim).
+/// Images go in and come out as (channels, height, width), codes as (latent_dim). Networks for rows of a table,
+/// \[features\], or sequences, \[time, features\], take them from a data set as [`Dataset::from_array`] makes it.
 ///
 /// ```
 /// use latentlab::{Autoencoder, Sequential};

@@ -99,33 +99,6 @@ impl Classifier {
         Self::new(encoder.clone(), head)
     }
 
-    /// A plain convolutional network for 28×28 images, to be trained from scratch: two 3×3 convolutions of 32 and
-    /// 64 filters with ReLU and max-pooling, dense 128 with ReLU and dropout 0.5, `classes`.
-    ///
-    /// On MNIST its test accuracy is above 98 % after one epoch: good enough to evaluate generated digits. 421,642
-    /// parameters with 10 classes.
-    ///
-    /// # Errors
-    /// If `classes` is 0.
-    pub fn convolutional(classes: usize) -> Result<Self> {
-        Self::new(
-            Sequential::input([1, 28, 28])
-                .conv2d(32, 3)
-                .same()
-                .relu()
-                .max_pool2d(2)
-                .conv2d(64, 3)
-                .same()
-                .relu()
-                .max_pool2d(2)
-                .flatten()
-                .dense(128)
-                .relu()
-                .dropout(0.5),
-            Sequential::input([128]).dense(classes),
-        )
-    }
-
     /// Freezes the encoder: training computes the codes once, as in prediction, and changes only the head.
     pub fn frozen(self) -> Self {
         Self { frozen: true, ..self }

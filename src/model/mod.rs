@@ -85,10 +85,18 @@ macro_rules! common {
 }
 common!(Autoencoder, Classifier, Gan, Vae);
 
-/// A network's shape as that of images; `side` names the network and its side.
+/// A network's shape as that of images: features are \[1, 1, features\], sequences \[1, time, features\], as in
+/// [`Dataset::from_array`]. `side` names the network and its side.
 fn image_shape(shape: &[usize], model: &str, side: &str) -> Result<[usize; 3]> {
-    let wrong = |_| format!("{side} is {shape:?}, but images are [channels, height, width]");
-    shape.try_into().map_err(wrong).map_err(|message| Error::new(ErrorKind::Shape, model, message))
+    match *shape {
+        [features] => Ok([1, 1, features]),
+        [time, features] => Ok([1, time, features]),
+        [channels, height, width] => Ok([channels, height, width]),
+        _ => {
+            let message = format!("{side} is {shape:?}, but images are [channels, height, width]");
+            Err(Error::new(ErrorKind::Shape, model, message))
+        }
+    }
 }
 
 /// Refuses images whose shape is not that of `side`.

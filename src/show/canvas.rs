@@ -42,14 +42,14 @@ pub(super) enum Shape {
     Image(Sprite),
 }
 
-/// A grey image at a place of the figure, in pixels; each of its own pixels becomes a square of `scale`.
+/// An image at a place of the figure, in pixels; each of its own pixels becomes a square of `scale`.
 pub(super) struct Sprite {
     pub(super) x: u32,
     pub(super) y: u32,
     pub(super) scale: u32,
     pub(super) width: u32,
-    /// Row by row, each value from 0 (black) to 255.
-    pub(super) rows: Vec<u8>,
+    /// Row by row, each red, green and blue.
+    pub(super) rows: Vec<[u8; 3]>,
 }
 
 impl<'a> Canvas<'a> {
@@ -98,7 +98,7 @@ impl<'a> Canvas<'a> {
         self.add(Shape::Text(Box::new((text, style.clone())), (self.corner.0 + x, self.corner.1 + y)));
     }
 
-    /// A grey image, its place in pixels of this canvas.
+    /// An image, its place in pixels of this canvas.
     pub(super) fn image(&self, sprite: Sprite) {
         let (left, top) = (self.corner.0 as u32 / DETAIL, self.corner.1 as u32 / DETAIL);
         self.add(Shape::Image(Sprite { x: left + sprite.x, y: top + sprite.y, ..sprite }));
@@ -151,7 +151,7 @@ mod tests {
         let part = Canvas::new(&shapes, (100, 50)).part(10, 20, (30, 20)).part(5, 5, (10, 10));
         assert_eq!(part.size(), (20, 20));
         part.rectangle([(-1, 2), (99, 99)], BLACK);
-        part.image(Sprite { x: 1, y: 2, scale: 3, width: 2, rows: vec![0; 6] });
+        part.image(Sprite { x: 1, y: 2, scale: 3, width: 2, rows: vec![[0; 3]; 6] });
         let shapes = shapes.into_inner();
         assert!(matches!(shapes[0], Shape::Rectangle([(30, 52), (50, 70)], _)));
         assert!(matches!(&shapes[1], Shape::Image(image) if (image.x, image.y, image.height()) == (16, 27, 3)));

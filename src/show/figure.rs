@@ -121,7 +121,7 @@ impl Figure {
         );
         svg.truncate(svg.rfind("</svg>").unwrap_or(svg.len()));
         for image in sprites(&shapes) {
-            let pixels = image.rows.iter().map(|&grey| [grey; 3]).collect::<Vec<_>>();
+            let pixels = &image.rows;
             let png = rgb_png(image.width, image.height(), pixels.as_flattened())?;
             svg += &format!(
                 "<image x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" style=\"image-rendering: pixelated\" \
@@ -334,7 +334,7 @@ fn paint(image: &Sprite, pixels: &mut [u8], page_width: usize) {
     for y in 0..image.height() as usize * scale {
         for x in 0..width * scale {
             let at = 3 * ((image.y as usize + y) * page_width + image.x as usize + x);
-            pixels[at..at + 3].fill(image.rows[y / scale * width + x / scale]);
+            pixels[at..at + 3].copy_from_slice(&image.rows[y / scale * width + x / scale]);
         }
     }
 }

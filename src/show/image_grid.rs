@@ -1,4 +1,4 @@
-//! Grey images in rows and columns.
+//! Images in rows and columns.
 
 use ndarray::{Array4, Axis};
 
@@ -8,7 +8,8 @@ use super::figure::Figure;
 use super::text::{self, HPos, LINE, NORMAL, SMALL, VPos};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Images in rows and columns, each pixel a sharp square, black (0) to white (1); values outside are drawn as these.
+/// Images in rows and columns, each pixel a sharp square: grey from black (0) to white (1), or in colour, red, green
+/// and blue from 0 to 1. Values outside are drawn as these.
 ///
 /// ```
 /// use latentlab::ImageGrid;
@@ -30,7 +31,7 @@ pub struct ImageGrid {
 }
 
 impl ImageGrid {
-    /// Images (n, 1, height, width) in rows of `columns`.
+    /// Images (n, 1, height, width), or (n, 3, height, width) in colour, in rows of `columns`.
     pub fn new(images: &Array4<f32>, columns: usize) -> Self {
         Self {
             sets: vec![images.clone()],
@@ -41,7 +42,7 @@ impl ImageGrid {
         }
     }
 
-    /// Each set of images (n, 1, height, width) in its own row with its name at the left: originals above
+    /// Each set of images, grey or in colour, in its own row with its name at the left: originals above
     /// reconstructions, or a row for each model. More than ten images continue in further rows below.
     pub fn rows<'a, S: Into<String>>(rows: impl IntoIterator<Item = (S, &'a Array4<f32>)>) -> Self {
         let (row_names, sets): (_, Vec<_>) = rows.into_iter().map(|(name, set)| (name.into(), set.clone())).unzip();
@@ -83,11 +84,12 @@ impl ImageGrid {
             if count == 0 {
                 return wrong(ErrorKind::Argument, &what, "at least 1 image".into(), "none".into());
             }
-            if channels != 1 || height == 0 || width == 0 {
+            if ![1, 3].contains(&channels) || height == 0 || width == 0 {
                 let got = format!("{:?}", set.dim());
-                return wrong(ErrorKind::Shape, &what, "shape (n, 1, height, width)".into(), got);
+                let expected = "shape (n, 1, height, width), or (n, 3, height, width) in colour";
+                return wrong(ErrorKind::Shape, &what, expected.into(), got);
             }
-            if set.dim() != first {
+            if (count, height, width) != (first.0, first.2, first.3) {
                 let (expected, got) = (format!("shape {first:?}, as in the first row"), format!("{:?}", set.dim()));
                 return wrong(ErrorKind::Shape, &what, expected, got);
             }
@@ -123,10 +125,18 @@ impl ImageGrid {
         self.count().div_ceil(self.columns)
     }
 
-    /// The grey values of an image, row by row.
-    fn pixels(&self, set: usize, index: usize) -> Vec<u8> {
+    /// The pixels of an image, row by row.
+    fn pixels(&self, set: usize, index: usize) -> Vec<[u8; 3]> {
         let pixels = self.sets[set].index_axis(Axis(0), index);
-        pixels.iter().map(|value| (value.clamp(0.0, 1.0) * 255.0).round() as u8).collect()
+        let byte = |value: &f32| (value.clamp(0.0, 1.0) * 255.0).round() as u8;
+        match pixels.len_of(Axis(0)) {
+            1 => pixels.iter().map(|value| [byte(value); 3]).collect(),
+            _ => pixels
+                .lanes(Axis(0))
+                .into_iter()
+                .map(|colors| [0, 1, 2].map(|channel| byte(&colors[channel])))
+                .collect(),
+        }
     }
 
     fn layout(&self) -> Layout {
@@ -295,6 +305,17 @@ mod tests {
     }
 
     #[test]
+    fn colours_are_those_of_the_channels_and_grey_may_stand_beside_them() {
+        let colored =
+            Array4::from_shape_fn((1, 3, 1, 2), |(_, channel, _, x)| [[1.0, 0.2], [0.4, -1.0], [0.0, 2.0]][channel][x]);
+        let grey = Array4::from_elem((1, 1, 1, 2), 0.6);
+        let grid = ImageGrid::rows([("colour", &colored), ("grey", &grey)]);
+        assert_eq!(grid.pixels(0, 0), [[255, 102, 0], [51, 0, 255]]);
+        assert_eq!(grid.pixels(1, 0), [[153; 3]; 2]);
+        grid.figure().unwrap().to_png().unwrap();
+    }
+
+    #[test]
     fn each_wrong_input_is_named() {
         let mut nan = images(3);
         nan[[2, 0, 5, 7]] = f32::NAN;
@@ -303,8 +324,9 @@ mod tests {
             (ImageGrid::new(&images(0), 1), "image grid, images: expected at least 1 image, got none"),
             (ImageGrid::rows(none), "image grid, rows: expected at least 1, got none"),
             (
-                ImageGrid::new(&Array4::zeros((2, 3, 28, 28)), 2),
-                "image grid, images: expected shape (n, 1, height, width), got (2, 3, 28, 28)",
+                ImageGrid::new(&Array4::zeros((2, 2, 28, 28)), 2),
+                "image grid, images: expected shape (n, 1, height, width), or (n, 3, height, width) in colour, \
+                 got (2, 2, 28, 28)",
             ),
             (
                 ImageGrid::new(&images(2), 0),

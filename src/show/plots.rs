@@ -19,7 +19,7 @@ impl Dataset {
     /// The first `n` images with their class names, in rows of ten.
     ///
     /// # Errors
-    /// If there are no images, or they are not grey (one channel).
+    /// If there are no images, or they are neither grey (one channel) nor in colour (three).
     pub fn plot_images(&self, n: usize) -> Result<Figure> {
         let some = self.take(n);
         let names = some.labels().iter().map(|label| self.class_names()[*label].clone());

@@ -25,6 +25,15 @@ pub(super) fn grey_png(width: u32, height: u32, pixels: &[u8], levels: usize) ->
     })
 }
 
+/// A PNG file of red, green and blue pixels, each value from 0 to `levels` - 1.
+pub(super) fn color_png(width: u32, height: u32, pixels: &[u8], levels: usize) -> Result<Vec<u8>> {
+    let bytes: Vec<u8> = pixels.iter().map(|level| (255 * usize::from(*level) / (levels - 1)) as u8).collect();
+    encoded([width, height], &bytes, |encoder| {
+        encoder.set_color(ColorType::Rgb);
+        encoder.set_filter(Filter::Adaptive);
+    })
+}
+
 fn encoded(
     [width, height]: [u32; 2],
     pixels: &[u8],

@@ -20,7 +20,7 @@ impl Dataset {
         const STRIP: usize = 20;
         /// Of the images together: a page of megabytes helps nobody.
         const MOST_PIXELS: usize = 1 << 20;
-        let [channels, height, width] = self.image_shape();
+        let [_, height, width] = self.image_shape();
         let more = self.class_names().len().saturating_sub(CLASSES_SHOWN);
         let more = if more > 0 { format!("<p>and {} more classes</p>", thousands(more)) } else { String::new() };
         let names = self.class_names().iter().take(CLASSES_SHOWN).map(|name| escape_html(&cell(name)));
@@ -30,8 +30,8 @@ impl Dataset {
         let few = self.take(STRIP.min(MOST_PIXELS / (height * width)));
         let alternative = format!("the first {} images", few.len());
         format!(
-            "<p>{} images of shape {channels}×{height}×{width}<br>source: {}</p>{}{more}{}",
-            thousands(self.len()),
+            "<p>{}<br>source: {}</p>{}{more}{}",
+            self.size_text(),
             escape_html(&visible(self.source())),
             table(&Vec::from_iter(names), &[counts]),
             SpriteSheet::new(few.images(), STRIP, 32).to_html(1, &alternative).unwrap_or_default(),

@@ -3,8 +3,9 @@
 use std::{fs, path::Path};
 
 use latentlab::{
-    Dataset, Normalisation, Result, data_files, fetch_data,
-    ndarray::{Array1, Array4, array},
+    Augmentation, Csv, Dataset, Noise, Normalisation, Result, data_files, fetch_data,
+    ndarray::{Array1, Array2, Array3, Array4, ArrayD, array},
+    read_npy, read_npz, write_npy, write_npz,
 };
 
 use crate::{
@@ -45,8 +46,225 @@ fn no_folders(open: impl Fn(&Path) -> Result<Dataset>) {
     paths().iter().for_each(|path| drop(either(open(path))));
 }
 
+/// All images with a change.
+fn augmented(augmentation: Augmentation) {
+    for images in datasets() {
+        either(images.augmented(&augmentation, u64::MAX)).iter().for_each(shown);
+    }
+}
+
+/// All images with a noise.
+fn noisy(noise: Noise) {
+    for images in datasets() {
+        if let Some(noisy) = either(images.with_noise(noise, u64::MAX)) {
+            assert!(noisy.images().iter().all(|value| value.is_finite()), "{noise:?}");
+        }
+    }
+}
+
+/// Files that hold something else, and paths where nothing is.
+fn no_files(endings: &[&str], read: impl Fn(&Path) -> Result<Dataset>) {
+    let garbage = Garbage::new("files");
+    for path in endings.iter().flat_map(|ending| garbage.files(ending)).chain(paths()) {
+        either(read(&path)).iter().for_each(shown);
+    }
+}
+
+/// A table that can be read.
+fn table_with(read: impl Fn(Csv) -> Result<Dataset>) {
+    let garbage = Garbage::new("table");
+    for text in ["a,b,c\n1,2,x\n3,4,y\n", "1,2,3\n4,5,6\n", "a;b\n1;2\n", "x\n1\n"] {
+        let path = garbage.file("table.csv");
+        fs::write(&path, text).unwrap();
+        either(read(Csv::new(&path))).iter().for_each(shown);
+    }
+}
+
 pub fn rows() -> Table {
     vec![
+        (
+            "Dataset::from_array",
+            Call(|| {
+                for shape in [&[][..], &[0], &[3], &[0, 0], &[0, 3], &[3, 0], &[2, 3], &[2, 3, 4, 5], &[1; 7]] {
+                    either(Dataset::from_array(ArrayD::zeros(shape))).iter().for_each(shown);
+                }
+                for value in FLOATS {
+                    assert_eq!(either(Dataset::from_array(array![[value]])).is_some(), value.is_finite(), "{value}");
+                }
+            }),
+        ),
+        ("Augmentation::new", Call(|| augmented(Augmentation::new()))),
+        ("Augmentation::flip_horizontal", Call(|| augmented(Augmentation::new().flip_horizontal()))),
+        ("Augmentation::flip_vertical", Call(|| augmented(Augmentation::new().flip_vertical()))),
+        (
+            "Augmentation::rotate",
+            Call(|| FLOATS.iter().for_each(|degrees| augmented(Augmentation::new().rotate(*degrees)))),
+        ),
+        (
+            "Augmentation::shift",
+            Call(|| SIZES.iter().for_each(|pixels| augmented(Augmentation::new().shift(*pixels).rotate(9.0)))),
+        ),
+        (
+            "Augmentation::crop",
+            Call(|| {
+                for side in SIZES {
+                    augmented(Augmentation::new().crop(side, 1));
+                    augmented(Augmentation::new().crop(1, side).shift(1));
+                }
+            }),
+        ),
+        (
+            "Augmentation::brightness",
+            Call(|| FLOATS.iter().for_each(|most| augmented(Augmentation::new().brightness(*most)))),
+        ),
+        (
+            "Augmentation::fill",
+            Call(|| FLOATS.iter().for_each(|value| augmented(Augmentation::new().shift(1).rotate(9.0).fill(*value)))),
+        ),
+        (
+            "Dataset::augmented",
+            Call(|| SEEDS.iter().for_each(|seed| _ = digits(2).augmented(&Augmentation::new(), *seed))),
+        ),
+        ("Noise::gaussian", Call(|| FLOATS.iter().for_each(|value| noisy(Noise::gaussian(*value))))),
+        ("Noise::salt_and_pepper", Call(|| FLOATS.iter().for_each(|value| noisy(Noise::salt_and_pepper(*value))))),
+        ("Noise::masking", Call(|| FLOATS.iter().for_each(|value| noisy(Noise::masking(*value))))),
+        ("Noise::clipped", Call(|| FLOATS.iter().for_each(|value| noisy(Noise::gaussian(*value).clipped())))),
+        ("Noise::whole_pixels", Call(|| FLOATS.iter().for_each(|value| noisy(Noise::masking(*value).whole_pixels())))),
+        (
+            "Dataset::with_labels",
+            Call(|| {
+                for images in datasets() {
+                    for label in SIZES {
+                        either(images.with_labels(Array1::from_elem(images.len(), label), texts()));
+                        either(images.with_labels(array![label], ["a"; 2]));
+                    }
+                    either(images.with_labels(Array1::zeros(images.len()), std::iter::repeat("a")));
+                }
+            }),
+        ),
+        (
+            "Dataset::with_image_shape",
+            Call(|| {
+                for images in datasets() {
+                    for side in SIZES {
+                        either(images.with_image_shape([1, side, 1])).iter().for_each(shown);
+                        either(images.with_image_shape([side; 3])).iter().for_each(shown);
+                    }
+                }
+            }),
+        ),
+        (
+            "Dataset::to_rows",
+            Call(|| datasets().iter().for_each(|images| assert_eq!(images.to_rows().nrows(), images.len()))),
+        ),
+        (
+            "Dataset::one_hot",
+            Call(|| {
+                datasets().iter().for_each(|images| drop(either(images.one_hot())));
+                let many = Dataset::from_array(Array2::zeros((1_000, 1))).unwrap();
+                refused(many.with_labels(Array1::zeros(1_000), names(100_000)).unwrap().one_hot());
+            }),
+        ),
+        (
+            "Dataset::shuffled_batches",
+            Call(|| {
+                for images in datasets() {
+                    for size in SIZES {
+                        let batches = either(images.shuffled_batches(size, u64::MAX));
+                        batches.into_iter().flatten().take(3).for_each(|batch| shown(&batch));
+                    }
+                }
+            }),
+        ),
+        (
+            "Dataset::image_folder",
+            Call(|| {
+                no_folders(|path| Dataset::image_folder(path, [3, 2, 2]));
+                no_files(&["png", "jpg", ""], |path| Dataset::image_folder(path, [1, 2, 2]));
+                let garbage = Garbage::new("pictures");
+                let folder = garbage.files("png")[0].parent().unwrap().to_owned();
+                for side in SIZES {
+                    refused(Dataset::image_folder(&folder, [1, side, side]));
+                    refused(Dataset::image_folder(&folder, [side, 2, 2]));
+                }
+            }),
+        ),
+        (
+            "Dataset::image_pairs",
+            Call(|| no_files(&["png"], |path| Dataset::image_pairs(path, path, [1, 2, 2]).map(|pair| pair.0))),
+        ),
+        ("Dataset::cifar10_from", Call(|| no_folders(|path| Dataset::cifar10_from(path)))),
+        ("Dataset::cifar100_from", Call(|| no_folders(|path| Dataset::cifar100_from(path)))),
+        ("Dataset::from_npy", Call(|| no_files(&["npy", "npz"], |path| Dataset::from_npy(path)))),
+        (
+            "Dataset::from_npz",
+            Call(|| {
+                for name in texts() {
+                    no_files(&["npz"], |path| Dataset::from_npz(path, &name, "y"));
+                }
+            }),
+        ),
+        ("read_npy", Call(|| paths().iter().for_each(|path| drop(either(read_npy(path)))))),
+        (
+            "read_npz",
+            Call(|| {
+                paths().iter().for_each(|path| drop(either(read_npz(path, "x"))));
+                let garbage = Garbage::new("npz");
+                let path = garbage.file("arrays.npz");
+                write_npz(&path, [("x", &Array1::zeros(2))]).unwrap();
+                texts().iter().for_each(|name| refused(read_npz(&path, name)));
+            }),
+        ),
+        (
+            "write_npy",
+            Call(|| {
+                paths().iter().for_each(|path| _ = either(write_npy(path, &Array3::zeros((0, 1, 2)))));
+                let garbage = Garbage::new("npy");
+                let path = garbage.file("array.npy");
+                for value in FLOATS {
+                    write_npy(&path, &ArrayD::from_elem(vec![], value)).unwrap();
+                    let read = read_npy(&path).unwrap();
+                    assert_eq!(read.iter().next().unwrap().to_bits(), value.to_bits());
+                }
+            }),
+        ),
+        (
+            "write_npz",
+            Call(|| {
+                let garbage = Garbage::new("npz");
+                let array = Array1::zeros(2);
+                for name in texts() {
+                    if either(write_npz(garbage.file("a.npz"), [(&name[..], &array)])).is_some() {
+                        assert_eq!(
+                            read_npz(garbage.file("a.npz"), &name).unwrap(),
+                            array.clone().into_dyn(),
+                            "{name:?}"
+                        );
+                    }
+                    refused(write_npz(garbage.file("a.npz"), [(&name[..], &array); 2]));
+                }
+                paths().iter().for_each(|path| _ = either(write_npz(path, [("a", &array)])));
+            }),
+        ),
+        ("Csv::new", Call(|| no_files(&["csv", "xlsx"], |path| Csv::new(path).read()))),
+        ("Csv::label", Call(|| texts().iter().for_each(|text| table_with(|csv| csv.label(text).read())))),
+        (
+            "Csv::without",
+            Call(|| {
+                table_with(|csv| csv.without(texts()).read());
+                table_with(|csv| csv.without(SIZES).read());
+            }),
+        ),
+        ("Csv::header", Call(|| [true, false].iter().for_each(|header| table_with(|csv| csv.header(*header).read())))),
+        (
+            "Csv::delimiter",
+            Call(|| {
+                for delimiter in ['\0', '\n', '\r', '"', '1', '.', '\t', ';', 'é', '\u{10ffff}'] {
+                    table_with(|csv| csv.delimiter(delimiter).read());
+                }
+            }),
+        ),
+        ("Csv::read", Call(|| table_with(|csv| csv.read()))),
         (
             "Dataset::new",
             Call(|| {

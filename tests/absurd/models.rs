@@ -35,6 +35,22 @@ fn all_pairs(make: impl Fn(Sequential, Sequential)) {
     }
 }
 
+/// Shapes of images: without pixels, too small, of a size that leaves a rest, too large.
+const SHAPES: [[usize; 3]; 12] = [
+    [0; 3],
+    [1, 0, 28],
+    [0, 28, 28],
+    [1, 1, 1],
+    [3, 8, 9],
+    [3, 17, 31],
+    [1, 4, 3],
+    [1 << 20, 28, 28],
+    [1, 1 << 20, 1 << 20],
+    [1, usize::MAX, 28],
+    [usize::MAX, 19, 28],
+    [usize::MAX; 3],
+];
+
 pub fn rows() -> Table {
     let alone = "the model alone, which is sound";
     vec![
@@ -47,6 +63,44 @@ pub fn rows() -> Table {
                     }
                 });
             }),
+        ),
+        (
+            "Autoencoder::tiny_for",
+            Call(|| SHAPES.iter().for_each(|shape| drop(either(Autoencoder::tiny_for(*shape, 2))))),
+        ),
+        (
+            "Autoencoder::deep_dense_for",
+            Call(|| SHAPES.iter().for_each(|shape| drop(either(Autoencoder::deep_dense_for(*shape, 2))))),
+        ),
+        (
+            "Autoencoder::convolutional_for",
+            Call(|| SHAPES.iter().for_each(|shape| drop(either(Autoencoder::convolutional_for(*shape, 2))))),
+        ),
+        (
+            "Autoencoder::strided_for",
+            Call(|| {
+                for shape in SHAPES {
+                    either(Autoencoder::strided_for(shape, [2; 3], 2, 2));
+                    refused(Autoencoder::strided_for(shape, [2; 3], 0, 2));
+                }
+            }),
+        ),
+        ("Autoencoder::wide_for", Call(|| SHAPES.iter().for_each(|shape| drop(either(Autoencoder::wide_for(*shape)))))),
+        (
+            "Vae::strided_for",
+            Call(|| SHAPES.iter().for_each(|shape| drop(either(Vae::strided_for(*shape, [2; 3], 2, 2))))),
+        ),
+        (
+            "Vae::convolutional_for",
+            Call(|| SHAPES.iter().for_each(|shape| drop(either(Vae::convolutional_for(*shape, 2))))),
+        ),
+        (
+            "Gan::convolutional_for",
+            Call(|| SHAPES.iter().for_each(|shape| drop(either(Gan::convolutional_for(*shape, 2))))),
+        ),
+        (
+            "Classifier::convolutional_for",
+            Call(|| SHAPES.iter().for_each(|shape| drop(either(Classifier::convolutional_for(*shape, 2))))),
         ),
         ("Autoencoder::tiny", Call(|| SIZES.iter().for_each(|dim| drop(either(Autoencoder::tiny(*dim)))))),
         ("Autoencoder::deep_dense", Call(|| SIZES.iter().for_each(|dim| drop(either(Autoencoder::deep_dense(*dim)))))),

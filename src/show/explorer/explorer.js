@@ -164,11 +164,13 @@ async (host, data, style) => {
     for (let row = 0; row < height; row++) {
       for (let column = 0; column < width; column++) {
         const from = (first[1] * height + row) * stride + first[0] * width + column;
-        const grey = (right, below) => drawn[4 * (from + right * width + below * height * stride)];
-        const above = (1 - across) * grey(0, 0) + across * grey(1, 0);
-        const below = (1 - across) * grey(0, 1) + across * grey(1, 1);
-        const mixed = (1 - down) * above + down * below;
-        image.data.set([mixed, mixed, mixed, 255], 4 * (row * width + column));
+        const mixed = (channel) => {
+          const value = (right, below) => drawn[4 * (from + right * width + below * height * stride) + channel];
+          const above = (1 - across) * value(0, 0) + across * value(1, 0);
+          const below = (1 - across) * value(0, 1) + across * value(1, 1);
+          return (1 - down) * above + down * below;
+        };
+        image.data.set([mixed(0), mixed(1), mixed(2), 255], 4 * (row * width + column));
       }
     }
     probed.putImageData(image, 0, 0);

@@ -29,8 +29,8 @@ const MOST_PIXELS: usize = 1 << 24;
 /// A [`Vae`](crate::Vae) is explored by its [`autoencoder`](crate::Vae::autoencoder).
 ///
 /// # Errors
-/// If the images' shape is not that of the encoder's input, they are not grey (one channel), there are none, or a code
-/// has only one number.
+/// If the images' shape is not that of the encoder's input, they are neither grey (one channel) nor in colour (three),
+/// there are none, or a code has only one number.
 ///
 /// ```
 /// use latentlab::{Autoencoder, Dataset, Vae, explore};
@@ -54,7 +54,7 @@ pub fn explore(autoencoder: &Autoencoder, images: &Dataset) -> Result<Explorer> 
 ///
 /// | setting | default | range |
 /// |---|---|---|
-/// | [`points`](Self::points) | 2,000, fewer if images are larger than 28 × 28 | 1 to 21,399 images of 28 × 28 |
+/// | [`points`](Self::points) | 2,000, fewer if images are larger than 28 × 28 or in colour | 1 to 21,399 images of 28 × 28 |
 /// | [`pca`](Self::pca) or [`tsne`](Self::tsne) | codes of two numbers as they are, others by `pca` | |
 /// | [`grid`](Self::grid), not with `tsne` | 20, less for images over 204 × 204 | 2 to 64, at most 2²⁴ pixels |
 ///
@@ -153,16 +153,17 @@ impl Explore {
         let wrong = |kind, what: &str, expected: String, got: String| {
             Err(Error::expected(kind, format!("explorer, {what}"), expected, got))
         };
-        if channels != 1 {
+        if ![1, 3].contains(&channels) {
             let got = format!("{:?}", images.image_shape());
-            return wrong(ErrorKind::Shape, "images", "grey ones, [1, height, width]".into(), got);
+            let expected = "grey ones, [1, height, width], or colour ones, [3, height, width]";
+            return wrong(ErrorKind::Shape, "images", expected.into(), got);
         }
         if images.is_empty() {
             return wrong(ErrorKind::Argument, "images", "at least 1".into(), "none".into());
         }
         let (size, total) = (height * width, images.len());
         let most = MOST_PIXELS / size;
-        let count = self.points.unwrap_or((PIXELS / size).clamp(1, 2_000)).min(total);
+        let count = self.points.unwrap_or((PIXELS / (channels * size)).clamp(1, 2_000)).min(total);
         if count == 0 || count > most {
             let expected = format!("1 to {most} of {height} × {width} pixels");
             return wrong(ErrorKind::Argument, "points", expected, count.to_string());
@@ -297,6 +298,23 @@ mod tests {
     }
 
     #[test]
+    fn colour_stays_colour() {
+        let images =
+            Array4::from_shape_fn((30, 3, 16, 16), |(n, c, y, x)| ((n + y * x) % 7) as f32 / 7.0 * [1.0, 0.5, 0.0][c]);
+        let data = Dataset::new(images, Array1::zeros(30), ["a"]).unwrap();
+        let encoder = Sequential::input([3, 16, 16]).flatten().dense(2);
+        let decoder = Sequential::input([2]).dense(768).sigmoid().reshape([3, 16, 16]);
+        let explorer = explore(&Autoencoder::new(encoder, decoder).unwrap(), &data).unwrap();
+        use base64::Engine;
+        for name in ["originals", "reconstructions", "images"] {
+            let file = given(&explorer, name).strip_prefix("data:image/png;base64,").unwrap();
+            let file = base64::engine::general_purpose::STANDARD.decode(file).unwrap();
+            let reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
+            assert_eq!(reader.info().color_type, png::ColorType::Rgb, "{name}");
+        }
+    }
+
+    #[test]
     fn only_classes_that_occur_are_sent() {
         let labels = Array1::from_iter((0..30).map(|index| [3, 500, 40][index % 3]));
         let names = (0..700).map(|class| format!("class {class}\nEVCXR_END_CONTENT"));
@@ -310,7 +328,7 @@ mod tests {
 
     #[test]
     fn each_wrong_input_is_named() {
-        let colored = Dataset::new(Array4::zeros((3, 3, 28, 28)), Array1::zeros(3), ["a"]).unwrap();
+        let double = Dataset::new(Array4::zeros((3, 2, 28, 28)), Array1::zeros(3), ["a"]).unwrap();
         let small = Dataset::new(Array4::zeros((3, 1, 8, 8)), Array1::zeros(3), ["a"]).unwrap();
         let mut broken = dense(2);
         let encoder = crate::model::Model::trained_mut(&mut broken).remove(0);
@@ -321,8 +339,9 @@ mod tests {
         for (error, expected) in [
             (of(plain(), &dense(2), &digits(9).take(0)), "explorer, images: expected at least 1, got none"),
             (
-                of(plain(), &dense(2), &colored),
-                "explorer, images: expected grey ones, [1, height, width], got [3, 28, 28]",
+                of(plain(), &dense(2), &double),
+                "explorer, images: expected grey ones, [1, height, width], or colour ones, [3, height, width], \
+                 got [2, 28, 28]",
             ),
             (
                 of(plain(), &dense(2), &small),

@@ -18,9 +18,9 @@ use crate::{
     },
 };
 
-/// The pixels of the originals for which a page has space: 2,000 images of 28 × 28.
+/// The values of the originals for which a page has space: 2,000 grey images of 28 × 28.
 pub(super) const PIXELS: usize = 2_000 * 28 * 28;
-/// The most bytes of a page with that many pixels; more pixels may take more in proportion.
+/// The most bytes of a page with that many values; more may take more in proportion.
 const BYTES: usize = 1_000_000;
 /// How many greys the images may have: as many as the bytes allow. Sixteen are enough for images of this size, and keep
 /// notebooks small.
