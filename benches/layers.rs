@@ -8,7 +8,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use latentlab::{
     Autoencoder, Dataset, Loss, Optimizer, Sequential, TrainConfig,
-    measure::{LossStep, OptimizerStep, Step},
+    measure::{LossStep, NetworkStep, OptimizerStep},
     train_ae,
 };
 
@@ -30,7 +30,7 @@ fn bench(c: &mut Criterion, operation: &str, cases: impl IntoIterator<Item = (&'
     for (name, batch, network) in cases {
         let mut group = c.benchmark_group(format!("{operation}/{name}"));
         group.throughput(Throughput::Elements(batch as u64));
-        let step = Step::new(&network, batch);
+        let step = NetworkStep::new(&network, batch);
         group.bench_function("forward", |b| b.iter(|| step.forward()));
         group.bench_function("step", |b| b.iter(|| step.forward_and_backward()));
     }

@@ -57,7 +57,7 @@ fn round() -> f64 {
 }
 
 /// A network and a batch of random rows, to go through it again and again.
-pub struct Step {
+pub struct NetworkStep {
     network: Sequential,
     x: Arc<Buffer>,
     rows: usize,
@@ -66,7 +66,7 @@ pub struct Step {
     _reuse: Reuse,
 }
 
-impl Step {
+impl NetworkStep {
     /// # Panics
     /// If the network was not built without mistakes.
     pub fn new(network: &Sequential, rows: usize) -> Self {
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn steps_go_through() {
         let network = Sequential::input([2, 6, 6]).conv2d(3, 3).batch_norm().relu().max_pool2d(2).dropout(0.5);
-        let step = Step::new(&network, 5);
+        let step = NetworkStep::new(&network, 5);
         step.forward();
         step.forward_and_backward();
         let loss = LossStep::new(Loss::BinaryCrossEntropy, 100);

@@ -3,7 +3,7 @@
 use std::{process::Command, time::Instant};
 
 use latentlab::{
-    Autoencoder, Classifier, Dataset, ErrorKind, Gan, GanConfig, Sequential, TrainConfig, Vae, measure::Step,
+    Autoencoder, Classifier, Dataset, ErrorKind, Gan, GanConfig, Sequential, TrainConfig, Vae, measure::NetworkStep,
     ndarray::ArrayD, train_ae, train_gan,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
@@ -60,7 +60,7 @@ fn sizes_without_bounds_are_refused_where_the_layer_is_added() {
     for stride in [100_000, MOST] {
         let network = image().conv2d(4, 3).stride(stride).build().unwrap();
         assert_eq!(network.output_shape(), [4, 1, 1]);
-        let step = Step::new(&network, 3);
+        let step = NetworkStep::new(&network, 3);
         step.forward();
         step.forward_and_backward();
     }
@@ -223,7 +223,7 @@ fn ten_thousand_absurd_networks_are_refused_or_work() {
         }
         let shape = [&[1], network.input_shape()].concat();
         assert_eq!(network.predict(&ArrayD::from_elem(shape, 0.5)).unwrap().len(), values);
-        Step::new(&network, 2).forward_and_backward();
+        NetworkStep::new(&network, 2).forward_and_backward();
         ran += 1;
         assert!(start.elapsed().as_secs() < 60, "{network:?}");
     }

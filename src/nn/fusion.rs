@@ -6,24 +6,24 @@ use std::sync::Arc;
 
 use super::{
     layers::{Conv2d, Layer},
-    plan::Step,
+    plan::PlanStep,
     sequential::Sequential,
 };
 
 /// Batch normalisations become part of the weights before them: for predictions, where they are nothing but other
 /// weights.
-pub(super) fn fold_batch_norms(steps: Vec<Step>, network: &Sequential) -> Vec<Step> {
+pub(super) fn fold_batch_norms(steps: Vec<PlanStep>, network: &Sequential) -> Vec<PlanStep> {
     joined(steps, |step, next| fold(step, next, network))
 }
 
 /// Whether [`fold_batch_norms`] changes anything.
-pub(super) fn folds(steps: &[Step]) -> bool {
+pub(super) fn folds(steps: &[PlanStep]) -> bool {
     steps.windows(2).any(|pair| takes_batch_norm(&pair[0], &pair[1]))
 }
 
 /// All that changes no result but for rounding, in the order of a step: what comes before its layer, then what comes
 /// after.
-pub(super) fn fuse(steps: Vec<Step>) -> Vec<Step> {
+pub(super) fn fuse(steps: Vec<PlanStep>) -> Vec<PlanStep> {
     let steps = joined(steps, up_sampling);
     let steps = joined(steps, activation);
     let steps = joined(steps, pooling);
@@ -31,8 +31,8 @@ pub(super) fn fuse(steps: Vec<Step>) -> Vec<Step> {
 }
 
 /// Joins each step with the one after it where `rule` has made it do both.
-fn joined(steps: Vec<Step>, rule: impl Fn(&mut Step, &Step) -> bool) -> Vec<Step> {
-    let mut all: Vec<Step> = Vec::new();
+fn joined(steps: Vec<PlanStep>, rule: impl Fn(&mut PlanStep, &PlanStep) -> bool) -> Vec<PlanStep> {
+    let mut all: Vec<PlanStep> = Vec::new();
     for step in steps {
         match all.last_mut().and_then(|last| rule(last, &step).then_some(last)) {
             Some(last) => last.append(step),
@@ -42,13 +42,13 @@ fn joined(steps: Vec<Step>, rule: impl Fn(&mut Step, &Step) -> bool) -> Vec<Step
     all
 }
 
-fn takes_batch_norm(step: &Step, next: &Step) -> bool {
+fn takes_batch_norm(step: &PlanStep, next: &PlanStep) -> bool {
     matches!(step.layer, Layer::Conv2d(_) | Layer::ConvTranspose2d(_) | Layer::Dense(_))
         && matches!(next.layer, Layer::BatchNorm(_))
 }
 
 /// Takes scale · x + shift of each output channel into the weights and the bias.
-fn fold(step: &mut Step, next: &Step, network: &Sequential) -> bool {
+fn fold(step: &mut PlanStep, next: &PlanStep, network: &Sequential) -> bool {
     let Layer::BatchNorm(layer) = &next.layer else { return false };
     if !takes_batch_norm(step, next) {
         return false;
@@ -67,7 +67,7 @@ fn fold(step: &mut Step, next: &Step, network: &Sequential) -> bool {
 }
 
 /// A convolution merges with the up-sampling before it: the enlarged feature map is never written.
-fn up_sampling(step: &mut Step, next: &Step) -> bool {
+fn up_sampling(step: &mut PlanStep, next: &PlanStep) -> bool {
     let (Layer::UpSample2d(up_sample), Layer::Conv2d(convolution)) = (&step.layer, &next.layer) else { return false };
     let Some(factor) = up_sample.repeats() else { return false };
     if !gains_from_merging(convolution, &next.input, factor) {
@@ -92,7 +92,7 @@ fn gains_from_merging(convolution: &Conv2d, input: &[usize], factor: [usize; 2])
 }
 
 /// A rectified linear unit is part of the product or of the batch normalisation before it.
-fn activation(step: &mut Step, next: &Step) -> bool {
+fn activation(step: &mut PlanStep, next: &PlanStep) -> bool {
     use Layer::{BatchNorm, Conv2d, ConvTranspose2d, Dense};
     let Layer::Activation(activation) = &next.layer else { return false };
     let takes = matches!(step.layer, Dense(_) | Conv2d(_) | ConvTranspose2d(_) | BatchNorm(_));
@@ -104,7 +104,7 @@ fn activation(step: &mut Step, next: &Step) -> bool {
 }
 
 /// A max-pooling is part of the batch normalisation before it: the feature maps before the pooling are never written.
-fn pooling(step: &mut Step, next: &Step) -> bool {
+fn pooling(step: &mut PlanStep, next: &PlanStep) -> bool {
     let Layer::MaxPool2d(pool) = &next.layer else { return false };
     if !matches!(step.layer, Layer::BatchNorm(_)) || step.fused.pool.is_some() {
         return false;
@@ -114,7 +114,7 @@ fn pooling(step: &mut Step, next: &Step) -> bool {
 }
 
 /// A convolution takes the moments of its output for the batch normalisation after it, while they are in a cache.
-fn with_moments(mut steps: Vec<Step>) -> Vec<Step> {
+fn with_moments(mut steps: Vec<PlanStep>) -> Vec<PlanStep> {
     for index in 1..steps.len() {
         let takes = matches!(steps[index - 1].layer, Layer::Conv2d(_) | Layer::ConvTranspose2d(_));
         steps[index - 1].fused.moments = takes && matches!(steps[index].layer, Layer::BatchNorm(_));

@@ -50,12 +50,12 @@ use crate::{
 #[derive(Clone)]
 pub struct Plan {
     input: Vec<usize>,
-    steps: Vec<Step>,
+    steps: Vec<PlanStep>,
 }
 
 /// A layer, and what is fused with it.
 #[derive(Clone)]
-pub(crate) struct Step {
+pub(crate) struct PlanStep {
     pub layer: Layer,
     /// The shape of the layer's own input, without the batch; where an up-sampling is fused, what that would make.
     pub input: Vec<usize>,
@@ -116,7 +116,7 @@ impl Caches {
     }
 }
 
-impl Step {
+impl PlanStep {
     /// A layer by itself.
     pub fn new(layer: &Layer, input: &[usize], output: &[usize]) -> Self {
         Self {
@@ -254,40 +254,40 @@ impl Plan {
 
     /// How many multiply-adds the forward pass needs for one input: those of matrix products and convolutions.
     pub fn multiply_adds(&self) -> usize {
-        self.steps.iter().map(Step::multiply_adds).sum()
+        self.steps.iter().map(PlanStep::multiply_adds).sum()
     }
 
     /// Of its first step with weights, of whose input training wants no gradient.
     pub(crate) fn multiply_adds_of_first(&self) -> Option<usize> {
-        self.steps.iter().find(|step| step.parameters > 0).map(Step::multiply_adds)
+        self.steps.iter().find(|step| step.parameters > 0).map(PlanStep::multiply_adds)
     }
 }
 
-fn run(steps: &[Step], network: &Sequential, x: Variable, pass: &mut Pass) -> Variable {
+fn run(steps: &[PlanStep], network: &Sequential, x: Variable, pass: &mut Pass) -> Variable {
     let address = ptr::from_ref(network).addr();
     steps.iter().fold(x, |x, step| step.forward(&step.weights(network), address, x, pass))
 }
 
 /// One step for each layer.
-fn steps_of(network: &Sequential) -> Vec<Step> {
+fn steps_of(network: &Sequential) -> Vec<PlanStep> {
     let nodes = network.nodes().iter();
     steps(nodes.map(|node| (node.layer.clone(), node.input.clone(), node.output.clone(), node.parameters.len())))
 }
 
 /// One step for each layer, given with the shapes of its input and output and its number of parameters.
-fn steps(layers: impl Iterator<Item = (Layer, Vec<usize>, Vec<usize>, usize)>) -> Vec<Step> {
+fn steps(layers: impl Iterator<Item = (Layer, Vec<usize>, Vec<usize>, usize)>) -> Vec<PlanStep> {
     let mut first_parameter = 0;
     let step = |(index, (layer, input, output, parameters)): (usize, (Layer, Vec<usize>, Vec<usize>, usize))| {
         let first = first_parameter;
         first_parameter += parameters;
-        let step = Step::new(&layer, &input, &output);
-        Step { index, first_index: index, first_parameter: first, parameters, ..step }
+        let step = PlanStep::new(&layer, &input, &output);
+        PlanStep { index, first_index: index, first_parameter: first, parameters, ..step }
     };
     layers.enumerate().map(step).collect()
 }
 
 /// The steps that run the layers inside a layer.
-pub(crate) fn fused_steps(layers: impl Iterator<Item = (Layer, Vec<usize>, Vec<usize>, usize)>) -> Vec<Step> {
+pub(crate) fn fused_steps(layers: impl Iterator<Item = (Layer, Vec<usize>, Vec<usize>, usize)>) -> Vec<PlanStep> {
     fusion::fuse(steps(layers))
 }
 

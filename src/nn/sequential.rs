@@ -56,7 +56,7 @@ pub(crate) struct Node {
     pub layer: Layer,
     pub input: Vec<usize>,
     pub output: Vec<usize>,
-    pub parameters: Vec<Parameter>,
+    pub parameters: Vec<LayerParameter>,
 }
 
 impl Node {
@@ -72,7 +72,7 @@ impl Node {
 
 /// A parameter's numbers, with their name and shape.
 #[derive(Clone)]
-pub(crate) struct Parameter {
+pub(crate) struct LayerParameter {
     pub name: &'static str,
     pub shape: Vec<usize>,
     pub values: Weights,
@@ -175,7 +175,7 @@ impl Sequential {
                 limit::check(place.as_str(), "weights in whole vectors", &spec.packed_shape())?;
                 let values = Arc::new(values(number, layer.name(), &spec)?);
                 let trainable = spec.trainable();
-                parameters.push(Parameter { name: spec.name, shape: spec.shape, values, trainable });
+                parameters.push(LayerParameter { name: spec.name, shape: spec.shape, values, trainable });
             }
             Ok((self.output_shape().to_vec(), output, parameters))
         })();
@@ -450,7 +450,7 @@ impl Sequential {
         self.all_mut().map(|parameter| &mut parameter.values)
     }
 
-    fn all_mut(&mut self) -> impl Iterator<Item = &mut Parameter> {
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut LayerParameter> {
         self.compiled.get_mut().into_iter().for_each(Compiled::forget_weights);
         self.nodes.iter_mut().flat_map(|node| &mut node.parameters)
     }
@@ -467,14 +467,14 @@ impl Sequential {
     }
 
     /// All parameters with their names and keys.
-    pub(crate) fn named_parameters(&self) -> impl Iterator<Item = (String, ParameterKey, &Parameter)> {
+    pub(crate) fn named_parameters(&self) -> impl Iterator<Item = (String, ParameterKey, &LayerParameter)> {
         let layers = self.nodes.iter().enumerate();
         let layers = layers.flat_map(|(index, node)| node.parameters.iter().map(move |_| index + 1));
         layers.zip(self.keys()).map(|(layer, (key, parameter))| (format!("{layer}.{}", parameter.name), key, parameter))
     }
 
     /// The parameter of that name.
-    pub(crate) fn named(&self, name: &str) -> Result<(ParameterKey, &Parameter)> {
+    pub(crate) fn named(&self, name: &str) -> Result<(ParameterKey, &LayerParameter)> {
         let found = self.named_parameters().find(|(known, ..)| known == name);
         let known = || self.weight_names().join(", ");
         let missing = || Error::argument("the name of weights", format!("one of {}", known()), name);
@@ -493,7 +493,7 @@ impl Sequential {
         self.named_parameters().map(|(name, ..)| name).collect()
     }
 
-    fn keys(&self) -> impl Iterator<Item = (ParameterKey, &Parameter)> {
+    fn keys(&self) -> impl Iterator<Item = (ParameterKey, &LayerParameter)> {
         let network = std::ptr::from_ref(self).addr();
         let parameters = self.nodes.iter().flat_map(|node| &node.parameters).enumerate();
         parameters.map(move |(number, parameter)| (ParameterKey { network, number }, parameter))

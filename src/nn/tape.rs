@@ -58,9 +58,9 @@ pub(crate) struct ParameterKey {
 
 /// A parameter's place among the gradients of a pass.
 #[derive(Clone, Copy)]
-pub(crate) struct Parameter(usize);
+pub(crate) struct GradientSlot(usize);
 
-impl Parameter {
+impl GradientSlot {
     /// Of a parameter that gets no gradient.
     pub const FROZEN: Self = Self(usize::MAX);
 
@@ -109,7 +109,7 @@ impl Gradients {
     }
 
     /// Adds to the gradient of a parameter.
-    pub fn add_to_parameter(&mut self, parameter: Parameter, gradient: Buffer) {
+    pub fn add_to_parameter(&mut self, parameter: GradientSlot, gradient: Buffer) {
         if !parameter.is_frozen() {
             add(&mut self.parameters[parameter.0].sum, gradient);
         }
@@ -117,7 +117,7 @@ impl Gradients {
 
     /// The gradient of a parameter so far, taken out to be added to and [put back](Self::put): from zero, where its
     /// numbers mean nothing yet, or from what it holds.
-    pub fn take_sum(&mut self, parameter: Parameter, length: usize) -> (Buffer, Accumulate<'static>) {
+    pub fn take_sum(&mut self, parameter: GradientSlot, length: usize) -> (Buffer, Accumulate<'static>) {
         match self.parameters[parameter.0].sum.take() {
             Some(sum) => (sum, Accumulate::Output),
             None => (Buffer::unset(length), Accumulate::Zero),
@@ -125,12 +125,12 @@ impl Gradients {
     }
 
     /// See [`take_sum`](Self::take_sum).
-    pub fn put(&mut self, parameter: Parameter, gradient: Buffer) {
+    pub fn put(&mut self, parameter: GradientSlot, gradient: Buffer) {
         self.parameters[parameter.0].sum = Some(gradient);
     }
 
     /// Leaves the product of these factors for when all shards are done, see [`Pass::postpones`].
-    pub fn postpone(&mut self, parameter: Parameter, factors: Factors) {
+    pub fn postpone(&mut self, parameter: GradientSlot, factors: Factors) {
         self.parameters[parameter.0].factors.push(factors);
     }
 }
@@ -164,7 +164,7 @@ pub(crate) struct Pass {
 struct State {
     tape: RefCell<OwnedTape<f32, Cpu>>,
     gradients: Rc<RefCell<Gradients>>,
-    parameters: RefCell<BTreeMap<ParameterKey, Parameter>>,
+    parameters: RefCell<BTreeMap<ParameterKey, GradientSlot>>,
     statistics: RefCell<BTreeMap<ParameterKey, Vec<f32>>>,
     /// The randomness of this part: every use of it takes a new stream.
     seed: Cell<u64>,
@@ -313,9 +313,9 @@ impl Pass {
     }
 
     /// The place of a parameter's gradient: the same for every use of the parameter in this pass.
-    pub fn parameter(&mut self, key: ParameterKey, length: usize) -> Parameter {
+    pub fn parameter(&mut self, key: ParameterKey, length: usize) -> GradientSlot {
         if !self.recording || self.frozen {
-            return Parameter::FROZEN;
+            return GradientSlot::FROZEN;
         }
         let gradients = &mut self.state.gradients.borrow_mut().parameters;
         let mut parameters = self.state.parameters.borrow_mut();
@@ -325,7 +325,7 @@ impl Pass {
             return *known;
         }
         gradients.push(Gradient::zero(length));
-        let new = Parameter(gradients.len() - 1);
+        let new = GradientSlot(gradients.len() - 1);
         parameters.insert(key, new);
         new
     }

@@ -46,7 +46,7 @@ use self::conv2d::{Dilation, Groups, Padding};
 use super::{
     init::ParameterSpec,
     plan::{Caches, Fused},
-    tape::{Gradients, Parameter, ParameterKey, Pass, Variable},
+    tape::{GradientSlot, Gradients, ParameterKey, Pass, Variable},
 };
 use crate::engine::{Accumulate, Buffer, Convolution, Moments, PreparedConvolution, join};
 
@@ -148,7 +148,7 @@ impl LayerContext<'_> {
     }
 
     /// The place of a parameter's gradient.
-    pub(super) fn parameter(&self, index: usize, pass: &mut Pass) -> Parameter {
+    pub(super) fn parameter(&self, index: usize, pass: &mut Pass) -> GradientSlot {
         pass.parameter(self.key(index), self.weights[index].len())
     }
 
@@ -174,7 +174,7 @@ impl LayerContext<'_> {
 /// side by side. `add_weight_gradient` accumulates as it is given.
 fn add_gradients(
     gradients: &mut Gradients,
-    (parameter, weights): (Parameter, usize),
+    (parameter, weights): (GradientSlot, usize),
     add_weight_gradient: impl FnOnce(Accumulate<'_>, &mut [f32]) + Send,
     x: &Variable,
     x_gradient: impl FnOnce() -> Buffer + Send,

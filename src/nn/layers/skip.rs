@@ -10,7 +10,7 @@ use crate::{
     nn::{
         function::intern,
         init::ParameterSpec,
-        plan::{Step, fused_steps},
+        plan::{PlanStep, fused_steps},
         sequential::Sequential,
         tape::{Pass, Variable},
     },
@@ -99,7 +99,7 @@ impl Skip {
     }
 
     /// The steps that run the layers; the shapes have been checked.
-    fn steps(&self, input: &[usize]) -> Vec<Step> {
+    fn steps(&self, input: &[usize]) -> Vec<PlanStep> {
         let layers = self.shapes(input).expect("output_shape has checked them");
         fused_steps(layers.into_iter().map(|(layer, input, output)| {
             let parameters = layer.operation().parameters(&input).len();
@@ -186,7 +186,7 @@ impl Operation for Skip {
     }
 
     fn multiply_adds(&self, input: &[usize], _up_sample: [usize; 2]) -> usize {
-        self.steps(input).iter().map(Step::multiply_adds).sum()
+        self.steps(input).iter().map(PlanStep::multiply_adds).sum()
     }
 
     fn forward(&self, x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable {

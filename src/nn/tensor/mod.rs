@@ -18,7 +18,7 @@ pub use update::{Parameter, ParameterSet, Parameters, Step, StepGradients};
 use super::{
     layers::{channels_first, channels_last},
     sequential::{Sequential, text_without_brackets},
-    tape::{Gradients, Parameter as PlaceOfParameter, Pass, Variable},
+    tape::{GradientSlot, Gradients, Pass, Variable},
 };
 use crate::{
     engine::Buffer,
@@ -160,7 +160,7 @@ impl Tensor {
     }
 
     /// A parameter as a tensor: its gradient goes to that place.
-    pub(super) fn learned(place: PlaceOfParameter, values: &[f32], shape: &[usize], pass: &Pass) -> Self {
+    pub(super) fn learned(place: GradientSlot, values: &[f32], shape: &[usize], pass: &Pass) -> Self {
         let rows = shape.first().copied().unwrap_or(1);
         let values: Arc<Buffer> = Arc::new(Buffer::from(values));
         let add = move |g, gradients: &mut Gradients| gradients.add_to_parameter(place, g);

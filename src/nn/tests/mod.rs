@@ -17,7 +17,7 @@ use std::sync::Arc;
 use super::{
     layers::{Layer, Weights},
     loss::Loss,
-    plan::Step,
+    plan::PlanStep,
     tape::{ParameterKey, Pass, Variable},
 };
 use crate::engine::Buffer;
@@ -31,14 +31,14 @@ fn mean(loss: Loss, output: &[f32], target: &[f32]) -> f64 {
 
 /// A layer by itself, as a step of a plan.
 struct Single<'a> {
-    step: Step,
+    step: PlanStep,
     weights: &'a [Weights],
 }
 
 impl<'a> Single<'a> {
     /// For an input of that shape, without the batch, channels first.
     fn new(layer: &Layer, input: &[usize], weights: &'a [Weights]) -> Self {
-        Self { step: Step::new(layer, input, &[]), weights }
+        Self { step: PlanStep::new(layer, input, &[]), weights }
     }
 
     /// What the layer makes of a batch (feature maps are channels last); the input needs no gradient unless it is

@@ -18,7 +18,7 @@ use crate::{
     engine::Buffer,
     nn::{
         layers::Layer,
-        plan::Step,
+        plan::PlanStep,
         sequential::Sequential,
         tape::{ParameterKey, Pass},
     },
@@ -785,7 +785,7 @@ proptest! {
         let first = start(&mut pass);
         let (mut y, mut keys) = (first.clone(), Vec::new());
         for (number, node) in network.nodes().iter().enumerate() {
-            let step = Step::new(&node.layer, &node.input, &node.output);
+            let step = PlanStep::new(&node.layer, &node.input, &node.output);
             y = step.forward(&node.weights(), number, y, &mut pass);
             let parameters = node.parameters.iter().enumerate();
             keys.extend(parameters.map(|(n, p)| (ParameterKey { network: number, number: n }, p.values.len())));
