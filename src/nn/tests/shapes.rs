@@ -504,8 +504,8 @@ proptest! {
     fn global_pool2d(rows in rows(), size in pair(1..=9), channels in channels()) {
         let [height, width] = size;
         let (x, before) = (numbers(4, rows * height * width * channels), [0, 0]);
-        let windows =
-            Windows { rows, large: [height, width, channels], small: [1, 1, channels], kernel: size, stride: size, before };
+        let (large, small) = ([height, width, channels], [1, 1, channels]);
+        let windows = Windows { rows, large, small, kernel: size, stride: size, before };
         let case = |kind: &str| {
             Case::new(layer(json!({"layer": "global_pool2d", "kind": kind})), &[channels, height, width], x.clone())
         };
