@@ -130,8 +130,8 @@ impl Sequential {
         self.push(Activation::Gelu)
     }
 
-    /// Sigmoid linear unit, also called swish (Elfwing et al. 2017, Ramachandran et al. 2017): x / (1 + e⁻ˣ); any shape,
-    /// unchanged. Keras' `silu`, PyTorch's `SiLU`.
+    /// Sigmoid linear unit, also called swish (Elfwing et al. 2017, Ramachandran et al. 2017): x / (1 + e⁻ˣ); any
+    /// shape, unchanged. Keras' `silu`, PyTorch's `SiLU`.
     ///
     /// ```
     /// use latentlab::{Sequential, ndarray::ArrayD};

@@ -62,7 +62,8 @@ impl Sequential {
     }
 
     /// What the normalisation before it adds to the variance, above 0; default 0.001 for
-    /// [`batch_norm`](Self::batch_norm), 10⁻⁵ for [`layer_norm`](Self::layer_norm) and [`group_norm`](Self::group_norm).
+    /// [`batch_norm`](Self::batch_norm), 10⁻⁵ for [`layer_norm`](Self::layer_norm) and
+    /// [`group_norm`](Self::group_norm).
     pub fn epsilon(self, epsilon: f32) -> Self {
         self.amend("epsilon", "a normalisation", |layer| {
             layer.operation_mut().epsilon_mut().map(|old| *old = epsilon).is_some()

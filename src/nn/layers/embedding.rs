@@ -28,8 +28,8 @@ const LARGEST: usize = 1 << 24;
 
 impl Sequential {
     /// A learned vector for each of `vocabulary` words or classes, which are given by their numbers 0, 1 … Input `[k]`,
-    /// output `[k, dim]`, `vocabulary`·`dim` parameters; Keras' and PyTorch's `Embedding`, and what `dense(dim)` without
-    /// a bias makes of one-hot rows: W is drawn as its weights are.
+    /// output `[k, dim]`, `vocabulary`·`dim` parameters; Keras' and PyTorch's `Embedding`, and what `dense(dim)`
+    /// without a bias makes of one-hot rows: W is drawn as its weights are.
     ///
     /// A value that is no whole number from 0 to `vocabulary` − 1 has no vector: its row comes out as NaN, so that a
     /// prediction shows it and training stops with the error that its loss is not finite.

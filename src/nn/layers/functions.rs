@@ -59,16 +59,17 @@ pub(super) fn softplus(x: f32) -> f32 {
     x.max(0.0) + 2.0 * s * series
 }
 
-/// The distribution function of N(0, 1) and its density at x: Φ(x) = (1 + erf(x / √2)) / 2 and φ(x) = e^(−x²/2) / √(2π).
+/// The distribution function of N(0, 1) and its density at x: Φ(x) = (1 + erf(x / √2)) / 2 and φ(x) = e^(−x²/2) /
+/// √(2π).
 #[inline(always)]
 pub(super) fn normal(x: f32) -> (f32, f32) {
-    // Φ(−|x|) = e^(−x²/2) · t · polynomial(t) with t = 1 / (1 + 0.3 · |x| / √2): interpolated in double precision at the
-    // Chebyshev nodes of |x| < 14, right to 3·10⁻⁸ of itself. Below, the halves of its coefficients from t⁸ down.
+    // Φ(−|x|) = e^(−x²/2) · t · polynomial(t) with t = 1 / (1 + 0.3 · |x| / √2): interpolated in double precision at
+    // the Chebyshev nodes of |x| < 14, right to 3·10⁻⁸ of itself. Below, the halves of its coefficients from t⁸ down.
     const TAIL: [f32; 9] = [
         -0.065_385_44,
         0.245_967_14,
         -0.263_075_83,
-        0.282_257_12,
+        0.282_257_1,
         -0.053_491_68,
         0.110_269_59,
         0.073_398_01,

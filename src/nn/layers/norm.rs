@@ -13,16 +13,16 @@ use crate::{
     },
 };
 
-/// Layer and group normalisation: y = γ · (x − μ) / √(σ² + ε) + β, with the mean μ and the variance σ² (divided by N) of
-/// a group of N values of one sample, in training and in prediction.
+/// Layer and group normalisation: y = γ · (x − μ) / √(σ² + ε) + β, with the mean μ and the variance σ² (divided by N)
+/// of a group of N values of one sample, in training and in prediction.
 ///
 /// Layer normalisation (Ba et al. 2016) has all values of a sample in one group, and a γ and β for each of them: for
 /// feature maps PyTorch's `LayerNorm([channels, height, width])`. Of a sequence, each time step is a group, and γ and β
 /// are those of its features. Group normalisation (Wu and He 2018) has all pixels of some channels in a group, and a γ
 /// and β for each channel.
 ///
-/// Backward pass, with x̂ = (x − μ) / √(σ² + ε), ĝ = γ · g and ⟨·⟩ the mean over the group: ∂x = (ĝ − ⟨ĝ⟩ − x̂ · ⟨ĝ·x̂⟩) /
-/// √(σ² + ε); ∂γ = Σ g·x̂ and ∂β = Σ g over all that share them.
+/// Backward pass, with x̂ = (x − μ) / √(σ² + ε), ĝ = γ · g and ⟨·⟩ the mean over the group: ∂x = (ĝ − ⟨ĝ⟩ − x̂ ·
+/// ⟨ĝ·x̂⟩) / √(σ² + ε); ∂γ = Σ g·x̂ and ∂β = Σ g over all that share them.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Norm {
@@ -39,8 +39,8 @@ impl Sequential {
     ///
     /// The mean is taken over all of `[k]` and of feature maps `[channels, height, width]`, as PyTorch's `LayerNorm` of
     /// that shape does, and over the features of each time step of a sequence `[time, features]`. As many γ and β are
-    /// learned as there are values in it; for feature maps they are stored as (height, width, channels). ε is 10⁻⁵, as in
-    /// PyTorch, unless [`epsilon`](Self::epsilon) after it says otherwise (Keras: 0.001).
+    /// learned as there are values in it; for feature maps they are stored as (height, width, channels). ε is 10⁻⁵, as
+    /// in PyTorch, unless [`epsilon`](Self::epsilon) after it says otherwise (Keras: 0.001).
     ///
     /// ```
     /// use latentlab::{Sequential, ndarray::arr2};
@@ -56,9 +56,9 @@ impl Sequential {
     }
 
     /// Group normalisation (Wu and He 2018): as [`layer_norm`](Self::layer_norm), but with the mean and the variance of
-    /// `groups` groups of neighbouring channels, over all their pixels, and a γ and β for each channel. Input `[channels,
-    /// height, width]` or `[k]`, unchanged; `groups` must divide the channels. PyTorch's `GroupNorm`, Keras'
-    /// `GroupNormalization` with ε 10⁻⁵; as many groups as channels make it instance normalisation.
+    /// `groups` groups of neighbouring channels, over all their pixels, and a γ and β for each channel. Input
+    /// `[channels, height, width]` or `[k]`, unchanged; `groups` must divide the channels. PyTorch's `GroupNorm`,
+    /// Keras' `GroupNormalization` with ε 10⁻⁵; as many groups as channels make it instance normalisation.
     ///
     /// ```
     /// use latentlab::Sequential;

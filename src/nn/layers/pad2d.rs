@@ -23,10 +23,10 @@ pub(crate) enum Pad2d {
 }
 
 impl Sequential {
-    /// Puts zeros around feature maps: `2` for two rows and columns at each side, `[1, 3]` for one row at the top and at
-    /// the bottom and three columns on the left and on the right, `[[top, bottom], [left, right]]` for each by itself.
-    /// Input `[channels, height, width]`, output `[channels, top + height + bottom, left + width + right]`; Keras'
-    /// `ZeroPadding2D`. PyTorch's `ZeroPad2d` takes (left, right, top, bottom).
+    /// Puts zeros around feature maps: `2` for two rows and columns at each side, `[1, 3]` for one row at the top and
+    /// at the bottom and three columns on the left and on the right, `[[top, bottom], [left, right]]` for each by
+    /// itself. Input `[channels, height, width]`, output `[channels, top + height + bottom, left + width + right]`;
+    /// Keras' `ZeroPadding2D`. PyTorch's `ZeroPad2d` takes (left, right, top, bottom).
     ///
     /// ```
     /// use latentlab::Sequential;
@@ -39,9 +39,9 @@ impl Sequential {
         self.push(Pad2d::Zero { sides: sides.into() })
     }
 
-    /// Cuts rows and columns off feature maps, as many at each side as [`zero_pad2d`](Self::zero_pad2d) would add. Input
-    /// `[channels, height, width]`, output `[channels, height − top − bottom, width − left − right]`, of which something
-    /// must be left; Keras' `Cropping2D`.
+    /// Cuts rows and columns off feature maps, as many at each side as [`zero_pad2d`](Self::zero_pad2d) would add.
+    /// Input `[channels, height, width]`, output `[channels, height − top − bottom, width − left − right]`, of which
+    /// something must be left; Keras' `Cropping2D`.
     ///
     /// ```
     /// use latentlab::Sequential;

@@ -25,8 +25,8 @@ impl Sequential {
     /// learns: one for each channel of feature maps `[channels, height, width]`, for each value of `[k]`, for each
     /// feature of a sequence `[time, features]`. Any shape, unchanged.
     ///
-    /// Slopes start at 0.25, as in PyTorch's `PReLU(channels)`; Keras' `PReLU` starts at 0 and has a slope for each value
-    /// unless `shared_axes` says otherwise.
+    /// Slopes start at 0.25, as in PyTorch's `PReLU(channels)`; Keras' `PReLU` starts at 0 and has a slope for each
+    /// value unless `shared_axes` says otherwise.
     ///
     /// ```
     /// use latentlab::Sequential;

@@ -28,9 +28,9 @@ use crate::{
 /// r∘(h·Uₙ + dₙ)), h ← (1 − z)∘n + z∘h.
 ///
 /// Shapes: x (n, time, features), W (features, gates · units), U (units, gates · units), b and d (gates · units), y (n,
-/// time, units), or (n, units), the last state; the gates are side by side in the order above. Inside, rows are sorted by
-/// time and then by sample, so that a step's products are one matrix product for the whole batch, and those with W one
-/// for all steps.
+/// time, units), or (n, units), the last state; the gates are side by side in the order above. Inside, rows are sorted
+/// by time and then by sample, so that a step's products are one matrix product for the whole batch, and those with W
+/// one for all steps.
 ///
 /// Backward pass, through time: from the gradients of a step's h and c those of what its gates take, a; then ∂h of the
 /// step before gets ∂a·Uᵀ. Over all steps together ∂W = xᵀ·∂a, ∂U = hᵀ·∂a with the states before each step, ∂b = ∂d =
@@ -76,8 +76,8 @@ impl Sequential {
     /// after the last time step, or `[time, units]`, that after each, with [`return_sequences`](Self::return_sequences)
     /// after it.
     ///
-    /// Gates and parameters are PyTorch's, with the gates in its order (reset, update, new) and the reset gate after the
-    /// product with the state (Keras' `reset_after=True`, its default; Keras has update before reset): `weight_ih`
+    /// Gates and parameters are PyTorch's, with the gates in its order (reset, update, new) and the reset gate after
+    /// the product with the state (Keras' `reset_after=True`, its default; Keras has update before reset): `weight_ih`
     /// (features, 3·units) and `weight_hh` (units, 3·units), which PyTorch holds transposed, `bias_ih` and `bias_hh`
     /// (3·units).
     ///
@@ -326,7 +326,8 @@ vectorized! {
     /// From what the gates take to the gates, and to the new cell and state.
     fn lstm(gates: &mut [f32], before: &[f32], cell: &mut [f32], state: &mut [f32], units: usize) {
         let new = cell.chunks_exact_mut(units).zip(state.chunks_exact_mut(units));
-        for ((gates, before), (cell, state)) in gates.chunks_exact_mut(4 * units).zip(before.chunks_exact(units)).zip(new) {
+        let old = gates.chunks_exact_mut(4 * units).zip(before.chunks_exact(units));
+        for ((gates, before), (cell, state)) in old.zip(new) {
             let [i, f, g, o] = parts(gates, units);
             let gates = i.iter_mut().zip(f).zip(g).zip(o);
             for ((((i, f), g), o), ((before, cell), state)) in gates.zip(before.iter().zip(cell).zip(state)) {

@@ -24,8 +24,9 @@ impl HeightWidth {
     }
 }
 
-/// How many pixels at each of four sides, such as a padding: `2` for all, `[1, 3]` for 1 at the top and at the bottom and
-/// 3 on the left and on the right, `[[1, 2], [3, 4]]` for 1 at the top, 2 at the bottom, 3 on the left and 4 on the right.
+/// How many pixels at each of four sides, such as a padding: `2` for all, `[1, 3]` for 1 at the top and at the bottom
+/// and 3 on the left and on the right, `[[1, 2], [3, 4]]` for 1 at the top, 2 at the bottom, 3 on the left and 4 on the
+/// right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sides(pub(crate) [[usize; 2]; 2]);

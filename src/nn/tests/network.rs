@@ -195,8 +195,8 @@ fn a_steady_step_allocates_no_buffers() {
     }
 }
 
-/// The layers that another test has not: the same bits with any number of threads, and of a batch in parts the gradients
-/// of the whole.
+/// The layers that another test has not: the same bits with any number of threads, and of a batch in parts the
+/// gradients of the whole.
 #[test]
 fn recurrent_and_normalising_layers_can_be_split() {
     const ROWS: usize = 150;

@@ -571,7 +571,8 @@ proptest! {
     #[test]
     fn prelu(rows in rows(), size in proptest::option::of(pair(1..=7)), channels in channels()) {
         let input: Vec<usize> = [channels].into_iter().chain(size.into_iter().flatten()).collect();
-        let mut case = Case::new(layer(json!({"layer": "prelu"})), &input, numbers(4, rows * input.iter().product::<usize>()));
+        let x = numbers(4, rows * input.iter().product::<usize>());
+        let mut case = Case::new(layer(json!({"layer": "prelu"})), &input, x);
         case.parameters = vec![numbers(5, channels)];
         let (x, slopes) = (double(&case.x), double(&case.parameters[0]));
         let factor = |i: usize| if x[i] > 0.0 { 1.0 } else { slopes[i % channels] };
@@ -589,9 +590,9 @@ proptest! {
     #[test]
     fn global_pool2d(rows in rows(), size in pair(1..=9), channels in channels()) {
         let [height, width] = size;
-        let x = numbers(4, rows * height * width * channels);
-        let windows =
-            Windows { rows, large: [height, width, channels], small: [1, 1, channels], kernel: size, stride: size, before: [0, 0] };
+        let (x, before) = (numbers(4, rows * height * width * channels), [0, 0]);
+        let (large, small) = ([height, width, channels], [1, 1, channels]);
+        let windows = Windows { rows, large, small, kernel: size, stride: size, before };
         let case = |kind: &str| {
             Case::new(layer(json!({"layer": "global_pool2d", "kind": kind})), &[channels, height, width], x.clone())
         };
@@ -613,7 +614,8 @@ proptest! {
         );
         let exact = |value: f64| Sum::new(value, value.abs());
         let y: Vec<Sum> = from.iter().map(|from| exact(from.map_or(0.0, |from| f64::from(case.x[from])))).collect();
-        let taken: Vec<(usize, usize)> = from.iter().enumerate().filter_map(|(to, from)| Some((to, (*from)?))).collect();
+        let inside = from.iter().enumerate().filter_map(|(to, from)| Some((to, (*from)?)));
+        let taken: Vec<(usize, usize)> = inside.collect();
         case.check(&y, |g| {
             let mut gradient = vec![Sum::default(); case.x.len()];
             taken.iter().for_each(|(to, from)| gradient[*from] = exact(g[*to]));
@@ -631,7 +633,8 @@ proptest! {
     /// Groups of channels, or all values of a sample, or of a time step.
     #[test]
     fn layer_norm_and_group_norm(
-        rows in select(vec![1, 2, 3, 17]), size in pair(1..=5), groups in 1usize..=4, each in channels(), which in 0usize..5,
+        rows in select(vec![1, 2, 3, 17]), size in pair(1..=5), groups in 1usize..=4, each in channels(),
+        which in 0usize..5,
         epsilon in select(vec![1e-5, 1e-3]), centre in select(vec![0.0, 0.5, 30.0]),
     ) {
         let channels = groups * each;
@@ -828,7 +831,8 @@ proptest! {
         let width = gates * units;
         let lengths = [features * width, units * width, width, width];
         let scale = 1.0 / (units as f32).sqrt();
-        case.parameters = (5..).zip(lengths).map(|(seed, n)| numbers(seed, n).iter().map(|v| v * scale).collect()).collect();
+        let scaled = |(seed, n): (u64, usize)| numbers(seed, n).iter().map(|v| v * scale).collect();
+        case.parameters = (5..).zip(lengths).map(scaled).collect();
 
         let tape = Tape::default();
         let mut inputs = vec![tape.inputs(&case.x)];
