@@ -4,11 +4,23 @@
 //! `cargo run --release --example tasks`, or with the name of one: `cargo run --release --example tasks conditional_vae`
 
 mod conditional_vae;
+mod recurrent;
+mod sparse;
+mod tied_weights;
+mod vq_vae;
+mod wgan;
 
 use latentlab::Result;
 
 /// A task's name and its program.
-const TASKS: [(&str, fn() -> Result<()>); 1] = [("conditional_vae", conditional_vae::run)];
+const TASKS: [(&str, fn() -> Result<()>); 6] = [
+    ("conditional_vae", conditional_vae::run),
+    ("recurrent", recurrent::run),
+    ("sparse", sparse::run),
+    ("tied_weights", tied_weights::run),
+    ("vq_vae", vq_vae::run),
+    ("wgan", wgan::run),
+];
 
 fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
