@@ -13,7 +13,9 @@ mod wgan;
 use latentlab::Result;
 
 /// A task's name and its program.
-const TASKS: [(&str, fn() -> Result<()>); 6] = [
+type Task = (&'static str, fn() -> Result<()>);
+
+const TASKS: [Task; 6] = [
     ("conditional_vae", conditional_vae::run),
     ("recurrent", recurrent::run),
     ("sparse", sparse::run),
