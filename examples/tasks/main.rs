@@ -8,7 +8,9 @@ mod conditional_vae;
 use latentlab::Result;
 
 /// A task's name and its program.
-const TASKS: [(&str, fn() -> Result<()>); 1] = [("conditional_vae", conditional_vae::run)];
+type Task = (&'static str, fn() -> Result<()>);
+
+const TASKS: &[Task] = &[("conditional_vae", conditional_vae::run)];
 
 fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();

@@ -96,7 +96,7 @@ functions! {
     /// x · sigmoid(x), also called swish (Hendrycks and Gimpel 2016; Ramachandran et al. 2017).
     silu() = |x| x * sigmoid(x), |x, y| y + sigmoid(x) * (1.0 - y);
     /// ln(1 + eˣ), without overflow.
-    softplus() = |x: f32| x.max(0.0) + (-x.abs()).exp().ln_1p() + (x - x), |x, _| sigmoid(x);
+    softplus() = |x: f32| x.max(0.0) + (-x.abs()).exp().ln_1p(), |x, _| sigmoid(x);
     /// x · Φ(x), with the distribution Φ of N(0, 1) (Hendrycks and Gimpel 2016), not its approximation by tanh.
     gelu() = |x| x * normal_distribution(x), |x, _| normal_distribution(x) + x * normal_density(x);
 }
