@@ -201,10 +201,12 @@ fn a_loss_of_ones_own_trains_as_the_ready_one() {
     }
 }
 
+type LossFunction = fn(&Tensor, &Tensor) -> Tensor;
+
 #[test]
 fn a_mistake_in_a_loss_is_an_error_and_the_weights_stay() {
     let images = digits(47);
-    let table: [(fn(&Tensor, &Tensor) -> Tensor, &str); 3] = [
+    let table: [(LossFunction, &str); 3] = [
         (
             too_wide,
             "the loss, own, tensor operation matmul: expected (n, k) and (k, m), got [4, 1, 28, 28] and [2, 1, 28, 28]",
