@@ -12,6 +12,7 @@ mod interface;
 mod models;
 mod networks;
 mod show;
+mod tensors;
 mod train;
 
 use std::{
@@ -38,7 +39,7 @@ pub enum Row {
 pub type Table = Vec<(&'static str, Row)>;
 
 fn table() -> Table {
-    [analyse::rows(), data::rows(), models::rows(), networks::rows(), show::rows(), train::rows()]
+    [analyse::rows(), data::rows(), models::rows(), networks::rows(), show::rows(), tensors::rows(), train::rows()]
         .into_iter()
         .flatten()
         .collect()

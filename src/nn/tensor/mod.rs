@@ -60,6 +60,8 @@ pub(super) struct Value {
     shape: Vec<usize>,
     /// The pass that it was computed in, and the part of its batch; none for a constant.
     pass: Option<(Pass, u64)>,
+    /// Whether it is an input whose gradient is kept.
+    tracked: bool,
 }
 
 impl Value {
@@ -92,7 +94,7 @@ fn operation<B: FnOnce(Buffer, &mut Gradients) + 'static>(
             Some((mut pass, _)) => pass.record(values, rows, needs_gradient, backward),
             None => Variable::constant(values, rows),
         };
-        Ok(Value { variable, shape, pass })
+        Ok(Value { variable, shape, pass, tracked: false })
     };
     Tensor(result())
 }
@@ -107,25 +109,29 @@ fn common_pass(inputs: &[&Value]) -> Result<Option<(Pass, u64)>, String> {
     let Some((pass, part)) = passes.next() else { return Ok(None) };
     let current = pass.is(pass, *part) && passes.all(|(other, part)| pass.is(other, *part));
     if !current {
-        return Err("expected tensors of one training step, got some of an earlier one; detach() them".into());
+        let expected = "expected tensors of one training step, got some of another";
+        return Err(format!("{expected}. Step::input takes them into this one, as constants"));
     }
     Ok(Some((pass.clone(), *part)))
 }
 
 /// How many values, refused with the operation's name if one result may not have so many.
 fn count(shape: &[usize]) -> Result<usize, String> {
-    limit::check("tensor", "values of a tensor", shape).map_err(|error| error.to_string())
+    // A size of 0 counts as 1, so that no product of some of the sizes overflows.
+    let sizes: Vec<usize> = shape.iter().map(|size| *size.max(&1)).collect();
+    let count = limit::check("its result", "values of a tensor", &sizes).map_err(|error| error.to_string())?;
+    Ok(if shape.contains(&0) { 0 } else { count })
 }
 
 impl Tensor {
     /// A value of a pass: its feature maps are channels first.
     pub(super) fn of(variable: Variable, shape: Vec<usize>, pass: &Pass) -> Self {
-        Self(Ok(Value { variable, shape, pass: Some((pass.clone(), pass.part())) }))
+        Self(Ok(Value { variable, shape, pass: Some((pass.clone(), pass.part())), tracked: false }))
     }
 
     fn constant(values: Buffer, shape: Vec<usize>) -> Self {
         let rows = shape.first().copied().unwrap_or(1);
-        Self(Ok(Value { variable: Variable::constant(Arc::new(values), rows), shape, pass: None }))
+        Self(Ok(Value { variable: Variable::constant(Arc::new(values), rows), shape, pass: None, tracked: false }))
     }
 
     /// A constant, in the pass of this tensor if it has one.
@@ -272,6 +278,7 @@ impl Tensor {
         let mut same = self.clone();
         if let Ok(value) = &mut same.0 {
             value.variable = Variable::constant(Arc::clone(&value.variable.values), value.variable.rows);
+            value.tracked = false;
         }
         same
     }
@@ -361,6 +368,7 @@ impl Sequential {
                     variable: Variable::constant(Arc::new(self.run(value.values(), rows).into()), rows),
                     shape,
                     pass: None,
+                    tracked: false,
                 });
             };
             let mut run = if frozen { pass.clone().frozen() } else { pass.clone() };
@@ -371,7 +379,7 @@ impl Sequential {
             let y = self.forward_on(x, &mut run);
             let mut variable = channels_first(y, self.output_shape(), &mut run);
             variable.moments = None;
-            Ok(Value { variable, shape, pass: Some((pass, part)) })
+            Ok(Value { variable, shape, pass: Some((pass, part)), tracked: false })
         };
         Tensor(result())
     }
