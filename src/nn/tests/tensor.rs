@@ -110,6 +110,7 @@ fn broadcast<const N: usize>(operands: &[Array], f: impl Fn([f64; N]) -> f64) ->
     ArrayD::from_shape_fn(IxDyn(&shape), |place| f(std::array::from_fn(|operand| views[operand][&place])))
 }
 
+type Function = (&'static str, fn(&Tensor) -> Tensor);
 type Unary = (&'static str, fn(&Tensor) -> Tensor, fn(f64) -> f64);
 type Binary = (&'static str, fn(&Tensor, &Tensor) -> Tensor, fn(f64, f64) -> f64);
 type Along = (&'static str, fn(&Tensor, isize) -> Tensor, fn(&[f64]) -> f64);
@@ -408,7 +409,7 @@ proptest! {
 /// The gradient of the sum of a function of numbers.
 fn gradient(x: &[f32], f: impl Fn(&Tensor) -> Tensor) -> Vec<f32> {
     let step = Step::new(0);
-    let x = step.tracked_input(&ndarray::Array1::from(x.to_vec()));
+    let x = step.tracked_input(ndarray::Array1::from(x.to_vec()));
     let loss = f(&x).sum();
     step.backward(&loss).unwrap().of_input(&x).unwrap().into_raw_vec_and_offset().0
 }
@@ -452,7 +453,7 @@ fn equal_values_share_or_the_first_has_the_gradient() {
 fn nan_and_infinities_pass() {
     const NAN: f32 = f32::NAN;
     const INFINITY: f32 = f32::INFINITY;
-    let functions: [(&str, fn(&Tensor) -> Tensor); 16] = [
+    let functions: [Function; 16] = [
         ("exp", Tensor::exp),
         ("ln", Tensor::ln),
         ("log1p", Tensor::log1p),
