@@ -337,7 +337,8 @@ pub(super) fn zip(
 }
 
 impl Tensor {
-    /// The smaller of both, broadcast, value by value; NaN where one is. Where they are equal the gradient is shared, as
+    /// The smaller of both, broadcast, value by value; NaN where one is. Where they are equal the gradient is shared,
+    /// as
     /// PyTorch's.
     pub fn minimum(&self, other: &Self) -> Self {
         zip("minimum", self, other, |a, b| if a < b || a.is_nan() { a } else { b }, |a, b| chosen(a < b, a == b))

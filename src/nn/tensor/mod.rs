@@ -29,7 +29,8 @@ use crate::{
 /// Values of any shape, with the operations that a loss, a layer or a training step of your own is written in.
 ///
 /// A tensor is made from an array or a number (`Tensor::from`), or comes as an argument of a function of yours
-/// ([`Loss::of`](crate::Loss::of), [`Sequential::map`]), or from a [`Step`]. The last two are on a tape: what is computed
+/// ([`Loss::of`](crate::Loss::of), [`Sequential::map`]), or from a [`Step`]. The last two are on a tape: what is
+/// computed
 /// from them is differentiated. The first axis of a batch is its rows; feature maps are (n, channels, height, width).
 ///
 /// - **Shapes** follow NumPy and PyTorch: binary operations broadcast, axes count from the end where they are negative.
@@ -216,7 +217,8 @@ impl Tensor {
         self.constant_like("ones_like", self.shape(), |values, _| values.fill(1.0))
     }
 
-    /// Random numbers from N(0, 1) in this tensor's shape, from the randomness of its step: other ones for each call and
+    /// Random numbers from N(0, 1) in this tensor's shape, from the randomness of its step: other ones for each call
+    /// and
     /// each step, the same for the same seed. For a constant, which belongs to no step, it is a mistake: see
     /// [`Step::normal`].
     pub fn normal_like(&self) -> Self {

@@ -56,7 +56,8 @@ pub struct Step {
 }
 
 impl Step {
-    /// A step; `seed` is its randomness, of dropout, [`normal`](Self::normal) and the like: give each step of a training
+    /// A step; `seed` is its randomness, of dropout, [`normal`](Self::normal) and the like: give each step of a
+    /// training
     /// another one, such as its number.
     pub fn new(seed: u64) -> Self {
         Self { pass: Pass::training(seed), _reuse: Reuse::begin() }
@@ -241,7 +242,8 @@ impl StepGradients {
         squares.sum::<f64>().sqrt()
     }
 
-    /// Scales all gradients alike, so that their [norm](Self::norm) is at most `largest`; returns what it was (PyTorch's
+    /// Scales all gradients alike, so that their [norm](Self::norm) is at most `largest`; returns what it was
+    /// (PyTorch's
     /// `clip_grad_norm_`). A negative `largest` counts as 0.
     pub fn clip_norm(&mut self, largest: f64) -> f64 {
         let norm = self.norm();
@@ -253,7 +255,8 @@ impl StepGradients {
         norm
     }
 
-    /// Clips each value of each gradient to [−`largest`, `largest`] (PyTorch's `clip_grad_value_`). A negative `largest`
+    /// Clips each value of each gradient to [−`largest`, `largest`] (PyTorch's `clip_grad_value_`). A negative
+    /// `largest`
     /// counts as 0.
     pub fn clip_value(&mut self, largest: f32) {
         let largest = largest.max(0.0);
