@@ -213,11 +213,13 @@ fn a_mistake_in_a_loss_is_an_error_and_the_weights_stay() {
         ),
         (
             panics,
-            "the loss, own: expected a function that gives a value, got a panic with an output and a target of shape [2, 1, 28, 28]",
+            "the loss, own: expected a function that gives a value, got a panic with an output and a \
+             target of shape [2, 1, 28, 28]",
         ),
         (
             fails_late,
-            "epoch 1, step 3, the loss, own, tensor operation matmul: expected (n, k) and (k, m), got [7, 1, 28, 28] and [7, 1, 28, 28]",
+            "epoch 1, step 3, the loss, own, tensor operation matmul: expected (n, k) and (k, m), got \
+             [7, 1, 28, 28] and [7, 1, 28, 28]",
         ),
     ];
     for (loss, expected) in table {
@@ -401,7 +403,8 @@ fn targets_that_are_not_the_images() {
     );
     assert_eq!(
         wrong(config.clone().validation(&images), &dark),
-        "TrainConfig::validation_targets: expected targets for training and for validation, or for neither, got one of them"
+        "TrainConfig::validation_targets: expected targets for training and for validation, \
+         or for neither, got one of them"
     );
     let run = Training::of(small(), &images, &config.targets(&dark)).unwrap();
     assert_eq!(run.history().epochs(), 0);
