@@ -7,7 +7,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use latentlab::{
-    Autoencoder, Dataset, Loss, Optimizer, Sequential, TrainConfig,
+    Autoencoder, Dataset, Loss, Optimizer, OptimizerState, Sequential, Step, TrainConfig,
     measure::{LossStep, NetworkStep, OptimizerStep},
     train_ae,
 };
@@ -234,8 +234,66 @@ fn training(c: &mut Criterion) {
     }
 }
 
+/// A step written by hand, `benches/own_step.py`'s: a conditional VAE with report S2's encoder and decoder.
+fn own_step(c: &mut Criterion) {
+    const ROWS: usize = 128;
+    let digits = Dataset::built_in_digits(ROWS, 0).expect("the built-in digits");
+    let [mut encoder, mut heads, mut decoder] = [
+        maps(1, 28)
+            .conv2d(12, 3)
+            .stride(2)
+            .padding(1)
+            .relu()
+            .conv2d(24, 3)
+            .stride(2)
+            .padding(1)
+            .relu()
+            .conv2d(48, 3)
+            .stride(2)
+            .relu()
+            .flatten()
+            .dense(128)
+            .relu(),
+        row(128 + 10).dense(2 * 2),
+        row(2 + 10)
+            .dense(128)
+            .relu()
+            .dense(432)
+            .relu()
+            .reshape([48, 3, 3])
+            .conv_transpose2d(24, 3)
+            .stride(2)
+            .relu()
+            .conv_transpose2d(12, 3)
+            .stride(2)
+            .padding(1)
+            .output_padding(1)
+            .relu()
+            .conv_transpose2d(1, 3)
+            .stride(2)
+            .padding(1)
+            .output_padding(1),
+    ];
+    let mut adam: OptimizerState = Optimizer::adam().init(0.001).expect("a learning rate");
+    let mut group = c.benchmark_group("own step/conditional VAE, s2-cae2");
+    group.throughput(Throughput::Elements(ROWS as u64));
+    group.bench_function("step", |b| {
+        b.iter(|| {
+            let step = Step::new(adam.steps());
+            let (x, y) = (step.input(digits.images()), step.one_hot(digits.labels(), 10));
+            let features = encoder.forward(&x);
+            let [mu, log_variance] = heads.forward(&step.concat([&features, &y])).halves();
+            let z = &mu + (&log_variance * 0.5).exp() * mu.normal_like();
+            let logits = decoder.forward(&step.concat([&z, &y]));
+            let losses = [logits.binary_cross_entropy_with_logits(&x) * 784.0, mu.kl_divergence(&log_variance)];
+            adam.minimize(step, losses, [&mut encoder, &mut heads, &mut decoder]).expect("a step")
+        });
+    });
+}
+
 criterion_group!(
     layers,
+    own_step,
     dense,
     conv2d,
     conv_transpose2d,

@@ -34,10 +34,13 @@
 //!    GANs a [`GanConfig`]) with [`Loss`], [`Optimizer`] and [`Schedule`], and return a [`History`]. A [`StopHandle`]
 //!    stops them, a [`checkpoint`](TrainConfig::checkpoint) lets them resume. [`Dataset::folds`] cross-validates, and a
 //!    [`Study`] searches a [`Space`] for good settings.
-//! 5. **Analysis.** [`embed`] gives [`Codes`], [`decode`] and [`reconstruct`] images. [`kmeans_accuracy`] measures how
+//! 5. **Your own.** [`Loss::of`] and [`Sequential::map`] make losses and layers of functions of [`Tensor`]s; a [`Step`]
+//!    is a training step over any networks and [`Parameter`]s; [`Training`] goes an epoch at a time; [`train_pairs`]
+//!    learns targets that are not the input.
+//! 6. **Analysis.** [`embed`] gives [`Codes`], [`decode`] and [`reconstruct`] images. [`kmeans_accuracy`] measures how
 //!    well clusters and classes agree; [`pca`] and [`tsne`] bring codes into the plane; [`classify`] gives
 //!    [`Predictions`], and [`Confusion`] counts them; [`sample`] and [`generate`] draw new images.
-//! 6. **Figures.** [`History::plot`], [`Codes::scatter`], [`reconstructions`] and the charts ([`LineChart`],
+//! 7. **Figures.** [`History::plot`], [`Codes::scatter`], [`reconstructions`] and the charts ([`LineChart`],
 //!    [`BarChart`], [`Scatter`], [`Scatter3d`], [`Heatmap`], [`ImageGrid`]) make a [`Figure`], saved as SVG or PNG;
 //!    [`row`] and [`grid`] put figures together. [`explore`] is an interactive map of the codes.
 //!
@@ -45,7 +48,8 @@
 //!
 //! - Every fallible function returns [`Result`]; an [`Error`] says what was expected, what it got instead, and where.
 //! - The same seed gives the same bits, whatever the number of threads (linfa's t-SNE excepted).
-//! - All types are owned and `Send`, without generics or lifetimes, so that a notebook can keep them from cell to cell.
+//! - All types are owned, without generics or lifetimes, so that a notebook can keep them from cell to cell; and
+//!   `Send`, but for a [`Tensor`] and its [`Step`].
 //! - Arrays are those of [`ndarray`], which is exported again here: a notebook needs no dependency of its own for it.
 
 mod analyse;

@@ -201,21 +201,25 @@ fn a_loss_of_ones_own_trains_as_the_ready_one() {
     }
 }
 
+type LossFunction = fn(&Tensor, &Tensor) -> Tensor;
+
 #[test]
 fn a_mistake_in_a_loss_is_an_error_and_the_weights_stay() {
     let images = digits(47);
-    let table: [(fn(&Tensor, &Tensor) -> Tensor, &str); 3] = [
+    let table: [(LossFunction, &str); 3] = [
         (
             too_wide,
             "the loss, own, tensor operation matmul: expected (n, k) and (k, m), got [4, 1, 28, 28] and [2, 1, 28, 28]",
         ),
         (
             panics,
-            "the loss, own: expected a function that gives a value, got a panic with an output and a target of shape [2, 1, 28, 28]",
+            "the loss, own: expected a function that gives a value, got a panic with an output and a \
+             target of shape [2, 1, 28, 28]",
         ),
         (
             fails_late,
-            "epoch 1, step 3, the loss, own, tensor operation matmul: expected (n, k) and (k, m), got [7, 1, 28, 28] and [7, 1, 28, 28]",
+            "epoch 1, step 3, the loss, own, tensor operation matmul: expected (n, k) and (k, m), got \
+             [7, 1, 28, 28] and [7, 1, 28, 28]",
         ),
     ];
     for (loss, expected) in table {
@@ -399,7 +403,8 @@ fn targets_that_are_not_the_images() {
     );
     assert_eq!(
         wrong(config.clone().validation(&images), &dark),
-        "TrainConfig::validation_targets: expected targets for training and for validation, or for neither, got one of them"
+        "TrainConfig::validation_targets: expected targets for training and for validation, \
+         or for neither, got one of them"
     );
     let run = Training::of(small(), &images, &config.targets(&dark)).unwrap();
     assert_eq!(run.history().epochs(), 0);

@@ -1,7 +1,8 @@
 //! Tasks of public courses and papers, each with a loss, a layer or a training step of its own:
 //! [docs/tasks.md](../../docs/tasks.md) lists them.
 //!
-//! `cargo run --release --example tasks`, or with the name of one: `cargo run --release --example tasks conditional_vae`
+//! `cargo run --release --example tasks`, or with the name of one: `cargo run --release --example tasks
+//! conditional_vae`
 
 mod conditional_vae;
 mod recurrent;
@@ -15,7 +16,7 @@ use latentlab::Result;
 /// A task's name and its program.
 type Task = (&'static str, fn() -> Result<()>);
 
-const TASKS: [Task; 6] = [
+const TASKS: &[Task] = &[
     ("conditional_vae", conditional_vae::run),
     ("recurrent", recurrent::run),
     ("sparse", sparse::run),

@@ -69,14 +69,14 @@ impl Sequential {
     /// (n, …output shape), whatever n is, and must treat each row by itself: a batch goes through it in parts. Inside a
     /// function, feature maps are (n, channels, height, width).
     ///
-    /// `name` is how summary and messages call it. The function is called once here, with two rows of zeros, to see what
-    /// shape it makes. A network with such a layer is saved with the layer's name; to load it, the function must be
-    /// known by that name in the program: because a network has been built with it, or by
+    /// `name` is how summary and messages call it. The function is called once here, with two rows of zeros, to see
+    /// what shape it makes. A network with such a layer is saved with the layer's name; to load it, the function must
+    /// be known by that name in the program: because a network has been built with it, or by
     /// [`register_layer`](Self::register_layer).
     ///
     /// # Errors
-    /// [`build`](Self::build) and all that takes a network return [`ErrorKind::Shape`] if the function panics, carries a
-    /// mistake or does not keep the rows.
+    /// [`build`](Self::build) and all that takes a network return [`ErrorKind::Shape`] if the function panics, carries
+    /// a mistake or does not keep the rows.
     ///
     /// ```
     /// use latentlab::{Sequential, Tensor};
@@ -284,8 +284,8 @@ pub struct FunctionLoss {
 
 impl Loss {
     /// A loss of your own: a function of the output and the target, both (n, …shape of a sample), to a single value. It
-    /// must be a mean over the rows, because a batch goes through a network in parts, whose losses are weighted by their
-    /// rows; see [`of_batch`](Self::of_batch) for one that is not. `name` is how figures call it.
+    /// must be a mean over the rows, because a batch goes through a network in parts, whose losses are weighted by
+    /// their rows; see [`of_batch`](Self::of_batch) for one that is not. `name` is how figures call it.
     ///
     /// A plain `fn`, so that a [`TrainConfig`](crate::TrainConfig) stays a value. Before a training it is called once,
     /// with zeros: a mistake or a panic of it is an error of the training, and so it is later.
@@ -308,8 +308,8 @@ impl Loss {
         Self::Function(FunctionLoss { name, function, whole_batch: false })
     }
 
-    /// As [`of`](Self::of), for a loss that needs to see the whole batch at once, such as one with statistics of it: the
-    /// batch then goes through the network in one piece.
+    /// As [`of`](Self::of), for a loss that needs to see the whole batch at once, such as one with statistics of it:
+    /// the batch then goes through the network in one piece.
     pub fn of_batch(name: &'static str, function: fn(&Tensor, &Tensor) -> Tensor) -> Self {
         Self::Function(FunctionLoss { name, function, whole_batch: true })
     }

@@ -59,17 +59,17 @@ impl Penalty {
         Self { kind: Kind::L2, weight }
     }
 
-    /// λ Σⱼ ρ ln(ρ / ρ̂ⱼ) + (1 − ρ) ln((1 − ρ) / (1 − ρ̂ⱼ)), ρ̂ⱼ being the mean of unit j over the batch and ρ the `target` in
-    /// (0, 1), usually 0.05 (Ng 2011, "Sparse autoencoder", CS294A). For activations in (0, 1), as a sigmoid makes them;
-    /// means outside [10⁻⁶, 1 − 10⁻⁶] are clipped. The batch goes through the network in one piece.
+    /// λ Σⱼ ρ ln(ρ / ρ̂ⱼ) + (1 − ρ) ln((1 − ρ) / (1 − ρ̂ⱼ)), ρ̂ⱼ being the mean of unit j over the batch and ρ the
+    /// `target` in (0, 1), usually 0.05 (Ng 2011, "Sparse autoencoder", CS294A). For activations in (0, 1), as a
+    /// sigmoid makes them; means outside [10⁻⁶, 1 − 10⁻⁶] are clipped. The batch goes through the network in one piece.
     pub fn kl_sparsity(target: f64, weight: f64) -> Self {
         Self { kind: Kind::KlSparsity { target }, weight }
     }
 
-    /// λ times the squared Frobenius norm of the Jacobian of the code by the input, averaged over the rows (Rifai et al.
-    /// 2011, "Contractive auto-encoders", equation 7). For codes of an encoder that is one dense layer with at most an
-    /// activation after it (linear, sigmoid, tanh, ReLU or leaky ReLU): there the Jacobian is known in closed form, as
-    /// the paper uses it. Deeper encoders need second derivatives, and are refused.
+    /// λ times the squared Frobenius norm of the Jacobian of the code by the input, averaged over the rows (Rifai et
+    /// al. 2011, "Contractive auto-encoders", equation 7). For codes of an encoder that is one dense layer with at most
+    /// an activation after it (linear, sigmoid, tanh, ReLU or leaky ReLU): there the Jacobian is known in closed form,
+    /// as the paper uses it. Deeper encoders need second derivatives, and are refused.
     pub fn contractive(weight: f64) -> Self {
         Self { kind: Kind::Contractive, weight }
     }
@@ -211,8 +211,8 @@ impl Jacobian {
 }
 
 impl Sequential {
-    /// Adds a [`Penalty`] on what comes out of the layer before it to the loss of every training; values and shapes stay
-    /// as they are (Keras' `ActivityRegularization`).
+    /// Adds a [`Penalty`] on what comes out of the layer before it to the loss of every training; values and shapes
+    /// stay as they are (Keras' `ActivityRegularization`).
     ///
     /// ```
     /// use latentlab::{Penalty, Sequential};

@@ -374,7 +374,7 @@ impl Pass {
 
     /// The gradient of an input that is [tracked](Self::tracked), after the backward pass.
     pub fn gradient(&self, variable: &Variable) -> Buffer {
-        let gradient = self.state.gradients.borrow_mut().variables[variable.number].take();
+        let gradient = self.state.gradients.borrow().variables[variable.number].clone();
         gradient.unwrap_or_else(|| Buffer::zeros(variable.values.len()))
     }
 

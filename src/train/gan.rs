@@ -369,6 +369,7 @@ fn generator_step(gan: &Gan, noise: &[f32], seed: u64) -> Learned<1> {
         let values = &noise[range.start * latent_dim..range.end * latent_dim];
         let noise = pass.input(Arc::new(values.into()), range.len());
         let images = generator.forward_on(noise, pass);
+        let pass = &mut pass.clone().frozen();
         adversarial_loss(discriminator, images, 1.0, range.len() as f64 / rows as f64, pass)
     })
 }

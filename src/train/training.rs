@@ -8,8 +8,8 @@ use crate::{
     nn::Sequential,
 };
 
-/// A model that [`Training`] takes: [`Autoencoder`], [`Vae`], [`Classifier`] and [`Sequential`] with the settings of a [`TrainConfig`],
-/// [`Gan`](crate::Gan) with those of a [`GanConfig`](crate::GanConfig).
+/// A model that [`Training`] takes: [`Autoencoder`], [`Vae`], [`Classifier`] and [`Sequential`] with the settings of a
+/// [`TrainConfig`], [`Gan`](crate::Gan) with those of a [`GanConfig`](crate::GanConfig).
 pub trait Trainable: Sized + 'static {
     /// The type of its settings.
     type Config;

@@ -14,10 +14,30 @@ pub fn functions() -> BTreeSet<String> {
     let exported = exported(&source);
     let (mut files, mut found) = (Vec::new(), BTreeSet::new());
     rust_files(&source, &mut files);
-    for file in files {
-        in_items(&parse(&file).items, &exported, &mut found);
+    // Modules for the crate's own benches.
+    let lib = parse(&source.join("lib.rs")).items.into_iter();
+    let hidden: Vec<PathBuf> = lib
+        .filter_map(|item| match item {
+            Item::Mod(item) if is_hidden(&item.attrs) => Some(source.join(format!("{}.rs", item.ident))),
+            _ => None,
+        })
+        .collect();
+    for file in files.into_iter().filter(|file| !hidden.contains(file)) {
+        let items = parse(&file).items;
+        let mut exported = exported.clone();
+        // A type of the crate's own may have the name of a public one.
+        items.iter().filter_map(own_type).for_each(|name| _ = exported.remove(&name));
+        in_items(&items, &exported, &mut found);
     }
     found
+}
+
+/// The name of a type that this declares and that is not public.
+fn own_type(item: &Item) -> Option<String> {
+    match item {
+        Item::Struct(item) if !is_public(&item.vis) => Some(item.ident.to_string()),
+        _ => None,
+    }
 }
 
 fn parse(path: &Path) -> File {

@@ -13,6 +13,7 @@ mod models;
 mod networks;
 mod own;
 mod show;
+mod tensors;
 mod train;
 
 use std::{
@@ -39,10 +40,19 @@ pub enum Row {
 pub type Table = Vec<(&'static str, Row)>;
 
 fn table() -> Table {
-    [analyse::rows(), data::rows(), models::rows(), networks::rows(), own::rows(), show::rows(), train::rows()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        analyse::rows(),
+        data::rows(),
+        models::rows(),
+        networks::rows(),
+        own::rows(),
+        show::rows(),
+        tensors::rows(),
+        train::rows(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 #[test]

@@ -169,16 +169,21 @@ def the_stop_button_keeps_the_variables(session):
         '.learning_rate(trial.float("rate")?); '
         "let loss = train_ae(&mut Autoencoder::tiny(2)?, &digits, &config)?.final_loss(); "
         "search.tell(trial, loss)?; };",
+        "let mut network = Sequential::input([1, 28, 28]).flatten().dense(8).relu().dense(784).build()?; "
+        "let mut adam = Optimizer::adam().init(0.001)?; let mut steps = 0u64; "
+        "loop { let step = Step::new(steps); if step.should_stop() { break; } let x = step.input(digits.images()); "
+        "let loss = network.forward(&x).mean_squared_error(&x.flatten()); "
+        'adam.minimize(step, [loss], &mut network)?; steps += 1; println!("step {steps}"); };',
     ]:
         reply, outputs = session.run(code, press)
         assert reply["status"] == "ok", (code, reply)
         assert LOST not in printed(outputs), printed(outputs)
         time.sleep(0.1)
     text = session.text(
-        'println!("{:?} {} {} {}", stopped.stopped_by, history.epochs(), endless.iterations() > 0, '
-        "search.records().len() > 1);"
+        'println!("{:?} {} {} {} {}", stopped.stopped_by, history.epochs(), endless.iterations() > 0, '
+        "search.records().len() > 1, steps > 0 && adam.steps() == steps);"
     )
-    assert text == "Some(Handle) 400 true true\n", text
+    assert text == "Some(Handle) 400 true true true\n", text
     text = session.text("train_ae(&mut model, &digits, &TrainConfig::new().epochs(2))?.epochs()")
     assert text.endswith("2"), text
 

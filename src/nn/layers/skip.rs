@@ -84,9 +84,12 @@ impl Sequential {
     }
 }
 
+/// A layer inside, with the shapes of its input and output.
+type Inside<'a> = (&'a Layer, Vec<usize>, Vec<usize>);
+
 impl Skip {
     /// The layers with the shapes of their inputs and outputs, for an input of that shape.
-    fn shapes(&self, input: &[usize]) -> Result<Vec<(&Layer, Vec<usize>, Vec<usize>)>, String> {
+    fn shapes(&self, input: &[usize]) -> Result<Vec<Inside<'_>>, String> {
         let mut shape = input.to_vec();
         let each = |(index, layer): (usize, &'_ Layer)| {
             let input = std::mem::take(&mut shape);
@@ -174,7 +177,7 @@ impl Operation for Skip {
 
     fn working_values(&self, input: &[usize]) -> usize {
         let shapes = self.shapes(input).unwrap_or_default();
-        let inside = |(layer, input, output): &(&Layer, Vec<usize>, Vec<usize>)| {
+        let inside = |(layer, input, output): &Inside<'_>| {
             output.iter().product::<usize>() + layer.operation().working_values(input)
         };
         shapes.iter().map(inside).sum()

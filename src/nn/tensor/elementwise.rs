@@ -4,7 +4,7 @@ use std::{ops, sync::Arc};
 
 use rayon::prelude::*;
 
-use super::{Tensor, count, operation};
+use super::{Tensor, count, operation, reduce::sum};
 use crate::{
     engine::{BLOCK, Buffer, OnThreads, tiny_to_zero},
     nn::{layers::sigmoid, tape::Gradients},
@@ -28,7 +28,7 @@ fn map(
             move |mut g: Buffer, gradients: &mut Gradients| {
                 let blocks = x.values.par_chunks(BLOCK).zip(y.par_chunks(BLOCK));
                 g.par_chunks_mut(BLOCK).zip(blocks).on_threads().for_each(|(g, (x, y))| {
-                    g.iter_mut().zip(x.iter().zip(y)).for_each(|(g, (x, y))| *g = tiny_to_zero(*g * slope(*x, *y)));
+                    g.iter_mut().zip(x.iter().zip(y)).for_each(|(g, (x, y))| *g = chain(*g, slope(*x, *y)));
                 });
                 gradients.add_to(&x, g);
             }
@@ -37,7 +37,14 @@ fn map(
     })
 }
 
-/// √(2/π) and the rest of GELU's derivative: φ(x), the density of N(0, 1).
+/// The gradient that goes on from an operation with this slope. Where none comes, none goes on, also where the slope is
+/// infinite or NaN: so what [`Tensor::where_cond`] has not chosen cannot spoil what it has.
+#[inline(always)]
+fn chain(g: f32, slope: f32) -> f32 {
+    if g == 0.0 { 0.0 } else { tiny_to_zero(g * slope) }
+}
+
+/// φ(x), the density of N(0, 1).
 fn normal_density(x: f32) -> f32 {
     (-0.5 * x * x).exp() / (2.0 * std::f32::consts::PI).sqrt()
 }
@@ -46,59 +53,143 @@ fn normal_distribution(x: f32) -> f32 {
     0.5 * libm::erfcf(-x * std::f32::consts::FRAC_1_SQRT_2)
 }
 
-macro_rules! functions {
-    ($($(#[$doc:meta])* $name:ident($($setting:ident),*) = $f:expr, $slope:expr;)+) => {
-        impl Tensor {
-            $($(#[$doc])*
-            pub fn $name(&self $(, $setting: f32)*) -> Self {
-                map(stringify!($name), self, $f, $slope)
-            })+
-        }
-    };
-}
-
-functions! {
+impl Tensor {
     /// eˣ.
-    exp() = f32::exp, |_, y| y;
+    pub fn exp(&self) -> Self {
+        map("exp", self, f32::exp, |_, y| y)
+    }
+
     /// The natural logarithm; −∞ at 0, NaN below.
-    ln() = f32::ln, |x, _| 1.0 / x;
+    pub fn ln(&self) -> Self {
+        map("ln", self, f32::ln, |x, _| 1.0 / x)
+    }
+
+    /// ln(1 + x), exact near 0; −∞ at −1, NaN below.
+    pub fn log1p(&self) -> Self {
+        map("log1p", self, f32::ln_1p, |x, _| 1.0 / (1.0 + x))
+    }
+
     /// √x; NaN below 0. Its gradient is infinite at 0.
-    sqrt() = f32::sqrt, |_, y| 0.5 / y;
+    pub fn sqrt(&self) -> Self {
+        map("sqrt", self, f32::sqrt, |_, y| 0.5 / y)
+    }
+
     /// x².
-    square() = |x| x * x, |x, _| 2.0 * x;
+    pub fn square(&self) -> Self {
+        map("square", self, |x| x * x, |x, _| 2.0 * x)
+    }
+
     /// |x|; its gradient is 0 at 0, as PyTorch's.
-    abs() = f32::abs, |x, _| signum(x);
+    pub fn abs(&self) -> Self {
+        map("abs", self, f32::abs, |x, _| signum(x))
+    }
+
     /// −1, 0 or 1; without a gradient.
-    sign() = signum, |_, _| 0.0;
+    pub fn sign(&self) -> Self {
+        map("sign", self, signum, |_, _| 0.0)
+    }
+
     /// sin x, of radians.
-    sin() = f32::sin, |x, _| x.cos();
+    pub fn sin(&self) -> Self {
+        map("sin", self, f32::sin, |x, _| x.cos())
+    }
+
     /// cos x, of radians.
-    cos() = f32::cos, |x, _| -x.sin();
-    /// x to a power.
-    powf(exponent) = move |x| x.powf(exponent), move |x, _| if exponent == 0.0 { 0.0 } else { exponent * x.powf(exponent - 1.0) };
-    /// x within [`low`, `high`]; the gradient is 0 outside. NaN stays.
-    clamp(low, high) = move |x| if x < low { low } else if x > high { high } else { x },
-        move |x, _| f32::from(x >= low && x <= high);
-    /// max(0, x).
-    relu() = |x| if x < 0.0 { 0.0 } else { x }, |x, _| f32::from(x > 0.0);
+    pub fn cos(&self) -> Self {
+        map("cos", self, f32::cos, |x, _| -x.sin())
+    }
+
+    /// x to a power; NaN for a negative x where the exponent is no integer.
+    pub fn powf(&self, exponent: f32) -> Self {
+        map(
+            "powf",
+            self,
+            move |x| x.powf(exponent),
+            move |x, _| if exponent == 0.0 { 0.0 } else { exponent * x.powf(exponent - 1.0) },
+        )
+    }
+
+    /// x within [`low`, `high`]; the gradient is 0 outside, and 1 at the bounds, as PyTorch's. NaN stays.
+    pub fn clamp(&self, low: f32, high: f32) -> Self {
+        map(
+            "clamp",
+            self,
+            move |x| {
+                if x < low {
+                    low
+                } else if x > high {
+                    high
+                } else {
+                    x
+                }
+            },
+            move |x, _| f32::from(x >= low && x <= high),
+        )
+    }
+
+    /// max(0, x); its gradient is 0 at 0, as PyTorch's.
+    pub fn relu(&self) -> Self {
+        map("relu", self, |x| if x < 0.0 { 0.0 } else { x }, |x, _| f32::from(x > 0.0))
+    }
+
     /// x where it is above 0, slope · x elsewhere.
-    leaky_relu(slope) = move |x| if x < 0.0 { slope * x } else { x }, move |x, _| if x > 0.0 { 1.0 } else { slope };
+    pub fn leaky_relu(&self, slope: f32) -> Self {
+        map(
+            "leaky_relu",
+            self,
+            move |x| if x > 0.0 { x } else { slope * x },
+            move |x, _| if x > 0.0 { 1.0 } else { slope },
+        )
+    }
+
     /// x where it is above 0, α(eˣ − 1) elsewhere (Clevert et al. 2015; α is usually 1).
-    elu(alpha) = move |x| if x > 0.0 { x } else { alpha * x.exp_m1() },
-        move |x, y| if x > 0.0 { 1.0 } else { y + alpha };
+    pub fn elu(&self, alpha: f32) -> Self {
+        map(
+            "elu",
+            self,
+            move |x| if x > 0.0 { x } else { alpha * x.exp_m1() },
+            move |x, y| if x > 0.0 { 1.0 } else { y + alpha },
+        )
+    }
+
     /// λ·x above 0, λ·α·(eˣ − 1) elsewhere, with λ = 1.0507 and α = 1.6733 (Klambauer et al. 2017).
-    selu() = |x| if x > 0.0 { SELU.0 * x } else { SELU.0 * SELU.1 * x.exp_m1() },
-        |x, y| if x > 0.0 { SELU.0 } else { y + SELU.0 * SELU.1 };
+    pub fn selu(&self) -> Self {
+        map(
+            "selu",
+            self,
+            |x| if x > 0.0 { SELU.0 * x } else { SELU.0 * SELU.1 * x.exp_m1() },
+            |x, y| if x > 0.0 { SELU.0 } else { y + SELU.0 * SELU.1 },
+        )
+    }
+
     /// Hyperbolic tangent.
-    tanh() = f32::tanh, |_, y| 1.0 - y * y;
+    pub fn tanh(&self) -> Self {
+        map("tanh", self, f32::tanh, |_, y| 1.0 - y * y)
+    }
+
     /// 1 / (1 + e⁻ˣ).
-    sigmoid() = sigmoid, |_, y| y * (1.0 - y);
+    pub fn sigmoid(&self) -> Self {
+        map("sigmoid", self, sigmoid, |_, y| y * (1.0 - y))
+    }
+
     /// x · sigmoid(x), also called swish (Hendrycks and Gimpel 2016; Ramachandran et al. 2017).
-    silu() = |x| x * sigmoid(x), |x, y| y + sigmoid(x) * (1.0 - y);
+    pub fn silu(&self) -> Self {
+        let slope = |x: f32, _| {
+            let sigmoid = 1.0 / (1.0 + (-x).exp());
+            sigmoid * (1.0 + x * (1.0 - sigmoid))
+        };
+        map("silu", self, |x| x / (1.0 + (-x).exp()), slope)
+    }
+
     /// ln(1 + eˣ), without overflow.
-    softplus() = |x: f32| x.max(0.0) + (-x.abs()).exp().ln_1p() + (x - x), |x, _| sigmoid(x);
+    pub fn softplus(&self) -> Self {
+        map("softplus", self, |x| x.max(0.0) + (-x.abs()).exp().ln_1p(), |x, _| sigmoid(x))
+    }
+
     /// x · Φ(x), with the distribution Φ of N(0, 1) (Hendrycks and Gimpel 2016), not its approximation by tanh.
-    gelu() = |x| x * normal_distribution(x), |x, _| normal_distribution(x) + x * normal_density(x);
+    pub fn gelu(&self) -> Self {
+        map("gelu", self, |x| x * normal_distribution(x), |x, _| normal_distribution(x) + x * normal_density(x))
+    }
 }
 
 /// λ and α.
@@ -179,7 +270,7 @@ impl Broadcast {
     fn zip(&self, a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Buffer {
         let mut out = Buffer::unset(self.shape.iter().product());
         let (length, strides) = self.run();
-        if length == 0 {
+        if out.is_empty() {
             return out;
         }
         // A single long run is cut into blocks.
@@ -195,7 +286,7 @@ impl Broadcast {
                 [_, _] => out.fill(f(a[i], b[j])),
             }
         };
-        rows.for_each(each);
+        rows.on_threads().for_each(each);
         out
     }
 
@@ -209,7 +300,7 @@ impl Broadcast {
         for (row, values) in values.chunks(length.max(1)).enumerate() {
             let start = self.starts(row)[operand];
             match strides[operand] {
-                0 => sums[start] += values.iter().map(|value| f64::from(*value)).sum::<f64>(),
+                0 => sums[start] += sum(values),
                 _ => sums[start..].iter_mut().zip(values).for_each(|(sum, value)| *sum += f64::from(*value)),
             }
         }
@@ -218,7 +309,7 @@ impl Broadcast {
 }
 
 /// y = f(a, b) value by value, with `slopes(a, b)` = [∂y/∂a, ∂y/∂b].
-fn zip(
+pub(super) fn zip(
     name: &str,
     a: &Tensor,
     b: &Tensor,
@@ -236,7 +327,7 @@ fn zip(
                 let mut gradient = broadcast.zip(a, b, |a, b| slopes(a, b)[index]);
                 let blocks = gradient.par_chunks_mut(BLOCK).zip(g.par_chunks(BLOCK));
                 blocks.on_threads().for_each(|(slope, g)| {
-                    slope.iter_mut().zip(g).for_each(|(slope, g)| *slope = tiny_to_zero(*slope * g));
+                    slope.iter_mut().zip(g).for_each(|(slope, g)| *slope = chain(*g, *slope));
                 });
                 gradients.add_to(operand, broadcast.sum_into(index, gradient, operand.values.len()));
             }
@@ -246,12 +337,15 @@ fn zip(
 }
 
 impl Tensor {
-    /// The smaller of both, value by value; where they are equal the gradient is shared, as PyTorch's.
+    /// The smaller of both, broadcast, value by value; NaN where one is. Where they are equal the gradient is shared,
+    /// as
+    /// PyTorch's.
     pub fn minimum(&self, other: &Self) -> Self {
         zip("minimum", self, other, |a, b| if a < b || a.is_nan() { a } else { b }, |a, b| chosen(a < b, a == b))
     }
 
-    /// The larger of both, value by value; where they are equal the gradient is shared, as PyTorch's.
+    /// The larger of both, broadcast, value by value; NaN where one is. Where they are equal the gradient is shared, as
+    /// PyTorch's.
     pub fn maximum(&self, other: &Self) -> Self {
         zip("maximum", self, other, |a, b| if a > b || a.is_nan() { a } else { b }, |a, b| chosen(a > b, a == b))
     }
@@ -266,13 +360,24 @@ impl Tensor {
         compare("less", self, other, |a, b| a < b)
     }
 
+    /// 1 where this is greater than or equal to the other, else 0; without a gradient.
+    pub fn greater_equal(&self, other: &Self) -> Self {
+        compare("greater_equal", self, other, |a, b| a >= b)
+    }
+
+    /// 1 where this is less than or equal to the other, else 0; without a gradient.
+    pub fn less_equal(&self, other: &Self) -> Self {
+        compare("less_equal", self, other, |a, b| a <= b)
+    }
+
     /// 1 where both are equal, else 0; without a gradient.
     pub fn equal(&self, other: &Self) -> Self {
         compare("equal", self, other, |a, b| a == b)
     }
 
     /// The first where this is not 0, the second elsewhere (`torch.where`); all three are broadcast. Values that are
-    /// not chosen get no gradient, whatever they are.
+    /// not chosen, and what they were computed from, get no gradient: `x.greater(&zero).where_cond(&x.ln(), &zero)` has
+    /// a finite one for any x, other than PyTorch's.
     ///
     /// ```
     /// use latentlab::{Tensor, ndarray::array};

@@ -1,7 +1,25 @@
 //! The losses that most steps are made of.
 
-use super::{Tensor, mistake};
-use crate::nn::loss::Loss;
+use std::sync::Arc;
+
+use super::{Tensor, Value, common_pass, mistake};
+use crate::nn::{
+    cross_entropy,
+    loss::Loss,
+    tape::{Pass, Variable},
+};
+
+/// A loss of the first of these tensors, which `record` puts on the tape.
+fn loss_of(name: &str, inputs: &[&Tensor], record: impl FnOnce(Variable, &mut Pass) -> Variable) -> Tensor {
+    let result = || {
+        let inputs = inputs.iter().map(|tensor| tensor.value()).collect::<crate::Result<Vec<_>>>()?;
+        let pass = common_pass(&inputs).map_err(|message| mistake(name, message))?;
+        let mut run = pass.clone().map_or_else(Pass::prediction, |(pass, _)| pass);
+        let variable = record(inputs[0].variable.clone(), &mut run);
+        Ok(Value { variable, shape: vec![], pass, tracked: false })
+    };
+    Tensor(result())
+}
 
 impl Tensor {
     /// The mean of (y − t)² over all values.
@@ -29,14 +47,9 @@ impl Tensor {
         if loss == Loss::MeanSquaredError && target.value().is_ok_and(|value| value.wants_gradient()) {
             return (self - target).square().mean();
         }
-        let result = || {
-            let (output, target) = (self.value()?, target.value()?);
-            let pass = super::common_pass(&[output, target]).map_err(|message| mistake(name, message))?;
-            let mut run = pass.clone().map_or_else(crate::nn::Pass::prediction, |(pass, _)| pass);
-            let (_, variable) = loss.record(output.variable.clone(), &target.variable.values, 1.0, &mut run);
-            Ok(super::Value { variable, shape: vec![], pass })
-        };
-        Self(result())
+        let values = target.value().map(|value| Arc::clone(&value.variable.values)).unwrap_or_default();
+        let of = |output, run: &mut Pass| loss.record(output, &values, 1.0, run).1;
+        loss_of(name, &[self, target], of)
     }
 
     /// The mean of −ln softmax(x)ₗ over the rows of logits x (n, classes) and their labels l (PyTorch's
@@ -51,7 +64,13 @@ impl Tensor {
             let message = format!("expected logits (n, classes) and n labels, got {got}");
             return Self(Err(mistake("cross_entropy", message)));
         }
-        -(self.log_softmax(-1) * Self::one_hot(&labels, classes)).sum() / labels.len() as f32
+        if self.check().is_ok()
+            && let Some((row, label)) = labels.iter().enumerate().find(|(_, label)| **label >= classes)
+        {
+            let message = format!("expected labels below {classes}, got {label} in row {row}");
+            return Self(Err(mistake("cross_entropy", message)));
+        }
+        loss_of("cross_entropy", &[self], |logits, run| cross_entropy(logits, &labels, 1.0, run).1)
     }
 
     /// The Kullback–Leibler divergence of N(μ, σ²) from N(0, 1), −½ Σ (1 + ln σ² − μ² − σ²), summed over the last axis

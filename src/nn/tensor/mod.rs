@@ -29,7 +29,8 @@ use crate::{
 /// Values of any shape, with the operations that a loss, a layer or a training step of your own is written in.
 ///
 /// A tensor is made from an array or a number (`Tensor::from`), or comes as an argument of a function of yours
-/// ([`Loss::of`](crate::Loss::of), [`Sequential::map`]), or from a [`Step`]. The last two are on a tape: what is computed
+/// ([`Loss::of`](crate::Loss::of), [`Sequential::map`]), or from a [`Step`]. The last two are on a tape: what is
+/// computed
 /// from them is differentiated. The first axis of a batch is its rows; feature maps are (n, channels, height, width).
 ///
 /// - **Shapes** follow NumPy and PyTorch: binary operations broadcast, axes count from the end where they are negative.
@@ -60,6 +61,8 @@ pub(super) struct Value {
     shape: Vec<usize>,
     /// The pass that it was computed in, and the part of its batch; none for a constant.
     pass: Option<(Pass, u64)>,
+    /// Whether it is an input whose gradient is kept.
+    tracked: bool,
 }
 
 impl Value {
@@ -92,7 +95,7 @@ fn operation<B: FnOnce(Buffer, &mut Gradients) + 'static>(
             Some((mut pass, _)) => pass.record(values, rows, needs_gradient, backward),
             None => Variable::constant(values, rows),
         };
-        Ok(Value { variable, shape, pass })
+        Ok(Value { variable, shape, pass, tracked: false })
     };
     Tensor(result())
 }
@@ -107,25 +110,29 @@ fn common_pass(inputs: &[&Value]) -> Result<Option<(Pass, u64)>, String> {
     let Some((pass, part)) = passes.next() else { return Ok(None) };
     let current = pass.is(pass, *part) && passes.all(|(other, part)| pass.is(other, *part));
     if !current {
-        return Err("expected tensors of one training step, got some of an earlier one; detach() them".into());
+        let expected = "expected tensors of one training step, got some of another";
+        return Err(format!("{expected}. Step::input takes them into this one, as constants"));
     }
     Ok(Some((pass.clone(), *part)))
 }
 
 /// How many values, refused with the operation's name if one result may not have so many.
 fn count(shape: &[usize]) -> Result<usize, String> {
-    limit::check("tensor", "values of a tensor", shape).map_err(|error| error.to_string())
+    // A size of 0 counts as 1, so that no product of some of the sizes overflows.
+    let sizes: Vec<usize> = shape.iter().map(|size| *size.max(&1)).collect();
+    let count = limit::check("its result", "values of a tensor", &sizes).map_err(|error| error.to_string())?;
+    Ok(if shape.contains(&0) { 0 } else { count })
 }
 
 impl Tensor {
     /// A value of a pass: its feature maps are channels first.
     pub(super) fn of(variable: Variable, shape: Vec<usize>, pass: &Pass) -> Self {
-        Self(Ok(Value { variable, shape, pass: Some((pass.clone(), pass.part())) }))
+        Self(Ok(Value { variable, shape, pass: Some((pass.clone(), pass.part())), tracked: false }))
     }
 
     fn constant(values: Buffer, shape: Vec<usize>) -> Self {
         let rows = shape.first().copied().unwrap_or(1);
-        Self(Ok(Value { variable: Variable::constant(Arc::new(values), rows), shape, pass: None }))
+        Self(Ok(Value { variable: Variable::constant(Arc::new(values), rows), shape, pass: None, tracked: false }))
     }
 
     /// A constant, in the pass of this tensor if it has one.
@@ -230,7 +237,8 @@ impl Tensor {
         self.constant_like("ones_like", self.shape(), |values, _| values.fill(1.0))
     }
 
-    /// Random numbers from N(0, 1) in this tensor's shape, from the randomness of its step: other ones for each call and
+    /// Random numbers from N(0, 1) in this tensor's shape, from the randomness of its step: other ones for each call
+    /// and
     /// each step, the same for the same seed. For a constant, which belongs to no step, it is a mistake: see
     /// [`Step::normal`].
     pub fn normal_like(&self) -> Self {
@@ -292,6 +300,7 @@ impl Tensor {
         let mut same = self.clone();
         if let Ok(value) = &mut same.0 {
             value.variable = Variable::constant(Arc::clone(&value.variable.values), value.variable.rows);
+            value.tracked = false;
         }
         same
     }
@@ -381,6 +390,7 @@ impl Sequential {
                     variable: Variable::constant(Arc::new(self.run(value.values(), rows).into()), rows),
                     shape,
                     pass: None,
+                    tracked: false,
                 });
             };
             let mut run = if frozen { pass.clone().frozen() } else { pass.clone() };
@@ -391,7 +401,7 @@ impl Sequential {
             let y = self.forward_on(x, &mut run);
             let mut variable = channels_first(y, self.output_shape(), &mut run);
             variable.moments = None;
-            Ok(Value { variable, shape, pass: Some((pass, part)) })
+            Ok(Value { variable, shape, pass: Some((pass, part)), tracked: false })
         };
         Tensor(result())
     }

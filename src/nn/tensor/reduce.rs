@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::{Tensor, mistake, operation};
 use crate::{
-    engine::{BLOCK, Buffer},
+    engine::{BLOCK, Buffer, OnThreads, vectorized},
     error::Result,
     nn::tape::Gradients,
 };
@@ -60,10 +60,10 @@ impl Along {
     fn sums(self, values: &[f32]) -> Buffer {
         let mut sums = vec![0.0f64; self.outer * self.inner];
         if self.inner == 1 {
-            for (sum, values) in sums.iter_mut().zip(values.chunks(self.size.max(1))) {
-                *sum = values.iter().map(|value| f64::from(*value)).sum();
+            for (total, values) in sums.iter_mut().zip(values.chunks(self.size.max(1))) {
+                *total = sum(values);
             }
-        } else {
+        } else if self.inner > 1 {
             for (sums, values) in sums.chunks_mut(self.inner).zip(values.chunks((self.size * self.inner).max(1))) {
                 for row in values.chunks(self.inner) {
                     sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
@@ -86,10 +86,23 @@ impl Along {
     }
 }
 
+vectorized! {
+    /// The sum, as sixteen sums side by side: the loop can be vectorised, and the order is fixed.
+    pub(super) fn sum(values: &[f32]) -> f64 {
+        let mut sums = [0.0f64; 16];
+        let (values, rest) = values.as_chunks::<16>();
+        for values in values {
+            for lane in 0..16 {
+                sums[lane] += f64::from(values[lane]);
+            }
+        }
+        sums.iter().sum::<f64>() + rest.iter().map(|value| f64::from(*value)).sum::<f64>()
+    }
+}
+
 /// The sum of all, in blocks whose order is fixed.
 fn total(values: &[f32]) -> f64 {
-    let blocks = values.par_chunks(BLOCK).map(|block| block.iter().map(|value| f64::from(*value)).sum::<f64>());
-    blocks.collect::<Vec<_>>().into_iter().sum()
+    values.par_chunks(BLOCK).on_threads().map(sum).collect::<Vec<_>>().into_iter().sum()
 }
 
 fn single(value: f64) -> Arc<Buffer> {
@@ -122,17 +135,20 @@ impl Tensor {
 
     /// The largest of all values, of shape `[]`; the gradient goes to the first of equal ones.
     pub fn max(&self) -> Self {
-        self.flat().max_axis(0)
+        self.extreme("max", |new, best| new > best)
     }
 
     /// The smallest of all values, of shape `[]`; the gradient goes to the first of equal ones.
     pub fn min(&self) -> Self {
-        self.flat().min_axis(0)
+        self.extreme("min", |new, best| new < best)
     }
 
-    /// All values in a row.
-    fn flat(&self) -> Self {
-        self.reshape([self.shape().iter().product::<usize>()])
+    fn extreme(&self, name: &str, better: impl Fn(f32, f32) -> bool) -> Self {
+        let values = self.shape().iter().product::<usize>();
+        if self.check().is_ok() && values == 0 {
+            return Self(Err(mistake(name, format!("expected at least one value, got shape {:?}", self.shape()))));
+        }
+        self.reshape([values]).extremes(name, 0, better)
     }
 
     /// The sums along an axis, which goes away; [`unsqueeze`](Self::unsqueeze) puts it back with size 1.
@@ -149,9 +165,24 @@ impl Tensor {
         self.scaled_sums("sum_axis", axis, |_| 1.0)
     }
 
-    /// The means along an axis, which goes away.
+    /// The means along an axis, which goes away; NaN along an axis of no values.
     pub fn mean_axis(&self, axis: isize) -> Self {
         self.scaled_sums("mean_axis", axis, |count| 1.0 / count as f32)
+    }
+
+    /// The variances along an axis, which goes away: the means of the squared distances from the mean, divided by the
+    /// number of values, as TensorFlow's `reduce_variance` (and `torch.var` with `correction=0`).
+    ///
+    /// ```
+    /// use latentlab::{Tensor, ndarray::array};
+    ///
+    /// let x = Tensor::from(&array![[1.0f32, 3.0], [5.0, 5.0]]);
+    /// assert_eq!(x.variance_axis(-1).to_array()?, array![1.0, 0.0].into_dyn());
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn variance_axis(&self, axis: isize) -> Self {
+        let mean = self.scaled_sums("variance_axis", axis, |count| 1.0 / count as f32).unsqueeze(axis);
+        (self - mean).square().mean_axis(axis)
     }
 
     fn scaled_sums(&self, name: &str, axis: isize, scale: impl Fn(usize) -> f32) -> Self {
@@ -233,10 +264,11 @@ impl Tensor {
             let along = Along::new(&shape, axis)?.not_empty(&shape)?;
             let mut y = Buffer::unset(x.values.len());
             for (_, places) in along.lines() {
-                let log_sum = log_sum_exp(places.clone().map(|place| x.values[place]));
+                let Exponentials { largest, sum } = Exponentials::new(places.clone().map(|place| x.values[place]));
+                let (scale, log_sum) = ((1.0 / sum) as f32, sum.ln() as f32);
                 for place in places {
-                    let log = x.values[place] - log_sum;
-                    y[place] = if exp { log.exp() } else { log };
+                    let shifted = x.values[place] - largest;
+                    y[place] = if exp { scale * shifted.exp() } else { shifted - log_sum };
                 }
             }
             let y = Arc::new(y);
@@ -245,8 +277,9 @@ impl Tensor {
                 move |mut g: Buffer, gradients: &mut Gradients| {
                     for (_, places) in along.lines() {
                         // y · (g − Σ y·g), or g − softmax · Σ g.
-                        let weight = |place: usize| if exp { y[place] } else { 1.0 };
-                        let sum: f32 = places.clone().map(|place| weight(place) * g[place]).sum();
+                        let weight = |place: usize| if exp { f64::from(y[place]) } else { 1.0 };
+                        let sum: f64 = places.clone().map(|place| weight(place) * f64::from(g[place])).sum();
+                        let sum = sum as f32;
                         for place in places {
                             g[place] = if exp { y[place] * (g[place] - sum) } else { g[place] - y[place].exp() * sum };
                         }
@@ -263,14 +296,15 @@ impl Tensor {
         operation("log_sum_exp", &[self], |inputs| {
             let (x, shape) = (inputs[0].variable.clone(), &inputs[0].shape);
             let along = Along::new(shape, axis)?.not_empty(shape)?;
-            let y = along.lines().map(|(_, places)| log_sum_exp(places.map(|place| x.values[place])));
+            let y = along.lines().map(|(_, places)| Exponentials::new(places.map(|place| x.values[place])).log_sum());
             let y: Arc<Buffer> = Arc::new(y.collect::<Vec<_>>().into());
             let backward = {
                 let y = Arc::clone(&y);
                 move |g: Buffer, gradients: &mut Gradients| {
                     let mut gradient = Buffer::unset(x.values.len());
                     for (line, places) in along.lines() {
-                        places.for_each(|place| gradient[place] = g[line] * (x.values[place] - y[line]).exp());
+                        let (g, y) = (g[line], y[line]);
+                        places.for_each(|place| gradient[place] = g * (x.values[place] - y).exp());
                     }
                     gradients.add_to(&x, gradient);
                 }
@@ -280,13 +314,23 @@ impl Tensor {
     }
 }
 
-/// ln Σ eˣ of the values, of which there is at least one.
-fn log_sum_exp(values: impl Iterator<Item = f32> + Clone) -> f32 {
-    let largest = values.clone().fold(f32::NEG_INFINITY, f32::max);
-    if largest.is_infinite() {
-        return largest;
+/// Σ e^(x − the largest) of values, of which there is at least one.
+struct Exponentials {
+    largest: f32,
+    sum: f64,
+}
+
+impl Exponentials {
+    fn new(values: impl Iterator<Item = f32> + Clone) -> Self {
+        let larger = |largest: f32, value: f32| if value > largest || value.is_nan() { value } else { largest };
+        let largest = values.clone().fold(f32::NEG_INFINITY, larger);
+        Self { largest, sum: values.map(|value| f64::from((value - largest).exp())).sum() }
     }
-    largest + values.map(|value| (value - largest).exp()).sum::<f32>().ln()
+
+    fn log_sum(&self) -> f32 {
+        // ∞ − ∞ is NaN, but the logarithm of e^∞ is ∞, and of a sum of zeros −∞.
+        if self.largest.is_infinite() { self.largest } else { self.largest + self.sum.ln() as f32 }
+    }
 }
 
 /// The place of the best value of each line; NaN is better than all, as PyTorch has it.

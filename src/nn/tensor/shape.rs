@@ -2,9 +2,11 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{Made, Tensor, Value, count, mistake, operation, reduce::Along};
+use rayon::prelude::*;
+
+use super::{Made, Tensor, Value, count, elementwise::zip, mistake, operation, reduce::Along};
 use crate::{
-    engine::Buffer,
+    engine::{BLOCK, Buffer, OnThreads},
     nn::tape::{Gradients, Variable},
 };
 
@@ -18,6 +20,39 @@ fn reshaped(input: &Value, shape: Vec<usize>) -> Made<impl FnOnce(Buffer, &mut G
 /// Copies blocks of `length` values between places of two buffers.
 fn copy(from: &[f32], to: &mut [f32], length: usize, places: impl Iterator<Item = (usize, usize)>) {
     places.for_each(|(a, b)| to[b..b + length].copy_from_slice(&from[a..a + length]));
+}
+
+/// The values with their axes in another order.
+fn permuted(values: &[f32], shape: &[usize], axes: &[usize]) -> Buffer {
+    let mut out = Buffer::unset(values.len());
+    let stride = |axis: usize| shape[axis + 1..].iter().product::<usize>();
+    let Some((last, outer)) = axes.split_last().filter(|_| !values.is_empty()) else {
+        out.copy_from_slice(values);
+        return out;
+    };
+    let outer: Vec<(usize, usize)> = outer.iter().rev().map(|axis| (shape[*axis], stride(*axis))).collect();
+    let (length, step) = (shape[*last], stride(*last));
+    let rows = out.par_chunks_mut(length).enumerate().with_min_len((BLOCK / length).max(1));
+    rows.on_threads().for_each(|(row, out)| {
+        let (mut rest, mut start) = (row, 0);
+        for (size, stride) in &outer {
+            start += rest % size * stride;
+            rest /= size;
+        }
+        if step == 1 {
+            out.copy_from_slice(&values[start..start + length]);
+        } else {
+            out.iter_mut().zip(values[start..].iter().step_by(step)).for_each(|(out, value)| *out = *value);
+        }
+    });
+    out
+}
+
+/// The order of axes that undoes this one.
+fn inverse(axes: &[usize]) -> Vec<usize> {
+    let mut back = vec![0; axes.len()];
+    axes.iter().enumerate().for_each(|(index, axis)| back[*axis] = index);
+    back
 }
 
 impl Tensor {
@@ -92,18 +127,11 @@ impl Tensor {
             if !sorted.iter().copied().eq(0..shape.len()) {
                 return Err(format!("expected each axis of shape {shape:?} once, got {axes:?}"));
             }
-            let stride = |axis: usize| shape[axis + 1..].iter().product::<usize>();
-            let order: Vec<(usize, usize)> = axes.iter().map(|axis| (shape[*axis], stride(*axis))).collect();
-            // Where each value of the result comes from.
-            let places: Vec<usize> = order.iter().fold(vec![0], |places, (size, stride)| {
-                places.iter().flat_map(|place| (0..*size).map(move |index| place + index * stride)).collect()
-            });
-            let values: Vec<f32> = places.iter().map(|place| x.values[*place]).collect();
-            let shape = axes.iter().map(|axis| shape[*axis]).collect();
-            Ok((shape, Arc::new(values.into()), move |g: Buffer, gradients: &mut Gradients| {
-                let mut gradient = Buffer::unset(g.len());
-                places.iter().zip(g.iter()).for_each(|(place, g)| gradient[*place] = *g);
-                gradients.add_to(&x, gradient);
+            let values = permuted(&x.values, shape, axes);
+            let shape: Vec<usize> = axes.iter().map(|axis| shape[*axis]).collect();
+            let (of_result, back) = (shape.clone(), inverse(axes));
+            Ok((shape, Arc::new(values), move |g: Buffer, gradients: &mut Gradients| {
+                gradients.add_to(&x, permuted(&g, &of_result, &back));
             }))
         })
     }
@@ -111,7 +139,7 @@ impl Tensor {
     /// Repeated to this shape by the rules of broadcasting.
     pub fn broadcast_to(&self, shape: impl AsRef<[usize]>) -> Self {
         let shape = shape.as_ref();
-        let repeated = self + &Self::zeros(shape);
+        let repeated = zip("broadcast_to", self, &Self::zeros(shape), |x, _| x, |_, _| [1.0, 0.0]);
         if repeated.check().is_ok() && repeated.shape() != shape {
             let message = format!("expected a shape that broadcasts to {shape:?}, got {:?}", self.shape());
             return Self(Err(mistake("broadcast_to", message)));
@@ -128,11 +156,9 @@ impl Tensor {
                 return Err(format!("expected a range within 0..{} of axis {axis}, got {range:?}", along.size));
             }
             let taken = range.len() * along.inner;
-            let places = move || {
-                let whole = along.size * along.inner;
-                (0..along.outer).map(move |row| (row * whole + range.start * along.inner, row * taken))
-            };
-            shape[along.axis] = taken / along.inner.max(1);
+            let (whole, start) = (along.size * along.inner, range.start * along.inner);
+            let places = move || (0..along.outer).map(move |row| (row * whole + start, row * taken));
+            shape[along.axis] = range.len();
             let mut values = Buffer::unset(along.outer * taken);
             copy(&x.values, &mut values, taken, places());
             Ok((shape, Arc::new(values), move |g: Buffer, gradients: &mut Gradients| {
@@ -200,6 +226,27 @@ impl Tensor {
         })
     }
 
+    /// Tensors of one shape along a new axis at this place; −1 puts it at the end (`torch.stack`).
+    ///
+    /// ```
+    /// use latentlab::Tensor;
+    ///
+    /// let (mean, variance) = (Tensor::zeros([5, 2]), Tensor::ones([5, 2]));
+    /// assert_eq!(Tensor::stack([&mean, &variance], 0).shape(), [2, 5, 2]);
+    /// ```
+    pub fn stack<'a>(tensors: impl IntoIterator<Item = &'a Self>, axis: isize) -> Self {
+        let tensors: Vec<&Self> = tensors.into_iter().collect();
+        if let [first, others @ ..] = &tensors[..]
+            && let Some(other) = others.iter().find(|other| other.shape() != first.shape())
+            && tensors.iter().all(|tensor| tensor.check().is_ok())
+        {
+            let message = format!("expected equal shapes, got {:?} and {:?}", first.shape(), other.shape());
+            return Self(Err(mistake("stack", message)));
+        }
+        let with_axis: Vec<Self> = tensors.into_iter().map(|tensor| tensor.unsqueeze(axis)).collect();
+        Self::concat(&with_axis, axis)
+    }
+
     /// The chosen places along an axis, in this order and as often as they are named (`torch.index_select`,
     /// `tf.gather`): rows of a codebook, for example.
     pub fn index_select<'i>(&self, axis: isize, indices: impl IntoIterator<Item = &'i usize>) -> Self {
@@ -213,21 +260,19 @@ impl Tensor {
             shape[along.axis] = indices.len();
             let mut values = Buffer::unset(count(&shape)?);
             let length = along.inner;
-            let places = move || {
-                let chosen = indices.len();
-                let place = move |row: usize, (to, from): (usize, usize)| {
-                    ((row * along.size + from) * length, (row * chosen + to) * length)
-                };
-                let rows = 0..along.outer;
-                let indices = indices.clone();
-                rows.flat_map(move |row| indices.clone().into_iter().enumerate().map(move |index| place(row, index)))
-            };
-            copy(&x.values, &mut values, length, places());
+            let chosen = indices.len();
+            for row in 0..along.outer {
+                let place =
+                    |(to, from): (usize, &usize)| ((row * along.size + from) * length, (row * chosen + to) * length);
+                copy(&x.values, &mut values, length, indices.iter().enumerate().map(place));
+            }
             Ok((shape, Arc::new(values), move |g: Buffer, gradients: &mut Gradients| {
                 let mut gradient = Buffer::zeros(x.values.len());
-                for (to, from) in places() {
-                    let sum = gradient[to..to + length].iter_mut();
-                    sum.zip(&g[from..from + length]).for_each(|(sum, g)| *sum += g);
+                for row in 0..along.outer {
+                    for (from, to) in indices.iter().enumerate() {
+                        let sum = gradient[(row * along.size + to) * length..][..length].iter_mut();
+                        sum.zip(&g[(row * chosen + from) * length..]).for_each(|(sum, g)| *sum += g);
+                    }
                 }
                 gradients.add_to(&x, gradient);
             }))

@@ -56,7 +56,8 @@ pub struct Step {
 }
 
 impl Step {
-    /// A step; `seed` is its randomness, of dropout, [`normal`](Self::normal) and the like: give each step of a training
+    /// A step; `seed` is its randomness, of dropout, [`normal`](Self::normal) and the like: give each step of a
+    /// training
     /// another one, such as its number.
     pub fn new(seed: u64) -> Self {
         Self { pass: Pass::training(seed), _reuse: Reuse::begin() }
@@ -87,7 +88,11 @@ impl Step {
             true => pass.tracked(variable.values, variable.rows),
             false => pass.input(variable.values, variable.rows),
         };
-        Tensor::of(variable, shape, &self.pass)
+        let mut input = Tensor::of(variable, shape, &self.pass);
+        if let Ok(value) = &mut input.0 {
+            value.tracked = tracked;
+        }
+        input
     }
 
     /// [`Tensor::one_hot`] as an input of this step.
@@ -142,8 +147,13 @@ impl Step {
         let loss = &self.pass.with_penalties(loss.clone());
         let value = loss.item()?;
         let Value { variable, pass, .. } = &loss.value()?;
-        if !pass.as_ref().is_some_and(|(pass, part)| self.pass.is(pass, *part)) || !variable.needs_gradient {
-            let got = if pass.is_some() { "one that depends on nothing that is learned" } else { "a constant" };
+        let is_of_this_step = pass.as_ref().is_some_and(|(pass, part)| self.pass.is(pass, *part));
+        if !is_of_this_step || !variable.needs_gradient {
+            let got = match pass {
+                None => "a constant",
+                Some(_) if is_of_this_step => "one that depends on nothing that is learned",
+                Some(_) => "one of another step",
+            };
             return Err(Error::argument("the loss", "a loss of this step, computed from what is learned", got));
         }
         if !value.is_finite() {
@@ -222,10 +232,12 @@ impl StepGradients {
         squares.sum::<f64>().sqrt()
     }
 
-    /// Scales all gradients alike, so that their [norm](Self::norm) is at most `largest`; returns what it was (PyTorch's
-    /// `clip_grad_norm_`).
+    /// Scales all gradients alike, so that their [norm](Self::norm) is at most `largest`; returns what it was
+    /// (PyTorch's
+    /// `clip_grad_norm_`). A negative `largest` counts as 0.
     pub fn clip_norm(&mut self, largest: f64) -> f64 {
         let norm = self.norm();
+        let largest = largest.max(0.0);
         if norm > largest {
             let scale = (largest / norm) as f32;
             self.sums.values_mut().for_each(|sum| sum.iter_mut().for_each(|g| *g *= scale));
@@ -233,8 +245,11 @@ impl StepGradients {
         norm
     }
 
-    /// Clips each gradient to [−`largest`, `largest`].
+    /// Clips each value of each gradient to [−`largest`, `largest`] (PyTorch's `clip_grad_value_`). A negative
+    /// `largest`
+    /// counts as 0.
     pub fn clip_value(&mut self, largest: f32) {
+        let largest = largest.max(0.0);
         let clip = |g: &mut f32| *g = if g.abs() > largest { largest.copysign(*g) } else { *g };
         self.sums.values_mut().for_each(|sum| sum.iter_mut().for_each(clip));
     }
@@ -251,13 +266,13 @@ impl StepGradients {
         self.array(parameter.key(), &parameter.shape)
     }
 
-    /// The gradient of a [tracked input](Step::tracked_input), once: zeros if the loss does not depend on it.
+    /// The gradient of a [tracked input](Step::tracked_input): zeros if the loss does not depend on it.
     ///
     /// # Errors
-    /// For a tensor that is not of this step.
+    /// [`ErrorKind::Argument`] for any other tensor: what was computed from one has no gradient any more.
     pub fn of_input(&self, input: &Tensor) -> Result<ArrayD<f32>> {
         let value = input.value()?;
-        if !value.pass.as_ref().is_some_and(|(pass, part)| self.pass.is(pass, *part)) || !value.wants_gradient() {
+        if !value.pass.as_ref().is_some_and(|(pass, part)| self.pass.is(pass, *part)) || !value.tracked {
             return Err(Error::argument("of_input", "a tracked input of this step", "another tensor"));
         }
         Ok(array(&value.shape, &self.pass.gradient(&value.variable)))
@@ -365,8 +380,8 @@ impl Optimizer {
 }
 
 impl OptimizerState {
-    /// Minimises the sum of some losses of a step: differentiates it and [applies](Self::apply) the gradients to what is trained.
-    /// Returns the values of the losses.
+    /// Minimises the sum of some losses of a step: differentiates it and [applies](Self::apply) the gradients to what
+    /// is trained. Returns the values of the losses.
     ///
     /// # Errors
     /// Those of [`Step::backward`] and [`apply`](Self::apply); nothing has changed then.
@@ -399,7 +414,8 @@ impl OptimizerState {
         trained.collect(&mut sets);
         for (index, set) in sets.iter().enumerate() {
             let keys = set.keys();
-            if !keys.is_empty() && !keys.iter().any(|(key, _)| gradients.sums.contains_key(key)) {
+            let used = |(key, length): &(_, usize)| gradients.sums.get(key).is_some_and(|sum| sum.len() == *length);
+            if !keys.is_empty() && !keys.iter().any(used) {
                 let place = format!("apply, number {} of what is trained", index + 1);
                 let got = "one that the loss does not depend on, or that was moved in memory since";
                 return Err(Error::argument(place, "a network or parameter that the step has used", got));
@@ -407,8 +423,8 @@ impl OptimizerState {
         }
         let keys: Vec<_> = sets.iter().map(ParameterSet::keys).collect();
         let of_key = |(key, length): &(ParameterKey, usize)| match gradients.sums.get(key) {
-            Some(sum) => sum.clone(),
-            None => Buffer::zeros(*length),
+            Some(sum) if sum.len() == *length => sum.clone(),
+            _ => Buffer::zeros(*length),
         };
         let sums: Vec<Buffer> = keys.iter().flatten().map(of_key).collect();
         if let Some(value) = sums.iter().flat_map(|sum| sum.iter()).find(|value| !value.is_finite()) {

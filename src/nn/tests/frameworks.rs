@@ -1,5 +1,5 @@
-//! Reference values: tests/reference/layers.py, feature_maps.py, more_layers.py, steps.py and optimizers.py compute them with PyTorch,
-//! keras_layers.py with Keras.
+//! Reference values: tests/reference/layers.py, feature_maps.py, more_layers.py, steps.py and optimizers.py compute
+//! them with PyTorch, keras_layers.py with Keras.
 
 use std::sync::Arc;
 

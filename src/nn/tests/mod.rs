@@ -9,8 +9,9 @@ mod network;
 mod plain;
 mod plan;
 mod shapes;
-
 mod tape;
+mod tensor;
+mod tensors_of_pytorch;
 
 use std::sync::Arc;
 
