@@ -5,13 +5,25 @@
 //! conditional_vae`
 
 mod conditional_vae;
+mod recurrent;
+mod sparse;
+mod tied_weights;
+mod vq_vae;
+mod wgan;
 
 use latentlab::Result;
 
 /// A task's name and its program.
 type Task = (&'static str, fn() -> Result<()>);
 
-const TASKS: &[Task] = &[("conditional_vae", conditional_vae::run)];
+const TASKS: &[Task] = &[
+    ("conditional_vae", conditional_vae::run),
+    ("recurrent", recurrent::run),
+    ("sparse", sparse::run),
+    ("tied_weights", tied_weights::run),
+    ("vq_vae", vq_vae::run),
+    ("wgan", wgan::run),
+];
 
 fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
