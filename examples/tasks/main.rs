@@ -3,12 +3,24 @@
 //!
 //! `cargo run --release --example tasks`, or with the name of one: `cargo run --release --example tasks conditional_vae`
 
+mod autorec;
+mod clustering_layer;
 mod conditional_vae;
+mod skip_denoiser;
+mod ssim;
+mod wasserstein;
 
 use latentlab::Result;
 
 /// A task's name and its program.
-const TASKS: [(&str, fn() -> Result<()>); 1] = [("conditional_vae", conditional_vae::run)];
+const TASKS: [(&str, fn() -> Result<()>); 6] = [
+    ("autorec", autorec::run),
+    ("clustering_layer", clustering_layer::run),
+    ("conditional_vae", conditional_vae::run),
+    ("skip_denoiser", skip_denoiser::run),
+    ("ssim", ssim::run),
+    ("wasserstein", wasserstein::run),
+];
 
 fn main() -> Result<()> {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
