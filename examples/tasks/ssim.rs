@@ -15,7 +15,7 @@ pub fn run() -> Result<()> {
     let train = Dataset::from_array(fabric(2_000, 1)?)?;
     let good = fabric(200, 2)?;
     let (bad, places) = damage(&good);
-    let config = TrainConfig::new().epochs(6).batch_size(50).learning_rate(0.002);
+    let config = TrainConfig::new().epochs(12).batch_size(50).learning_rate(0.002);
     let mut rows = vec![("good", good.clone()), ("damaged", bad.clone())];
     for (name, loss) in [("squared error", Loss::MeanSquaredError), ("1 - SSIM", Loss::of("1 - SSIM", dissimilarity))] {
         let mut autoencoder = Autoencoder::strided([16, 32, 64], 128, 8)?;
