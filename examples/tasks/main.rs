@@ -1,7 +1,7 @@
 //! Tasks of public courses and papers, each with a loss, a layer or a training step of its own:
 //! [docs/tasks.md](../../docs/tasks.md) lists them.
 //!
-//! `cargo run --release --example tasks`, or with the name of one: `cargo run --release --example tasks conditional_vae`
+//! `cargo run --release --example tasks` runs all; with the name of one behind it, such as `conditional_vae`, that one.
 
 mod autorec;
 mod clustering_layer;
