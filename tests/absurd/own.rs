@@ -107,7 +107,6 @@ pub fn rows() -> Table {
                 }
             }),
         ),
-        ("Sequential::weight_names", Nothing("the network alone")),
         (
             "Sequential::activations",
             Call(|| {
@@ -154,6 +153,7 @@ pub fn rows() -> Table {
             }),
         ),
         ("Loss::of_batch", Nothing("see Loss::of")),
+        ("OptimizerState::steps", Nothing("the state alone")),
         ("Penalty::l1", Nothing("a value; see where penalties go")),
         ("Penalty::l2", Nothing("a value; see where penalties go")),
         ("Penalty::kl_sparsity", Nothing("a value; see where penalties go")),
