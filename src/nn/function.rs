@@ -217,19 +217,17 @@ impl Operation for FunctionLayer {
         let weights: Vec<Tensor> = weights.collect();
         let output = self.call(&x, &weights).map_err(|message| Error::new(ErrorKind::Shape, self.name, message));
         let checked = output.and_then(Tensor::into_variable).and_then(|(variable, shape)| {
-            let expected = self.output_shape(context.input).unwrap_or_default();
-            if shape != with_rows(rows, &expected) {
-                let expected = format!("an output of shape {:?}", with_rows(rows, &expected));
+            if shape != with_rows(rows, context.output) {
+                let expected = format!("an output of shape {:?}", with_rows(rows, context.output));
                 return Err(Error::expected(ErrorKind::Shape, self.name, expected, format!("{shape:?}")));
             }
-            Ok((variable, expected))
+            Ok(variable)
         });
         match checked {
-            Ok((variable, shape)) => channels_last(variable, &shape, pass),
+            Ok(variable) => channels_last(variable, context.output, pass),
             Err(error) => {
                 pass.fail(error);
-                let width: usize = self.output_shape(context.input).unwrap_or_default().iter().product();
-                let mut values = Buffer::unset(rows * width);
+                let mut values = Buffer::unset(rows * context.output.iter().product::<usize>());
                 values.fill(f32::NAN);
                 pass.input(Arc::new(values), rows)
             }

@@ -62,8 +62,8 @@ impl Sequential {
     /// use latentlab::{Sequential, ndarray::Array2};
     ///
     /// let mut network = Sequential::input([3]).dense(3).build()?;
-    /// network.set_weights("1.weight", &Array2::eye(3))?;
-    /// assert_eq!(network.weights("1.weight")?, Array2::eye(3).into_dyn());
+    /// network.set_weights("1.weight", &Array2::<f32>::eye(3))?;
+    /// assert_eq!(network.weights("1.weight")?, Array2::<f32>::eye(3).into_dyn());
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn set_weights<D: Dimension>(&mut self, name: &str, values: &Array<f32, D>) -> Result<()> {

@@ -169,7 +169,15 @@ impl PlanStep {
 
     fn context<'a>(&'a self, weights: &'a [Weights], network: usize, moments: bool) -> LayerContext<'a> {
         let first = ParameterKey { network, number: self.first_parameter };
-        LayerContext { input: &self.input, weights, fused: &self.fused, moments, caches: &self.caches, first }
+        LayerContext {
+            input: &self.input,
+            output: &self.output,
+            weights,
+            fused: &self.fused,
+            moments,
+            caches: &self.caches,
+            first,
+        }
     }
 
     /// The forward pass as a part of the layer with that context, of whose layers the caches are.

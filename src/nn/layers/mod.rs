@@ -127,6 +127,8 @@ pub(crate) trait Operation {
 pub(crate) struct LayerContext<'a> {
     /// The shape of its input, without the batch; where an up-sampling is fused, what that would make.
     pub input: &'a [usize],
+    /// The shape of its output, without the batch.
+    pub output: &'a [usize],
     pub weights: &'a [Weights],
     /// What it computes beside its own operation.
     pub fused: &'a Fused,
