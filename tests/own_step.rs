@@ -135,7 +135,7 @@ fn mistakes_of_steps_are_told() {
     let constant = Step::new(1).backward(&Tensor::from(1.0)).unwrap_err().to_string();
     assert!(constant.ends_with("got a constant"), "{constant}");
     let wrong = network.forward(&Tensor::zeros([2, 5])).item().unwrap_err().to_string();
-    assert_eq!(wrong, "the network's input: expected (n, 3), got [2, 5]");
+    assert_eq!(wrong, "forward of the network from [3] to [2]: expected (n, 3), got [2, 5]");
 
     // Only inputs have a gradient to ask for, as often as one likes.
     let step = Step::new(0);

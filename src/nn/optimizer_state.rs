@@ -8,7 +8,7 @@ use super::{
     layers::Weights,
     optimizer::{Algorithm, Optimizer},
 };
-use crate::engine::{BLOCK, Buffer, subnormal_to_zero, vectorized};
+use crate::engine::{BLOCK, Buffer, Reuse, subnormal_to_zero, vectorized};
 
 /// An optimizer at work, made by [`Optimizer::init`]: its learning rate, and what the past gradients left.
 // A plain value: one rebuilt from these fields goes on to the same bits.
@@ -25,6 +25,8 @@ pub struct OptimizerState {
     pub(crate) moments: Vec<PastGradients>,
     /// The product of Nadam's momenta up to that step: it follows from the steps, and is kept to be made once.
     momenta: (i32, f64),
+    /// Keeps the buffers of one step for the next, in steps of one's own.
+    pub(super) reuse: Option<Arc<Reuse>>,
 }
 
 /// What they left of a parameter: each as long as it, or empty.
@@ -33,7 +35,7 @@ pub(crate) type PastGradients = [Vec<f32>; 3];
 impl OptimizerState {
     /// At its beginning. The settings must have been checked.
     pub(crate) fn new(optimizer: Optimizer, learning_rate: f64) -> Self {
-        Self { optimizer, learning_rate, steps: 0, moments: Vec::new(), momenta: (0, 1.0) }
+        Self { optimizer, learning_rate, steps: 0, moments: Vec::new(), momenta: (0, 1.0), reuse: None }
     }
 
     /// Moves every parameter against its gradient; [`Optimizer`] has the formulas.

@@ -380,11 +380,14 @@ impl Sequential {
             if value.shape.split_first().is_none_or(|(_, sample)| sample != self.input_shape()) {
                 let expected = format!("(n, {})", text_without_brackets(self.input_shape()));
                 let got = format!("{:?}", value.shape);
-                return Err(Error::expected(ErrorKind::Shape, "the network's input", expected, got));
+                // Which of several networks it was, only its shapes can tell.
+                let shapes = [self.input_shape(), self.output_shape()];
+                let place = format!("forward of the network from {:?} to {:?}", shapes[0], shapes[1]);
+                return Err(Error::expected(ErrorKind::Shape, place, expected, got));
             }
             let rows = value.shape[0];
             let shape = [&[rows], self.output_shape()].concat();
-            limit::check("the network's output", "values", &shape)?;
+            limit::check("forward", "outputs", &shape)?;
             let Some((pass, part)) = common_pass(&[value]).map_err(|message| mistake("forward", message))? else {
                 return Ok(Value {
                     variable: Variable::constant(Arc::new(self.run(value.values(), rows).into()), rows),

@@ -370,6 +370,7 @@ impl ParameterSet<'_> {
 
 impl Optimizer {
     /// The optimizer at its beginning, for [training steps](Step) of your own; the learning rate above 0.
+    /// Until it is dropped, the memory of a step is kept for the next one.
     ///
     /// # Errors
     /// [`ErrorKind::Argument`] for settings out of range, and those that this optimizer does not have.
@@ -410,6 +411,7 @@ impl OptimizerState {
     /// [`ErrorKind::Argument`] for what the step did not use, or the optimizer was not used for before;
     /// [`ErrorKind::Diverged`] for a gradient that is NaN or infinite. Nothing has changed then.
     pub fn apply<'a>(&mut self, gradients: &StepGradients, trained: impl Parameters<'a>) -> Result<()> {
+        self.reuse.get_or_insert_with(|| Arc::new(Reuse::begin()));
         let mut sets = Vec::new();
         trained.collect(&mut sets);
         for (index, set) in sets.iter().enumerate() {
