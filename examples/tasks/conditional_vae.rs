@@ -23,7 +23,7 @@ pub fn run() -> Result<()> {
     let mut decoder = Sequential::input([8 + 10]).dense(256).relu().dense(784);
     let mut adam = Optimizer::adam().init(0.001)?;
 
-    for epoch in 0..3 {
+    for epoch in 0..12 {
         let (mut sums, mut batches) = ([0.0; 2], 0);
         for batch in train.shuffled_batches(128, epoch)? {
             let step = Step::new(adam.steps());
