@@ -6,9 +6,9 @@ use std::{fs, path::Path, thread, time::Duration};
 
 use folder::Folder;
 use latentlab::{
-    Autoencoder, Classifier, Codes, Dataset, ErrorKind, Gan, GanConfig, History, KMeans, Loss, Optimizer, Result,
-    Schedule, Sequential, Space, StopHandle, StoppedBy, Study, TrainConfig, TrialState, Tsne, Vae, evaluate, generate,
-    reconstruct, train_ae, train_classifier, train_gan, train_vae, tsne,
+    Autoencoder, Classifier, Codes, Dataset, ErrorKind, Gan, GanConfig, History, KMeans, Loss, Optimizer, Penalty,
+    Result, Schedule, Sequential, Space, StopHandle, StoppedBy, Study, TrainConfig, TrialState, Tsne, Vae, evaluate,
+    generate, reconstruct, train_ae, train_classifier, train_gan, train_vae, tsne,
 };
 
 fn digits() -> (Dataset, Dataset) {
@@ -164,6 +164,15 @@ fn what_does_not_fit_is_refused_and_nothing_changes() {
     for (latent_dim, images, config, kind, text) in [
         (2, &train, resume.clone().batch_size(32), ErrorKind::Argument, "batch_size 64, got 32"),
         (2, &train, resume.clone().seed(1), ErrorKind::Argument, "seed 0, got 1"),
+        (
+            2,
+            &train,
+            resume.clone().code_penalty(Penalty::l1(0.1)),
+            ErrorKind::Argument,
+            "code_penalty none, got Penalty",
+        ),
+        (2, &train, resume.clone().weight_penalty(Penalty::l2(0.1)), ErrorKind::Argument, "weight_penalty none, got"),
+        (2, &train, resume.clone().targets(&train), ErrorKind::Argument, "targets none, got 200 images"),
         (2, &test, resume.clone(), ErrorKind::Argument, "training images 200 images"),
         (2, &train, resume.clone().epochs(4), ErrorKind::Argument, "at least the 5 of the checkpoint, got 4"),
         (3, &train, resume.clone(), ErrorKind::Weights, "another encoder"),
@@ -178,6 +187,11 @@ fn what_does_not_fit_is_refused_and_nothing_changes() {
         assert!(error.kind() == kind && error.to_string().contains(text), "{error}, not {text}");
         assert!(saved(|path| autoencoder.save(path), &folder) == before);
     }
+
+    let penalised = config().weight_penalty(Penalty::l2(0.1)).checkpoint(&file);
+    train_ae(&mut Autoencoder::tiny(2).unwrap(), &train, &penalised).unwrap();
+    let text = train_ae(&mut Autoencoder::tiny(2).unwrap(), &train, &resume).unwrap_err().to_string();
+    assert!(text.contains("weight_penalty Penalty") && text.contains("got none"), "{text}");
 
     let encoder = |seed| Autoencoder::tiny(2).unwrap().seed(seed).encoder().clone();
     let mut classifier = Classifier::linear(&encoder(0), 10).unwrap().frozen();

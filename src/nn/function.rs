@@ -40,16 +40,6 @@ impl Function {
     }
 }
 
-impl PartialEq for Function {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::OfInput(a), Self::OfInput(b)) => std::ptr::fn_addr_eq(*a, *b),
-            (Self::OfInputAndWeights(a), Self::OfInputAndWeights(b)) => std::ptr::fn_addr_eq(*a, *b),
-            _ => false,
-        }
-    }
-}
-
 /// The functions of layers by name, for networks that are read from files.
 static FUNCTIONS: Mutex<BTreeMap<&'static str, Function>> = Mutex::new(BTreeMap::new());
 

@@ -97,6 +97,17 @@ impl Settings {
         note("early_stopping", &config.patience);
         note("input_noise", &config.input_noise);
         note("kl_weight", &config.kl_weight_used());
+        // Noted where they are set, so that files of trainings without them are those of older versions.
+        let penalties = [("code_penalty", config.code_penalty), ("weight_penalty", config.weight_penalty)];
+        for (name, penalty) in penalties {
+            if let Some(penalty) = penalty {
+                note(name, &penalty);
+            }
+        }
+        let targets = [("targets", &config.targets), ("validation_targets", &config.validation_targets)];
+        for (name, targets) in targets {
+            settings.extend(targets.as_ref().map(|targets| (name.into(), fingerprint(targets))));
+        }
         settings.insert("training images".into(), fingerprint(training));
         settings.insert("validation".into(), validation.map_or("none".into(), fingerprint));
         Self(settings)
@@ -104,9 +115,9 @@ impl Settings {
 
     /// Refuses to continue with others.
     fn check(&self, now: &Self, path: &Path, names: &str) -> Result<()> {
-        let differing = now.0.iter().find(|(name, value)| self.0.get(*name) != Some(value));
-        let Some((name, value)) = differing else { return Ok(()) };
-        let then = self.0.get(name).map_or("none", String::as_str);
+        let mut names_of_both = now.0.keys().chain(self.0.keys());
+        let Some(name) = names_of_both.find(|name| self.0.get(*name) != now.0.get(*name)) else { return Ok(()) };
+        let [then, value] = [self, now].map(|settings| settings.0.get(name).map_or("none", String::as_str));
         let expected = format!("the settings it was written with: {name} {then}");
         let place = format!("{names}::resume, {}", path.display());
         let error = Error::expected(ErrorKind::Argument, place, expected, value);
