@@ -406,6 +406,10 @@ fn targets_that_are_not_the_images() {
         "TrainConfig::validation_targets: expected targets for training and for validation, \
          or for neither, got one of them"
     );
+    assert_eq!(
+        wrong(config.clone().validation_targets(&dark), &dark),
+        "TrainConfig::validation_targets: expected TrainConfig::validation, got no images to validate on"
+    );
     let run = Training::of(small(), &images, &config.targets(&dark)).unwrap();
     assert_eq!(run.history().epochs(), 0);
 }

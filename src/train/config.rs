@@ -411,7 +411,11 @@ impl TrainConfig {
             check::targets(targets.unwrap_or(images), which, self.loss_used())
         };
         check(training, self.targets.as_ref(), "training images", "targets")?;
-        let Some(validation) = validation else { return Ok(()) };
+        let Some(validation) = validation else {
+            let (place, got) = ("TrainConfig::validation_targets", "no images to validate on");
+            let unused = self.validation_targets.is_some();
+            return if unused { Err(Error::argument(place, "TrainConfig::validation", got)) } else { Ok(()) };
+        };
         if self.targets.is_some() != self.validation_targets.is_some() {
             let (expected, got) = ("targets for training and for validation, or for neither", "one of them");
             return Err(Error::argument("TrainConfig::validation_targets", expected, got));
