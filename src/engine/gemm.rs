@@ -204,14 +204,14 @@ fn copy_rows<const WIDTH: usize>(values: &[f32], steps: &[u32], panel: &mut [f32
     }
 }
 
-/// Splits that many vectors into panels: mostly of three, where the tiles are fastest, and none of one if it can be
-/// avoided.
+/// Splits that many vectors into panels: mostly of one vector less than the widest, where the tiles are fastest, and
+/// none of one vector if it can be avoided.
 fn widths(vectors: usize, widest: usize) -> Vec<usize> {
-    let base = widest.min(3);
-    let mut widths = vec![base; vectors / base];
-    match (vectors % base, widths.last_mut()) {
+    let fastest = (widest - 1).max(1);
+    let mut widths = vec![fastest; vectors / fastest];
+    match (vectors % fastest, widths.last_mut()) {
         (0, _) => {}
-        (1, Some(last)) if widest > base => *last += 1,
+        (1, Some(last)) if widest > fastest => *last += 1,
         (rest, _) => widths.push(rest),
     }
     widths
@@ -406,14 +406,16 @@ mod tests {
     }
 
     #[test]
-    fn panels_are_of_three_vectors_and_cover_all_columns() {
+    fn panels_are_of_the_fastest_width_and_cover_all_columns() {
         for (vectors, widest, expected) in [
             (1, 4, vec![1]),
             (2, 4, vec![2]),
             (4, 4, vec![4]),
             (5, 4, vec![3, 2]),
             (7, 4, vec![3, 4]),
-            (7, 3, vec![3, 3, 1]),
+            (7, 3, vec![2, 2, 3]),
+            (1, 3, vec![1]),
+            (3, 1, vec![1, 1, 1]),
         ] {
             assert_eq!(widths(vectors, widest), expected);
         }
