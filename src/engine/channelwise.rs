@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::{
-    gemm::{GatherLhs, PackedRhs},
+    gemm::{GatherLhs, RhsSteps},
     tile::Accumulate,
     vector::vectorized,
 };
@@ -13,13 +13,13 @@ use super::{
 /// `values[rows[i] + steps[k]]` on, and all else as in [`gemm`](super::gemm()).
 pub(super) fn channelwise(
     lhs: GatherLhs<'_>,
-    rhs: &PackedRhs<'_>,
+    rhs: RhsSteps<'_>,
     start: Accumulate<'_>,
     slope: f32,
     out: &mut [f32],
     out_rows: &[u32],
 ) {
-    for (columns, panel, stride) in rhs.panels() {
+    for (columns, panel, stride) in rhs.panels(lhs.steps.len()) {
         let panel = Panel { columns, values: panel, stride };
         multiply(lhs, panel, start, slope, out, out_rows);
     }

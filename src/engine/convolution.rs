@@ -1,6 +1,6 @@
 //! Convolutions over a batch of feature maps, without copies of the windows (see [`gemm`]).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use rayon::prelude::*;
 
@@ -177,9 +177,21 @@ impl Convolution {
         places.map(|(y, x)| frame.place(y * stride[0], x * stride[1]) as u32).collect()
     }
 
+    /// The products that make the small feature map: one for all places whose windows see the same weights.
+    fn products_to_small(&self, frame: Frame) -> Vec<Product> {
+        let axis = |axis: usize| {
+            let (stride, dilation, before) = (self.stride[axis], self.dilation[axis], self.before[axis]);
+            let pixels = before..before + self.large[axis];
+            let offsets: Vec<_> = (0..self.kernel[axis]).map(|t| t * dilation).collect();
+            let places = (0..self.small[axis]).map(|q| Place::new(q * stride, q, &offsets, &pixels)).collect();
+            Axis { offsets, places }
+        };
+        products(frame, [axis(0), axis(1)], self.channels_of_group(), self.small, frame.group())
+    }
+
     /// The phases of the large feature map, (y + before) % stride along each axis, that have places in it and see
     /// weights; and all places that see none as one more.
-    fn phases(&self, frame: Frame, group: usize) -> Vec<Phase> {
+    fn phases(&self, frame: Frame) -> Vec<Phase> {
         let weighed = [0, 1].map(|axis| self.weighed(axis));
         let along = |axis: usize| {
             let (stride, before) = (self.stride[axis], self.before[axis]);
@@ -190,10 +202,10 @@ impl Convolution {
         };
         let (rows, columns) = (along(0), along(1));
         let phases = rows.iter().flat_map(|y| columns.iter().map(move |x| [*y, *x]));
-        let mut phases: Vec<Phase> = phases.map(|phase| self.phase(phase, &weighed, frame, group)).collect();
-        let unseen = self.unseen(&weighed, group);
+        let mut phases: Vec<Phase> = phases.map(|phase| self.phase(phase, &weighed, frame)).collect();
+        let unseen = self.unseen(&weighed, frame.group());
         if !unseen.out_rows.is_empty() {
-            phases.push(unseen);
+            phases.push(Phase { weights: Vec::new(), products: vec![unseen] });
         }
         phases
     }
@@ -204,7 +216,7 @@ impl Convolution {
     }
 
     /// The places of the large feature map that no window reaches.
-    fn unseen(&self, weighed: &[FirstWeights; 2], group: usize) -> Phase {
+    fn unseen(&self, weighed: &[FirstWeights; 2], group: usize) -> Product {
         let [height, width, channels] = self.large;
         let seen = |axis: usize, y: usize| weighed[axis].contains_key(&((y + self.before[axis]) % self.stride[axis]));
         let mut out_rows = Vec::new();
@@ -214,46 +226,134 @@ impl Convolution {
             }
         }
         let out_rows = repeated(&out_rows, group, size(self.large));
-        Phase { taps: Vec::new(), weights: Vec::new(), rows: vec![0; out_rows.len()], out_rows }
+        Product { rows: vec![0; out_rows.len()], out_rows, steps: Vec::new(), spans: vec![0..0] }
     }
 
-    fn phase(&self, phase: [usize; 2], weighed: &[FirstWeights; 2], frame: Frame, group: usize) -> Phase {
-        let [[height, width, channels], [_, _, filters]] = [self.large, self.small];
-        // Along one axis: the weights t with dilation·t = phase + stride·m of this phase, each with the border's offset
-        // `reach − m`.
-        let taps_along = |axis: usize| {
-            let (stride, dilation, phase) = (self.stride[axis], self.dilation[axis], phase[axis]);
+    fn phase(&self, phase: [usize; 2], weighed: &[FirstWeights; 2], frame: Frame) -> Phase {
+        // Along one axis: the weights t with dilation·t = phase + stride·m of this phase. As many weights as there are
+        // phases that see one lie between two of the same phase.
+        let taps = [0, 1].map(|axis| {
+            let first = weighed[axis].get(&phase[axis]).copied().unwrap_or(self.kernel[axis]);
+            (first..self.kernel[axis]).step_by(weighed[axis].len())
+        });
+        // Along one axis: each weight with the border's offset `reach − m`, and the places y with
+        // (y + before) = stride·q + phase.
+        let axis = |axis: usize| {
+            let (stride, before, phase) = (self.stride[axis], self.before[axis], phase[axis]);
             let reach = (self.span(axis) - 1) / stride;
-            // As many weights as there are phases that see one lie between two of the same phase.
-            let first = weighed[axis].get(&phase).copied().unwrap_or(self.kernel[axis]);
-            let taps = (first..self.kernel[axis]).step_by(weighed[axis].len());
-            taps.map(move |t| (reach - (t * dilation - phase) / stride, t))
-        };
-        // Along one axis: the places y with (y + before) = stride·q + phase, as (y, q).
-        let places_along = |axis: usize, extent: usize| {
-            let (stride, before) = (self.stride[axis], self.before[axis]);
+            let offsets: Vec<_> =
+                taps[axis].clone().map(|t| reach - (t * self.dilation[axis] - phase) / stride).collect();
             let back = before % stride;
-            let first = phase[axis].checked_sub(back).unwrap_or_else(|| stride - (back - phase[axis]));
-            (first..extent).step_by(stride).map(move |y| (y, (y + before) / stride))
+            let first = phase.checked_sub(back).unwrap_or_else(|| stride - (back - phase));
+            let pixels = reach..reach + self.small[axis];
+            let place = |y| Place::new((y + before) / stride, y, &offsets, &pixels);
+            let places = (first..self.large[axis]).step_by(stride).map(place).collect();
+            Axis { offsets, places }
         };
-        let (mut taps, mut weights) = (Vec::new(), Vec::new());
-        for (y, ky) in taps_along(0) {
-            for (x, kx) in taps_along(1) {
-                let weight = (ky * self.kernel[1] + kx) * self.channels_of_group() * filters;
-                taps.extend((0..self.filters_of_group()).map(|o| (frame.place(y, x) + o) as u32));
+        let mut weights = Vec::new();
+        for y in taps[0].clone() {
+            for x in taps[1].clone() {
+                let weight = (y * self.kernel[1] + x) * self.channels_of_group() * self.small[2];
                 weights.extend((0..self.filters_of_group()).map(|o| (weight + o) as u32));
             }
         }
-        let (mut rows, mut out_rows) = (Vec::new(), Vec::new());
-        for (y, qy) in places_along(0, height) {
-            for (x, qx) in places_along(1, width) {
-                rows.push(frame.place(qy, qx) as u32);
-                out_rows.push(((y * width + x) * channels) as u32);
+        let products = products(frame, [axis(0), axis(1)], self.filters_of_group(), self.large, frame.group());
+        Phase { weights, products }
+    }
+}
+
+/// Along one axis of a product's result: what its places see of a framed feature map.
+struct Axis {
+    /// Of each weight, in their order: how far from where a place's window begins.
+    offsets: Vec<usize>,
+    places: Vec<Place>,
+}
+
+/// A row or a column of a result.
+struct Place {
+    /// Where its windows begin.
+    input: usize,
+    output: usize,
+    /// The weights that see the feature map and not its border.
+    weights: Range<usize>,
+}
+
+impl Place {
+    fn new(input: usize, output: usize, offsets: &[usize], pixels: &Range<usize>) -> Self {
+        let sees = |offset: &usize| pixels.contains(&(input + offset));
+        let first = offsets.iter().position(sees).unwrap_or(0);
+        let count = offsets[first..].iter().take_while(|offset| sees(offset)).count();
+        Self { input, output, weights: first..first + count }
+    }
+}
+
+/// The product for all places of a result that see the same weights.
+struct Product {
+    /// Where the places' windows begin in the framed feature maps of a group, and where their results do.
+    rows: Vec<u32>,
+    out_rows: Vec<u32>,
+    /// The offsets of a window's values that are not in the border.
+    steps: Vec<u32>,
+    /// Which of the weights' rows they are multiplied by.
+    spans: Vec<Range<usize>>,
+}
+
+/// Fewer values of a window side by side are not worth a product of their own.
+const SIDE_BY_SIDE: usize = 16;
+
+/// Offsets that all products of a convolution may have together.
+const OFFSETS: usize = 1 << 20;
+
+/// The products for the places of two axes, with so many channels of each weight's pixel, and a result of that shape
+/// for each of a group of feature maps.
+fn products(frame: Frame, mut axes: [Axis; 2], channels: usize, result: [usize; 3], group: usize) -> Vec<Product> {
+    // What lies in the border is zero, so that to leave it out is a matter of time alone.
+    let kinds = |axis: &Axis| {
+        let mut kinds: Vec<_> = axis.places.iter().map(|place| (place.weights.start, place.weights.end)).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    };
+    let [rows, columns] = axes.each_ref().map(|axis| axis.offsets.len());
+    let window = rows * columns * channels;
+    let many = |axes: &[Axis; 2]| kinds(&axes[0]).len() * kinds(&axes[1]).len() * window > OFFSETS;
+    if channels < SIDE_BY_SIDE || many(&axes) {
+        axes[1].places.iter_mut().for_each(|place| place.weights = 0..columns);
+    }
+    if many(&axes) {
+        axes[0].places.iter_mut().for_each(|place| place.weights = 0..rows);
+    }
+    let product = |(down, across): (Range<usize>, Range<usize>)| {
+        let mut product = Product { rows: Vec::new(), out_rows: Vec::new(), steps: Vec::new(), spans: Vec::new() };
+        for y in axes[0].places.iter().filter(|place| place.weights == down) {
+            for x in axes[1].places.iter().filter(|place| place.weights == across) {
+                product.rows.push(frame.place(y.input, x.input) as u32);
+                product.out_rows.push(((y.output * result[1] + x.output) * result[2]) as u32);
             }
         }
-        let (rows, out_rows) = (repeated(&rows, group, frame.size()), repeated(&out_rows, group, size(self.large)));
-        Phase { taps, weights, rows, out_rows }
-    }
+        for y in down {
+            for x in across.clone() {
+                let first = frame.place(axes[0].offsets[y], axes[1].offsets[x]);
+                product.steps.extend((first..first + channels).map(|step| step as u32));
+            }
+            let span = (y * columns + across.start) * channels..(y * columns + across.end) * channels;
+            match product.spans.last_mut().filter(|last| last.end == span.start) {
+                Some(last) => last.end = span.end,
+                None => product.spans.push(span),
+            }
+        }
+        if product.spans.is_empty() {
+            product.spans.push(0..0);
+        }
+        let size_of_result = size(result);
+        product.rows = repeated(&product.rows, group, frame.size());
+        product.out_rows = repeated(&product.out_rows, group, size_of_result);
+        product
+    };
+    let kinds = axes.each_ref().map(kinds);
+    let pairs =
+        kinds[0].iter().flat_map(|down| kinds[1].iter().map(move |across| (down.0..down.1, across.0..across.1)));
+    pairs.map(product).collect()
 }
 
 /// A [`Convolution`] with the offsets that its products need: made once for a layer, used in every step.
@@ -265,6 +365,7 @@ pub(crate) struct PreparedConvolution {
     /// maps.
     windows: Vec<u32>,
     places: Vec<u32>,
+    to_small: Vec<Product>,
     /// Of the small feature map: where the values of each place begin, for a whole group.
     small_places: Vec<u32>,
     /// Of the weights: where each row (one for each value of a window) begins.
@@ -274,12 +375,11 @@ pub(crate) struct PreparedConvolution {
     by_windows: bool,
 }
 
-/// The places of a large feature map that see the same weights.
+/// The places of a large feature map that are as far from where windows begin, and so see the same weights but at the
+/// border.
 struct Phase {
-    taps: Vec<u32>,
     weights: Vec<u32>,
-    rows: Vec<u32>,
-    out_rows: Vec<u32>,
+    products: Vec<Product>,
 }
 
 impl PreparedConvolution {
@@ -288,10 +388,11 @@ impl PreparedConvolution {
         let filters = convolution.small[2];
         let windows = convolution.windows(large);
         let places = repeated(&convolution.places(large), large.group(), large.size());
-        let phases = convolution.phases(small, small.group());
+        let phases = convolution.phases(small);
         // Multiply-adds, in whole vectors; a tenth more for adding up the windows.
         let lanes = |columns: usize| columns.next_multiple_of(LANES);
-        let by_phases: usize = phases.iter().map(|phase| phase.rows.len() / small.group() * phase.taps.len()).sum();
+        let rows = |phase: &Phase| phase.products.iter().map(|product| product.rows.len()).sum::<usize>();
+        let by_phases: usize = phases.iter().map(|phase| rows(phase) / small.group() * phase.weights.len()).sum();
         let by_windows = convolution.small.iter().product::<usize>().saturating_mul(lanes(windows.len()));
         let fit = places.len().saturating_mul(windows.len()) <= WINDOWS;
         let cheaper =
@@ -302,7 +403,8 @@ impl PreparedConvolution {
             convolution,
             large,
             small,
-            small_places: offsets(places.len(), filters),
+            to_small: convolution.products_to_small(large),
+            small_places: offsets(large.group() * convolution.small[0] * convolution.small[1], filters),
             weight_rows: offsets(windows.len(), filters),
             phases,
             windows,
@@ -333,27 +435,41 @@ impl PreparedConvolution {
         self.phases.iter().flat_map(|phase| groups.clone().map(move |group| pack(phase, group))).collect()
     }
 
-    /// A product for each group: of its `from` channels at each place of the left matrix to its `to` channels of the
-    /// output; or all groups side by side, channel by channel.
+    /// Some products for all of `maps` feature maps of a group of which the left matrix has `most`: of each group of
+    /// channels, `from` of the left matrix and `to` of the output; or of all of them side by side, channel by channel.
+    #[allow(clippy::too_many_arguments)]
     fn multiply(
         &self,
-        (lhs, from): (GatherLhs<'_>, usize),
+        products: &[Product],
+        [maps, most]: [usize; 2],
+        (values, from): (&[f32], usize),
         rhs: &[PackedRhs<'_>],
-        start: Accumulate<'_>,
+        bias: Option<&[f32]>,
         slope: f32,
         (out, to): (&mut [f32], usize),
-        out_rows: &[u32],
     ) {
-        if self.convolution.is_depthwise() {
-            return channelwise(lhs, &rhs[0], start, slope, out, out_rows);
-        }
-        for (group, rhs) in rhs.iter().enumerate() {
-            let lhs = GatherLhs { values: &lhs.values[group * from..], ..lhs };
-            let start = match start {
-                Accumulate::Bias(bias) => Accumulate::Bias(&bias[group * to..][..to]),
-                start => start,
-            };
-            gemm(lhs, rhs, start, slope, &mut out[group * to..], out_rows);
+        for product in products {
+            let count = product.rows.len() / most * maps;
+            let (rows, out_rows) = (&product.rows[..count], &product.out_rows[..count]);
+            let mut steps = &product.steps[..];
+            for (index, span) in product.spans.iter().enumerate() {
+                let (these, rest) = steps.split_at(span.len());
+                steps = rest;
+                let slope = if rest.is_empty() { slope } else { 1.0 };
+                for (group, rhs) in rhs.iter().enumerate() {
+                    let start = match bias {
+                        _ if index > 0 => Accumulate::Output,
+                        Some(bias) => Accumulate::Bias(&bias[group * to..][..rhs.columns()]),
+                        None => Accumulate::Zero,
+                    };
+                    let lhs = GatherLhs { values: &values[group * from..], rows, steps: these };
+                    let rhs = rhs.steps_from(span.start);
+                    match self.convolution.is_depthwise() {
+                        true => channelwise(lhs, rhs, start, slope, out, out_rows),
+                        false => gemm(lhs, rhs, start, slope, &mut out[group * to..], out_rows),
+                    }
+                }
+            }
         }
     }
 
@@ -376,11 +492,8 @@ impl PreparedConvolution {
         let mut small = Buffer::unset(batch * to);
         let pieces = small.par_chunks_mut(group * to).zip(large.par_chunks(group * from)).on_threads();
         let finished = pieces.map(|(out, large)| {
-            let count = large.len() / from * self.places_of_one();
-            let framed = self.large.put(large);
-            let lhs = GatherLhs { values: framed.values(), rows: &self.places[..count], steps: &self.windows };
-            let start = bias.map_or(Accumulate::Zero, Accumulate::Bias);
-            self.multiply((lhs, channels), weights, start, slope, (out, filters), &self.small_places[..count]);
+            let (framed, maps) = (self.large.put(large), [large.len() / from, self.large.group()]);
+            self.multiply(&self.to_small, maps, (framed.values(), channels), weights, bias, slope, (out, filters));
             finish(out)
         });
         let finished = finished.collect();
@@ -410,13 +523,10 @@ impl PreparedConvolution {
         let mut large = Buffer::unset(batch * to);
         let pieces = large.par_chunks_mut(group * to).zip(small.par_chunks(group * from)).on_threads();
         let finished = pieces.map(|(out, small)| {
-            let framed = self.small.put(small);
-            let maps = small.len() / from;
+            let (framed, maps) = (self.small.put(small), [small.len() / from, self.small.group()]);
+            let values = (framed.values(), filters);
             for (phase, panels) in self.phases.iter().zip(weights.chunks(self.convolution.products())) {
-                let count = phase.rows.len() / self.small.group() * maps;
-                let lhs = GatherLhs { values: framed.values(), rows: &phase.rows[..count], steps: &phase.taps };
-                let start = bias.map_or(Accumulate::Zero, Accumulate::Bias);
-                self.multiply((lhs, filters), panels, start, slope, (out, channels), &phase.out_rows[..count]);
+                self.multiply(&phase.products, maps, values, panels, bias, slope, (out, channels));
             }
             finish(out)
         });
@@ -452,7 +562,7 @@ impl PreparedConvolution {
             let count = small.len() / filters;
             let lhs = GatherLhs { values: small, rows: &self.small_places[..count], steps: &steps };
             let mut windows = Buffer::unset(count * window);
-            gemm(lhs, weights, Accumulate::Zero, 1.0, &mut windows, &out_rows[..count]);
+            gemm(lhs, weights.all(), Accumulate::Zero, 1.0, &mut windows, &out_rows[..count]);
             let mut framed = Buffer::unset(frame.size());
             for (out, windows) in out.chunks_exact_mut(to).zip(windows.chunks_exact(places * window)) {
                 framed.fill(0.0);
@@ -522,9 +632,17 @@ impl PreparedConvolution {
             let framed = self.large.put(large);
             let panels = |product| PackedRhs::of_rows(&small[product * of_product..], count, of_product, filters);
             let panels: Vec<_> = (0..products).map(panels).collect();
-            let lhs = GatherLhs { values: framed.values(), rows: &self.windows, steps: &self.places[..count] };
             let start = if number == 0 { start } else { Accumulate::Output };
-            self.multiply((lhs, channels), &panels, start, 1.0, (sum, of_product), &self.weight_rows);
+            for (product, panel) in panels.iter().enumerate() {
+                let values = &framed.values()[product * channels..];
+                let lhs = GatherLhs { values, rows: &self.windows, steps: &self.places[..count] };
+                match self.convolution.is_depthwise() {
+                    true => channelwise(lhs, panel.all(), start, 1.0, sum, &self.weight_rows),
+                    false => {
+                        gemm(lhs, panel.all(), start, 1.0, &mut sum[product * of_product..], &self.weight_rows);
+                    }
+                }
+            }
         }
     }
 
@@ -697,6 +815,9 @@ mod tests {
             ([7, 4, 2], [2, 2, 2], [2, 1], [3, 2], [0, 0], [1, 1], 1),
             ([7, 6, 2], [5, 4, 3], [3, 3], [1, 1], [1, 1], [2, 2], 1),
             ([9, 8, 2], [4, 3, 2], [2, 3], [2, 3], [0, 2], [3, 2], 1),
+            ([5, 4, 16], [5, 4, 18], [3, 3], [1, 1], [1, 1], [1, 1], 1),
+            ([5, 6, 17], [3, 3, 16], [3, 3], [2, 2], [1, 1], [1, 1], 1),
+            ([2, 3, 16], [2, 3, 16], [5, 5], [1, 1], [2, 2], [1, 1], 1),
             ([5, 5, 4], [5, 5, 6], [3, 3], [1, 1], [1, 1], [1, 1], 2),
             ([5, 6, 29], [3, 3, 29], [3, 3], [2, 2], [1, 1], [1, 1], 29),
             ([7, 7, 4], [3, 3, 4], [2, 2], [2, 2], [1, 1], [3, 3], 4),

@@ -146,7 +146,7 @@ impl<'a> PackedRhs<'a> {
     }
 
     /// All panels: the first column and the width (in values) of each.
-    fn columns(&self) -> impl Iterator<Item = (usize, usize)> {
+    fn panels(&self) -> impl Iterator<Item = (usize, usize)> {
         self.widths.iter().scan(0, |column, vectors| {
             let (first, width) = (*column, vectors * self.instructions.lanes());
             *column += width;
@@ -154,12 +154,19 @@ impl<'a> PackedRhs<'a> {
         })
     }
 
-    /// All panels: their columns, all of their steps, and how far apart these lie.
-    pub fn panels(&self) -> impl Iterator<Item = (Range<usize>, &[f32], usize)> {
-        self.columns().map(|(column, width)| {
-            let (values, stride) = self.panel(column, width, 0, self.steps);
-            (column..self.columns.min(column + width), values, stride)
-        })
+    /// How many columns it has.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// All of its steps.
+    pub fn all(&self) -> RhsSteps<'_> {
+        self.steps_from(0)
+    }
+
+    /// Its steps from that one on.
+    pub fn steps_from(&self, first: usize) -> RhsSteps<'_> {
+        RhsSteps { rhs: self, first }
     }
 
     /// Some steps of the panel that begins at that column, and how far apart the steps lie.
@@ -169,6 +176,23 @@ impl<'a> PackedRhs<'a> {
             Storage::Standing(values, stride) => (*values, first * stride + column, *stride),
         };
         (&values[start..][..count.saturating_sub(1) * stride + if count == 0 { 0 } else { width }], stride)
+    }
+}
+
+/// Steps of a right matrix from one on: as many as the left matrix of a product has.
+#[derive(Clone, Copy)]
+pub(crate) struct RhsSteps<'a> {
+    rhs: &'a PackedRhs<'a>,
+    first: usize,
+}
+
+impl<'a> RhsSteps<'a> {
+    /// All panels: their columns, that many of their steps, and how far apart these lie.
+    pub fn panels(self, steps: usize) -> impl Iterator<Item = (Range<usize>, &'a [f32], usize)> {
+        self.rhs.panels().map(move |(column, width)| {
+            let (values, stride) = self.rhs.panel(column, width, self.first, steps);
+            (column..self.rhs.columns.min(column + width), values, stride)
+        })
     }
 }
 
@@ -221,7 +245,7 @@ fn widths(vectors: usize, widest: usize) -> Vec<usize> {
 /// · v elsewhere (a slope of 1 leaves v as it is); row i of the output begins at `out[out_rows[i]]`.
 pub(crate) fn gemm(
     lhs: GatherLhs<'_>,
-    rhs: &PackedRhs<'_>,
+    rhs: RhsSteps<'_>,
     start: Accumulate<'_>,
     slope: f32,
     out: &mut [f32],
@@ -229,8 +253,8 @@ pub(crate) fn gemm(
 ) {
     check(lhs, rhs, start);
     assert!(lhs.rows.len() == out_rows.len());
-    assert!(out_rows.is_empty() || largest(out_rows) + rhs.columns <= out.len());
-    for (column, width) in rhs.columns() {
+    assert!(out_rows.is_empty() || largest(out_rows) + rhs.rhs.columns <= out.len());
+    for (column, width) in rhs.rhs.panels() {
         // SAFETY: just checked; the output is borrowed mutably.
         unsafe { part(lhs, rhs, start, slope, out.as_mut_ptr(), out_rows, column, width) };
     }
@@ -248,14 +272,14 @@ pub(crate) fn gemm_in_parallel(
     let (rows, columns) = (first.rows.len(), rhs.columns);
     let steps: usize = pairs.iter().map(|(lhs, _)| lhs.steps.len()).sum();
     for (lhs, rhs) in pairs {
-        check(*lhs, rhs, start);
+        check(*lhs, rhs.all(), start);
         assert!(lhs.rows.len() == rows && rhs.columns == columns);
     }
     assert!(out.len() >= rows * columns);
     let out_rows = offsets(rows, columns);
     let tasks = (rows * steps * columns).div_ceil(TASK).max(1);
     // Each task takes some rows, and all columns where the right matrix stays in every cache, else those of one panel.
-    let panels: Vec<_> = rhs.columns().collect();
+    let panels: Vec<_> = rhs.panels().collect();
     let panels: Vec<_> = panels.chunks(if steps * columns <= SHARED { panels.len() } else { 1 }).collect();
     let block = rows.div_ceil(tasks.div_ceil(panels.len())).next_multiple_of(18).min(TALL);
     let tasks = panels.iter().flat_map(|panels| (0..rows).step_by(block).map(move |row| (*panels, row)));
@@ -268,7 +292,9 @@ pub(crate) fn gemm_in_parallel(
                 let start = if index == 0 { start } else { Accumulate::Output };
                 let slope = if index + 1 == pairs.len() { slope } else { 1.0 };
                 // SAFETY: just checked; the output holds all rows and columns, of which no two tasks share both.
-                unsafe { part(lhs, rhs, start, slope, whole.pointer(), &out_rows[range.clone()], *column, *width) };
+                unsafe {
+                    part(lhs, rhs.all(), start, slope, whole.pointer(), &out_rows[range.clone()], *column, *width)
+                };
             }
         }
     };
@@ -292,8 +318,8 @@ impl Shared {
 }
 
 /// Refuses a product that would read outside of its slices.
-fn check(lhs: GatherLhs<'_>, rhs: &PackedRhs<'_>, start: Accumulate<'_>) {
-    assert!(lhs.steps.len() == rhs.steps);
+fn check(lhs: GatherLhs<'_>, RhsSteps { rhs, first }: RhsSteps<'_>, start: Accumulate<'_>) {
+    assert!(first <= rhs.steps && lhs.steps.len() <= rhs.steps - first);
     if !lhs.rows.is_empty() && !lhs.steps.is_empty() {
         assert!(largest(lhs.rows) + largest(lhs.steps) < lhs.values.len());
     }
@@ -316,7 +342,7 @@ vectorized! {
 #[allow(clippy::too_many_arguments)]
 unsafe fn part(
     lhs: GatherLhs<'_>,
-    rhs: &PackedRhs<'_>,
+    RhsSteps { rhs, first }: RhsSteps<'_>,
     start: Accumulate<'_>,
     slope: f32,
     out: *mut f32,
@@ -328,7 +354,7 @@ unsafe fn part(
     let chunks = lhs.steps.len().div_ceil(DEPTH).max(1);
     for chunk in 0..chunks {
         let steps = &lhs.steps[chunk * DEPTH..lhs.steps.len().min((chunk + 1) * DEPTH)];
-        let (panel, panel_stride) = rhs.panel(column, width, chunk * DEPTH, steps.len());
+        let (panel, panel_stride) = rhs.panel(column, width, first + chunk * DEPTH, steps.len());
         // As few tiles as possible, all about equally high.
         let mut tiles = lhs.rows.len().div_ceil(kernels.len());
         let mut row = 0;
@@ -375,7 +401,7 @@ mod tests {
                 let (lhs_rows, lhs_steps, out_rows) = (offsets(rows, steps), offsets(steps, 1), offsets(rows, columns));
                 let mut out = vec![f32::NAN; rows * columns];
                 let lhs = GatherLhs { values: &lhs, rows: &lhs_rows, steps: &lhs_steps };
-                gemm(lhs, &packed, Accumulate::Bias(&bias), 0.5, &mut out, &out_rows);
+                gemm(lhs, packed.all(), Accumulate::Bias(&bias), 0.5, &mut out, &out_rows);
                 for i in 0..rows {
                     for j in 0..columns {
                         let sum: f32 = (0..steps).map(|k| lhs.values[i * steps + k] * rhs[k * columns + j]).sum();
@@ -388,7 +414,7 @@ mod tests {
                     }
                 }
                 let before = out.clone();
-                gemm(lhs, &packed, Accumulate::Output, 1.0, &mut out, &out_rows);
+                gemm(lhs, packed.all(), Accumulate::Output, 1.0, &mut out, &out_rows);
                 let again: f32 = (0..steps).map(|k| lhs.values[k] * rhs[k * columns]).sum();
                 assert_eq!(out[0], before[0] + again);
             }
@@ -401,7 +427,7 @@ mod tests {
         let packed = PackedRhs::pack(&rhs, &offsets(3, 1), 2, 3);
         let mut out = [0.0; 2];
         let lhs = GatherLhs { values: &[1.0, 10.0, 100.0], rows: &[0], steps: &[0, 1, 2] };
-        gemm(lhs, &packed, Accumulate::Zero, 1.0, &mut out, &[0]);
+        gemm(lhs, packed.all(), Accumulate::Zero, 1.0, &mut out, &[0]);
         assert_eq!(out, [rhs[0] + 10.0 * rhs[1] + 100.0 * rhs[2], rhs[3] + 10.0 * rhs[4] + 100.0 * rhs[5]]);
     }
 

@@ -76,7 +76,7 @@ fn covariance(values: &[f32], mean: &[f32], unit: f64) -> Vec<f64> {
             let count = values.len() / dim;
             let transposed = GatherLhs { values: &centred, rows: &columns, steps: &offsets(count, dim) };
             let right = PackedRhs::of_rows(&centred, count, dim, dim);
-            gemm(transposed, &right, Accumulate::Output, 1.0, &mut sums, &offsets(dim, dim));
+            gemm(transposed, right.all(), Accumulate::Output, 1.0, &mut sums, &offsets(dim, dim));
         }
         sums
     });
