@@ -153,9 +153,10 @@ pub fn rows() -> Table {
         (
             "Sequential::init",
             Call(|| {
-                let stds = [0.02, 0.0, -1.0, 1e30, f32::MAX, f32::NAN].map(|std| Init::TruncatedNormal { std });
+                let stds = [0.02, 0.0, -1.0, 1e30, f32::MAX, f32::NAN];
+                let stds = stds.into_iter().flat_map(|std| [Init::TruncatedNormal { std }, Init::Normal { std }]);
                 let named = [Init::GlorotUniform, Init::KaimingUniform, Init::HeNormal, Init::Orthogonal];
-                for init in stds.into_iter().chain(named) {
+                for init in stds.chain(named) {
                     run(Sequential::input([0]).init(init).dense(1));
                     run(picture().init(init).conv2d(1, 1));
                 }
