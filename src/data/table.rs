@@ -24,7 +24,8 @@ use crate::{format::thousands, limit};
 /// | [`header`](Self::header) | the first line is one if a feature in it is not a number |
 /// | [`delimiter`](Self::delimiter) | a comma |
 ///
-/// A column is called by its name in the header, or by its index from 0.
+/// A column is called by its name in the header, or by its index from 0. [`Scaler`](crate::Scaler) brings the columns to
+/// one scale.
 ///
 /// ```
 /// use latentlab::Csv;
@@ -52,8 +53,8 @@ impl Csv {
         Self { path: path.as_ref().to_owned(), label: None, without: Vec::new(), header: None, delimiter: ',' }
     }
 
-    /// The column that holds the label of each row, by name or index; [`read_by`](Self::read_by) is for several. Its different values become the classes: in
-    /// numerical order if all are numbers, else in alphabetical order.
+    /// The column that holds the label of each row, by name or index; [`read_by`](Self::read_by) is for several. Its
+    /// different values become the classes: in numerical order if all are numbers, else in alphabetical order.
     pub fn label(self, column: impl Display) -> Self {
         Self { label: Some(column.to_string()), ..self }
     }
@@ -88,13 +89,13 @@ impl Csv {
     /// in their order. All have the same rows, which are held once; none of the columns is a feature.
     ///
     /// # Errors
-    /// As [`read`](Self::read), and together with [`label`](Self::label), which names one column.
+    /// As [`read`](Self::read), and when [`label`](Self::label) names a column too.
     ///
     /// ```
     /// use latentlab::Csv;
     ///
     /// let path = std::env::temp_dir().join("latentlab-doc-penguins.csv");
-    /// std::fs::write(&path, "bill,flipper,species,island\n39.1,181,Adelie,Torgersen\n50.0,230,Gentoo,Biscoe\n").unwrap();
+    /// std::fs::write(&path, "bill,species,island\n39.1,Adelie,Torgersen\n50.0,Gentoo,Biscoe\n").unwrap();
     /// let [species, island] = Csv::new(&path).read_by(["species", "island"])?;
     /// assert_eq!((species.class_names()[0].as_str(), island.class_names()[0].as_str()), ("Adelie", "Biscoe"));
     /// assert_eq!(species.images(), island.images());

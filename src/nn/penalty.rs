@@ -174,7 +174,10 @@ impl Penalty {
     /// Adds the penalty on these activations, for rows of this shape, to the loss of the pass.
     pub(crate) fn add(self, activations: &Variable, shape: &[usize], pass: &mut Pass) {
         let share = pass.share(activations.rows) as f32;
-        let activations = channels_first(activations.clone(), shape, pass);
+        let activations = match self.kind {
+            Kind::Function(_) => channels_first(activations.clone(), shape, pass),
+            _ => activations.clone(),
+        };
         let shape = [&[activations.rows], shape].concat();
         match self.of_rows(&Tensor::of(activations, shape, pass)) {
             Ok(penalty) => pass.add_penalty(penalty * share),

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `figure` | [`Figure`]: saved as SVG or PNG, put beside others |
 //! | `chart` | the trait of the kinds of chart below, and how to add one |
-//! | `line_chart`, `histogram`, `roc_chart`, `scatter`, `scatter3d`, `bar_chart`, `heatmap`, `image_grid` | the kinds of chart |
+//! | `line_chart`, `histogram`, `roc_chart`, `scatter`, `scatter3d` | kinds of chart |
+//! | `bar_chart`, `heatmap`, `image_grid` | further ones |
 //! | `canvas`, `bitmap` | what charts draw on, and the pixels of a PNG |
 //! | `axis`, `frame`, `classes`, `palette`, `text`, `font` | parts of charts |
 //! | `plots` | figures made directly from data, models and results |

@@ -217,8 +217,8 @@ impl TrainConfig {
 
     /// Scales the gradients of every step by one factor, so that their norm, the root of the sum of squares over all
     /// weights that are trained, is at most `largest`: PyTorch's `clip_grad_norm_`, Keras' `global_clipnorm`. (Keras'
-    /// `clipnorm` takes each weight's norm by itself.) For trainings that diverge on a few batches, recurrent ones above
-    /// all (Pascanu et al. 2013). The gradients are those of the loss with its penalties.
+    /// `clipnorm` takes each weight's norm by itself.) For trainings that diverge on a few batches, recurrent ones
+    /// above all (Pascanu et al. 2013). The gradients are those of the loss with its penalties.
     ///
     /// ```
     /// use latentlab::{Autoencoder, Dataset, TrainConfig, train_ae};
