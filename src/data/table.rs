@@ -24,8 +24,8 @@ use crate::{format::thousands, limit};
 /// | [`header`](Self::header) | the first line is one if a feature in it is not a number |
 /// | [`delimiter`](Self::delimiter) | a comma |
 ///
-/// A column is called by its name in the header, or by its index from 0. [`Scaler`](crate::Scaler) brings the columns to
-/// one scale.
+/// A column is called by its name in the header, or by its index from 0. A [`Scaler`](crate::Scaler) brings the
+/// columns to one scale.
 ///
 /// ```
 /// use latentlab::Csv;

@@ -388,6 +388,17 @@ pub fn rows() -> Table {
             }),
         ),
         (
+            "Sequential::use_bias",
+            Call(|| {
+                for bias in [true, false] {
+                    run(picture().use_bias(bias));
+                    run(picture().conv2d(1, 3).use_bias(bias).use_bias(!bias).batch_norm());
+                    run(picture().flatten().dense(0).use_bias(bias));
+                    run(picture().flatten().dense(2).use_bias(bias).batch_norm().use_bias(bias));
+                }
+            }),
+        ),
+        (
             "Sequential::groups",
             Call(|| {
                 for groups in SIZES {

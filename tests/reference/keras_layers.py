@@ -160,7 +160,9 @@ def case(name):
     x_gradient, *gradients = tape.gradient(loss, [x, *layer.trainable_variables])
     x_gradient = tensorflow.zeros_like(x) if indices else x_gradient
     gradients = weights.gradients([tensorflow.convert_to_tensor(gradient).numpy() for gradient in gradients])
-    statistics = layer.non_trainable_variables if training else []
+    # Keras counts the state of a random generator too.
+    observes = training and description["layer"] == "batch_norm"
+    statistics = layer.non_trainable_variables if observes else []
     return dict(name=name, layer=description, input=shape, training=training, x=rounded(x), parameters=[rounded(p) for p in parameters],
                 y=rounded(y), target=rounded(target), x_gradient=rounded(x_gradient), parameter_gradients=[rounded(g) for g in gradients],
                 statistics=[rounded(s) for s in statistics])
