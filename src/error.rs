@@ -49,6 +49,8 @@ pub enum ErrorKind {
     Io,
     /// A figure could not be drawn.
     Figure,
+    /// A notebook's stop button ended what gives no result of a part.
+    Stopped,
     /// A function of yours failed: [`Error::other`].
     Other,
 }

@@ -73,13 +73,13 @@ mod stop;
 mod train;
 
 pub use analyse::{
-    Clustering, Codes, Confusion, KMeans, Pca, PcaMethod, Predictions, PrincipalComponents, Tsne, TsneEmbedding,
-    TsneMethod, classify, code_grid, decode, embed, generate, interpolate, kmeans_accuracy, pca, random_codes,
-    reconstruct, sample, tsne,
+    Clustering, Codes, Confusion, KMeans, Pca, PcaMethod, Predictions, PrincipalComponents, RocCurve, Tsne,
+    TsneEmbedding, TsneMethod, classify, code_grid, decode, embed, generate, interpolate, kmeans_accuracy, pca,
+    random_codes, reconstruct, roc_curve, sample, tsne,
 };
 pub use data::{
-    Augmentation, Batches, Csv, DataFile, DataFileState, Dataset, Folds, Noise, Normalisation, data_files, fetch_data,
-    read_npy, read_npz, write_npy, write_npz,
+    Augmentation, Batches, Csv, DataFile, DataFileState, Dataset, Folds, Noise, Normalisation, Scaler, data_files,
+    fetch_data, read_npy, read_npz, write_npy, write_npz,
 };
 pub use dfdx;
 pub use error::{Error, ErrorKind, Result};
@@ -94,14 +94,14 @@ pub use nn::{
 #[doc(hidden)]
 pub use progress::duration_text;
 pub use show::{
-    BarChart, Explore, Explorer, Figure, Heatmap, ImageGrid, LineChart, PALETTE, Scatter, Scatter3d, explore, grid,
-    reconstructions, row,
+    BarChart, Explore, Explorer, Figure, Heatmap, Histogram, ImageGrid, LineChart, PALETTE, RocChart, Scatter,
+    Scatter3d, explore, grid, reconstructions, row,
 };
 pub use stop::StopHandle;
 pub use train::{
     Epoch, GanConfig, GanHistory, GanLosses, History, Schedule, Setting, Snapshot, Space, StoppedBy, Study,
-    TrainConfig, Trainable, Training, Trial, TrialRecord, TrialState, evaluate, gan_step, train_ae, train_classifier,
-    train_gan, train_pairs, train_vae,
+    TrainConfig, Trainable, Training, Trial, TrialRecord, TrialState, evaluate, gan_step, reconstruction_errors,
+    train_ae, train_classifier, train_gan, train_pairs, train_vae,
 };
 
 /// The README's example is a test like any other.

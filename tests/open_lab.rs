@@ -1,8 +1,10 @@
 //! Losses, penalties, layers and steps of one's own, against the same made of what the crate has, or by hand.
 
+mod folder;
 #[allow(dead_code)]
 mod signed;
 
+use folder::Folder;
 use latentlab::{
     Autoencoder, Dataset, ErrorKind, Loss, Optimizer, Penalty, Sequential, Step, Tensor, TrainConfig, Training, Vae,
     ndarray::{Array2, ArrayD, Axis},
@@ -93,6 +95,61 @@ fn penalties_are_their_formulas() {
             .map(|(network, name)| step.weights(network, name).abs().sum());
         reconstruction(autoencoder, x) + (&sums[0] + &sums[1]) * 0.01
     });
+}
+
+fn l1_of_rows(x: &Tensor) -> Tensor {
+    x.abs().sum() * (0.1 / x.shape()[0] as f32)
+}
+
+fn cubes(weights: &Tensor) -> Tensor {
+    (weights.abs() * weights.square()).sum() * 0.01
+}
+
+#[test]
+fn a_penalty_of_ones_own_is_its_function() {
+    let own = Penalty::of("l1 of rows", l1_of_rows);
+    trained_and_stepped(one_step(40).code_penalty(own), |_, autoencoder, x| {
+        reconstruction(autoencoder, x) + l1_of_rows(&autoencoder.encoder().forward(x))
+    });
+    trained_and_stepped(one_step(40).weight_penalty(Penalty::of("cubes", cubes)), |step, autoencoder, x| {
+        let sums = [(autoencoder.encoder(), "2.weight"), (autoencoder.decoder(), "1.weight")]
+            .map(|(network, name)| cubes(&step.weights(network, name)));
+        reconstruction(autoencoder, x) + &sums[0] + &sums[1]
+    });
+
+    // In a network, also after it was saved.
+    let folder = Folder::new("own-penalty");
+    let layer = Autoencoder::new(small().encoder().clone().activity_penalty(own), small().decoder().clone()).unwrap();
+    layer.save(folder.file("own.safetensors")).unwrap();
+    let mut loaded = Autoencoder::load(folder.file("own.safetensors")).unwrap();
+    let (images, config) = (digits(100), one_step(30).epochs(2).learning_rate(0.1));
+    let first = train_ae(&mut loaded, &images, &config).unwrap();
+    let second = train_ae(&mut small(), &images, &config.code_penalty(Penalty::of("l1 of rows", l1_of_rows))).unwrap();
+    assert_eq!(first.loss, second.loss);
+
+    // Channels come first.
+    fn first_channel(x: &Tensor) -> Tensor {
+        assert_eq!(x.shape()[1..], [2, 28, 28]);
+        x.slice(1, 0..1).square().sum()
+    }
+    let penalised = Sequential::input([1, 28, 28]).conv2d(2, 3).same();
+    let penalised = penalised.activity_penalty(Penalty::of("first channel", first_channel)).conv2d(1, 3).same();
+    let history =
+        train_pairs(&mut penalised.build().unwrap(), &images, &images, &one_step(30).learning_rate(1e-6)).unwrap();
+    assert!(history.loss[0] > 0.0);
+
+    for (function, expected) in [
+        ((|x| x.clone()) as fn(&Tensor) -> Tensor, "the penalty, own, item: expected"),
+        (
+            |_| panic!("on purpose"),
+            "the penalty, own: expected a function that gives a value, got a panic with a tensor",
+        ),
+        (|x| x.matmul(x).sum(), "the penalty, own, "),
+    ] {
+        let error = train_ae(&mut small(), &images, &one_step(5).code_penalty(Penalty::of("own", function)));
+        let error = error.unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+    }
 }
 
 /// Against the Jacobian itself, one row of it for each value of the code, by the gradient of the input.

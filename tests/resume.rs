@@ -172,6 +172,7 @@ fn what_does_not_fit_is_refused_and_nothing_changes() {
             "code_penalty none, got Penalty",
         ),
         (2, &train, resume.clone().weight_penalty(Penalty::l2(0.1)), ErrorKind::Argument, "weight_penalty none, got"),
+        (2, &train, resume.clone().clip_norm(1.0), ErrorKind::Argument, "gradient clipping none, got Norm(1.0)"),
         (2, &train, resume.clone().targets(&train), ErrorKind::Argument, "targets none, got 200 images"),
         (2, &test, resume.clone(), ErrorKind::Argument, "training images 200 images"),
         (2, &train, resume.clone().epochs(4), ErrorKind::Argument, "at least the 5 of the checkpoint, got 4"),

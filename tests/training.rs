@@ -2,8 +2,9 @@
 //! nothing.
 
 use latentlab::{
-    Autoencoder, Dataset, ErrorKind, Loss, Optimizer, Schedule, Sequential, StoppedBy, TrainConfig, embed, evaluate,
-    reconstruct, train_ae,
+    Autoencoder, Classifier, Dataset, ErrorKind, Gan, GanConfig, Loss, Optimizer, Result, Schedule, Sequential,
+    StoppedBy, TrainConfig, Vae, embed, evaluate, reconstruct, train_ae, train_classifier, train_gan, train_pairs,
+    train_vae,
 };
 
 fn digits(n: usize) -> Dataset {
@@ -294,4 +295,95 @@ fn bad_settings_and_images_are_refused() {
     assert!(embed(&Autoencoder::tiny(2).unwrap(), &other).is_err());
     assert!(evaluate(&Autoencoder::tiny(2).unwrap(), &none, Loss::MeanSquaredError).is_err());
     assert_eq!(embed(&Autoencoder::tiny(2).unwrap(), &none).unwrap().len(), 0);
+}
+
+/// All weights of some networks.
+fn weights<'a>(networks: impl IntoIterator<Item = &'a Sequential>) -> Vec<f32> {
+    let of = |network: &'a Sequential| {
+        network.weight_names().into_iter().flat_map(|name| network.weights(&name).unwrap().into_iter())
+    };
+    networks.into_iter().flat_map(of).collect()
+}
+
+fn norm(values: &[f32]) -> f64 {
+    values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
+}
+
+/// With a learning rate of 1, a step of gradient descent moves the weights by their gradients.
+#[test]
+fn gradients_are_clipped_in_every_training() {
+    let images = digits(40);
+    let encoder = || Sequential::input([1, 28, 28]).flatten().dense(8).tanh();
+    let decoder = || Sequential::input([2]).dense(784).sigmoid().reshape([1, 28, 28]);
+    type Step<'a> = &'a dyn Fn(&TrainConfig) -> Result<Vec<f32>>;
+    let moved = |before: Vec<f32>, after: Vec<f32>| before.iter().zip(&after).map(|(a, b)| a - b).collect();
+    let autoencoder = |config: &TrainConfig| {
+        let mut model = Autoencoder::new(encoder().dense(2), decoder())?;
+        let before = weights([model.encoder(), model.decoder()]);
+        train_ae(&mut model, &images, config)?;
+        Ok(moved(before, weights([model.encoder(), model.decoder()])))
+    };
+    let pairs = |config: &TrainConfig| {
+        let mut model = encoder().dense(784).reshape([1, 28, 28]).build()?;
+        let before = weights([&model]);
+        train_pairs(&mut model, &images, &images, config)?;
+        Ok(moved(before, weights([&model])))
+    };
+    let vae = |config: &TrainConfig| {
+        let mut model = Vae::new(encoder(), decoder())?;
+        let before = weights([model.encoder(), model.heads(), model.decoder()]);
+        train_vae(&mut model, &images, config)?;
+        Ok(moved(before, weights([model.encoder(), model.heads(), model.decoder()])))
+    };
+    let classifier = |config: &TrainConfig| {
+        let mut model = Classifier::linear(&encoder().build()?, 10)?;
+        let before = weights([model.encoder(), model.head()]);
+        train_classifier(&mut model, &images, config)?;
+        Ok(moved(before, weights([model.encoder(), model.head()])))
+    };
+    let steps: [(&str, Step); 4] =
+        [("autoencoder", &autoencoder), ("pairs", &pairs), ("vae", &vae), ("classifier", &classifier)];
+    let one_step = quiet().epochs(1).batch_size(40).optimizer(Optimizer::sgd()).learning_rate(1.0);
+    for (model, step) in steps {
+        let gradients = step(&one_step).unwrap();
+        let (whole, largest) = (norm(&gradients), gradients.iter().fold(0.0f32, |a, g| a.max(g.abs())));
+        assert_eq!(step(&one_step.clone().clip_norm(1e6)).unwrap(), gradients, "{model}");
+        assert_eq!(step(&one_step.clone().clip_value(1e6)).unwrap(), gradients, "{model}");
+        let clipped = step(&one_step.clone().clip_norm(0.5 * whole)).unwrap();
+        assert!((norm(&clipped) / whole - 0.5).abs() < 1e-4, "{model}: {}", norm(&clipped) / whole);
+        assert!(gradients.iter().zip(&clipped).all(|(g, c)| (0.5 * g - c).abs() < 1e-6), "{model}");
+        let limit = 0.5 * largest;
+        let clipped = step(&one_step.clone().clip_value(limit)).unwrap();
+        let off = |(g, c): (&f32, &f32)| (g.clamp(-limit, limit) - c).abs() > 1e-6;
+        assert!(!gradients.iter().zip(&clipped).any(off) && gradients.iter().any(|g| g.abs() > limit), "{model}");
+    }
+    for wrong in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let error = autoencoder(&one_step.clone().clip_norm(wrong)).unwrap_err().to_string();
+        assert_eq!(error, format!("TrainConfig::clip_norm: expected a number above 0, got {wrong}"));
+    }
+    let error = autoencoder(&one_step.clip_norm(1.0).clip_value(1.0)).unwrap_err().to_string();
+    assert_eq!(error, "TrainConfig::clip_value: expected clip_norm or clip_value, got both");
+}
+
+#[test]
+fn each_network_of_a_gan_is_clipped_by_itself() {
+    let step = |config: &GanConfig| {
+        let generator = Sequential::input([4]).dense(784).sigmoid().reshape([1, 28, 28]);
+        let discriminator = Sequential::input([1, 28, 28]).flatten().dense(8).tanh().dense(1).sigmoid();
+        let gan = Gan::new(generator, discriminator).unwrap();
+        let mut gan = gan.generator_optimizer(Optimizer::sgd(), 1.0).discriminator_optimizer(Optimizer::sgd(), 1.0);
+        let before = [gan.generator(), gan.discriminator()].map(|network| weights([network]));
+        train_gan(&mut gan, &digits(40), config).unwrap();
+        let after = [gan.generator(), gan.discriminator()].map(|network| weights([network]));
+        [0, 1].map(|n| before[n].iter().zip(&after[n]).map(|(a, b)| a - b).collect::<Vec<f32>>())
+    };
+    let config = GanConfig::new().epochs(1).batch_size(40).progress_every(0);
+    let gradients = step(&config);
+    assert_eq!(step(&config.clone().clip_norm(1e6)), gradients);
+    let smallest = gradients.iter().map(|gradient| norm(gradient)).fold(f64::INFINITY, f64::min);
+    for clipped in step(&config.clone().clip_norm(0.01 * smallest)) {
+        assert!((norm(&clipped) / smallest - 0.01).abs() < 1e-4, "{} of {smallest}", norm(&clipped));
+    }
+    let clipped = step(&config.clip_value(1e-5));
+    assert!(clipped.iter().flatten().all(|g| g.abs() < 1.1e-5) && clipped.iter().all(|g| norm(g) > 0.0));
 }

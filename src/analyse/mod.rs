@@ -12,6 +12,7 @@ mod pca;
 mod point_blocks;
 mod predictions;
 mod rescale;
+mod roc;
 mod tsne;
 
 pub use clustering::Clustering;
@@ -22,4 +23,5 @@ pub use generation::{code_grid, generate, interpolate, random_codes, sample};
 pub use kmeans::{KMeans, kmeans_accuracy};
 pub use pca::{Pca, PcaMethod, PrincipalComponents, pca};
 pub use predictions::{Predictions, classify};
+pub use roc::{RocCurve, roc_curve};
 pub use tsne::{Tsne, TsneEmbedding, TsneMethod, tsne};

@@ -9,7 +9,7 @@
 //! | `folds` | k-fold cross-validation |
 //! | `noise` | noisy copies |
 //! | `augmentation` | randomly changed copies |
-//! | `normalisation` | mean, standard deviation, [`Normalisation`] |
+//! | `normalisation` | mean, standard deviation, [`Normalisation`], [`Scaler`] |
 //! | `source` | the constructors: real data, and built-in data in their absence |
 //! | `search` | where real data are looked for |
 //! | `collection` | MNIST and Fashion-MNIST: files, checksums, mirrors |
@@ -63,7 +63,7 @@ pub use augmentation::Augmentation;
 pub use batches::Batches;
 pub use folds::Folds;
 pub use noise::Noise;
-pub use normalisation::Normalisation;
+pub use normalisation::{Normalisation, Scaler};
 pub use npy::{read_npy, read_npz, write_npy, write_npz};
 pub(crate) use subset::shuffled_indices;
 pub use table::Csv;

@@ -1,9 +1,9 @@
-//! Normalisation to mean 0 and standard deviation 1.
+//! Normalisation to mean 0 and standard deviation 1, or to [0, 1]: of all values alike, or of each column.
 
 use rayon::prelude::*;
 
 use super::Dataset;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 impl Dataset {
     /// The mean of all pixel values; NaN when there is no image.
@@ -98,6 +98,100 @@ impl Normalisation {
     }
 }
 
+/// Shifts and scales each column of a table by itself: scikit-learn's `StandardScaler` and `MinMaxScaler`. Of images,
+/// each pixel of each channel is a column.
+///
+/// A column whose values are all equal is shifted only, as in scikit-learn.
+///
+/// ```
+/// use latentlab::{Dataset, Scaler, ndarray::arr2};
+///
+/// let table = Dataset::from_array(arr2(&[[1.0, 100.0], [2.0, 500.0], [3.0, 300.0]]))?;
+/// let scaler = Scaler::min_max(&table)?; // from the training rows only
+/// let scaled = scaler.transform(&table)?;
+/// assert_eq!(scaled.to_rows(), arr2(&[[0.0, 0.0], [0.5, 1.0], [1.0, 0.5]]));
+/// assert_eq!(scaler.inverse_transform(&scaled)?.images(), table.images());
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scaler {
+    shape: [usize; 3],
+    /// Of each column, what is subtracted, and what is then divided by.
+    columns: Vec<[f32; 2]>,
+}
+
+impl Scaler {
+    /// To mean 0 and standard deviation 1 (divided by n, not n − 1) in each column.
+    ///
+    /// # Errors
+    /// When there are no rows, or the differences within a column are too large for a number of 32 bits.
+    pub fn standard(data: &Dataset) -> Result<Self> {
+        Self::fit(data, |column| {
+            let n = column.len() as f64;
+            let mean = column.iter().sum::<f64>() / n;
+            [mean, (column.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n).sqrt()]
+        })
+    }
+
+    /// To [0, 1] in each column.
+    ///
+    /// # Errors
+    /// As [`standard`](Self::standard).
+    pub fn min_max(data: &Dataset) -> Result<Self> {
+        Self::fit(data, |column| {
+            let (low, high) = column.iter().fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(*v), high.max(*v)));
+            [low, high - low]
+        })
+    }
+
+    fn fit(data: &Dataset, shift_and_scale: impl Fn(&[f64]) -> [f64; 2] + Sync) -> Result<Self> {
+        if data.is_empty() {
+            return Err(Error::argument("scaler", "at least 1 row", "none"));
+        }
+        let (shape, values) = (data.image_shape(), data.values());
+        let width: usize = shape.iter().product();
+        let of_column = |index: usize| {
+            let column: Vec<f64> = values[index..].iter().step_by(width).map(|value| f64::from(*value)).collect();
+            let is_constant = column.iter().all(|value| *value == column[0]);
+            let [shift, scale] = if is_constant { [column[0], 1.0] } else { shift_and_scale(&column) };
+            let column = [shift as f32, scale as f32];
+            let is_usable = column[0].is_finite() && column[1].is_finite() && column[1] > 0.0;
+            is_usable.then_some(column).ok_or_else(|| {
+                let expected = "differences that a number of 32 bits can hold";
+                Error::argument(format!("scaler, column {index}"), expected, format!("{scale:e}"))
+            })
+        };
+        let columns = (0..width).into_par_iter().map(of_column).collect::<Vec<Result<_>>>();
+        Ok(Self { shape, columns: columns.into_iter().collect::<Result<_>>()? })
+    }
+
+    /// The data set with `(value - shift) / scale` for each value, by the shift and scale of its column.
+    ///
+    /// # Errors
+    /// When the rows have another shape than those that the scaler comes from, or a value becomes infinite.
+    pub fn transform(&self, data: &Dataset) -> Result<Dataset> {
+        self.replaced(data, |value, [shift, scale]| (value - shift) / scale)
+    }
+
+    /// The inverse of [`transform`](Self::transform): `value · scale + shift`.
+    ///
+    /// # Errors
+    /// As [`transform`](Self::transform).
+    pub fn inverse_transform(&self, data: &Dataset) -> Result<Dataset> {
+        self.replaced(data, |value, [shift, scale]| value * scale + shift)
+    }
+
+    fn replaced(&self, data: &Dataset, f: impl Fn(f32, [f32; 2]) -> f32) -> Result<Dataset> {
+        if data.image_shape() != self.shape {
+            let (expected, got) = (format!("rows of shape {:?}", self.shape), format!("{:?}", data.image_shape()));
+            return Err(Error::expected(ErrorKind::Shape, "scaler", expected, got));
+        }
+        let mut images = data.images().clone();
+        images.iter_mut().zip(self.columns.iter().cycle()).for_each(|(value, column)| *value = f(*value, *column));
+        data.with_images(images).map_err(|error| error.within("scaler"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use ndarray::{Array1, Array4};
@@ -133,5 +227,34 @@ mod tests {
             error,
             "normalisation, data set, image 0, channel 0, row 0, column 1: expected a finite value, got inf"
         );
+    }
+
+    /// Values of scikit-learn 1.7's `StandardScaler` and `MinMaxScaler`.
+    #[test]
+    fn columns_are_scaled_by_themselves() {
+        let table = ndarray::arr2(&[[1.0, 200.0, 7.0], [2.0, 100.0, 7.0], [6.0, 600.0, 7.0]]);
+        let data = Dataset::from_array(table.clone()).unwrap();
+        let standard = Scaler::standard(&data).unwrap();
+        let min_max = Scaler::min_max(&data).unwrap();
+        for (scaler, expected) in [
+            (&standard, [[-0.9258201, -0.46291003, 0.0], [-0.46291003, -0.9258201, 0.0], [1.3887302, 1.3887302, 0.0]]),
+            (&min_max, [[0.0, 0.2, 0.0], [0.2, 0.0, 0.0], [1.0, 1.0, 0.0]]),
+        ] {
+            let scaled = scaler.transform(&data).unwrap();
+            let close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-6;
+            assert!(scaled.to_rows().iter().zip(expected.as_flattened()).all(close), "{:?}", scaled.to_rows());
+            let back = scaler.inverse_transform(&scaled).unwrap();
+            assert!(back.to_rows().iter().zip(&table).all(|(a, b)| (a - b).abs() < 1e-4), "{:?}", back.to_rows());
+        }
+        let error =
+            min_max.transform(&Dataset::from_array(Array1::zeros(6).into_shape_with_order((3, 2)).unwrap()).unwrap());
+        assert_eq!(error.unwrap_err().to_string(), "scaler: expected rows of shape [1, 1, 3], got [1, 1, 2]");
+        assert_eq!(
+            Scaler::standard(&data.take(0)).unwrap_err().to_string(),
+            "scaler: expected at least 1 row, got none"
+        );
+        let far = Dataset::from_array(ndarray::arr2(&[[0.0, f32::MAX], [0.0, f32::MIN]])).unwrap();
+        let error = Scaler::min_max(&far).unwrap_err().to_string();
+        assert!(error.starts_with("scaler, column 1: expected differences that a number of 32 bits"), "{error}");
     }
 }

@@ -66,7 +66,7 @@ impl Dataset {
     }
 }
 
-/// Reads NumPy's `.npy` file: floats of 32 or 64 bits, whole numbers of 8 to 64 bits or booleans, all as `f32`.
+/// Reads NumPy's `.npy` file: floats of 16, 32 or 64 bits, whole numbers of 8 to 64 bits or booleans, all as `f32`.
 ///
 /// # Errors
 /// When the file cannot be read, is damaged or of another kind (the error names the byte), or the array would be larger
@@ -286,7 +286,7 @@ impl<R: Read> Input<R> {
         let descr = entry("descr").ok_or_else(|| wrong("a header with 'descr'"))?;
         let descr = descr.strip_prefix('\'').and_then(|rest| rest.split('\'').next()).unwrap_or(descr);
         let Some(element) = Element::of(descr) else {
-            let expected = "elements of type bool, u1 to u8, i1 to i8, f4 or f8";
+            let expected = "elements of type bool, u1 to u8, i1 to i8, f2, f4 or f8";
             let error = self.bad(at, expected, descr.chars().take(40).collect::<String>());
             return Err(error.hint("In Python, array.astype(\"float32\") makes it one of these"));
         };
@@ -358,7 +358,7 @@ impl Element {
         let is_known = match kind {
             'b' => size == 1,
             'i' | 'u' => [1, 2, 4, 8].contains(&size),
-            'f' => [4, 8].contains(&size),
+            'f' => [2, 4, 8].contains(&size),
             _ => false,
         };
         let is_order = "<>|=".contains(order);
@@ -374,12 +374,25 @@ impl Element {
         let whole = u64::from_le_bytes(ordered);
         let unused = 64 - 8 * self.size as u32;
         match (self.kind, self.size) {
+            ('f', 2) => half_precision(whole as u16),
             ('f', 4) => f32::from_bits(whole as u32),
             ('f', _) => f64::from_bits(whole) as f32,
             ('i', _) => (((whole << unused) as i64) >> unused) as f32,
             _ => whole as f32,
         }
     }
+}
+
+/// The value of a float of 16 bits (IEEE 754 binary16), of which every one is a float of 32 bits too.
+fn half_precision(bits: u16) -> f32 {
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023));
+    let size = match exponent {
+        0 => fraction * 2f32.powi(-24),
+        31 if fraction == 0.0 => f32::INFINITY,
+        31 => f32::NAN,
+        _ => (fraction + 1024.0) * 2f32.powi(exponent - 25),
+    };
+    if bits >> 15 == 1 { -size } else { size }
 }
 
 #[cfg(test)]
@@ -420,11 +433,38 @@ mod tests {
         }
         assert_eq!(read(3, "|b1", "False", &[0, 1, 1, 0]).unwrap(), arr2(&[[0.0, 1.0], [1.0, 0.0]]).into_dyn());
         assert_eq!(read(1, "|i1", "False", &[255, 1, 128, 0]).unwrap(), arr2(&[[-1.0, 1.0], [-128.0, 0.0]]).into_dyn());
-        let error = read(1, "<f2", "False", &[0; 8]).unwrap_err().to_string();
+        let error = read(1, "<f16", "False", &[0; 64]).unwrap_err().to_string();
         assert!(
-            error.contains("byte 10: expected elements of type bool, u1 to u8, i1 to i8, f4 or f8, got <f2"),
+            error.contains("byte 10: expected elements of type bool, u1 to u8, i1 to i8, f2, f4 or f8, got <f16"),
             "{error}"
         );
+        // As numpy.float16 has them: 1, −2, 65504 (the largest), 2⁻²⁴ (the smallest above 0).
+        let halves = [0x3c00u16, 0xc000, 0x7bff, 0x0001];
+        let values = arr2(&[[1.0, -2.0], [65504.0, 2f32.powi(-24)]]).into_dyn();
+        let bytes = |of: fn(u16) -> [u8; 2]| halves.iter().flat_map(|half| of(*half)).collect::<Vec<u8>>();
+        assert_eq!(read(1, "<f2", "False", &bytes(u16::to_le_bytes)).unwrap(), values);
+        assert_eq!(read(1, ">f2", "True", &bytes(u16::to_be_bytes)).unwrap(), values.t());
+    }
+
+    #[test]
+    fn every_half_precision_number_is_exact() {
+        for bits in 0..=u16::MAX {
+            let (value, is_special) = (half_precision(bits), bits & 0x7c00 == 0x7c00);
+            if is_special {
+                assert_eq!(value.is_nan(), bits & 1023 != 0);
+                assert_eq!(value.is_infinite(), bits & 1023 == 0);
+            } else {
+                let sign = if bits & 0x8000 != 0 { -1.0 } else { 1.0 };
+                let set = (0..10).filter(|bit| bits >> bit & 1 == 1).map(|bit| 2f64.powi(bit)).sum::<f64>();
+                let exponent = f64::from(bits >> 10 & 31);
+                let expected = match exponent {
+                    0.0 => sign * set / 2f64.powi(24),
+                    _ => sign * (1.0 + set / 1024.0) * (exponent - 15.0).exp2(),
+                };
+                assert_eq!(f64::from(value), expected, "{bits:#06x}");
+            }
+            assert!(value.is_nan() || value.is_sign_negative() == (bits & 0x8000 != 0));
+        }
     }
 
     /// The bytes that `numpy.save` writes for `numpy.array([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]], "float32")`.

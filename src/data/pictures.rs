@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, imageops::FilterType};
 use ndarray::Array4;
@@ -11,8 +12,10 @@ use rayon::prelude::*;
 
 use super::arrays::UNLABELLED;
 use super::{Dataset, content, open};
+use crate::channel::Stoppable;
 use crate::error::{Error, ErrorKind, Result};
-use crate::{format::thousands, limit};
+use crate::progress::{Progress, State};
+use crate::{format::thousands, limit, stop::StopHandle};
 
 impl Dataset {
     /// The pictures of a folder (`.png`, `.jpg`, `.jpeg`) as images of `image_shape`: `[1, height, width]` makes them
@@ -26,11 +29,13 @@ impl Dataset {
     /// where it shrinks (Pillow's `BILINEAR`); it is turned upright as its EXIF data say. Grey is 0.299 red + 0.587
     /// green + 0.114 blue (ITU-R 601, Pillow's `L`). Transparency is ignored.
     ///
+    /// Where it takes longer than a moment, a notebook or a terminal shows how far it is.
+    ///
     /// # Errors
     /// When the shape is another one, the folder or a class is without pictures, or has both pictures and folders with
     /// pictures, or a picture is damaged or something else: the error names it. Before anything is read, when the
     /// images would be larger than one result may be (4 GiB, or what the environment variable `LATENTLAB_MAX_BYTES`
-    /// says).
+    /// says). When a notebook's stop button ends it, which costs no variable.
     ///
     /// ```no_run
     /// use latentlab::Dataset;
@@ -41,7 +46,7 @@ impl Dataset {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn image_folder(folder: impl AsRef<Path>, image_shape: [usize; 3]) -> Result<Self> {
-        Pictures::list(folder.as_ref())?.read("image_folder", image_shape)
+        Pictures::list(folder.as_ref())?.read("image_folder", image_shape, &StopHandle::new())
     }
 
     /// Two folders whose pictures belong together by their names, such as noisy and clean ones: two data sets in the
@@ -77,8 +82,8 @@ impl Dataset {
                 return Err(error.hint("Pictures that belong together have the same name in both folders"));
             }
         }
-        let [inputs, targets] = both;
-        Ok((inputs.read("image_pairs", image_shape)?, targets.read("image_pairs", image_shape)?))
+        let ([inputs, targets], stop) = (both, StopHandle::new());
+        Ok((inputs.read("image_pairs", image_shape, &stop)?, targets.read("image_pairs", image_shape, &stop)?))
     }
 }
 
@@ -96,6 +101,10 @@ const DEEPEST: usize = 16;
 /// Where the compressed data of a file are much smaller than this part of its pixels, they are not there. Deflate has
 /// 1,032; a JPEG of one colour about 500.
 const MOST_COMPRESSED: u64 = 4096;
+
+/// So many pictures are read before progress and stop button are looked at, and so long nothing is shown.
+const BLOCK: usize = 64;
+const MOMENT: Duration = Duration::from_millis(500);
 
 const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
 
@@ -142,7 +151,7 @@ impl Pictures {
         self.files.iter().map(|(file, _)| file.strip_prefix(&self.folder).unwrap_or(file))
     }
 
-    fn read(self, place: &str, image_shape: [usize; 3]) -> Result<Dataset> {
+    fn read(self, place: &str, image_shape: [usize; 3], stop: &StopHandle) -> Result<Dataset> {
         let [channels, height, width] = image_shape;
         let sides = [height, width].map(|side| u32::try_from(side).ok().filter(|side| *side > 0));
         let ([1 | 3], [Some(high), Some(wide)]) = ([channels], sides) else {
@@ -152,11 +161,31 @@ impl Pictures {
         let (n, shown) = (self.files.len(), self.folder.display().to_string());
         let count = limit::check(&shown, "the images", &[n, channels, height, width])?;
         let mut values = vec![0.0; count];
-        let images = values.par_chunks_mut(count / n).zip(&self.files);
-        // The first in order, whichever thread is faster.
-        let mistake = images.find_map_first(|(values, (file, _))| read_picture(file, [high, wide], values).err());
-        if let Some(error) = mistake {
-            return Err(error);
+        let (_stoppable, mut progress, start) = (Stoppable::begin(), Progress::begin(1), Instant::now());
+        let read = |done: usize| format!("{} of {} pictures", thousands(done), thousands(n));
+        let state = |done: usize| State {
+            share: done as f64 / n as f64,
+            text: format!("{} from {shown}", read(done)),
+            ..State::default()
+        };
+        for (block, values) in values.chunks_mut(BLOCK * (count / n)).enumerate() {
+            let done = block * BLOCK;
+            if stop.should_stop() {
+                let message = format!("stopped after {}; there is no data set of a part", read(done));
+                return Err(Error::new(ErrorKind::Stopped, place, message));
+            }
+            if start.elapsed() > MOMENT {
+                progress.within(|| state(done));
+            }
+            let images = values.par_chunks_mut(count / n).zip(&self.files[done..]);
+            // The first in order, whichever thread is faster.
+            let mistake = images.find_map_first(|(values, (file, _))| read_picture(file, [high, wide], values).err());
+            if let Some(error) = mistake {
+                return Err(error);
+            }
+        }
+        if progress.is_live() && start.elapsed() > MOMENT {
+            progress.unit(n, true, || state(n));
         }
         let images = Array4::from_shape_vec((n, channels, height, width), values);
         let images = images.map_err(|error| Error::new(ErrorKind::Shape, place, error.to_string()))?;
@@ -337,6 +366,23 @@ mod tests {
         assert!((grey.images()[[0, 0, 1, 2]] - expected).abs() < 1e-6);
         let one_class = Dataset::image_folder(folder.0.join("tulip/more"), [3, 2, 3]).unwrap();
         assert_eq!((one_class.len(), one_class.class_names()), (1, &["unlabelled".to_string()][..]));
+    }
+
+    #[test]
+    fn many_pictures_keep_their_order_and_a_stop_is_an_error() {
+        let folder = Folder::new("pictures-many");
+        for seed in 0..2 * BLOCK as u8 + 2 {
+            folder.write(&format!("{seed:03}.png"), &bytes(colored(seed), ImageFormat::Png));
+        }
+        let read = |stop: &StopHandle| Pictures::list(&folder.0).unwrap().read("image_folder", [3, 2, 3], stop);
+        let stop = StopHandle::new();
+        let data = read(&stop).unwrap();
+        let is_in_order = |(seed, image): (usize, ndarray::ArrayView3<f32>)| image[[0, 0, 0]] == seed as f32 / 255.0;
+        assert!(data.len() == 2 * BLOCK + 2 && data.images().outer_iter().enumerate().all(is_in_order));
+        stop.stop();
+        let error = read(&stop).unwrap_err();
+        let expected = "image_folder: stopped after 0 of 130 pictures; there is no data set of a part";
+        assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Stopped, expected));
     }
 
     #[test]

@@ -24,7 +24,8 @@ use crate::{format::thousands, limit};
 /// | [`header`](Self::header) | the first line is one if a feature in it is not a number |
 /// | [`delimiter`](Self::delimiter) | a comma |
 ///
-/// A column is called by its name in the header, or by its index from 0.
+/// A column is called by its name in the header, or by its index from 0. A [`Scaler`](crate::Scaler) brings the
+/// columns to one scale.
 ///
 /// ```
 /// use latentlab::Csv;
@@ -52,8 +53,8 @@ impl Csv {
         Self { path: path.as_ref().to_owned(), label: None, without: Vec::new(), header: None, delimiter: ',' }
     }
 
-    /// The column that holds the label of each row, by name or index. Its different values become the classes: in
-    /// numerical order if all are numbers, else in alphabetical order.
+    /// The column that holds the label of each row, by name or index; [`read_by`](Self::read_by) is for several. Its
+    /// different values become the classes: in numerical order if all are numbers, else in alphabetical order.
     pub fn label(self, column: impl Display) -> Self {
         Self { label: Some(column.to_string()), ..self }
     }
@@ -80,6 +81,39 @@ impl Csv {
     /// not a finite number: the error names line and column. Before it is read, when the table would be larger than one
     /// result may be (4 GiB, or what the environment variable `LATENTLAB_MAX_BYTES` says).
     pub fn read(&self) -> Result<Dataset> {
+        let labels: Vec<&String> = self.label.iter().collect();
+        self.read_columns(&labels).map(|mut data| data.swap_remove(0))
+    }
+
+    /// Reads the file when several columns hold labels: a data set for each of these columns, by names or indices,
+    /// in their order. All have the same rows, which are held once; none of the columns is a feature.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), and when [`label`](Self::label) names a column too.
+    ///
+    /// ```
+    /// use latentlab::Csv;
+    ///
+    /// let path = std::env::temp_dir().join("latentlab-doc-penguins.csv");
+    /// std::fs::write(&path, "bill,species,island\n39.1,Adelie,Torgersen\n50.0,Gentoo,Biscoe\n").unwrap();
+    /// let [species, island] = Csv::new(&path).read_by(["species", "island"])?;
+    /// assert_eq!((species.class_names()[0].as_str(), island.class_names()[0].as_str()), ("Adelie", "Biscoe"));
+    /// assert_eq!(species.images(), island.images());
+    /// # std::fs::remove_file(path).ok();
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn read_by<C: Display, const N: usize>(&self, labels: [C; N]) -> Result<[Dataset; N]> {
+        if N == 0 || self.label.is_some() {
+            let (expected, got) = if N == 0 { ("at least 1 column", "none") } else { ("no Csv::label", "one") };
+            return Err(Error::argument("Csv::read_by", expected, got));
+        }
+        let labels = labels.map(|column| column.to_string());
+        let data = self.read_columns(&labels.each_ref())?;
+        data.try_into().map_err(|_| self.bad(0, "columns with labels", "others"))
+    }
+
+    /// A data set for each column of labels; one without labels if there are none.
+    fn read_columns(&self, labels: &[&String]) -> Result<Vec<Dataset>> {
         let Some(delimiter) = u8::try_from(self.delimiter).ok().filter(|byte| byte.is_ascii() && *byte != b'"') else {
             let expected = "an ASCII character other than the quotation mark";
             return Err(Error::argument("Csv::delimiter", expected, format!("{:?}", self.delimiter)));
@@ -97,11 +131,12 @@ impl Csv {
         if !self.next(&mut reader, &mut record)? {
             return Err(self.bad(0, "at least one row", "an empty file"));
         }
-        let columns = self.columns(&record)?;
+        let columns = self.columns(&record, labels)?;
         let features = columns.features.len();
         let values = limit::check(self.path.display().to_string(), "the rows", &[lines, features])?;
         // The first line may be a header, and lines may be empty.
-        let (mut values, mut labels) = (Vec::with_capacity(values), Labels::default());
+        let mut values = Vec::with_capacity(values);
+        let mut labels: Vec<Labels> = columns.labels.iter().map(|_| Labels::default()).collect();
         let mut more = !columns.has_header || self.next(&mut reader, &mut record)?;
         while more {
             let at = record.position().map_or(0, csv::Position::byte);
@@ -113,26 +148,25 @@ impl Csv {
             for column in &columns.features {
                 values.push(self.number(&record[*column], at, &columns.names[*column], record.len())?);
             }
-            if let Some(column) = columns.label {
-                labels.push(&record[column]);
-            }
+            labels.iter_mut().zip(&columns.labels).for_each(|(labels, column)| labels.push(&record[*column]));
             more = self.next(&mut reader, &mut record)?;
         }
         let n = values.len() / features;
         if n == 0 {
             return Err(self.bad(0, "at least one row", "only a header"));
         }
-        let (labels, class_names) = match columns.label {
-            Some(_) => labels.numbered(),
-            None => (vec![0; n], vec![UNLABELLED.to_string()]),
-        };
         let images = Array4::from_shape_vec((n, 1, 1, features), values);
-        Ok(Dataset {
-            images: Arc::new(images.map_err(|error| self.bad(0, "a table", error))?),
-            labels: Arc::new(labels.into()),
-            class_names: collected_names(class_names)?,
-            source: format!("{} rows from {}", thousands(n), self.path.display()).into(),
-        })
+        let images = Arc::new(images.map_err(|error| self.bad(0, "a table", error))?);
+        let source: Arc<str> = format!("{} rows from {}", thousands(n), self.path.display()).into();
+        let mut numbered: Vec<_> = labels.into_iter().map(Labels::numbered).collect();
+        if numbered.is_empty() {
+            numbered.push((vec![0; n], vec![UNLABELLED.to_string()]));
+        }
+        let of_column = |(labels, class_names): (Vec<usize>, Vec<String>)| {
+            let (images, source, labels) = (Arc::clone(&images), Arc::clone(&source), Arc::new(labels.into()));
+            Ok(Dataset { images, labels, class_names: collected_names(class_names)?, source })
+        };
+        numbered.into_iter().map(of_column).collect()
     }
 
     /// How many lines there are; a file that is not text is refused.
@@ -166,18 +200,16 @@ impl Csv {
         })
     }
 
-    fn columns(&self, first: &StringRecord) -> Result<Columns> {
+    fn columns(&self, first: &StringRecord, labels: &[&String]) -> Result<Columns> {
         let fields: Vec<&str> = first.iter().map(|field| field.trim_start_matches('\u{feff}')).collect();
         let by_name = |column: &str| fields.iter().position(|field| *field == column);
         let by_index = |column: &str| column.parse().ok().filter(|index| *index < fields.len());
         // By what they are called, no matter yet whether the first line is a header.
-        let called: Vec<usize> =
-            self.label.iter().chain(&self.without).filter_map(|column| by_name(column).or(by_index(column))).collect();
+        let given = || labels.iter().copied().chain(&self.without);
+        let called: Vec<usize> = given().filter_map(|column| by_name(column).or(by_index(column))).collect();
         let is_named = |column: &String| by_name(column).is_some() && by_index(column).is_none();
         let is_text = |(index, field): (usize, &&str)| !called.contains(&index) && field.parse::<f32>().is_err();
-        let has_header = self.header.unwrap_or_else(|| {
-            self.label.iter().chain(&self.without).any(is_named) || fields.iter().enumerate().any(is_text)
-        });
+        let has_header = self.header.unwrap_or_else(|| given().any(is_named) || fields.iter().enumerate().any(is_text));
         let names: Vec<String> = match has_header {
             true => fields.iter().map(|field| field.to_string()).collect(),
             false => (0..fields.len()).map(|index| index.to_string()).collect(),
@@ -191,15 +223,16 @@ impl Csv {
                 Error::argument(format!("Csv::{method}, {}", self.path.display()), expected, format!("{column:?}"))
             })
         };
-        let label = self.label.as_ref().map(|column| find("label", column)).transpose()?;
+        let method = if self.label.is_some() { "label" } else { "read_by" };
+        let labels = labels.iter().map(|column| find(method, column)).collect::<Result<Vec<_>>>()?;
         let without = self.without.iter().map(|column| find("without", column)).collect::<Result<Vec<_>>>()?;
         let features: Vec<usize> =
-            (0..names.len()).filter(|index| Some(*index) != label && !without.contains(index)).collect();
+            (0..names.len()).filter(|index| !labels.contains(index) && !without.contains(index)).collect();
         if features.is_empty() {
             let expected = "at least one column of numbers beside the label";
             return Err(self.bad(0, expected, format!("{} columns", names.len())));
         }
-        Ok(Columns { names, has_header, label, features })
+        Ok(Columns { names, has_header, labels, features })
     }
 
     fn number(&self, field: &str, at: u64, column: &str, columns: usize) -> Result<f32> {
@@ -250,7 +283,7 @@ fn shortened(field: &str) -> String {
 struct Columns {
     names: Vec<String>,
     has_header: bool,
-    label: Option<usize>,
+    labels: Vec<usize>,
     features: Vec<usize>,
 }
 
@@ -326,6 +359,24 @@ mod tests {
         assert_eq!(kept.len(), 2);
         let dropped = read(&folder, "0,1\n5,6\n", |csv| csv.header(true)).unwrap();
         assert_eq!(dropped.values(), [5.0, 6.0]);
+    }
+
+    #[test]
+    fn several_columns_of_labels_share_their_rows() {
+        let folder = Folder::new("table-labels");
+        let path = folder.write("table.csv", b"a,kind,b,year\n1,x,2,10\n3,y,4,9\n5,x,6,9\n");
+        let [kind, year] = Csv::new(&path).read_by(["kind", "year"]).unwrap();
+        assert_eq!((kind.labels().to_vec(), kind.class_names()), (vec![0, 1, 0], &["x", "y"].map(String::from)[..]));
+        assert_eq!((year.labels().to_vec(), year.class_names()), (vec![1, 0, 0], &["9", "10"].map(String::from)[..]));
+        assert!(Arc::ptr_eq(&kind.images, &year.images));
+        assert_eq!(kind.values(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let [alone] = Csv::new(&path).without(["year"]).read_by([1]).unwrap();
+        assert_eq!(alone.labels(), Csv::new(&path).without(["year"]).label("kind").read().unwrap().labels());
+        let error = Csv::new(&path).read_by(["kind", "day"]).unwrap_err().to_string();
+        let columns = "expected one of the 4 columns a, kind, b, year, got \"day\"";
+        assert_eq!(error, format!("Csv::read_by, {}: {columns}", path.display()));
+        let error = Csv::new(&path).label("kind").read_by(["year"]).unwrap_err().to_string();
+        assert_eq!(error, "Csv::read_by: expected no Csv::label, got one");
     }
 
     #[test]

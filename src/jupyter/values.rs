@@ -8,7 +8,7 @@ use serde_json::json;
 use super::display::{display, display_html, print_at_once};
 use super::errors::show_failure;
 use crate::{
-    analyse::{Clustering, Codes, Confusion, Predictions, PrincipalComponents, TsneEmbedding},
+    analyse::{Clustering, Codes, Confusion, Predictions, PrincipalComponents, RocCurve, TsneEmbedding},
     channel,
     data::Dataset,
     error::Result,
@@ -36,7 +36,7 @@ shown_by_the_kernel!(Clustering, Confusion, Dataset, GanHistory, History, Study,
     |self| display_html(&self.to_html(), &self.to_string()), "value");
 shown_by_the_kernel!(Explorer: |self| display_html(self.to_html(), &self.to_string()), "value");
 shown_by_the_kernel!(Autoencoder, Classifier, Gan, Sequential, Vae: |self| self.summary().evcxr_display(), "summary");
-shown_by_the_kernel!(Codes, PrincipalComponents, Predictions, TrialRecord, TsneEmbedding:
+shown_by_the_kernel!(Codes, PrincipalComponents, Predictions, RocCurve, TrialRecord, TsneEmbedding:
     |self| display(&[("text/plain", &self.to_string())]), "value");
 
 /// The same text as `Display`: a notebook may print either.
@@ -49,7 +49,7 @@ macro_rules! debug_as_display {
         }
     )+};
 }
-debug_as_display!(Clustering, Codes, Confusion, Predictions, PrincipalComponents, TsneEmbedding);
+debug_as_display!(Clustering, Codes, Confusion, Predictions, PrincipalComponents, RocCurve, TsneEmbedding);
 
 impl Figure {
     /// What the Rust kernel calls for a cell's last expression: it prints the figure for Jupyter.

@@ -24,6 +24,14 @@ use crate::{
 
 type LossFunction = fn(&Tensor, &Tensor) -> Tensor;
 
+/// The value of a loss or a penalty of the user's, which gets this `input`; its panic is a mistake.
+pub(super) fn single_value(place: &str, input: String, call: impl FnOnce() -> Tensor) -> Result<Tensor> {
+    let value = catch_unwind(AssertUnwindSafe(call))
+        .map_err(|_| Error::argument(place, "a function that gives a value", format!("a panic with {input}")))?;
+    value.item().map_err(|error| error.within(place))?;
+    Ok(value)
+}
+
 /// What a layer's function computes from: the input, or the input and the layer's weights.
 #[derive(Clone, Copy)]
 enum Function {
@@ -42,6 +50,14 @@ impl Function {
 
 /// The functions of layers by name, for networks that are read from files.
 static FUNCTIONS: Mutex<BTreeMap<&'static str, Function>> = Mutex::new(BTreeMap::new());
+
+/// The function of a tensor that is known by this name.
+pub(super) fn known(name: &str) -> Option<fn(&Tensor) -> Tensor> {
+    match FUNCTIONS.lock().unwrap_or_else(PoisonError::into_inner).get(name) {
+        Some(Function::OfInput(function)) => Some(*function),
+        _ => None,
+    }
+}
 
 fn register(name: &'static str, function: Function) {
     FUNCTIONS.lock().unwrap_or_else(PoisonError::into_inner).insert(name, function);
@@ -318,17 +334,11 @@ impl FunctionLoss {
     }
 
     fn call(self, output: Variable, shape: &[usize], target: Arc<Buffer>, pass: &mut Pass) -> Result<Tensor> {
-        let place = || format!("the loss, {}", self.name);
         let shape = with_rows(output.rows, shape);
         let target = Tensor::of(pass.input(target, output.rows), shape.clone(), pass);
         let output = Tensor::of(output, shape.clone(), pass);
-        let loss = catch_unwind(AssertUnwindSafe(|| (self.function)(&output, &target)));
-        let loss = loss.map_err(|_| {
-            let got = format!("a panic with an output and a target of shape {shape:?}");
-            Error::argument(place(), "a function that gives a value", got)
-        })?;
-        loss.item().map_err(|error| error.within(&place()))?;
-        Ok(loss)
+        let input = format!("an output and a target of shape {shape:?}");
+        single_value(&format!("the loss, {}", self.name), input, || (self.function)(&output, &target))
     }
 
     /// See [`Loss::record`].

@@ -61,7 +61,9 @@ fn fold(step: &mut PlanStep, next: &PlanStep, network: &Sequential) -> bool {
         _ => Box::new((0..scale.len()).cycle()),
     };
     let scaled = weights[0].iter().zip(channels).map(|(weight, channel)| weight * scale[channel]);
-    let shifted = weights[1].iter().zip(&scale).zip(&shift).map(|((bias, scale), shift)| bias * scale + shift);
+    // A layer without a bias gets one.
+    let bias = weights.get(1).map_or(vec![0.0; scale.len()], |bias| bias.to_vec());
+    let shifted = bias.iter().zip(&scale).zip(&shift).map(|((bias, scale), shift)| bias * scale + shift);
     step.fold([Arc::new(scaled.collect()), Arc::new(shifted.collect())].into());
     true
 }

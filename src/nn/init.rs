@@ -18,8 +18,8 @@ use crate::{
 /// [`conv_transpose2d`](crate::Sequential::conv_transpose2d), as both frameworks count them.
 /// [`batch_norm`](crate::Sequential::batch_norm) starts from γ = 1 and β = 0 in any case.
 ///
-/// The normal distributions are cut at two standard deviations, and what lies beyond is drawn again: Keras' way, under
-/// Keras' names. σ is the standard deviation that is left after the cut, but for
+/// The normal distributions, but for [`Normal`](Self::Normal), are cut at two standard deviations, and what lies beyond
+/// is drawn again: Keras' way, under Keras' names. σ is the standard deviation that is left after the cut, but for
 /// [`TruncatedNormal`](Self::TruncatedNormal), where it is that of the whole distribution. (PyTorch's `kaiming_normal_`
 /// and `xavier_normal_` do not cut.) All of these set biases to 0.
 ///
@@ -27,7 +27,7 @@ use crate::{
 /// use latentlab::{Init, Sequential};
 ///
 /// let network = Sequential::input([784]).init(Init::HeNormal).dense(100).relu().dense(10).build()?;
-/// let gan = Sequential::input([100]).init(Init::TruncatedNormal { std: 0.02 }).dense(784).tanh().build()?;
+/// let gan = Sequential::input([100]).init(Init::Normal { std: 0.02 }).dense(784).tanh().build()?;
 /// # Ok::<(), latentlab::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -62,6 +62,12 @@ pub enum Init {
         /// The standard deviation σ before the cut.
         std: f32,
     },
+    /// Weights normal with this standard deviation, above 0, whatever the layer's size, and not cut: PyTorch's
+    /// `normal_`, Keras' `RandomNormal`. DCGAN (Radford et al. 2016) takes 0.02.
+    Normal {
+        /// The standard deviation σ.
+        std: f32,
+    },
 }
 
 /// A standard deviation that is no number is refused, and so equals nothing in a network.
@@ -76,6 +82,8 @@ enum Distribution {
     /// In plus or minus this.
     Uniform(f64),
     /// With this standard deviation, before the cut at two of them.
+    CutNormal(f64),
+    /// With this standard deviation.
     Normal(f64),
     Orthogonal,
 }
@@ -142,7 +150,10 @@ impl ParameterSpec {
                     fill(&mut values, seed, |random| random.gen_range(-bound..bound));
                 }
             }
-            Distribution::Normal(std) => fill(&mut values, seed, |random| (std * within_two(random)) as f32),
+            Distribution::CutNormal(std) => fill(&mut values, seed, |random| (std * within_two(random)) as f32),
+            Distribution::Normal(std) => {
+                fill(&mut values, seed, |random| (std * random.sample::<f64, _>(StandardNormal)) as f32);
+            }
             Distribution::Orthogonal => orthogonal(&mut values, self.shape.last().copied().unwrap_or(1), seed),
         }
         Ok(values)
@@ -151,11 +162,12 @@ impl ParameterSpec {
     fn distribution(&self, init: Init) -> Result<Distribution> {
         let (inputs, both) = (self.inputs as f64, self.inputs as f64 + self.outputs as f64);
         let uniform = |variance: f64| Distribution::Uniform((variance * 3.0).sqrt());
-        let normal = |variance: f64| Distribution::Normal(variance.sqrt() / LEFT_BY_CUT);
+        let normal = |variance: f64| Distribution::CutNormal(variance.sqrt() / LEFT_BY_CUT);
         Ok(match (init, self.role) {
             (_, Role::Constant(value) | Role::Statistic(value)) => Distribution::Constant(value),
-            (Init::TruncatedNormal { std }, _) if !(std > 0.0 && std <= 1e30) => {
-                let place = "Init::TruncatedNormal";
+            (Init::TruncatedNormal { std } | Init::Normal { std }, _) if !(std > 0.0 && std <= 1e30) => {
+                let is_cut = matches!(init, Init::TruncatedNormal { .. });
+                let place = if is_cut { "Init::TruncatedNormal" } else { "Init::Normal" };
                 return Err(Error::expected(
                     ErrorKind::Argument,
                     place,
@@ -171,7 +183,8 @@ impl ParameterSpec {
             (Init::HeUniform, Role::Weight) => uniform(2.0 / inputs),
             (Init::LecunNormal, Role::Weight) => normal(1.0 / inputs),
             (Init::LecunUniform, Role::Weight) => uniform(1.0 / inputs),
-            (Init::TruncatedNormal { std }, Role::Weight) => Distribution::Normal(f64::from(std)),
+            (Init::TruncatedNormal { std }, Role::Weight) => Distribution::CutNormal(f64::from(std)),
+            (Init::Normal { std }, Role::Weight) => Distribution::Normal(f64::from(std)),
             (Init::Orthogonal, Role::Weight) => Distribution::Orthogonal,
         })
     }
@@ -354,11 +367,27 @@ mod tests {
     fn a_standard_deviation_of_nothing_is_refused() {
         let weight = ParameterSpec::weight("weight", [2, 2], 2, 2);
         for std in [0.0, -1.0, f32::NAN, f32::INFINITY] {
-            let error = weight.draw(Init::TruncatedNormal { std }, 1).unwrap_err().to_string();
-            assert_eq!(
-                error,
-                format!("Init::TruncatedNormal: expected a standard deviation above 0, and at most 1e30, got {std}")
-            );
+            for (init, place) in [(Init::TruncatedNormal { std }, "TruncatedNormal"), (Init::Normal { std }, "Normal")]
+            {
+                let error = weight.draw(init, 1).unwrap_err().to_string();
+                let expected = format!("Init::{place}: expected a standard deviation above 0, and at most 1e30");
+                assert_eq!(error, format!("{expected}, got {std}"));
+            }
         }
+    }
+
+    /// Moments and tails: of n values, that many lie beyond two and three standard deviations, and none are cut.
+    #[test]
+    fn a_plain_normal_distribution_is_not_cut() {
+        let values = ParameterSpec::weight("weight", [500, 500], 500, 500).draw(Init::Normal { std: 0.02 }, 3).unwrap();
+        let (largest, mean) = spread(&values);
+        let count = values.len() as f64;
+        let beyond = |deviations: f32| values.iter().filter(|v| v.abs() > deviations * 0.02).count() as f64 / count;
+        let square = values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / count;
+        assert!(mean.abs() < 5.0 * 0.02 / count.sqrt() && (square.sqrt() / 0.02 - 1.0).abs() < 0.005, "{square}");
+        assert!((beyond(2.0) - 0.0455).abs() < 0.0015 && (beyond(3.0) - 0.0027).abs() < 0.0005, "{}", beyond(2.0));
+        assert!(largest > 0.08);
+        let bias = ParameterSpec::bias("bias", [5], 500).draw(Init::Normal { std: 0.02 }, 3).unwrap();
+        assert_eq!(bias, [0.0; 5]);
     }
 }

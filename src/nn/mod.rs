@@ -4,6 +4,7 @@
 //! To add a layer, copy the file in `layers/` that is nearest to it and add it to the list in `layers/mod.rs`.
 
 mod bridge;
+mod clip;
 mod cross_entropy;
 mod function;
 mod fusion;
@@ -40,6 +41,7 @@ pub use sequential::Sequential;
 pub use summary::{Summary, SummaryRow};
 pub use tensor::{Parameter, ParameterSet, Parameters, Step, StepGradients, Tensor};
 
+pub(crate) use clip::Clip;
 pub(crate) use cross_entropy::cross_entropy;
 pub(crate) use layers::{Layer, Weights, channels_first, channels_last};
 pub(crate) use optimizer_state::PastGradients;

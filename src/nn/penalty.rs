@@ -1,12 +1,16 @@
 //! Penalties on codes, activations and weights: what is added to a loss.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use ndarray::{ArrayD, IxDyn};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
-    layers::{Activation, Layer, LayerContext, Operation},
+    function::{intern, known, single_value},
+    layers::{Activation, Layer, LayerContext, Operation, channels_first},
     sequential::Sequential,
     tape::{Pass, Variable},
-    tensor::Tensor,
+    tensor::{Step, Tensor},
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -24,6 +28,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// | [`l2`](Self::l2) | λ Σ a² | λ Σ w² |
 /// | [`kl_sparsity`](Self::kl_sparsity) | λ Σ KL(ρ ‖ mean of a unit over the batch) | – |
 /// | [`contractive`](Self::contractive) | λ ‖∂code/∂input‖² | – |
+/// | [`of`](Self::of) | a function of yours | a function of yours, of each kernel |
 ///
 /// ```
 /// use latentlab::{Autoencoder, Dataset, Penalty, TrainConfig, train_ae};
@@ -46,9 +51,39 @@ enum Kind {
     L2,
     KlSparsity { target: f64 },
     Contractive,
+    Function(FunctionPenalty),
 }
 
 impl Penalty {
+    /// A penalty of your own: a function of codes or activations (n, …shape of a row), feature maps as
+    /// (n, channels, height, width), or of each kernel by itself, to a single value. Unlike λ above, its weight belongs
+    /// into it. It sees a whole batch at once, which therefore goes through the network in one piece.
+    ///
+    /// A plain `fn`, so that it stays a value; `name` is how messages call it. A network with an
+    /// [`activity_penalty`](Sequential::activity_penalty) of it is saved with that name, as one with a
+    /// [`map`](Sequential::map) is: to load it, the function must be known, because a network has been built with it
+    /// or by [`register_layer`](Sequential::register_layer).
+    ///
+    /// ```
+    /// use latentlab::{Autoencoder, Dataset, Penalty, Tensor, TrainConfig, train_ae};
+    ///
+    /// /// Codes whose numbers vary independently: the squares of their covariances.
+    /// fn covariance(codes: &Tensor) -> Tensor {
+    ///     let centred = codes - codes.mean_axis(0);
+    ///     let covariance = centred.transpose().matmul(&centred) / codes.shape()[0] as f32;
+    ///     (&covariance * (1.0 - Tensor::one_hot(&[0, 1, 2, 3], 4))).square().sum() * 0.01
+    /// }
+    ///
+    /// let digits = Dataset::built_in_digits(200, 0)?;
+    /// let config = TrainConfig::new().epochs(1).code_penalty(Penalty::of("covariance", covariance));
+    /// train_ae(&mut Autoencoder::tiny(4)?, &digits, &config)?;
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn of(name: &'static str, function: fn(&Tensor) -> Tensor) -> Self {
+        Sequential::register_layer(name, function);
+        Self { kind: Kind::Function(FunctionPenalty { name, function: Some(function) }), weight: 1.0 }
+    }
+
     /// λ Σ |a|: many values become 0.
     pub fn l1(weight: f64) -> Self {
         Self { kind: Kind::L1, weight }
@@ -91,7 +126,7 @@ impl Penalty {
     pub(crate) fn check_for_weights(self, place: &str) -> Result<()> {
         self.check(place)?;
         match self.kind {
-            Kind::L1 | Kind::L2 => Ok(()),
+            Kind::L1 | Kind::L2 | Kind::Function(_) => Ok(()),
             Kind::KlSparsity { .. } => Err(Error::argument(place, "l1 or l2", "kl_sparsity, which is for activations")),
             Kind::Contractive => Err(Error::argument(place, "l1 or l2", "contractive, which is for codes")),
         }
@@ -105,16 +140,21 @@ impl Penalty {
             let expected = "an encoder of one dense layer and at most a sigmoid, tanh, relu or leaky_relu after it";
             return Err(Error::expected(ErrorKind::Shape, place, expected, got));
         }
-        Ok(())
+        self.check_function(encoder.output_shape())
+    }
+
+    /// Refuses a function that panics or makes a mistake with two rows of zeros of this shape.
+    fn check_function(self, shape: &[usize]) -> Result<()> {
+        self.of_rows(&Tensor::zeros([&[2], shape].concat())).map(|_| ())
     }
 
     /// Whether it is no mean over rows.
     pub(crate) fn needs_whole_batch(self) -> bool {
-        matches!(self.kind, Kind::KlSparsity { .. })
+        matches!(self.kind, Kind::KlSparsity { .. } | Kind::Function(_))
     }
 
     /// The penalty on a batch (n, …) of activations.
-    fn of(self, activations: &Tensor) -> Tensor {
+    fn of_rows(self, activations: &Tensor) -> Result<Tensor> {
         let rows = activations.flatten();
         let penalty = match self.kind {
             Kind::L1 => rows.abs().sum_axis(-1).mean(),
@@ -126,15 +166,23 @@ impl Penalty {
             }
             // Of activations without an encoder: refused before.
             Kind::Contractive => Tensor::from(0.0),
+            Kind::Function(function) => return function.call(activations),
         };
-        penalty * self.weight as f32
+        Ok(penalty * self.weight as f32)
     }
 
     /// Adds the penalty on these activations, for rows of this shape, to the loss of the pass.
     pub(crate) fn add(self, activations: &Variable, shape: &[usize], pass: &mut Pass) {
         let share = pass.share(activations.rows) as f32;
+        let activations = match self.kind {
+            Kind::Function(_) => channels_first(activations.clone(), shape, pass),
+            _ => activations.clone(),
+        };
         let shape = [&[activations.rows], shape].concat();
-        pass.add_penalty(self.of(&Tensor::of(activations.clone(), shape, pass)) * share);
+        match self.of_rows(&Tensor::of(activations, shape, pass)) {
+            Ok(penalty) => pass.add_penalty(penalty * share),
+            Err(error) => pass.fail(error),
+        }
     }
 
     /// The same on codes, of which a contractive one needs the encoder.
@@ -150,25 +198,82 @@ impl Penalty {
         }
     }
 
-    /// The penalty on weights, and what it adds to their gradient.
-    pub(crate) fn of_weights(self, weights: &[f32], gradient: &mut [f32]) -> f64 {
+    /// The penalty on weights of this shape, and what it adds to their gradient.
+    pub(crate) fn of_weights(self, weights: &[f32], shape: &[usize], gradient: &mut [f32]) -> Result<f64> {
         let scale = self.weight as f32;
         let pairs = gradient.iter_mut().zip(weights);
-        self.weight
-            * match self.kind {
-                Kind::L1 => pairs
-                    .map(|(g, w)| {
-                        *g += scale * if *w == 0.0 { 0.0 } else { w.signum() };
-                        f64::from(w.abs())
-                    })
-                    .sum::<f64>(),
-                _ => pairs
-                    .map(|(g, w)| {
-                        *g += 2.0 * scale * w;
-                        f64::from(*w).powi(2)
-                    })
-                    .sum::<f64>(),
-            }
+        let sum = match self.kind {
+            Kind::Function(function) => return function.of_weights(weights, shape, gradient),
+            Kind::L1 => pairs
+                .map(|(g, w)| {
+                    *g += scale * if *w == 0.0 { 0.0 } else { w.signum() };
+                    f64::from(w.abs())
+                })
+                .sum::<f64>(),
+            _ => pairs
+                .map(|(g, w)| {
+                    *g += 2.0 * scale * w;
+                    f64::from(*w).powi(2)
+                })
+                .sum::<f64>(),
+        };
+        Ok(self.weight * sum)
+    }
+}
+
+/// See [`Penalty::of`].
+#[derive(Clone, Copy)]
+struct FunctionPenalty {
+    name: &'static str,
+    /// None if it came from a file and is not known here.
+    function: Option<fn(&Tensor) -> Tensor>,
+}
+
+impl FunctionPenalty {
+    fn call(self, x: &Tensor) -> Result<Tensor> {
+        let place = format!("the penalty, {}", self.name);
+        let Some(function) = self.function else {
+            let error = Error::expected(ErrorKind::Weights, place, "a function known by this name", "none");
+            let name = self.name;
+            return Err(error.hint(format!("Call Sequential::register_layer({name:?}, your function) before loading")));
+        };
+        single_value(&place, format!("a tensor of shape {:?}", x.shape()), || function(x))
+    }
+
+    fn of_weights(self, weights: &[f32], shape: &[usize], gradient: &mut [f32]) -> Result<f64> {
+        let step = Step::new(0);
+        let array = ArrayD::from_shape_vec(IxDyn(shape), weights.to_vec()).map_err(Error::other)?;
+        let weights = step.tracked_input(&array);
+        let gradients = step.backward(&self.call(&weights)?);
+        let gradients = gradients.map_err(|error| error.within(&format!("the penalty, {}", self.name)))?;
+        let added = gradients.of_input(&weights)?;
+        gradient.iter_mut().zip(&added).for_each(|(sum, g)| *sum += g);
+        Ok(gradients.loss())
+    }
+}
+
+impl fmt::Debug for FunctionPenalty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl PartialEq for FunctionPenalty {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Serialize for FunctionPenalty {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.name.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for FunctionPenalty {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = intern(&String::deserialize(deserializer)?);
+        Ok(Self { name, function: known(name) })
     }
 }
 
@@ -244,7 +349,8 @@ impl Operation for ActivityPenalty {
                         TrainConfig::code_penalty"
                 .into());
         }
-        self.penalty.check("its penalty").map_err(|error| error.to_string())?;
+        let checked = self.penalty.check("its penalty").and_then(|()| self.penalty.check_function(input));
+        checked.map_err(|error| error.to_string())?;
         Ok(input.to_vec())
     }
 

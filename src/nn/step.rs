@@ -5,6 +5,7 @@ use std::{ops::Range, sync::Arc};
 use rayon::prelude::*;
 
 use super::{
+    clip::Clip,
     layers::add_products,
     optimizer_state::OptimizerState,
     penalty::Penalty,
@@ -82,22 +83,23 @@ pub(crate) struct Learned<const N: usize> {
 
 impl<const N: usize> Learned<N> {
     /// Updates the first of the networks that learned, in their order; not if the loss is not finite.
-    pub fn apply(&self, networks: &mut [&mut Sequential], optimizer: &mut OptimizerState) {
+    pub fn apply(&mut self, networks: &mut [&mut Sequential], optimizer: &mut OptimizerState, clip: Option<Clip>) {
         if !self.means[0].is_finite() {
             return;
         }
         let trainable: Vec<_> = networks.iter_mut().flat_map(|network| network.trainable_mut()).collect();
-        let gradients = &self.gradients[..trainable.len()];
+        let gradients = &mut self.gradients[..trainable.len()];
+        clip.into_iter().for_each(|clip| clip.apply(gradients));
         optimizer.update(trainable.into_iter(), gradients);
         self.observe(networks);
     }
 
     /// Adds a penalty on the kernels of the networks to their gradients; returns it.
-    pub fn penalise(&mut self, networks: &[&Sequential], penalty: Penalty) -> f64 {
+    pub fn penalise(&mut self, networks: &[&Sequential], penalty: Penalty) -> Result<f64> {
         let parameters = networks.iter().flat_map(|network| network.named_parameters());
         let trainable = parameters.map(|(.., parameter)| parameter).filter(|parameter| parameter.trainable);
         let pairs = trainable.zip(&mut self.gradients).filter(|(parameter, _)| parameter.shape.len() > 1);
-        pairs.map(|(parameter, gradient)| penalty.of_weights(&parameter.values, gradient)).sum()
+        pairs.map(|(kernel, gradient)| penalty.of_weights(&kernel.values, &kernel.shape, gradient)).sum()
     }
 
     /// Gives the networks the new values of their statistics.

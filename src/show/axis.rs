@@ -82,7 +82,7 @@ pub(super) fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
 }
 
 /// A range that can be drawn, even if all values are the same.
-fn widened(low: f64, high: f64) -> (f64, f64) {
+pub(super) fn widened(low: f64, high: f64) -> (f64, f64) {
     let size = low.abs().max(high.abs());
     if high - low > size * SMALLEST_RANGE && high - low > f64::MIN_POSITIVE / f64::EPSILON {
         (low, high)

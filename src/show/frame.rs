@@ -1,6 +1,6 @@
 //! What charts in the plane share: axes with names, and a legend to their right.
 
-use plotters::style::{FontTransform, RGBAColor, RGBColor, WHITE};
+use plotters::style::{Color, FontTransform, RGBAColor, RGBColor, WHITE};
 
 use super::axis::Axis;
 use super::canvas::{Canvas, Point, px, stroke};
@@ -56,6 +56,29 @@ impl Plot<'_> {
     pub(super) fn place(&self, x: f64, y: f64) -> (i32, i32) {
         (self.frame.x.place(x, self.width), self.height - self.frame.y.place(y, self.height))
     }
+
+    /// Vertical lines with a text each, given their drawn x.
+    pub(super) fn marks<'b>(&self, marks: impl Iterator<Item = (f64, &'b str)>) {
+        // Where texts are already: left, right and bottom.
+        let mut taken: Vec<(i32, i32, i32)> = Vec::new();
+        for (x, text) in marks {
+            let (x, _) = self.place(x, self.frame.y.low);
+            self.canvas.dashed(&[(x, 0), (x, self.height)], [3.0, 3.0], stroke(INK.mix(0.6), 1.0));
+            // The text goes to the wider side.
+            let to_the_right = x < self.width / 2;
+            let (anchor, at) = if to_the_right { (HPos::Left, x + px(5)) } else { (HPos::Right, x - px(5)) };
+            let space = if to_the_right { self.width - at } else { at };
+            let lines = text::lines(text, SMALL, f64::from(space) / f64::from(px(1)), MARK_LINES);
+            let width = px(text::widest(&lines, SMALL));
+            let (low, high) = if to_the_right { (at, at + width) } else { (at - width, at) };
+            let height = px(SMALL * LINE) * lines.len() as i32;
+            let below =
+                taken.iter().filter(|(from, to, _)| *from < high && low < *to).map(|(_, _, below)| *below).max();
+            let top = below.filter(|below| below + height <= self.height).unwrap_or(px(4));
+            text::draw_lines(&self.canvas, &lines, &text::style(SMALL, anchor, VPos::Top), (at, top));
+            taken.push((low, high, top + height));
+        }
+    }
 }
 
 /// The least space around the plot; at the left there are the texts of the y axis too.
@@ -66,6 +89,8 @@ const BOTTOM: u32 = 48;
 /// The most lines of an axis' name, and the greatest width of a name in place of a number.
 const NAME_LINES: usize = 2;
 const WIDEST_TICK: f64 = 220.0;
+/// The most lines of a mark's text.
+const MARK_LINES: usize = 3;
 /// The width of a legend's marks.
 const MARK: f64 = 34.0;
 /// The lines of a legend's column, and the greatest width of a text where there are several columns, and where there is

@@ -1,14 +1,13 @@
 //! Curves over epochs, or over anything else.
 
-use plotters::style::{Color, RGBColor};
+use plotters::style::RGBColor;
 
 use super::axis::{Axis, LARGEST, range};
-use super::canvas::{Canvas, px, stroke};
+use super::canvas::{Canvas, px};
 use super::chart::Chart;
 use super::figure::Figure;
 use super::frame::{Entry, Frame, Legend, Mark, draw_cross, draw_line};
-use super::palette::{self, INK};
-use super::text::{self, HPos, LINE, SMALL, VPos};
+use super::palette;
 use crate::error::{Error, Result};
 
 /// A chart of lines, at most a hundred, told apart by colour and by pattern (solid, dashed, dotted …).
@@ -50,8 +49,6 @@ struct Series {
 /// The most lines of a chart, and of its legend.
 const MOST_LINES: usize = 100;
 const NAMED: usize = 47;
-/// The most lines of a mark's text.
-const MARK_LINES: usize = 3;
 
 #[derive(Clone, Copy)]
 enum Style {
@@ -255,25 +252,7 @@ impl Chart for LineChart {
     fn draw(&self, canvas: &Canvas<'_>) {
         let frame = self.frame();
         let plot = frame.draw(canvas);
-        // Where texts of marks are already: left, right and bottom.
-        let mut taken: Vec<(i32, i32, i32)> = Vec::new();
-        for (x, text) in &self.marks {
-            let (x, _) = plot.place(self.drawn_x(*x), frame.y.low);
-            plot.canvas.dashed(&[(x, 0), (x, plot.height)], [3.0, 3.0], stroke(INK.mix(0.6), 1.0));
-            // The text goes to the wider side.
-            let to_the_right = x < plot.width / 2;
-            let (anchor, at) = if to_the_right { (HPos::Left, x + px(5)) } else { (HPos::Right, x - px(5)) };
-            let space = if to_the_right { plot.width - at } else { at };
-            let lines = text::lines(text, SMALL, f64::from(space) / f64::from(px(1)), MARK_LINES);
-            let width = px(text::widest(&lines, SMALL));
-            let (low, high) = if to_the_right { (at, at + width) } else { (at - width, at) };
-            let height = px(SMALL * LINE) * lines.len() as i32;
-            let below =
-                taken.iter().filter(|(from, to, _)| *from < high && low < *to).map(|(_, _, below)| *below).max();
-            let top = below.filter(|below| below + height <= plot.height).unwrap_or(px(4));
-            text::draw_lines(&plot.canvas, &lines, &text::style(SMALL, anchor, VPos::Top), (at, top));
-            taken.push((low, high, top + height));
-        }
+        plot.marks(self.marks.iter().map(|(x, text)| (self.drawn_x(*x), text.as_str())));
         for (series, line) in self.lines.iter().enumerate() {
             let place = |(i, &value): (usize, &f64)| (self.drawn_x(self.x(i)), self.y(value));
             let points: Vec<_> = line.values.iter().enumerate().map(place).collect();

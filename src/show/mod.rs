@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `figure` | [`Figure`]: saved as SVG or PNG, put beside others |
 //! | `chart` | the trait of the kinds of chart below, and how to add one |
-//! | `line_chart`, `scatter`, `scatter3d`, `bar_chart`, `heatmap`, `image_grid` | the kinds of chart |
+//! | `line_chart`, `histogram`, `roc_chart`, `scatter`, `scatter3d` | kinds of chart |
+//! | `bar_chart`, `heatmap`, `image_grid` | further ones |
 //! | `canvas`, `bitmap` | what charts draw on, and the pixels of a PNG |
 //! | `axis`, `frame`, `classes`, `palette`, `text`, `font` | parts of charts |
 //! | `plots` | figures made directly from data, models and results |
@@ -24,6 +25,7 @@ mod figure;
 mod font;
 mod frame;
 mod heatmap;
+mod histogram;
 mod html;
 mod image_grid;
 mod line_chart;
@@ -31,6 +33,7 @@ mod live_progress;
 mod palette;
 mod plots;
 mod png;
+mod roc_chart;
 mod scatter;
 mod scatter3d;
 mod sparkline;
@@ -42,11 +45,13 @@ pub use bar_chart::BarChart;
 pub use explorer::{Explore, Explorer, explore};
 pub use figure::{Figure, grid, row};
 pub use heatmap::Heatmap;
+pub use histogram::Histogram;
 pub use html::escape_html;
 pub use image_grid::ImageGrid;
 pub use line_chart::LineChart;
 pub(crate) use live_progress::progress_html;
 pub use palette::PALETTE;
 pub use plots::reconstructions;
+pub use roc_chart::RocChart;
 pub use scatter::Scatter;
 pub use scatter3d::Scatter3d;

@@ -3,9 +3,9 @@
 use ndarray::{Array4, Axis, s};
 
 use super::axis::range;
-use super::{BarChart, Figure, Heatmap, ImageGrid, LineChart, Scatter};
+use super::{BarChart, Figure, Heatmap, ImageGrid, LineChart, RocChart, Scatter};
 use crate::{
-    analyse::{Codes, Confusion, TsneEmbedding, reconstruct},
+    analyse::{Codes, Confusion, RocCurve, TsneEmbedding, reconstruct},
     data::Dataset,
     error::{Error, Result},
     model::Autoencoder,
@@ -187,6 +187,16 @@ impl Confusion {
     /// ```
     pub fn plot(&self) -> Result<Figure> {
         Heatmap::new(self.counts()).names(self.class_names()).figure()
+    }
+}
+
+impl RocCurve {
+    /// The curve, with the area under it. [`RocChart`] draws several.
+    ///
+    /// # Errors
+    /// None: one curve can always be drawn.
+    pub fn plot(&self) -> Result<Figure> {
+        RocChart::new().curve("", self).figure()
     }
 }
 

@@ -1,4 +1,7 @@
+use std::sync::Arc;
+
 use ndarray::Array4;
+use rayon::prelude::*;
 
 use super::{
     check,
@@ -9,6 +12,7 @@ use super::{
 };
 use crate::{
     data::Dataset,
+    engine::for_shards,
     error::{Error, ErrorKind, Result},
     model::{Autoencoder, decoded},
     nn::{Loss, Pass, Sequential, Variable, channels_first},
@@ -61,13 +65,57 @@ pub fn train_ae(autoencoder: &mut Autoencoder, images: &Dataset, config: &TrainC
 /// # Ok::<(), latentlab::Error>(())
 /// ```
 pub fn evaluate(autoencoder: &Autoencoder, images: &Dataset, loss: Loss) -> Result<f64> {
-    autoencoder.check_images(images)?;
-    if images.is_empty() {
-        return Err(Error::expected(ErrorKind::Data, "evaluate", "at least 1 image", "none"));
-    }
-    check::targets(images, "images", loss)?;
+    check_evaluation("evaluate", autoencoder, images, loss)?;
     let [mean, ..] = autoencoder.measure(images, None, &TrainConfig::new().loss(loss))?;
     Ok(mean)
+}
+
+/// The loss of each image's reconstruction by itself, without noise or dropout: what tells anomalies, which the
+/// autoencoder has not learned to reconstruct, from what it knows. Their mean is what [`evaluate`] gives.
+///
+/// # Errors
+/// As [`evaluate`].
+///
+/// ```
+/// use latentlab::{Autoencoder, Dataset, Loss, reconstruction_errors, roc_curve};
+///
+/// let (digits, garments) = (Dataset::built_in_digits(100, 0)?, Dataset::built_in_garments(100, 0)?);
+/// let autoencoder = Autoencoder::tiny(2)?; // train it with digits
+/// let errors = |images| reconstruction_errors(&autoencoder, images, Loss::MeanSquaredError);
+/// let scores = [errors(&digits)?, errors(&garments)?].concat();
+/// let is_garment: Vec<bool> = (0..200).map(|image| image >= 100).collect();
+/// println!("{}", roc_curve(&is_garment, &scores)?);
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+pub fn reconstruction_errors(autoencoder: &Autoencoder, images: &Dataset, loss: Loss) -> Result<Vec<f64>> {
+    check_evaluation("reconstruction_errors", autoencoder, images, loss)?;
+    let (encoder, decoder) = (autoencoder.encoder(), autoencoder.decoder());
+    let networks = [encoder, decoder];
+    Sequential::pack_all(&networks, false);
+    let rows: Vec<usize> = (0..images.len()).collect();
+    let size: usize = images.image_shape().iter().product();
+    let errors = for_shards(rows.par_chunks(Sequential::rows_at_once(&networks)), |rows| {
+        let mut pass = Pass::prediction();
+        let batch = Batch::of((images, None), rows, 0.0, 0, 1.0);
+        let codes = encoder.forward_on(batch.input(encoder.input_shape(), &mut pass), &mut pass);
+        let (loss, output) = decoded_output(decoder, codes, loss, &mut pass);
+        let each = output.values.chunks(size).zip(batch.target.chunks(size)).map(|(output, target)| {
+            let output = pass.input(Arc::new(output.into()), 1);
+            loss.record_shaped(output, decoder.output_shape(), &target.into(), 1.0, &mut pass).0
+        });
+        let errors: Vec<f64> = each.collect();
+        pass.take_mistake().map_or(Ok(errors), Err)
+    });
+    Ok(errors.into_iter().collect::<Result<Vec<_>>>()?.concat())
+}
+
+/// Refuses images and a loss that cannot be evaluated.
+fn check_evaluation(place: &str, autoencoder: &Autoencoder, images: &Dataset, loss: Loss) -> Result<()> {
+    autoencoder.check_images(images)?;
+    if images.is_empty() {
+        return Err(Error::expected(ErrorKind::Data, place, "at least 1 image", "none"));
+    }
+    check::targets(images, "images", loss)
 }
 
 /// An autoencoder learns to reconstruct its input.
@@ -114,7 +162,7 @@ pub(super) fn reconstructed(autoencoder: &Autoencoder, images: &Dataset) -> Resu
     decoded(autoencoder.decoder(), &codes, images.len(), autoencoder.image_shape())
 }
 
-/// The loss of decoded codes; a final sigmoid and the cross-entropy are computed together, from the logits.
+/// The loss of decoded codes.
 pub(super) fn decoded_loss(
     decoder: &Sequential,
     codes: Variable,
@@ -122,12 +170,18 @@ pub(super) fn decoded_loss(
     config: &TrainConfig,
     pass: &mut Pass,
 ) -> (f64, Variable) {
-    let (loss, output) = match config.loss_used() {
+    let (loss, output) = decoded_output(decoder, codes, config.loss_used(), pass);
+    loss.record_shaped(output, decoder.output_shape(), &batch.target, batch.share, pass)
+}
+
+/// Decoded codes, and the loss to take of them: a final sigmoid and the cross-entropy are computed together, from the
+/// logits.
+fn decoded_output(decoder: &Sequential, codes: Variable, loss: Loss, pass: &mut Pass) -> (Loss, Variable) {
+    let (loss, output) = match loss {
         Loss::BinaryCrossEntropy if decoder.ends_in_sigmoid() => {
             (Loss::BinaryCrossEntropyWithLogits, decoder.forward_to_logits(codes, pass))
         }
         loss => (loss, decoder.forward_on(codes, pass)),
     };
-    let output = channels_first(output, decoder.output_shape(), pass);
-    loss.record_shaped(output, decoder.output_shape(), &batch.target, batch.share, pass)
+    (loss, channels_first(output, decoder.output_shape(), pass))
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
-    nn::{Loss, Optimizer, Penalty},
+    nn::{Clip, Loss, Optimizer, Penalty},
     stop::StopHandle,
 };
 
@@ -28,6 +28,7 @@ use crate::{
 /// | [`optimizer`](Self::optimizer) | Adam | see [`Optimizer`] |
 /// | [`schedule`](Self::schedule) | constant | see [`Schedule`] |
 /// | [`loss`](Self::loss) | mean squared error | |
+/// | [`clip_norm`](Self::clip_norm) or [`clip_value`](Self::clip_value) | none | above 0 |
 /// | [`seed`](Self::seed) | 0 | |
 /// | [`validation`](Self::validation), [`validation_fraction`](Self::validation_fraction) | none | fraction in (0, 1) |
 /// | [`early_stopping`](Self::early_stopping) | none | patience at least 1 epoch |
@@ -60,6 +61,8 @@ pub struct TrainConfig {
     pub(super) weight_penalty: Option<Penalty>,
     pub(super) targets: Option<Dataset>,
     pub(super) validation_targets: Option<Dataset>,
+    clip_norm: Option<f64>,
+    clip_value: Option<f32>,
     pub(super) seed: u64,
     pub(super) validation: Validation,
     pub(super) patience: Option<usize>,
@@ -140,6 +143,8 @@ impl TrainConfig {
             weight_penalty: None,
             targets: None,
             validation_targets: None,
+            clip_norm: None,
+            clip_value: None,
             seed: 0,
             validation: Validation::None,
             patience: None,
@@ -208,6 +213,29 @@ impl TrainConfig {
     /// The same for the images of [`validation`](Self::validation).
     pub fn validation_targets(self, targets: &Dataset) -> Self {
         Self { validation_targets: Some(targets.clone()), ..self }
+    }
+
+    /// Scales the gradients of every step by one factor, so that their norm, the root of the sum of squares over all
+    /// weights that are trained, is at most `largest`: PyTorch's `clip_grad_norm_`, Keras' `global_clipnorm`. (Keras'
+    /// `clipnorm` takes each weight's norm by itself.) For trainings that diverge on a few batches, recurrent ones
+    /// above all (Pascanu et al. 2013). The gradients are those of the loss with its penalties.
+    ///
+    /// ```
+    /// use latentlab::{Autoencoder, Dataset, TrainConfig, train_ae};
+    ///
+    /// let digits = Dataset::built_in_digits(200, 0)?;
+    /// let config = TrainConfig::new().epochs(1).learning_rate(0.01).clip_norm(1.0);
+    /// train_ae(&mut Autoencoder::tiny(2)?, &digits, &config)?;
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn clip_norm(self, largest: f64) -> Self {
+        Self { clip_norm: Some(largest), ..self }
+    }
+
+    /// Clips each value of the gradients of every step to [−`largest`, `largest`]: PyTorch's `clip_grad_value_`, Keras'
+    /// `clipvalue`. Not together with [`clip_norm`](Self::clip_norm).
+    pub fn clip_value(self, largest: f32) -> Self {
+        Self { clip_value: Some(largest), ..self }
     }
 
     /// Decides the order of the images, the noise and the dropout: the same seed, weights and images give the same
@@ -351,6 +379,10 @@ impl TrainConfig {
         self.loss.unwrap_or_default()
     }
 
+    pub(super) fn clip(&self) -> Option<Clip> {
+        self.clip_norm.map(Clip::Norm).or(self.clip_value.map(Clip::Value))
+    }
+
     pub(super) fn kl_weight_used(&self) -> f64 {
         self.kl_weight.unwrap_or(1.0)
     }
@@ -455,6 +487,16 @@ impl TrainConfig {
         let kl_weight = self.kl_weight_used();
         if !(kl_weight >= 0.0 && kl_weight.is_finite()) {
             return wrong("kl_weight", "a number of at least 0", kl_weight.to_string());
+        }
+        let clips = [("clip_norm", self.clip_norm), ("clip_value", self.clip_value.map(f64::from))];
+        if let Some((setting, largest)) = clips
+            .into_iter()
+            .find(|(_, largest)| largest.is_some_and(|largest| !(largest > 0.0 && largest.is_finite())))
+        {
+            return wrong(setting, "a number above 0", largest.unwrap_or_default().to_string());
+        }
+        if clips.iter().all(|(_, largest)| largest.is_some()) {
+            return wrong("clip_value", "clip_norm or clip_value", "both".into());
         }
         if self.patience == Some(0) {
             return wrong("early_stopping", "a patience of at least 1 epoch", "0".into());

@@ -18,7 +18,10 @@ use crate::{
     error::{Error, ErrorKind, Result},
     limit,
     model::{Gan, decoded},
-    nn::{BatchSplit, Learned, Loss, OptimizerState, Pass, Sequential, Variable, channels_first, channels_last, learn},
+    nn::{
+        BatchSplit, Clip, Learned, Loss, OptimizerState, Pass, Sequential, Variable, channels_first, channels_last,
+        learn,
+    },
     progress::duration_text,
     random,
     stop::StopHandle,
@@ -31,6 +34,7 @@ use crate::{
 /// | [`epochs`](Self::epochs) | 15 | at least 1 |
 /// | [`batch_size`](Self::batch_size) | 200 | at least 1 |
 /// | [`seed`](Self::seed) | 0 | |
+/// | [`clip_norm`](Self::clip_norm) or [`clip_value`](Self::clip_value) | none | above 0 |
 /// | [`snapshots`](Self::snapshots) | none | at least 1 image |
 /// | [`after_epoch`](Self::after_epoch) | none | |
 /// | [`checkpoint`](Self::checkpoint), [`resume`](Self::resume), [`stop_handle`](Self::stop_handle) | none | |
@@ -63,6 +67,17 @@ impl GanConfig {
     /// Decides the order of the images; the noise follows the seed of the [`Gan`] and its steps so far.
     pub fn seed(self, seed: u64) -> Self {
         Self(self.0.seed(seed))
+    }
+
+    /// Scales the gradients of generator and discriminator, each network's by themselves, as
+    /// [`TrainConfig::clip_norm`] does.
+    pub fn clip_norm(self, largest: f64) -> Self {
+        Self(self.0.clip_norm(largest))
+    }
+
+    /// Clips each value of the gradients of both networks: see [`TrainConfig::clip_value`].
+    pub fn clip_value(self, largest: f32) -> Self {
+        Self(self.0.clip_value(largest))
     }
 
     /// Generates `count` images after these epochs, 0 for before the first, from the same noise each time: those of
@@ -181,7 +196,7 @@ pub fn gan_step(gan: &mut Gan, batch: &Dataset) -> Result<GanLosses> {
     BatchSplit::check("gan_step", batch.len(), &networks.map(|(_, network)| network))?;
     check_fakes("gan_step", gan, batch.len())?;
     let rows: Vec<usize> = (0..batch.len()).collect();
-    let losses = rayon::scope(|_| step(gan, &gather(batch, &rows), batch.len()));
+    let losses = rayon::scope(|_| step(gan, &gather(batch, &rows), batch.len(), None));
     if losses.generator.is_finite() && losses.discriminator.is_finite() {
         return Ok(losses);
     }
@@ -271,10 +286,11 @@ impl Learner for Gan {
         &mut self,
         (images, rows): (&Dataset, &[usize]),
         _seed: u64,
-        _config: &TrainConfig,
+        config: &TrainConfig,
         _optimizer: &mut OptimizerState,
     ) -> Result<Measures> {
-        let GanLosses { generator, discriminator } = step(self, &gather(images, rows), rows.len());
+        let images = gather(images, rows);
+        let GanLosses { generator, discriminator } = step(self, &images, rows.len(), config.clip());
         Ok([generator, discriminator, 0.0])
     }
 
@@ -296,14 +312,14 @@ fn generated(gan: &Gan, count: usize) -> Result<Array4<f32>> {
     decoded(gan.generator(), &noise, count, gan.image_shape())
 }
 
-fn step(gan: &mut Gan, real: &Buffer, rows: usize) -> GanLosses {
+fn step(gan: &mut Gan, real: &Buffer, rows: usize, clip: Option<Clip>) -> GanLosses {
     let seed = gan.step_seed();
     let noise = random::normal(rows * gan.latent_dim(), random::mix(seed, 0));
-    step_with(gan, real, &noise, seed)
+    step_with(gan, real, &noise, seed, clip)
 }
 
 /// A step with this noise, (rows, latent_dim).
-fn step_with(gan: &mut Gan, real: &Buffer, noise: &[f32], seed: u64) -> GanLosses {
+fn step_with(gan: &mut Gan, real: &Buffer, noise: &[f32], seed: u64, clip: Option<Clip>) -> GanLosses {
     let real_target = gan.real_target();
     gan.generator().pack(true, false);
     let fake = fakes(gan, noise, random::mix(seed, 1));
@@ -312,13 +328,13 @@ fn step_with(gan: &mut Gan, real: &Buffer, noise: &[f32], seed: u64) -> GanLosse
     learned.add(discriminator_step(gan, &fake, 0.0, random::mix(seed, 3)));
     let discriminator = learned.means[0];
     let (network, descent) = gan.discriminator_mut();
-    learned.apply(&mut [network], descent);
+    learned.apply(&mut [network], descent, clip);
     if !discriminator.is_finite() {
         return GanLosses { generator: f64::NAN, discriminator };
     }
-    let learned = generator_step(gan, noise, random::mix(seed, 4));
+    let mut learned = generator_step(gan, noise, random::mix(seed, 4));
     let (network, descent) = gan.generator_mut();
-    learned.apply(&mut [network], descent);
+    learned.apply(&mut [network], descent, clip);
     GanLosses { generator: learned.means[0], discriminator }
 }
 
@@ -429,7 +445,7 @@ mod tests {
             let parameters = gan.trained_mut().into_iter().flat_map(Sequential::parameters_mut);
             parameters.zip(&case.weights).for_each(|(to, from)| *to = Arc::new(from.clone()));
 
-            let losses = step_with(&mut gan, &case.real.clone().into(), &case.noise, 0);
+            let losses = step_with(&mut gan, &case.real.clone().into(), &case.noise, 0, None);
             assert!((losses.discriminator - case.discriminator_loss).abs() < 1e-6, "{losses:?}");
             assert!((losses.generator - case.generator_loss).abs() < 1e-6, "{losses:?}");
             let after = gan.trained_mut().into_iter().flat_map(Sequential::parameters_mut);

@@ -15,7 +15,7 @@ mod training;
 mod tuning;
 mod vae;
 
-pub use autoencoder::{evaluate, train_ae};
+pub use autoencoder::{evaluate, reconstruction_errors, train_ae};
 pub use classifier::train_classifier;
 pub use config::TrainConfig;
 pub use gan::{GanConfig, GanHistory, GanLosses, gan_step, train_gan};

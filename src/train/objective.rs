@@ -125,9 +125,9 @@ impl<O: Objective> Learner for O {
             return Err(mistake);
         }
         if let Some(penalty) = config.weight_penalty {
-            learned.means[0] += learned.penalise(&self.trained(), penalty);
+            learned.means[0] += learned.penalise(&self.trained(), penalty)?;
         }
-        learned.apply(&mut self.trained_mut(), optimizer);
+        learned.apply(&mut self.trained_mut(), optimizer, config.clip());
         Ok(learned.means)
     }
 
@@ -167,7 +167,13 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Rows of images, and of their targets if these are not the images.
-    fn of((images, targets): (&Dataset, Option<&Dataset>), rows: &[usize], noise: f32, seed: u64, share: f64) -> Self {
+    pub fn of(
+        (images, targets): (&Dataset, Option<&Dataset>),
+        rows: &[usize],
+        noise: f32,
+        seed: u64,
+        share: f64,
+    ) -> Self {
         let plain = gather(images, rows);
         let target = targets.map_or_else(|| Arc::clone(&plain), |targets| gather(targets, rows));
         let labels = rows.iter().map(|row| images.labels()[*row]).collect();

@@ -6,7 +6,7 @@ use latentlab::{
     Clustering, Codes, Confusion, KMeans, Pca, PcaMethod, Predictions, PrincipalComponents, Result, Tsne,
     TsneEmbedding, TsneMethod, classify, code_grid, decode, embed, generate, interpolate, kmeans_accuracy,
     ndarray::{Array1, Array2, array},
-    pca, random_codes, reconstruct, sample, tsne,
+    pca, random_codes, reconstruct, roc_curve, sample, tsne,
 };
 
 use crate::{
@@ -368,6 +368,26 @@ pub fn rows() -> Table {
         ("Confusion::to_html", Call(|| confusions().iter().for_each(|c| assert!(!c.to_html().contains("<script"))))),
         ("Confusion::plot", Call(|| confusions().iter().for_each(|c| drawn(c.plot())))),
         ("Confusion::evcxr_display", Call(|| confusions().iter().for_each(Confusion::evcxr_display))),
+        (
+            "roc_curve",
+            Call(|| {
+                refused(roc_curve(&[], &[]));
+                refused(roc_curve(&[true], &[1.0, 2.0]));
+                refused(roc_curve(&[true; 3], &[1.0; 3]));
+                for score in NUMBERS {
+                    either(roc_curve(&[true, false, true], &[score, 1.0, -score])).iter().for_each(shown);
+                }
+                let long: Vec<f64> = (0..1_000_000).map(|i| f64::from(i % 1_000)).collect();
+                let truth: Vec<bool> = (0..1_000_000).map(|i| i % 3 == 0).collect();
+                either(roc_curve(&truth, &long)).iter().for_each(|roc| drawn(roc.plot()));
+            }),
+        ),
+        ("RocCurve::false_positive_rates", Nothing("a valid curve")),
+        ("RocCurve::true_positive_rates", Nothing("a valid curve")),
+        ("RocCurve::thresholds", Nothing("a valid curve")),
+        ("RocCurve::auc", Nothing("a valid curve")),
+        ("RocCurve::plot", Nothing("a valid curve; see roc_curve")),
+        ("RocCurve::evcxr_display", Call(|| roc_curve(&[true, false], &[0.0, 0.0]).unwrap().evcxr_display())),
         (
             "pca",
             Call(|| {

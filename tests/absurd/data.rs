@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use latentlab::{
-    Augmentation, Csv, Dataset, Noise, Normalisation, Result, data_files, fetch_data,
+    Augmentation, Csv, Dataset, Noise, Normalisation, Result, Scaler, data_files, fetch_data,
     ndarray::{Array1, Array2, Array3, Array4, ArrayD, array},
     read_npy, read_npz, write_npy, write_npz,
 };
@@ -28,6 +28,17 @@ fn normalised(function: fn(&Normalisation, &Dataset) -> Result<Dataset>) {
         for std in FLOATS {
             let Ok(normalisation) = Normalisation::new(mean, std) else { continue };
             datasets().iter().for_each(|images| drop(either(function(&normalisation, images))));
+        }
+    }
+}
+
+fn scaled(fit: fn(&Dataset) -> Result<Scaler>) {
+    let table = |value: f32| Dataset::from_array(array![[value, 1.0], [-value, f32::MIN_POSITIVE]]);
+    let all = || datasets().into_iter().chain(FLOATS.into_iter().filter_map(|value| either(table(value))));
+    for scaler in all().filter_map(|data| either(fit(&data))) {
+        for data in all() {
+            either(scaler.transform(&data));
+            either(scaler.inverse_transform(&data));
         }
     }
 }
@@ -266,6 +277,17 @@ pub fn rows() -> Table {
         ),
         ("Csv::read", Call(|| table_with(|csv| csv.read()))),
         (
+            "Csv::read_by",
+            Call(|| {
+                for text in texts() {
+                    table_with(|csv| csv.read_by([&text, &text]).map(|[data, _]| data));
+                    table_with(|csv| csv.label("c").read_by([&text]).map(|[data]| data));
+                }
+                table_with(|csv| csv.read_by([0, 0, usize::MAX]).map(|[data, ..]| data));
+                table_with(|csv| csv.read_by([""; 0]).and_then(|[]| csv.read()));
+            }),
+        ),
+        (
             "Dataset::new",
             Call(|| {
                 for shape in [(0, 0, 0, 0), (2, 0, 3, 3), (2, 1, 0, 3), (2, 1, 3, 0), (1, 1, 2, 2), (3, 1, 2, 2)] {
@@ -460,6 +482,10 @@ pub fn rows() -> Table {
                 }
             }),
         ),
+        ("Scaler::standard", Call(|| scaled(Scaler::standard))),
+        ("Scaler::min_max", Call(|| scaled(Scaler::min_max))),
+        ("Scaler::transform", Nothing("see Scaler::standard")),
+        ("Scaler::inverse_transform", Nothing("see Scaler::standard")),
         ("Normalisation::fit", Call(|| datasets().iter().for_each(|images| _ = either(Normalisation::fit(images))))),
         ("Normalisation::mean", Nothing("a valid normalisation")),
         ("Normalisation::std", Nothing("a valid normalisation")),

@@ -153,9 +153,10 @@ pub fn rows() -> Table {
         (
             "Sequential::init",
             Call(|| {
-                let stds = [0.02, 0.0, -1.0, 1e30, f32::MAX, f32::NAN].map(|std| Init::TruncatedNormal { std });
+                let stds = [0.02, 0.0, -1.0, 1e30, f32::MAX, f32::NAN];
+                let stds = stds.into_iter().flat_map(|std| [Init::TruncatedNormal { std }, Init::Normal { std }]);
                 let named = [Init::GlorotUniform, Init::KaimingUniform, Init::HeNormal, Init::Orthogonal];
-                for init in stds.into_iter().chain(named) {
+                for init in stds.chain(named) {
                     run(Sequential::input([0]).init(init).dense(1));
                     run(picture().init(init).conv2d(1, 1));
                 }
@@ -383,6 +384,17 @@ pub fn rows() -> Table {
                     run(picture().conv_transpose2d(1, [2, 1]).dilation(dilation));
                     run(picture().conv_transpose2d(1, 3).dilation(dilation).stride(2).same());
                     run(picture().relu().dilation(dilation));
+                }
+            }),
+        ),
+        (
+            "Sequential::use_bias",
+            Call(|| {
+                for bias in [true, false] {
+                    run(picture().use_bias(bias));
+                    run(picture().conv2d(1, 3).use_bias(bias).use_bias(!bias).batch_norm());
+                    run(picture().flatten().dense(0).use_bias(bias));
+                    run(picture().flatten().dense(2).use_bias(bias).batch_norm().use_bias(bias));
                 }
             }),
         ),

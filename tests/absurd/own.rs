@@ -31,7 +31,8 @@ fn penalties() -> Vec<Penalty> {
         let sparse = NUMBERS.map(|target| Penalty::kl_sparsity(target, weight));
         [vec![Penalty::l1(weight), Penalty::l2(weight), Penalty::contractive(weight)], sparse.to_vec()].concat()
     };
-    NUMBERS.iter().flat_map(|weight| of(*weight)).collect()
+    let own = functions().into_iter().map(|function| Penalty::of("own", function));
+    NUMBERS.iter().flat_map(|weight| of(*weight)).chain(own).collect()
 }
 
 fn trained(config: TrainConfig) {
@@ -158,6 +159,7 @@ pub fn rows() -> Table {
         ("Penalty::l2", Nothing("a value; see where penalties go")),
         ("Penalty::kl_sparsity", Nothing("a value; see where penalties go")),
         ("Penalty::contractive", Nothing("a value; see where penalties go")),
+        ("Penalty::of", Nothing("a value; see where penalties go")),
         (
             "TrainConfig::code_penalty",
             Call(|| penalties().into_iter().for_each(|penalty| trained(config().code_penalty(penalty)))),

@@ -1,9 +1,10 @@
 //! Figures, and how values show themselves.
 
 use latentlab::{
-    BarChart, Explore, Figure, Heatmap, ImageGrid, LineChart, Result, Scatter, Scatter3d, Tsne, explore, grid, jupyter,
+    BarChart, Explore, Figure, Heatmap, Histogram, ImageGrid, LineChart, Result, RocChart, Scatter, Scatter3d, Tsne,
+    explore, grid, jupyter,
     ndarray::{Array1, Array2, Array4, array},
-    reconstructions, row,
+    reconstructions, roc_curve, row,
 };
 
 use crate::{
@@ -14,6 +15,10 @@ use crate::{
 
 fn lines() -> LineChart {
     LineChart::new("x", "y").line("a", &[1.0, 3.0, 2.0])
+}
+
+fn histogram() -> Histogram {
+    Histogram::new("x").series("a", &[1.0, 3.0, 2.0])
 }
 
 /// One number among others, and any two.
@@ -79,6 +84,45 @@ pub fn rows() -> Table {
                 }
             }),
         ),
+        (
+            "Histogram::new",
+            Call(|| {
+                drawn(Histogram::new("").figure());
+                texts().iter().for_each(|text| drawn(Histogram::new(text.as_str()).series("a", &[1.0, 2.0]).figure()));
+            }),
+        ),
+        (
+            "Histogram::series",
+            Call(|| {
+                series().iter().for_each(|values| quickly(histogram().series("a", values).figure()));
+                texts().iter().for_each(|text| drawn(histogram().series(text.as_str(), &[1.0]).figure()));
+                drawn((0..100).fold(histogram(), |chart, n| chart.series(n.to_string(), &[1.0])).figure());
+                drawn(histogram().series("long", &vec![0.5; 1_000_000]).figure());
+            }),
+        ),
+        ("Histogram::bins", Call(|| SIZES.iter().for_each(|bins| quickly(histogram().bins(*bins).figure())))),
+        (
+            "Histogram::density",
+            Call(|| series().iter().for_each(|v| quickly(Histogram::new("x").series("a", v).density().figure()))),
+        ),
+        (
+            "Histogram::mark",
+            Call(|| {
+                NUMBERS.iter().for_each(|x| quickly(histogram().mark(*x, "here").figure()));
+                texts().iter().for_each(|text| drawn(histogram().mark(2.0, text.as_str()).figure()));
+            }),
+        ),
+        ("Histogram::figure", Nothing("the chart alone; see the rows of what it is made of")),
+        ("RocChart::new", Call(|| drawn(RocChart::new().figure()))),
+        (
+            "RocChart::curve",
+            Call(|| {
+                let roc = roc_curve(&[true, false], &[1.0, 1.0]).unwrap();
+                texts().iter().for_each(|text| drawn(RocChart::new().curve(text.as_str(), &roc).figure()));
+                drawn((0..100).fold(RocChart::new(), |chart, n| chart.curve(n.to_string(), &roc)).figure());
+            }),
+        ),
+        ("RocChart::figure", Nothing("the chart alone; see RocChart::curve")),
         (
             "LineChart::new",
             Call(|| {

@@ -4,7 +4,8 @@ use std::{fs, ops::ControlFlow};
 
 use latentlab::{
     Error, Gan, GanConfig, GanHistory, History, Loss, Optimizer, Schedule, Setting, Space, StopHandle, Study,
-    TrainConfig, Training, Trial, evaluate, gan_step, train_ae, train_classifier, train_gan, train_vae,
+    TrainConfig, Training, Trial, evaluate, gan_step, reconstruction_errors, train_ae, train_classifier, train_gan,
+    train_vae,
 };
 
 use crate::{
@@ -158,6 +159,16 @@ pub fn rows() -> Table {
                 }
             }),
         ),
+        (
+            "reconstruction_errors",
+            Call(|| {
+                for images in datasets() {
+                    for loss in [Loss::MeanSquaredError, Loss::BinaryCrossEntropy, Loss::of("sum", |y, _| y.sum())] {
+                        either(reconstruction_errors(&autoencoder(), &images, loss));
+                    }
+                }
+            }),
+        ),
         ("TrainConfig::new", Nothing("nothing")),
         ("TrainConfig::epochs", Call(|| SIZES.iter().for_each(|n| trained(config().epochs(*n).stop_handle(&soon()))))),
         ("TrainConfig::batch_size", Call(|| SIZES.iter().for_each(|n| trained(config().batch_size(*n))))),
@@ -165,6 +176,25 @@ pub fn rows() -> Table {
         ("TrainConfig::optimizer", Call(|| trained(config().optimizer(Optimizer::sgd().betas(f64::NAN, 2.0))))),
         ("TrainConfig::schedule", Call(|| schedules().into_iter().for_each(scheduled))),
         ("TrainConfig::loss", Nothing("one of three losses; see train_ae")),
+        (
+            "TrainConfig::clip_norm",
+            Call(|| {
+                for largest in NUMBERS {
+                    trained(config().clip_norm(largest));
+                    trained(config().clip_norm(largest).clip_value(1.0));
+                    trained_gan(gan_config().clip_norm(largest));
+                }
+            }),
+        ),
+        (
+            "TrainConfig::clip_value",
+            Call(|| {
+                FLOATS.iter().for_each(|largest| trained(config().clip_value(*largest)));
+                FLOATS.iter().for_each(|largest| trained_gan(gan_config().clip_value(*largest)));
+            }),
+        ),
+        ("GanConfig::clip_norm", Nothing("see TrainConfig::clip_norm")),
+        ("GanConfig::clip_value", Nothing("see TrainConfig::clip_value")),
         ("TrainConfig::seed", Call(|| SEEDS.iter().for_each(|seed| trained(config().seed(*seed))))),
         ("TrainConfig::validation", Call(|| datasets().iter().for_each(|d| trained(config().validation(d))))),
         (

@@ -5,7 +5,9 @@ mod figure;
 #[path = "../folder/mod.rs"]
 mod folder;
 mod heatmap;
+mod histogram;
 mod line_chart;
+mod roc_chart;
 mod scatter;
 mod scatter3d;
 mod tables;

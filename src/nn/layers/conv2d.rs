@@ -3,7 +3,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{HeightWidth, LayerContext, Operation, Weights, add_gradients, feature_maps, joined};
+use super::{Bias, HeightWidth, LayerContext, Operation, Weights, add_gradients, feature_maps, joined};
 use crate::{
     engine::{
         Accumulate, Buffer, Convolution, OnThreads, PackedRhs, PackedWeights, PreparedConvolution, rectified_gradient,
@@ -32,6 +32,8 @@ pub(crate) struct Conv2d {
     dilation: Dilation,
     #[serde(default, skip_serializing_if = "Groups::is_1")]
     groups: Groups,
+    #[serde(default, skip_serializing_if = "Bias::is_used")]
+    bias: Bias,
 }
 
 /// How far apart the pixels of a window are; not in files of layers in which they are neighbours.
@@ -119,8 +121,8 @@ impl Sequential {
     /// ```
     pub fn conv2d(self, filters: usize, kernel: impl Into<HeightWidth>) -> Self {
         let (kernel, stride) = (kernel.into(), 1.into());
-        let (dilation, groups) = (Dilation::default(), Groups::default());
-        self.push(Conv2d { filters, kernel, stride, padding: Padding::default(), dilation, groups })
+        let (dilation, groups, bias) = (Dilation::default(), Groups::default(), Bias::default());
+        self.push(Conv2d { filters, kernel, stride, padding: Padding::default(), dilation, groups, bias })
     }
 
     /// Spreads the kernel of the convolution before it: its pixels are `dilation` apart, so that a kernel of k spans
@@ -279,10 +281,12 @@ impl Operation for Conv2d {
             rows.saturating_mul(columns).saturating_mul(channels),
             rows.saturating_mul(columns).saturating_mul(filters),
         );
-        vec![
-            ParameterSpec::weight("weight", [rows, columns, channels, filters], inputs, outputs),
-            ParameterSpec::bias("bias", [filters], inputs),
-        ]
+        let weight = ParameterSpec::weight("weight", [rows, columns, channels, filters], inputs, outputs);
+        self.bias.after(weight, filters, inputs)
+    }
+
+    fn bias_mut(&mut self) -> Option<&mut Bias> {
+        Some(&mut self.bias)
     }
 
     fn check_sizes(&self, place: &str, input: &[usize]) -> crate::error::Result<()> {
@@ -325,19 +329,23 @@ impl Operation for Conv2d {
     }
 
     fn forward(&self, x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
-        let (weights, bias) = (Weighted::new(self, context), context.weights[1].clone());
-        let [weight_parameter, bias_parameter] = [0, 1].map(|index| context.parameter(index, pass));
-        let (rows, slope) = (x.rows, context.slope());
+        let (weights, weight_parameter) = (Weighted::new(self, context), context.parameter(0, pass));
+        let (bias, bias_parameter) = context.bias(self.bias, pass);
+        let bias = bias.as_ref().map(|bias| &bias[..]);
+        let (rows, slope, filters) = (x.rows, context.slope(), self.filters);
 
         let (convolution, finish) = (&weights.convolution, context.moments(self.filters));
         let (y, moments) = match weights.merged {
-            None => convolution.to_small(&x.values, weights.forward(), Some(&bias), slope, finish),
-            Some(_) => convolution.to_large(&x.values, weights.forward(), Some(&bias), slope, finish),
+            None => convolution.to_small(&x.values, weights.forward(), bias, slope, finish),
+            Some(_) => convolution.to_large(&x.values, weights.forward(), bias, slope, finish),
         };
         let (y, idle) = (Arc::new(y), context.bias_is_idle());
         let mut y = pass.record(Arc::clone(&y), rows, true, move |mut g, gradients| {
             if !idle {
-                gradients.add_to_parameter(bias_parameter, rectified_gradient(&y, &mut g, slope, bias.len()));
+                let sums = rectified_gradient(&y, &mut g, slope, filters);
+                if let Some(bias) = bias_parameter {
+                    gradients.add_to_parameter(bias, sums);
+                }
             }
             let convolution = &weights.convolution;
             let weight_gradient = |start: Accumulate<'_>, sum: &mut [f32]| match &weights.merged {

@@ -3,8 +3,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Dilation, Groups, HeightWidth, Layer, LayerContext, Operation, Padding, add_gradients, conv2d::spans, feature_maps,
-    joined,
+    Bias, Dilation, Groups, HeightWidth, Layer, LayerContext, Operation, Padding, add_gradients, conv2d::spans,
+    feature_maps, joined,
 };
 use crate::{
     engine::{Accumulate, Convolution, rectified_gradient},
@@ -33,6 +33,8 @@ pub(crate) struct ConvTranspose2d {
     dilation: Dilation,
     #[serde(default, skip_serializing_if = "Groups::is_1")]
     groups: Groups,
+    #[serde(default, skip_serializing_if = "Bias::is_used")]
+    bias: Bias,
 }
 
 impl Sequential {
@@ -68,6 +70,7 @@ impl Sequential {
             output_padding,
             dilation: Dilation::default(),
             groups: Groups::default(),
+            bias: Bias::default(),
         }))
     }
 
@@ -160,10 +163,12 @@ impl Operation for ConvTranspose2d {
             rows.saturating_mul(columns).saturating_mul(filters),
             rows.saturating_mul(columns).saturating_mul(channels),
         );
-        vec![
-            ParameterSpec::weight("weight", [rows, columns, filters, channels], inputs, outputs),
-            ParameterSpec::bias("bias", [self.filters], inputs),
-        ]
+        let weight = ParameterSpec::weight("weight", [rows, columns, filters, channels], inputs, outputs);
+        self.bias.after(weight, self.filters, inputs)
+    }
+
+    fn bias_mut(&mut self) -> Option<&mut Bias> {
+        Some(&mut self.bias)
     }
 
     fn check_sizes(&self, place: &str, input: &[usize]) -> crate::error::Result<()> {
@@ -205,18 +210,22 @@ impl Operation for ConvTranspose2d {
     }
 
     fn forward(&self, x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
-        let (weight, bias) = (context.weights[0].clone(), context.weights[1].clone());
-        let [weight_parameter, bias_parameter] = [0, 1].map(|index| context.parameter(index, pass));
+        let (weight, weight_parameter) = (context.weights[0].clone(), context.parameter(0, pass));
+        let (bias, bias_parameter) = context.bias(self.bias, pass);
+        let bias = bias.as_ref().map(|bias| &bias[..]);
         let packed = Arc::clone(&context.caches.packed);
         let convolution = context.convolution(|| feature_maps(context.input).and_then(|input| self.convolution(input)));
-        let (rows, slope) = (x.rows, context.slope());
+        let (rows, slope, filters) = (x.rows, context.slope(), self.filters);
 
         let weights = packed.forward(|| convolution.weights_to_large(&weight));
-        let (y, moments) = convolution.to_large(&x.values, weights, Some(&bias), slope, context.moments(self.filters));
+        let (y, moments) = convolution.to_large(&x.values, weights, bias, slope, context.moments(filters));
         let (y, idle) = (Arc::new(y), context.bias_is_idle());
         let mut y = pass.record(Arc::clone(&y), rows, true, move |mut g, gradients| {
             if !idle {
-                gradients.add_to_parameter(bias_parameter, rectified_gradient(&y, &mut g, slope, bias.len()));
+                let sums = rectified_gradient(&y, &mut g, slope, filters);
+                if let Some(bias) = bias_parameter {
+                    gradients.add_to_parameter(bias, sums);
+                }
             }
             let weight_gradient = |start: Accumulate<'_>, sum: &mut [f32]| {
                 convolution.weight_gradient(&g, &x.values, start, sum);

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{LayerContext, Operation, add_gradients, columns, shape_text};
+use super::{Bias, LayerContext, Operation, add_gradients, columns, shape_text};
 use crate::{
     engine::{Accumulate, Buffer, GatherLhs, PackedRhs, PackedWeights, gemm_in_parallel, offsets, rectified_gradient},
     nn::{
@@ -20,10 +20,13 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Dense {
     units: usize,
+    #[serde(default, skip_serializing_if = "Bias::is_used")]
+    bias: Bias,
 }
 
 impl Sequential {
-    /// A fully connected layer, y = x·W + b: input `[k]`, output `[units]`, k·units + units parameters. Of a sequence
+    /// A fully connected layer, y = x·W + b: input `[k]`, output `[units]`, k·units + units parameters
+    /// (k·units [without a bias](Self::use_bias)). Of a sequence
     /// `[time, k]` each time step goes through the same weights, output `[time, units]`, as with Keras' and PyTorch's
     /// layers (and Keras' `TimeDistributed`).
     ///
@@ -42,7 +45,7 @@ impl Sequential {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn dense(self, units: usize) -> Self {
-        self.push(Dense { units })
+        self.push(Dense { units, bias: Bias::default() })
     }
 }
 
@@ -62,10 +65,11 @@ impl Operation for Dense {
 
     fn parameters(&self, input: &[usize]) -> Vec<ParameterSpec> {
         let inputs = columns(input);
-        vec![
-            ParameterSpec::weight("weight", [inputs, self.units], inputs, self.units),
-            ParameterSpec::bias("bias", [self.units], inputs),
-        ]
+        self.bias.after(ParameterSpec::weight("weight", [inputs, self.units], inputs, self.units), self.units, inputs)
+    }
+
+    fn bias_mut(&mut self) -> Option<&mut Bias> {
+        Some(&mut self.bias)
     }
 
     fn multiply_adds(&self, input: &[usize], _up_sample: [usize; 2]) -> usize {
@@ -80,20 +84,24 @@ impl Operation for Dense {
     }
 
     fn forward(&self, x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
-        let (weight, bias, packed) =
-            (context.weights[0].clone(), context.weights[1].clone(), Arc::clone(&context.caches.packed));
-        let [weight_parameter, bias_parameter] = [0, 1].map(|index| context.parameter(index, pass));
+        let (weight, packed) = (context.weights[0].clone(), Arc::clone(&context.caches.packed));
+        let weight_parameter = context.parameter(0, pass);
+        let (bias, bias_parameter) = context.bias(self.bias, pass);
         let (inputs, units, slope) = (columns(context.input), self.units, context.slope());
         // Each time step of a sequence is a row of its own.
         let (layer, rows) = (self.clone(), x.values.len() / inputs);
 
         let lhs = GatherLhs { values: &x.values, rows: &offsets(rows, inputs), steps: &offsets(inputs, 1) };
         let mut y = Buffer::unset(rows * units);
-        gemm_in_parallel(&[(lhs, layer.panels(&packed, &weight))], Accumulate::Bias(&bias), slope, &mut y);
+        let start = bias.as_ref().map_or(Accumulate::Zero, |bias| Accumulate::Bias(bias));
+        gemm_in_parallel(&[(lhs, layer.panels(&packed, &weight))], start, slope, &mut y);
         let y = Arc::new(y);
         let postpones = pass.postpones(inputs, units) && !weight_parameter.is_frozen();
         pass.record(Arc::clone(&y), x.rows, true, move |mut g, gradients| {
-            gradients.add_to_parameter(bias_parameter, rectified_gradient(&y, &mut g, slope, units));
+            let sums = rectified_gradient(&y, &mut g, slope, units);
+            if let Some(bias) = bias_parameter {
+                gradients.add_to_parameter(bias, sums);
+            }
             let x_gradient = || {
                 let lhs = GatherLhs { values: &g, rows: &offsets(rows, units), steps: &offsets(units, 1) };
                 let mut x_gradient = Buffer::unset(rows * inputs);

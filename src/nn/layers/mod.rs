@@ -46,6 +46,7 @@ use self::conv2d::{Dilation, Groups, Padding};
 use super::{
     init::ParameterSpec,
     plan::{Caches, Fused},
+    sequential::Sequential,
     tape::{GradientSlot, Gradients, ParameterKey, Pass, Variable},
 };
 use crate::engine::{Accumulate, Buffer, Convolution, Moments, PreparedConvolution, join};
@@ -117,6 +118,11 @@ pub(crate) trait Operation {
         None
     }
 
+    /// What [`use_bias`](crate::Sequential::use_bias) after it changes.
+    fn bias_mut(&mut self) -> Option<&mut Bias> {
+        None
+    }
+
     /// What [`epsilon`](crate::Sequential::epsilon) after it changes, if it normalises.
     fn epsilon_mut(&mut self) -> Option<&mut f32> {
         None
@@ -152,6 +158,12 @@ impl LayerContext<'_> {
     /// The place of a parameter's gradient.
     pub(super) fn parameter(&self, index: usize, pass: &mut Pass) -> GradientSlot {
         pass.parameter(self.key(index), self.weights[index].len())
+    }
+
+    /// The bias of a layer, the second of its weights, if it has one (a batch normalisation that became part of it may
+    /// have given it one), and the place of its gradient.
+    fn bias(&self, bias: Bias, pass: &mut Pass) -> (Option<Weights>, Option<GradientSlot>) {
+        (self.weights.get(1).cloned(), bias.0.then(|| self.parameter(1, pass)))
     }
 
     /// Whether a bias has no effect, and no gradient: a batch normalisation takes away what it adds.
@@ -200,6 +212,48 @@ fn joined(moments: Vec<Option<Moments>>) -> Option<Arc<Moments>> {
 
 /// A parameter's numbers, shared with the tape while a step runs.
 pub(crate) type Weights = Arc<Vec<f32>>;
+
+/// Whether a layer adds a bias; not in files of layers that do.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Bias(bool);
+
+impl Default for Bias {
+    fn default() -> Self {
+        Self(true)
+    }
+}
+
+impl Bias {
+    fn is_used(&self) -> bool {
+        self.0
+    }
+
+    /// The parameters of a layer with this weight.
+    fn after(self, weight: ParameterSpec, columns: usize, inputs: usize) -> Vec<ParameterSpec> {
+        let bias = self.0.then(|| ParameterSpec::bias("bias", [columns], inputs));
+        [weight].into_iter().chain(bias).collect()
+    }
+}
+
+impl Sequential {
+    /// Whether the dense layer or convolution before it adds a bias, as it does by default: Keras' `use_bias`,
+    /// PyTorch's `bias`. A batch normalisation right after it makes a bias useless.
+    ///
+    /// ```
+    /// use latentlab::Sequential;
+    ///
+    /// let network = Sequential::input([1, 28, 28]).conv2d(32, 3).use_bias(false).batch_norm().relu().build()?;
+    /// assert_eq!(network.weight_names()[..2], ["1.weight", "2.gamma"]);
+    /// assert_eq!(network.parameter_count(), 9 * 32 + 4 * 32);
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn use_bias(self, use_bias: bool) -> Self {
+        self.amend("use_bias", "a dense, conv2d or conv_transpose2d", |layer| {
+            layer.operation_mut().bias_mut().map(|old| *old = Bias(use_bias)).is_some()
+        })
+    }
+}
 
 /// Declares every layer once, with its name in a file of weights.
 macro_rules! layers {

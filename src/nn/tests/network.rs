@@ -18,6 +18,7 @@ use crate::{
         sequential::Sequential,
         step::{BatchSplit, learn_in_parts},
         tape::Pass,
+        tensor::Step,
     },
 };
 
@@ -351,7 +352,8 @@ fn folded_normalisation_predicts_the_same() {
     let plain = maps().conv2d(6, 3).same().batch_norm().leaky_relu(0.2).max_pool2d(2).conv_transpose2d(3, 3).stride(2);
     let plain = plain.batch_norm().up_sample2d(2).conv2d(4, 3).batch_norm().relu().flatten().dense(7).batch_norm();
     let spread = maps().conv2d(6, 3).same().dilation(2).groups(2).batch_norm().relu().conv2d(6, 3).groups(6).same();
-    let spread = spread.batch_norm().leaky_relu(0.2).conv_transpose2d(4, [3, 2]).groups(2).stride(2).batch_norm();
+    let spread = spread.use_bias(false).batch_norm().leaky_relu(0.2);
+    let spread = spread.conv_transpose2d(4, [3, 2]).groups(2).stride(2).use_bias(false).batch_norm();
     let spread = spread.conv_transpose2d(4, 3).groups(4).dilation(2).batch_norm().up_sample2d(2).bilinear();
     folds(plain.build().unwrap(), 4);
     folds(spread.conv2d(4, 3).batch_norm().build().unwrap(), 5);
@@ -377,6 +379,35 @@ fn folds(mut network: Sequential, times: usize) {
     let (predicted, recorded) = both(&network);
     assert_close("predicted", &predicted, &recorded, 1e-4);
     assert_ne!(before, predicted);
+}
+
+#[test]
+fn a_layer_without_a_bias_is_one_whose_bias_is_zero() {
+    let network = |bias| {
+        let maps = Sequential::input([2, 6, 6]).seed(3).conv2d(4, 3).same().use_bias(bias).leaky_relu(0.2);
+        let maps = maps.conv2d(4, 3).groups(2).use_bias(bias).batch_norm().relu().up_sample2d(2);
+        let maps = maps.conv2d(3, 3).use_bias(bias).relu().conv_transpose2d(3, 3).stride(2).use_bias(bias).batch_norm();
+        maps.flatten().dense(8).use_bias(bias).relu().dense(2).use_bias(bias).build().unwrap()
+    };
+    let (with, mut without) = (network(true), network(false));
+    assert_eq!(with.parameter_count() - without.parameter_count(), 4 + 4 + 3 + 3 + 8 + 2);
+    assert_eq!(with.plan().unwrap().to_string(), without.plan().unwrap().to_string());
+    let names = without.weight_names();
+    assert!(names.iter().all(|name| !name.ends_with("bias")), "{names:?}");
+    // The biases of the other one begin at 0.
+    names.iter().for_each(|name| without.set_weights(name, &with.weights(name).unwrap()).unwrap());
+    let x = ndarray::Array4::from_shape_fn((3, 2, 6, 6), |(n, c, y, x)| ((n * 72 + c * 36 + y * 6 + x) as f32).sin());
+    let run = |network: &Sequential| network.run(x.as_slice().unwrap(), 3);
+    assert_eq!(run(&with), run(&without));
+    let gradients = |network: &Sequential| {
+        let step = Step::new(0);
+        let loss = network.forward(&step.input(&x)).square().mean();
+        step.backward(&loss).unwrap().of(network)
+    };
+    let of_weights = gradients(&with).into_iter().filter(|(name, _)| !name.ends_with("bias"));
+    assert_eq!(of_weights.collect::<Vec<_>>(), gradients(&without));
+    let error = Sequential::input([4]).relu().use_bias(false).build().unwrap_err().to_string();
+    assert_eq!(error, "after layer 1, .use_bias(): expected a dense, conv2d or conv_transpose2d before it, got relu");
 }
 
 /// A network that ends earlier has the same weights, and none of what the longer one has prepared for itself.

@@ -4,7 +4,8 @@
 use ndarray::{Array1, Array2, Array4};
 
 use super::*;
-use crate::show::{BarChart, Heatmap, ImageGrid, LineChart, Scatter, Scatter3d};
+use crate::analyse::roc_curve;
+use crate::show::{BarChart, Heatmap, Histogram, ImageGrid, LineChart, RocChart, Scatter, Scatter3d};
 
 /// Every kind of figure with `classes` classes and this text in each name and caption.
 fn figures(name: &str, classes: usize) -> Vec<(&'static str, Figure)> {
@@ -27,6 +28,12 @@ fn figures(name: &str, classes: usize) -> Vec<(&'static str, Figure)> {
     for index in 0..classes.min(50) {
         bars = bars.bar(named(index), [-1.5e-80, 1.0, 123_456.0][index % 3]);
     }
+    let mut histogram = Histogram::new(name).mark(1.0, name).mark(1.1, name);
+    for (index, name) in names.iter().enumerate().take(10) {
+        histogram = histogram.series(name, &[1.0, f64::NAN, 3.5, index as f64]);
+    }
+    let roc = roc_curve(&[true, false, true], &[0.5, 0.4, 0.3]).unwrap();
+    let rocs = names.iter().take(8).fold(RocChart::new(), |chart, name| chart.curve(name, &roc));
     let scatter = Scatter::new(&points(2), &labels).names(&names).axis_names(name, name);
     let noted = scatter.clone().annotate([100.0, 100.0], name).annotate([0.0, -1.0], name);
     let crossed = noted.class_means().crosses(&vec![true; 3 * classes], name, name);
@@ -43,6 +50,8 @@ fn figures(name: &str, classes: usize) -> Vec<(&'static str, Figure)> {
         ("marked lines", marked.figure().unwrap()),
         ("far numbers", far.figure().unwrap()),
         ("bars", bars.figure().unwrap().title(name)),
+        ("histogram", histogram.figure().unwrap().title(name)),
+        ("ROC curves", rocs.figure().unwrap().title(name)),
         ("scatter", scatter.figure().unwrap().title(name)),
         ("noted scatter", crossed.figure().unwrap()),
         ("space", space(35.0, 25.0)),

@@ -98,6 +98,9 @@ impl Settings {
         note("input_noise", &config.input_noise);
         note("kl_weight", &config.kl_weight_used());
         // Noted where they are set, so that files of trainings without them are those of older versions.
+        if let Some(clip) = config.clip() {
+            note("gradient clipping", &clip);
+        }
         let penalties = [("code_penalty", config.code_penalty), ("weight_penalty", config.weight_penalty)];
         for (name, penalty) in penalties {
             if let Some(penalty) = penalty {
