@@ -104,13 +104,17 @@ impl Clustering {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.save_to(path.as_ref())
+    }
+
+    fn save_to(&self, path: &Path) -> Result<()> {
         let Self { class_names, inertia, scale: Rescale { mean, unit }, .. } = self;
         Fitted::new(Settings { class_names: class_names.clone(), inertia: *inertia, unit: *unit })
             .with("centroids", &self.fitted)
             .with("mean", mean)
             .with("assignments", &self.assignments.mapv(|cluster| cluster as u64))
             .with("labels", &self.labels.mapv(|label| label as u64))
-            .save(path.as_ref(), MODEL)
+            .save(path, MODEL)
     }
 
     /// Loads a clustering that [`save`](Self::save) wrote: the same tables, the same predictions.
@@ -119,7 +123,11 @@ impl Clustering {
     /// If the file cannot be read (an [`ErrorKind::Io`](crate::ErrorKind::Io)), or is damaged or of another kind (an
     /// [`ErrorKind::Weights`](crate::ErrorKind::Weights)).
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        Fitted::<Settings>::load(path.as_ref(), MODEL, |saved| {
+        Self::load_from(path.as_ref())
+    }
+
+    fn load_from(path: &Path) -> Result<Self> {
+        Fitted::<Settings>::load(path, MODEL, |saved| {
             let fitted: Array2<f32> = saved.array("centroids")?;
             let mean: Array1<f64> = saved.array("mean")?;
             let numbers = |name| saved.array::<u64, _>(name).map(|numbers| numbers.mapv(|number| number as usize));

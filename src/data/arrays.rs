@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ndarray::{Array, Array1, Array2, Axis, Dimension, Ix4};
+use ndarray::{Array, Array1, Array2, ArrayD, Axis, Dimension, Ix4};
 
 use super::{Dataset, checked_images, checked_labels, collected_names};
 use crate::error::{Error, ErrorKind, Result};
@@ -39,7 +39,10 @@ impl Dataset {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn from_array<D: Dimension>(values: Array<f32, D>) -> Result<Self> {
-        let mut values = values.into_dyn();
+        Self::of_rows(values.into_dyn())
+    }
+
+    fn of_rows(mut values: ArrayD<f32>) -> Result<Self> {
         let shape = values.shape().to_vec();
         let wrong = || {
             let expected = "(n, features), (n, time, features), (n, height, width) or (n, channels, height, width)";
@@ -79,7 +82,10 @@ impl Dataset {
         labels: Array1<usize>,
         class_names: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Self> {
-        let class_names = collected_names(class_names)?;
+        self.relabelled(labels, collected_names(class_names)?)
+    }
+
+    fn relabelled(&self, labels: Array1<usize>, class_names: Arc<[String]>) -> Result<Self> {
         if labels.len() != self.len() {
             let got = format!("{} images and {} labels", self.len(), labels.len());
             return Err(Error::expected(ErrorKind::Shape, "with_labels", "one label for each image", got));

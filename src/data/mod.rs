@@ -118,7 +118,10 @@ impl Dataset {
         labels: Array1<usize>,
         class_names: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Self> {
-        let class_names = collected_names(class_names)?;
+        Self::of_arrays(images, labels, collected_names(class_names)?)
+    }
+
+    fn of_arrays(images: Array4<f32>, labels: Array1<usize>, class_names: Arc<[String]>) -> Result<Self> {
         let labels = checked_labels(labels, &class_names)?;
         let images = checked_images(images, labels.len())?;
         Ok(Self { images, labels, class_names, source: "arrays".into() })
@@ -147,7 +150,10 @@ impl Dataset {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn with_class_names(&self, class_names: impl IntoIterator<Item = impl Into<String>>) -> Result<Self> {
-        let class_names = collected_names(class_names)?;
+        self.renamed(collected_names(class_names)?)
+    }
+
+    fn renamed(&self, class_names: Arc<[String]>) -> Result<Self> {
         if class_names.len() != self.class_names.len() {
             let expected = format!("{} names, one for each class", self.class_names.len());
             let error = Error::argument("with_class_names", expected, class_names.len());
@@ -222,8 +228,12 @@ pub(crate) const CLASSES_SHOWN: usize = 64;
 
 /// The names of the classes; the iterator may be endless.
 fn collected_names(names: impl IntoIterator<Item = impl Into<String>>) -> Result<Arc<[String]>> {
+    collected(&mut names.into_iter().map(Into::into))
+}
+
+fn collected(names: &mut dyn Iterator<Item = String>) -> Result<Arc<[String]>> {
     const MOST: usize = 1_000_000;
-    let names: Arc<[String]> = names.into_iter().take(MOST + 1).map(Into::into).collect();
+    let names: Arc<[String]> = names.take(MOST + 1).collect();
     if names.len() > MOST {
         let expected = format!("at most {} class names", thousands(MOST));
         return Err(Error::argument("data set", expected, "more"));

@@ -143,7 +143,10 @@ impl Dataset {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn with_noise(&self, noise: impl Into<Noise>, seed: u64) -> Result<Self> {
-        let noise = noise.into();
+        self.noisy(noise.into(), seed)
+    }
+
+    fn noisy(&self, noise: Noise, seed: u64) -> Result<Self> {
         noise.check()?;
         let mut images = self.images().clone();
         let [channels, height, width] = self.image_shape();

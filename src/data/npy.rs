@@ -7,7 +7,7 @@ use std::io::{self, Cursor, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use ndarray::{Array, ArrayD, Dimension, IxDyn};
+use ndarray::{Array, ArrayD, ArrayViewD, Dimension, IxDyn};
 use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
 use super::{Dataset, content, open};
@@ -21,7 +21,10 @@ impl Dataset {
     /// # Errors
     /// As [`read_npy`], and when the shape is another one or a value is NaN or infinite.
     pub fn from_npy(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        Self::of_npy(path.as_ref())
+    }
+
+    fn of_npy(path: &Path) -> Result<Self> {
         Stored::read_file(path)?.into_dataset(&path.display().to_string())
     }
 
@@ -46,8 +49,11 @@ impl Dataset {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn from_npz(path: impl AsRef<Path>, rows: &str, labels: &str) -> Result<Self> {
+        Self::of_npz(path.as_ref(), rows, labels)
+    }
+
+    fn of_npz(path: &Path, rows: &str, labels: &str) -> Result<Self> {
         const MOST: f64 = 1e6;
-        let path = path.as_ref();
         let data = Stored::read_member(path, rows)?.into_dataset(&path.display().to_string())?;
         let place = format!("{}, {labels}", path.display());
         let stored = Stored::read_member(path, labels)?;
@@ -83,8 +89,7 @@ impl Dataset {
 /// # Ok::<(), latentlab::Error>(())
 /// ```
 pub fn read_npy(path: impl AsRef<Path>) -> Result<ArrayD<f32>> {
-    let path = path.as_ref();
-    Stored::read_file(path)?.into_array(&path.display().to_string())
+    Stored::read_array(path.as_ref(), None)
 }
 
 /// Reads one array of NumPy's `.npz` file by its name, as [`read_npy`] reads it.
@@ -92,8 +97,7 @@ pub fn read_npy(path: impl AsRef<Path>) -> Result<ArrayD<f32>> {
 /// # Errors
 /// As [`read_npy`], and when there is no array of that name: the error lists those that there are.
 pub fn read_npz(path: impl AsRef<Path>, name: &str) -> Result<ArrayD<f32>> {
-    let path = path.as_ref();
-    Stored::read_member(path, name)?.into_array(&path.display().to_string())
+    Stored::read_array(path.as_ref(), Some(name))
 }
 
 /// Writes an array to NumPy's `.npy` file, as `float32`: all of it, or nothing.
@@ -101,7 +105,7 @@ pub fn read_npz(path: impl AsRef<Path>, name: &str) -> Result<ArrayD<f32>> {
 /// # Errors
 /// When the file cannot be written.
 pub fn write_npy<D: Dimension>(path: impl AsRef<Path>, array: &Array<f32, D>) -> Result<()> {
-    write_whole(path.as_ref(), &npy_bytes(array.shape(), array.iter()))
+    write_whole(path.as_ref(), &npy_bytes(&array.view().into_dyn()))
 }
 
 /// Writes arrays with their names to NumPy's `.npz` file, as compressed `float32`: all of it, or nothing.
@@ -112,7 +116,10 @@ pub fn write_npz<'a, D: Dimension + 'a>(
     path: impl AsRef<Path>,
     arrays: impl IntoIterator<Item = (&'a str, &'a Array<f32, D>)>,
 ) -> Result<()> {
-    let path = path.as_ref();
+    write_members(path.as_ref(), &mut arrays.into_iter().map(|(name, array)| (name, array.view().into_dyn())))
+}
+
+fn write_members(path: &Path, arrays: &mut dyn Iterator<Item = (&str, ArrayViewD<f32>)>) -> Result<()> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, array) in arrays {
         let refused = |error: &dyn Display| {
@@ -121,7 +128,7 @@ pub fn write_npz<'a, D: Dimension + 'a>(
         if name.is_empty() || name.len() > 1000 {
             return Err(refused(&format!("{} bytes", name.len())));
         }
-        let bytes = npy_bytes(array.shape(), array.iter());
+        let bytes = npy_bytes(&array);
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
         let options = options.large_file(u32::try_from(bytes.len()).is_err());
         archive.start_file(format!("{name}.npy"), options).map_err(|error| refused(&error))?;
@@ -134,9 +141,9 @@ pub fn write_npz<'a, D: Dimension + 'a>(
 const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// A file of version 1.0, its header padded to a multiple of 64 bytes.
-fn npy_bytes<'a>(shape: &[usize], values: impl Iterator<Item = &'a f32>) -> Vec<u8> {
+fn npy_bytes(array: &ArrayViewD<f32>) -> Vec<u8> {
     // As Python writes a tuple
-    let sides = match shape {
+    let sides = match array.shape() {
         [side] => format!("{side},"),
         sides => sides.iter().map(usize::to_string).collect::<Vec<_>>().join(", "),
     };
@@ -145,7 +152,7 @@ fn npy_bytes<'a>(shape: &[usize], values: impl Iterator<Item = &'a f32>) -> Vec<
     header.push_str(&" ".repeat(unpadded.next_multiple_of(64) - unpadded));
     header.push('\n');
     let mut bytes = [MAGIC, &[1, 0], &(header.len() as u16).to_le_bytes(), header.as_bytes()].concat();
-    bytes.extend(values.flat_map(|value| value.to_le_bytes()));
+    bytes.extend(array.iter().flat_map(|value| value.to_le_bytes()));
     bytes
 }
 
@@ -194,6 +201,11 @@ impl Stored {
         let member = member.map_err(|error| Error::expected(ErrorKind::Data, &place, "a sound zip archive", error))?;
         let compressed = member.compressed_size().min(length);
         Input { place, stream: member, at: 0 }.read(None, compressed)
+    }
+
+    fn read_array(path: &Path, member: Option<&str>) -> Result<ArrayD<f32>> {
+        let stored = member.map_or_else(|| Self::read_file(path), |name| Self::read_member(path, name));
+        stored?.into_array(&path.display().to_string())
     }
 
     fn into_array(self, place: &str) -> Result<ArrayD<f32>> {
@@ -471,12 +483,12 @@ mod tests {
     #[test]
     fn a_written_array_is_numpys_to_the_byte() {
         let array = arr2(&[[0.0, 1.0, 2.0], [3.0, 4.0, 5.0_f32]]);
-        let bytes = npy_bytes(array.shape(), array.iter());
+        let bytes = npy_bytes(&array.view().into_dyn());
         let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }";
         assert_eq!(&bytes[..10], b"\x93NUMPY\x01\0\x76\0");
         assert_eq!(bytes[10..128], *format!("{header:117}\n").as_bytes());
         assert_eq!(bytes.len(), 128 + 24);
-        assert!(String::from_utf8_lossy(&npy_bytes(&[7], [].iter())).contains("'shape': (7,), }"));
+        assert!(String::from_utf8_lossy(&npy_bytes(&Array::zeros(7).view().into_dyn())).contains("'shape': (7,), }"));
         let folder = Folder::new("npy-written");
         for array in [array.clone().into_dyn(), array.reversed_axes().into_dyn(), arr1(&[]).into_dyn()] {
             write_npy(folder.file("a.npy"), &array).unwrap();

@@ -70,7 +70,11 @@ impl Dataset {
         targets: impl AsRef<Path>,
         image_shape: [usize; 3],
     ) -> Result<(Self, Self)> {
-        let both = [Pictures::list(inputs.as_ref())?, Pictures::list(targets.as_ref())?];
+        Self::read_pairs([inputs.as_ref(), targets.as_ref()], image_shape)
+    }
+
+    fn read_pairs([inputs, targets]: [&Path; 2], image_shape: [usize; 3]) -> Result<(Self, Self)> {
+        let both = [Pictures::list(inputs)?, Pictures::list(targets)?];
         for [one, other] in [[0, 1], [1, 0]].map(|pair| pair.map(|side| &both[side])) {
             let names: Vec<&Path> = other.names().collect();
             // Folder by folder in alphabetical order, which is not that of whole paths.

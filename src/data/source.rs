@@ -123,16 +123,19 @@ impl Dataset {
     /// what was expected and what was found. When the images would be larger than one result may be (4 GiB, or what the
     /// environment variable `LATENTLAB_MAX_BYTES` says).
     pub fn from_idx(images_path: impl AsRef<Path>, labels_path: impl AsRef<Path>) -> Result<Self> {
-        let images = Idx::read(images_path.as_ref(), Kind::Images)?;
-        let labels = Idx::read(labels_path.as_ref(), Kind::Labels)?;
+        Self::read_idx(images_path.as_ref(), labels_path.as_ref())
+    }
+
+    fn read_idx(images_path: &Path, labels_path: &Path) -> Result<Self> {
+        let images = Idx::read(images_path, Kind::Images)?;
+        let labels = Idx::read(labels_path, Kind::Labels)?;
         if images.sizes[0] != labels.sizes[0] {
-            let expected =
-                format!("{} labels, one for each image in {}", images.sizes[0], images_path.as_ref().display());
-            let place = format!("{}, byte 4", labels_path.as_ref().display());
+            let expected = format!("{} labels, one for each image in {}", images.sizes[0], images_path.display());
+            let place = format!("{}, byte 4", labels_path.display());
             return Err(Error::expected(ErrorKind::Data, place, expected, labels.sizes[0]));
         }
         let highest = labels.values().iter().max().map_or(0, |&label| label.into());
-        let source = format!("{} images from {}", thousands(images.sizes[0]), images_path.as_ref().display());
+        let source = format!("{} images from {}", thousands(images.sizes[0]), images_path.display());
         Ok(Self {
             labels: Arc::new(labels.labels(highest + 1)?.into()),
             images: Arc::new(grey_values(&[&images])),

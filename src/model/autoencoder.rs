@@ -124,8 +124,12 @@ impl Autoencoder {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let ([encoder, decoder], ()) = read_model(path.as_ref(), KIND, NAMES)?;
-        Self::new(encoder, decoder).map_err(|error| error.within(&path.as_ref().display().to_string()))
+        Self::load_from(path.as_ref())
+    }
+
+    fn load_from(path: &Path) -> Result<Self> {
+        let ([encoder, decoder], ()) = read_model(path, KIND, NAMES)?;
+        Self::new(encoder, decoder).map_err(|error| error.within(&path.display().to_string()))
     }
 
     /// Refuses images that the encoder cannot take.

@@ -152,7 +152,10 @@ impl Classifier {
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the file cannot be read,
     /// [`ErrorKind::Weights`](crate::ErrorKind::Weights) if it is damaged or holds something else.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        Self::load_from(path.as_ref())
+    }
+
+    fn load_from(path: &Path) -> Result<Self> {
         let ([encoder, head], Settings { frozen }) = read_model(path, KIND, NAMES)?;
         let classifier = Self::new(encoder, head).map_err(|error| error.within(&path.display().to_string()))?;
         Ok(Self { frozen, ..classifier })

@@ -146,7 +146,10 @@ impl Gan {
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the file cannot be read,
     /// [`ErrorKind::Weights`](crate::ErrorKind::Weights) if it is damaged or holds something else.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
+        Self::load_from(path.as_ref())
+    }
+
+    fn load_from(path: &Path) -> Result<Self> {
         let ([generator, discriminator], settings) = read_model(path, KIND, NAMES)?;
         let Settings { optimizers, learning_rates, label_smoothing, seed } = settings;
         let gan = Self::new(generator, discriminator).map_err(|error| error.within(&path.display().to_string()))?;

@@ -72,7 +72,11 @@ macro_rules! common {
             /// # Errors
             /// If the file cannot be written.
             pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-                self.file().write(path.as_ref(), None)
+                self.save_to(path.as_ref())
+            }
+
+            fn save_to(&self, path: &Path) -> Result<()> {
+                self.file().write(path, None)
             }
         }
 

@@ -133,8 +133,12 @@ impl Vae {
     /// [`ErrorKind::Io`](crate::ErrorKind::Io) if the file cannot be read,
     /// [`ErrorKind::Weights`](crate::ErrorKind::Weights) if it is damaged or holds something else.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let (networks, ()) = read_model(path.as_ref(), KIND, NAMES)?;
-        Self::of(networks).map_err(|error| error.within(&path.as_ref().display().to_string()))
+        Self::load_from(path.as_ref())
+    }
+
+    fn load_from(path: &Path) -> Result<Self> {
+        let (networks, ()) = read_model(path, KIND, NAMES)?;
+        Self::of(networks).map_err(|error| error.within(&path.display().to_string()))
     }
 
     /// Refuses images that the encoder cannot take.

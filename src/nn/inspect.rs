@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use ndarray::{Array, ArrayD, Dimension, IxDyn};
+use ndarray::{Array, ArrayD, ArrayViewD, Dimension, IxDyn};
 
 use super::{layers::shape_text, sequential::Sequential};
 use crate::error::{Error, ErrorKind, Result};
@@ -67,6 +67,10 @@ impl Sequential {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn set_weights<D: Dimension>(&mut self, name: &str, values: &Array<f32, D>) -> Result<()> {
+        self.set_values(name, values.view().into_dyn())
+    }
+
+    fn set_values(&mut self, name: &str, values: ArrayViewD<f32>) -> Result<()> {
         self.check()?;
         let place = || format!("set_weights, {name}");
         let shape = &self.named(name)?.1.shape;

@@ -90,7 +90,10 @@ impl Sequential {
     /// Starts a network for inputs of that shape, without the batch: `[1, 28, 28]` for an image (channels, height,
     /// width), `[784]` for a row of values, `[2]` for a code.
     pub fn input(shape: impl AsRef<[usize]>) -> Self {
-        let input = shape.as_ref().to_vec();
+        Self::input_of(shape.as_ref().to_vec())
+    }
+
+    fn input_of(input: Vec<usize>) -> Self {
         let mistake = if input.is_empty() || input.contains(&0) {
             let expected = "a shape of positive sizes such as [1, 28, 28]";
             Some(Error::expected(ErrorKind::Shape, "input", expected, shape_text(&input)))
@@ -142,8 +145,12 @@ impl Sequential {
 
     /// Adds a layer: checks its shapes and draws its weights.
     pub(crate) fn push(self, layer: impl Into<Layer>) -> Self {
+        self.push_layer(layer.into())
+    }
+
+    fn push_layer(self, layer: Layer) -> Self {
         let (init, seed) = (self.init, self.seed);
-        self.push_with(layer.into(), |number, _, spec| spec.draw(init, parameter_seed(seed, number, spec.name)))
+        self.push_with(layer, |number, _, spec| spec.draw(init, parameter_seed(seed, number, spec.name)))
     }
 
     /// Adds a layer whose weights come from elsewhere: `values(layer's number, its name, the parameter)`.
@@ -187,7 +194,11 @@ impl Sequential {
     }
 
     /// Applies a modifier to the last layer; `change` says whether it can be applied.
-    pub(crate) fn amend(mut self, modifier: &str, applies_to: &str, change: impl FnOnce(&mut Layer) -> bool) -> Self {
+    pub(crate) fn amend(self, modifier: &str, applies_to: &str, change: impl Fn(&mut Layer) -> bool) -> Self {
+        self.amend_by(modifier, applies_to, &change)
+    }
+
+    fn amend_by(mut self, modifier: &str, applies_to: &str, change: &dyn Fn(&mut Layer) -> bool) -> Self {
         let last = match &self.mistake {
             Some(_) => match self.failed.take() {
                 Some(failed) => Some(failed),
@@ -517,9 +528,13 @@ impl Sequential {
     /// # Errors
     /// If the network was not built without mistakes, or the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.save_to(path.as_ref())
+    }
+
+    fn save_to(&self, path: &Path) -> Result<()> {
         self.check()?;
         let networks = vec![("network", self)];
-        ModelFile { kind: "sequential", networks, settings: serde_json::Value::Null }.write(path.as_ref(), None)
+        ModelFile { kind: "sequential", networks, settings: serde_json::Value::Null }.write(path, None)
     }
 
     /// Reads a network that [`save`](Self::save) has written: it predicts the same bits.
@@ -527,7 +542,11 @@ impl Sequential {
     /// # Errors
     /// If the file cannot be read, is damaged, or is not one of these.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        let ([network], ()) = read_model(path.as_ref(), "sequential", ["network"])?;
+        Self::load_from(path.as_ref())
+    }
+
+    fn load_from(path: &Path) -> Result<Self> {
+        let ([network], ()) = read_model(path, "sequential", ["network"])?;
         Ok(network)
     }
 }

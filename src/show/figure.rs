@@ -48,12 +48,15 @@ enum Content {
 /// Figures side by side.
 pub fn row(figures: impl IntoIterator<Item = Figure>) -> Figure {
     let figures: Vec<Figure> = figures.into_iter().collect();
-    grid(figures.len(), figures)
+    grid_of(figures.len(), figures)
 }
 
 /// Figures in rows of `columns` (at least 1), filled row by row. At most a thousand can be drawn.
 pub fn grid(columns: usize, figures: impl IntoIterator<Item = Figure>) -> Figure {
-    let figures: Vec<Figure> = figures.into_iter().collect();
+    grid_of(columns, figures.into_iter().collect())
+}
+
+fn grid_of(columns: usize, figures: Vec<Figure>) -> Figure {
     let count = figures.iter().fold(0_usize, |count, figure| count.saturating_add(figure.figures));
     let depth = 1 + figures.iter().map(|figure| figure.depth).max().unwrap_or(0);
     let refused = |expected: String, got: usize| {
@@ -88,7 +91,10 @@ impl Figure {
     /// # Errors
     /// If the file has another extension or cannot be written, or the figure cannot be drawn.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
+        self.save_to(path.as_ref())
+    }
+
+    fn save_to(&self, path: &Path) -> Result<()> {
         let extension = path.extension().and_then(|end| end.to_str()).unwrap_or_default().to_ascii_lowercase();
         let bytes = match extension.as_str() {
             "svg" => self.to_svg()?.into_bytes(),

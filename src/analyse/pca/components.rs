@@ -116,12 +116,16 @@ impl PrincipalComponents {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.save_to(path.as_ref())
+    }
+
+    fn save_to(&self, path: &Path) -> Result<()> {
         Fitted::new(Settings {})
             .with("mean", &self.mean)
             .with("components", &self.components)
             .with("explained_variance", &Array1::from(self.explained_variance.clone()))
             .with("explained_variance_ratio", &Array1::from(self.explained_variance_ratio.clone()))
-            .save(path.as_ref(), MODEL)
+            .save(path, MODEL)
     }
 
     /// Loads components that [`save`](Self::save) wrote.
@@ -130,7 +134,11 @@ impl PrincipalComponents {
     /// If the file cannot be read (an [`ErrorKind::Io`](crate::ErrorKind::Io)), or is damaged or of another kind (an
     /// [`ErrorKind::Weights`](crate::ErrorKind::Weights)).
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        Fitted::<Settings>::load(path.as_ref(), MODEL, |saved| {
+        Self::load_from(path.as_ref())
+    }
+
+    fn load_from(path: &Path) -> Result<Self> {
+        Fitted::<Settings>::load(path, MODEL, |saved| {
             let (mean, components): (Array1<f32>, Array2<f32>) = (saved.array("mean")?, saved.array("components")?);
             let variances = |name| saved.array::<f64, ndarray::Ix1>(name).map(|values| values.to_vec());
             let (explained_variance, explained_variance_ratio) =

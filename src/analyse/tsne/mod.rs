@@ -474,6 +474,10 @@ impl TsneEmbedding {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.save_to(path.as_ref())
+    }
+
+    fn save_to(&self, path: &Path) -> Result<()> {
         let Self { divergence, perplexity, iterations, seconds, .. } = *self;
         let (class_names, unit) = (self.codes.class_names().to_vec(), self.scale.unit);
         Fitted::new(Saved { class_names, divergence, perplexity, iterations, seconds, unit })
@@ -481,7 +485,7 @@ impl TsneEmbedding {
             .with("labels", &self.codes.labels().mapv(|label| label as u64))
             .with("codes", &self.known)
             .with("mean", &self.scale.mean)
-            .save(path.as_ref(), MODEL)
+            .save(path, MODEL)
     }
 
     /// Loads an embedding that [`save`](Self::save) wrote.
@@ -490,7 +494,11 @@ impl TsneEmbedding {
     /// If the file cannot be read (an [`ErrorKind::Io`](crate::ErrorKind::Io)), or is damaged or of another kind (an
     /// [`ErrorKind::Weights`](crate::ErrorKind::Weights)).
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        Fitted::<Saved>::load(path.as_ref(), MODEL, |saved| {
+        Self::load_from(path.as_ref())
+    }
+
+    fn load_from(path: &Path) -> Result<Self> {
+        Fitted::<Saved>::load(path, MODEL, |saved| {
             let (points, known): (Array2<f32>, Array2<f32>) = (saved.array("points")?, saved.array("codes")?);
             let (labels, mean): (Array1<u64>, Array1<f64>) = (saved.array("labels")?, saved.array("mean")?);
             let Saved { class_names, divergence, perplexity, iterations, seconds, unit } = saved.settings;

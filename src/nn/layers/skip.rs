@@ -68,10 +68,19 @@ impl Sequential {
     }
 
     fn skip_with(self, merge: Merge, inner: impl FnOnce(Self) -> Self) -> Self {
-        if self.check().is_err() {
+        let inner = self.inside().map(inner);
+        self.merge_with(merge, inner)
+    }
+
+    /// What the layers inside begin with; none after a mistake.
+    fn inside(&self) -> Option<Self> {
+        self.check().is_ok().then(|| Self::input(self.output_shape()))
+    }
+
+    fn merge_with(self, merge: Merge, inner: Option<Self>) -> Self {
+        let Some(inner) = inner else {
             return self.push(Skip { merge, layers: Vec::new() });
-        }
-        let inner = inner(Self::input(self.output_shape()));
+        };
         let layers = inner.nodes().iter().map(|node| node.layer.clone()).collect();
         let skip = Skip { merge, layers };
         match inner.check() {

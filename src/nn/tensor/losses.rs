@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Tensor, Value, common_pass, mistake};
+use super::{Tensor, Value, common_pass, mistake, numbers};
 use crate::nn::{
     cross_entropy,
     loss::Loss,
@@ -57,7 +57,10 @@ impl Tensor {
     ///
     /// Another number of labels than rows, and a label that is no class, are mistakes.
     pub fn cross_entropy<'l>(&self, labels: impl IntoIterator<Item = &'l usize>) -> Self {
-        let labels: Vec<usize> = labels.into_iter().copied().collect();
+        self.cross_entropy_of(numbers(&mut labels.into_iter()))
+    }
+
+    fn cross_entropy_of(&self, labels: Vec<usize>) -> Self {
         let classes = self.shape().last().copied().unwrap_or(0);
         if self.check().is_ok() && self.shape() != [labels.len(), classes] {
             let got = format!("{:?} and {} labels", self.shape(), labels.len());

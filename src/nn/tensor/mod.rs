@@ -9,7 +9,7 @@ mod update;
 
 use std::{fmt, sync::Arc};
 
-use ndarray::{Array, ArrayD, Dimension, IxDyn};
+use ndarray::{Array, ArrayD, ArrayViewD, Dimension, IxDyn};
 use rand::Rng;
 use rayon::prelude::*;
 
@@ -135,6 +135,11 @@ impl Tensor {
         Self(Ok(Value { variable: Variable::constant(Arc::new(values), rows), shape, pass: None, tracked: false }))
     }
 
+    fn of_array(array: ArrayViewD<f32>) -> Self {
+        let standard = array.as_standard_layout();
+        Self::constant(Buffer::from(standard.as_slice().unwrap_or_default()), array.shape().to_vec())
+    }
+
     /// A constant, in the pass of this tensor if it has one.
     fn constant_like(&self, name: &str, shape: &[usize], fill: impl FnOnce(&mut Buffer, Option<Pass>)) -> Self {
         operation(name, &[self], |inputs| {
@@ -177,17 +182,20 @@ impl Tensor {
 
     /// A constant of zeros.
     pub fn zeros(shape: impl AsRef<[usize]>) -> Self {
-        Self::full(shape, 0.0)
+        Self::filled(shape.as_ref(), 0.0)
     }
 
     /// A constant of ones.
     pub fn ones(shape: impl AsRef<[usize]>) -> Self {
-        Self::full(shape, 1.0)
+        Self::filled(shape.as_ref(), 1.0)
     }
 
     /// A constant, all of whose values are this one.
     pub fn full(shape: impl AsRef<[usize]>, value: f32) -> Self {
-        let shape = shape.as_ref();
+        Self::filled(shape.as_ref(), value)
+    }
+
+    fn filled(shape: &[usize], value: f32) -> Self {
         match count(shape) {
             Ok(count) => {
                 let mut values = Buffer::unset(count);
@@ -210,7 +218,10 @@ impl Tensor {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn one_hot<'l>(labels: impl IntoIterator<Item = &'l usize>, classes: usize) -> Self {
-        let labels: Vec<usize> = labels.into_iter().copied().collect();
+        Self::of_labels(&numbers(&mut labels.into_iter()), classes)
+    }
+
+    fn of_labels(labels: &[usize], classes: usize) -> Self {
         let made = || {
             let mut values = Buffer::zeros(count(&[labels.len(), classes])?);
             for (row, label) in labels.iter().enumerate() {
@@ -314,10 +325,14 @@ fn fill_randomly(values: &mut [f32], seed: u64, draw: impl Fn(&mut random::Rando
     });
 }
 
+/// Whole numbers from any collection of them.
+fn numbers(each: &mut dyn Iterator<Item = &usize>) -> Vec<usize> {
+    each.copied().collect()
+}
+
 impl<D: Dimension> From<&Array<f32, D>> for Tensor {
     fn from(array: &Array<f32, D>) -> Self {
-        let standard = array.as_standard_layout();
-        Self::constant(Buffer::from(standard.as_slice().unwrap_or_default()), array.shape().to_vec())
+        Self::of_array(array.view().into_dyn())
     }
 }
 

@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use rayon::prelude::*;
 
-use super::{Made, Tensor, Value, count, elementwise::zip, mistake, operation, reduce::Along};
+use super::{Made, Tensor, Value, count, elementwise::zip, mistake, numbers, operation, reduce::Along};
 use crate::{
     engine::{BLOCK, Buffer, OnThreads},
     nn::tape::{Gradients, Variable},
@@ -58,7 +58,10 @@ fn inverse(axes: &[usize]) -> Vec<usize> {
 impl Tensor {
     /// The same values in another shape, row by row.
     pub fn reshape(&self, shape: impl AsRef<[usize]>) -> Self {
-        let shape = shape.as_ref();
+        self.reshape_to(shape.as_ref())
+    }
+
+    fn reshape_to(&self, shape: &[usize]) -> Self {
         operation("reshape", &[self], |inputs| {
             let (from, values) = (&inputs[0].shape, inputs[0].variable.values.len());
             if count(shape)? != values {
@@ -119,7 +122,10 @@ impl Tensor {
 
     /// The axes in another order: axis i of the result is axis `axes[i]` of this.
     pub fn permute(&self, axes: impl AsRef<[usize]>) -> Self {
-        let axes = axes.as_ref();
+        self.permute_to(axes.as_ref())
+    }
+
+    fn permute_to(&self, axes: &[usize]) -> Self {
         operation("permute", &[self], |inputs| {
             let (x, shape) = (inputs[0].variable.clone(), &inputs[0].shape);
             let mut sorted = axes.to_vec();
@@ -138,7 +144,10 @@ impl Tensor {
 
     /// Repeated to this shape by the rules of broadcasting.
     pub fn broadcast_to(&self, shape: impl AsRef<[usize]>) -> Self {
-        let shape = shape.as_ref();
+        self.repeat_to(shape.as_ref())
+    }
+
+    fn repeat_to(&self, shape: &[usize]) -> Self {
         let repeated = zip("broadcast_to", self, &Self::zeros(shape), |x, _| x, |_, _| [1.0, 0.0]);
         if repeated.check().is_ok() && repeated.shape() != shape {
             let message = format!("expected a shape that broadcasts to {shape:?}, got {:?}", self.shape());
@@ -189,7 +198,11 @@ impl Tensor {
     /// assert_eq!(Tensor::concat([&z, &y], -1).shape(), [5, 12]);
     /// ```
     pub fn concat<'a>(tensors: impl IntoIterator<Item = &'a Self>, axis: isize) -> Self {
-        let tensors: Vec<&Self> = tensors.into_iter().collect();
+        Self::concat_each(&mut tensors.into_iter(), axis)
+    }
+
+    pub(super) fn concat_each(tensors: &mut dyn Iterator<Item = &Self>, axis: isize) -> Self {
+        let tensors: Vec<&Self> = tensors.collect();
         operation("concat", &tensors, |inputs| {
             let first = &inputs.first().ok_or("expected at least one tensor, got none")?.shape;
             let along = Along::new(first, axis)?;
@@ -235,7 +248,11 @@ impl Tensor {
     /// assert_eq!(Tensor::stack([&mean, &variance], 0).shape(), [2, 5, 2]);
     /// ```
     pub fn stack<'a>(tensors: impl IntoIterator<Item = &'a Self>, axis: isize) -> Self {
-        let tensors: Vec<&Self> = tensors.into_iter().collect();
+        Self::stack_each(&mut tensors.into_iter(), axis)
+    }
+
+    fn stack_each(tensors: &mut dyn Iterator<Item = &Self>, axis: isize) -> Self {
+        let tensors: Vec<&Self> = tensors.collect();
         if let [first, others @ ..] = &tensors[..]
             && let Some(other) = others.iter().find(|other| other.shape() != first.shape())
             && tensors.iter().all(|tensor| tensor.check().is_ok())
@@ -250,7 +267,10 @@ impl Tensor {
     /// The chosen places along an axis, in this order and as often as they are named (`torch.index_select`,
     /// `tf.gather`): rows of a codebook, for example.
     pub fn index_select<'i>(&self, axis: isize, indices: impl IntoIterator<Item = &'i usize>) -> Self {
-        let indices: Vec<usize> = indices.into_iter().copied().collect();
+        self.select(axis, numbers(&mut indices.into_iter()))
+    }
+
+    fn select(&self, axis: isize, indices: Vec<usize>) -> Self {
         operation("index_select", &[self], |inputs| {
             let (x, mut shape) = (inputs[0].variable.clone(), inputs[0].shape.clone());
             let along = Along::new(&shape, axis)?;

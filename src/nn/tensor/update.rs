@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ndarray::{Array, ArrayD, Dimension, IxDyn};
+use ndarray::{Array, ArrayD, ArrayViewD, Dimension, IxDyn};
 use rand::Rng;
 
 use super::{Tensor, Value, count, fill_randomly, mistake};
@@ -97,20 +97,20 @@ impl Step {
 
     /// [`Tensor::one_hot`] as an input of this step.
     pub fn one_hot<'l>(&self, labels: impl IntoIterator<Item = &'l usize>, classes: usize) -> Tensor {
-        self.input(Tensor::one_hot(labels, classes))
+        self.adopt(Tensor::one_hot(labels, classes), false)
     }
 
     /// Random numbers from N(0, 1).
     pub fn normal(&self, shape: impl AsRef<[usize]>) -> Tensor {
-        self.random(shape.as_ref(), |random| random.sample(rand_distr::StandardNormal))
+        self.random(shape.as_ref(), &|random| random.sample(rand_distr::StandardNormal))
     }
 
     /// Random numbers, uniform in [0, 1).
     pub fn uniform(&self, shape: impl AsRef<[usize]>) -> Tensor {
-        self.random(shape.as_ref(), Rng::r#gen::<f32>)
+        self.random(shape.as_ref(), &Rng::r#gen::<f32>)
     }
 
-    fn random(&self, shape: &[usize], draw: impl Fn(&mut crate::random::Random) -> f32 + Sync) -> Tensor {
+    fn random(&self, shape: &[usize], draw: &(dyn Fn(&mut crate::random::Random) -> f32 + Sync)) -> Tensor {
         let made = || {
             let mut values = Buffer::unset(count(shape).map_err(|message| mistake("random numbers", message))?);
             fill_randomly(&mut values, self.pass.clone().stream(), draw);
@@ -169,7 +169,7 @@ impl Step {
 
     /// [`Tensor::concat`] along the last axis.
     pub fn concat<'a>(&self, tensors: impl IntoIterator<Item = &'a Tensor>) -> Tensor {
-        Tensor::concat(tensors, -1)
+        Tensor::concat_each(&mut tensors.into_iter(), -1)
     }
 }
 
@@ -195,6 +195,10 @@ pub struct Parameter {
 impl Parameter {
     /// With these values at the beginning.
     pub fn new<D: Dimension>(values: &Array<f32, D>) -> Self {
+        Self::of(values.view().into_dyn())
+    }
+
+    fn of(values: ArrayViewD<f32>) -> Self {
         Self { shape: values.shape().to_vec(), values: Arc::new(values.iter().copied().collect()) }
     }
 
@@ -392,14 +396,25 @@ impl OptimizerState {
         losses: [Tensor; N],
         trained: impl Parameters<'a>,
     ) -> Result<[f64; N]> {
-        let mut values = [0.0; N];
-        for (value, loss) in values.iter_mut().zip(&losses) {
+        let (mut values, mut sets) = ([0.0; N], Vec::new());
+        trained.collect(&mut sets);
+        self.minimize_sum(step, &losses, sets, &mut values)?;
+        Ok(values)
+    }
+
+    fn minimize_sum(
+        &mut self,
+        step: Step,
+        losses: &[Tensor],
+        trained: Vec<ParameterSet>,
+        values: &mut [f64],
+    ) -> Result<()> {
+        for (value, loss) in values.iter_mut().zip(losses) {
             *value = loss.item()?.into();
         }
         let zero = step.input(0.0);
         let total = losses.iter().fold(zero, |total, loss| total + loss);
-        self.apply(&step.backward(&total)?, trained)?;
-        Ok(values)
+        self.apply_to(&step.backward(&total)?, trained)
     }
 
     /// Moves everything that is trained against its gradient ([`Optimizer`] has the formulas), and gives networks the
@@ -411,9 +426,13 @@ impl OptimizerState {
     /// [`ErrorKind::Argument`] for what the step did not use, or the optimizer was not used for before;
     /// [`ErrorKind::Diverged`] for a gradient that is NaN or infinite. Nothing has changed then.
     pub fn apply<'a>(&mut self, gradients: &StepGradients, trained: impl Parameters<'a>) -> Result<()> {
-        self.reuse.get_or_insert_with(|| Arc::new(Reuse::begin()));
         let mut sets = Vec::new();
         trained.collect(&mut sets);
+        self.apply_to(gradients, sets)
+    }
+
+    fn apply_to(&mut self, gradients: &StepGradients, mut sets: Vec<ParameterSet>) -> Result<()> {
+        self.reuse.get_or_insert_with(|| Arc::new(Reuse::begin()));
         for (index, set) in sets.iter().enumerate() {
             let keys = set.keys();
             let used = |(key, length): &(_, usize)| gradients.sums.get(key).is_some_and(|sum| sum.len() == *length);

@@ -194,7 +194,10 @@ impl Explorer {
     /// # Errors
     /// If the file has another extension or cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
+        self.save_to(path.as_ref())
+    }
+
+    fn save_to(&self, path: &Path) -> Result<()> {
         let extension = path.extension().and_then(|end| end.to_str()).unwrap_or_default().to_ascii_lowercase();
         if extension != "html" {
             let got = if extension.is_empty() { "none".into() } else { format!(".{extension}") };

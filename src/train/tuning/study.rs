@@ -124,7 +124,11 @@ impl Study {
     /// When the file cannot be opened or locked, is not a journal (it is left unchanged), is damaged (the error names
     /// the line), or belongs to another space or direction.
     pub fn journal(self, path: impl AsRef<Path>) -> Result<Self> {
-        let journal = Journal::open(path.as_ref())?;
+        self.journal_at(path.as_ref())
+    }
+
+    fn journal_at(self, path: &Path) -> Result<Self> {
+        let journal = Journal::open(path)?;
         {
             let mut shared = locked(&self.shared);
             if !shared.records.is_empty() {
