@@ -74,11 +74,11 @@ pub fn evaluate(autoencoder: &Autoencoder, images: &Dataset, loss: Loss) -> Resu
 impl Objective for Autoencoder {
     fn loss(&self, batch: &Batch, config: &TrainConfig, pass: &mut Pass) -> (Measures, Variable) {
         let input = batch.input(self.encoder().input_shape(), pass);
-        let codes = self.encoder().forward_on(input, pass);
+        let codes = pass.within(|| "encoder".into(), |pass| self.encoder().forward_on(input, pass));
         if let (Some(penalty), true) = (config.code_penalty, pass.training) {
             penalty.add_of_codes(&codes, self.encoder(), pass);
         }
-        let (loss, on_tape) = decoded_loss(self.decoder(), codes, batch, config, pass);
+        let (loss, on_tape) = decoded_loss("decoder", self.decoder(), codes, batch, config, pass);
         ([loss, 0.0, 0.0], on_tape)
     }
 
@@ -110,23 +110,26 @@ pub(super) fn prepared(
 
 /// The reconstructions for a snapshot.
 pub(super) fn reconstructed(autoencoder: &Autoencoder, images: &Dataset) -> Result<Array4<f32>> {
-    let codes = autoencoder.encoder().run(images.values(), images.len());
+    let codes = autoencoder.encoder().run(images.values(), images.len()).map_err(|error| error.within("encoder"))?;
     decoded(autoencoder.decoder(), &codes, images.len(), autoencoder.image_shape())
 }
 
-/// The loss of decoded codes; a final sigmoid and the cross-entropy are computed together, from the logits.
+/// The loss of decoded codes; a final sigmoid and the cross-entropy are computed together, from the logits. `name` is
+/// how mistakes call the network.
 pub(super) fn decoded_loss(
+    name: &str,
     decoder: &Sequential,
     codes: Variable,
     batch: &Batch,
     config: &TrainConfig,
     pass: &mut Pass,
 ) -> (f64, Variable) {
+    let name = || name.into();
     let (loss, output) = match config.loss_used() {
         Loss::BinaryCrossEntropy if decoder.ends_in_sigmoid() => {
-            (Loss::BinaryCrossEntropyWithLogits, decoder.forward_to_logits(codes, pass))
+            (Loss::BinaryCrossEntropyWithLogits, pass.within(name, |pass| decoder.forward_to_logits(codes, pass)))
         }
-        loss => (loss, decoder.forward_on(codes, pass)),
+        loss => (loss, pass.within(name, |pass| decoder.forward_on(codes, pass))),
     };
     let output = channels_first(output, decoder.output_shape(), pass);
     loss.record_shaped(output, decoder.output_shape(), &batch.target, batch.share, pass)
