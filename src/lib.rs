@@ -66,6 +66,7 @@ mod limit;
 pub mod measure;
 mod model;
 mod nn;
+mod panics;
 mod progress;
 mod random;
 mod show;

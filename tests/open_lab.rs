@@ -271,7 +271,7 @@ fn a_mistake_in_a_loss_is_an_error_and_the_weights_stay() {
         (
             panics,
             "the loss, own: expected a function that gives a value, got a panic with an output and a \
-             target of shape [2, 1, 28, 28]",
+             target of shape [2, 1, 28, 28]: a mistake in a cell",
         ),
         (
             fails_late,
@@ -352,7 +352,10 @@ fn a_layer_of_ones_own_with_a_mistake_is_an_error() {
         built("sums", sums),
         "layer 2, sums: expected (2, …) of its function for an input of shape [2, 4], got []"
     );
-    assert_eq!(built("panics", panics), "layer 2, panics: its function panicked with an input of shape [2, 4]");
+    assert_eq!(
+        built("panics", panics),
+        "layer 2, panics: its function panicked with an input of shape [2, 4]: a mistake in a cell"
+    );
     assert_eq!(
         built("mistaken", mistaken),
         "layer 2, mistaken: tensor operation matmul: expected (n, k) and (k, m), got [2, 4] and [2, 4]"

@@ -1,10 +1,10 @@
 //! Training steps of one's own: what a step learns, what it refuses, and that a refusal changes nothing.
 
 use latentlab::{
-    Autoencoder, Dataset, ErrorKind, Optimizer, OptimizerState, Parameter, Sequential, Step, StepGradients, Tensor,
-    TrainConfig,
-    ndarray::{Array1, ArrayD, array},
-    train_ae,
+    Autoencoder, Classifier, Dataset, ErrorKind, Gan, GanConfig, Loss, Optimizer, OptimizerState, Parameter,
+    Sequential, Step, StepGradients, Tensor, TrainConfig, Vae, classify, decode, embed, evaluate, gan_step, generate,
+    ndarray::{Array1, Array2, ArrayD, IxDyn, array},
+    reconstruct, sample, train_ae, train_classifier, train_gan, train_pairs, train_vae,
 };
 
 fn network() -> Sequential {
@@ -223,4 +223,158 @@ fn steps_learn_as_a_ready_training_does() {
     for (ours, theirs) in [(&encoder, ready.encoder()), (&decoder, ready.decoder())] {
         weights(ours).iter().zip(&weights(theirs)).for_each(|(ours, theirs)| near(ours, theirs));
     }
+}
+
+/// As it should be with two rows, with which a layer is tried, and not with others.
+fn too_few_rows(x: &Tensor) -> Tensor {
+    if x.shape()[0] == 2 { x.clone() } else { x.slice(0, 0..1) }
+}
+
+fn unlike_shapes(x: &Tensor) -> Tensor {
+    if x.shape()[0] == 2 { x.clone() } else { x + Tensor::zeros([9]) }
+}
+
+/// As it should be with zeros.
+fn panics_at_ink(x: &Tensor) -> Tensor {
+    assert!(x.abs().max().item().unwrap() == 0.0, "there is ink");
+    x.clone()
+}
+
+fn only_the_rows_of_training(x: &Tensor) -> Tensor {
+    if x.shape()[0] == 7 { x.matmul(x) } else { x.clone() }
+}
+
+fn encoder_with(function: fn(&Tensor) -> Tensor) -> Sequential {
+    Sequential::input([1, 28, 28]).flatten().dense(4).map("own", function).build().unwrap()
+}
+
+fn decoder_with(function: fn(&Tensor) -> Tensor) -> Sequential {
+    Sequential::input([4]).dense(784).map("own", function).sigmoid().reshape([1, 28, 28]).build().unwrap()
+}
+
+fn same(x: &Tensor) -> Tensor {
+    x.clone()
+}
+
+#[test]
+fn a_layer_that_fails_late_is_an_error_everywhere() {
+    let digits = Dataset::built_in_digits(12, 0).unwrap();
+    let x = digits.images().clone().into_dyn();
+    let config = TrainConfig::new().epochs(1).batch_size(5).progress_every(0);
+    let told = |error: latentlab::Error, place: &str, mistake: &str| {
+        assert_eq!(error.kind(), ErrorKind::Shape, "{error}");
+        let expected = format!("{place}, layer {mistake}");
+        assert!(error.to_string().starts_with(&expected), "expected {expected}, got {error}");
+    };
+    let cases: [(fn(&Tensor) -> Tensor, &str); 3] = [
+        (too_few_rows, "own, its output: expected shape "),
+        (unlike_shapes, "own, tensor operation +: expected shapes that broadcast, got ["),
+        (panics_at_ink, "own, its output: its function panicked with an input of shape ["),
+    ];
+    for (function, mistake) in cases {
+        let (third, second) = (format!("3, {mistake}"), format!("2, {mistake}"));
+        let encoder = encoder_with(function);
+        told(encoder.predict(&x).unwrap_err(), "predict", &third);
+        told(encoder.activations(&x).unwrap_err(), "activations", &third);
+        told(
+            encoder.split_at(1).1.predict(&x.to_shape([12, 784]).unwrap().to_owned().into_dyn()).unwrap_err(),
+            "predict",
+            &second,
+        );
+        let of_forward = "forward of the network from [1, 28, 28] to [4]";
+        told(encoder.forward(&Tensor::from(&x)).to_array().unwrap_err(), of_forward, &third);
+        let step = Step::new(0);
+        let y = encoder.forward(&step.input(&x));
+        told(y.to_array().unwrap_err(), of_forward, &third);
+        told(step.backward(&y.sum()).unwrap_err(), of_forward, &third);
+        let inside = Sequential::input([1, 28, 28]).flatten().skip(|inner| inner.relu().map("own", function));
+        told(inside.predict(&x).unwrap_err(), "predict, layer 2, skip, inside", &second);
+
+        let mut model = Autoencoder::new(encoder.clone(), decoder_with(same)).unwrap();
+        told(embed(&model, &digits).unwrap_err(), "embed", &third);
+        told(reconstruct(&model, &digits).unwrap_err(), "embed", &third);
+        told(evaluate(&model, &digits, Loss::MeanSquaredError).unwrap_err(), "encoder", &third);
+        told(train_ae(&mut model, &digits, &config).unwrap_err(), "epoch 1, step 1, encoder", &third);
+        let mut model = Autoencoder::new(encoder_with(same), decoder_with(function)).unwrap();
+        told(reconstruct(&model, &digits).unwrap_err(), "decode", &second);
+        told(decode(&model, &Array2::ones([5, 4])).unwrap_err(), "decode", &second);
+        told(train_ae(&mut model, &digits, &config).unwrap_err(), "epoch 1, step 1, decoder", &second);
+
+        let mut vae = Vae::new(encoder.clone(), decoder_with(same)).unwrap();
+        told(train_vae(&mut vae, &digits, &config).unwrap_err(), "epoch 1, step 1, encoder", &third);
+        let vae = Vae::new(encoder_with(same), decoder_with(function)).unwrap();
+        told(sample(&vae, 3, 0).unwrap_err(), "decode", &second);
+
+        let mut classifier = Classifier::linear(&encoder, 10).unwrap();
+        told(classify(&classifier, &digits).unwrap_err(), "classify, encoder", &third);
+        told(train_classifier(&mut classifier, &digits, &config).unwrap_err(), "epoch 1, step 1, encoder", &third);
+        let mut frozen = classifier.frozen();
+        told(train_classifier(&mut frozen, &digits, &config).unwrap_err(), "encoder", &third);
+        let head = Sequential::input([4]).map("own", function).dense(10);
+        let mut classifier = Classifier::new(encoder_with(same), head).unwrap().frozen();
+        let first = format!("1, {mistake}");
+        told(classify(&classifier, &digits).unwrap_err(), "classify, head", &first);
+        told(train_classifier(&mut classifier, &digits, &config).unwrap_err(), "epoch 1, step 1, head", &first);
+
+        let discriminator = |function| encoder_with(function).dense(1);
+        let mut gan = Gan::new(decoder_with(function), discriminator(same)).unwrap();
+        told(gan_step(&mut gan, &digits).unwrap_err(), "generator", &second);
+        let config = GanConfig::new().epochs(1).batch_size(5).progress_every(0);
+        told(train_gan(&mut gan, &digits, &config).unwrap_err(), "epoch 1, step 1, generator", &second);
+        told(generate(&gan, 3, 0).unwrap_err(), "decode", &second);
+        let mut gan = Gan::new(decoder_with(same), discriminator(function)).unwrap();
+        told(gan_step(&mut gan, &digits).unwrap_err(), "discriminator", &third);
+    }
+    // Only in the validation.
+    let seven = digits.take(7);
+    let mut model = Autoencoder::new(encoder_with(only_the_rows_of_training), decoder_with(same)).unwrap();
+    let error = train_ae(&mut model, &digits, &config.clone().validation(&seven)).unwrap_err();
+    told(
+        error,
+        "epoch 1, validation, encoder",
+        "3, own, tensor operation matmul: expected (n, k) and (k, m), got [7, 4]",
+    );
+}
+
+#[test]
+fn a_number_without_a_vector_is_an_error_everywhere() {
+    let network = Sequential::input([3]).embedding(5, 2).flatten().dense(2).build().unwrap();
+    let wrong = |value: f32, row: usize| {
+        let mut x = Array2::from_elem((300, 3), 4.0f32);
+        x[[row, 1]] = value;
+        x.into_dyn()
+    };
+    let told = |error: latentlab::Error, place: &str, row: usize, value: f32| {
+        assert_eq!(error.kind(), ErrorKind::Argument, "{error}");
+        let expected = "expected a whole number from 0 to 4, below the vocabulary of 5";
+        assert_eq!(
+            error.to_string(),
+            format!("{place}, layer 1, embedding, row {row}, value 1: {expected}, got {value}")
+        );
+    };
+    let of_forward = "forward of the network from [3] to [2]";
+    for (value, row) in [(5.0, 0), (-1.0, 299), (1.5, 200)] {
+        told(network.predict(&wrong(value, row)).unwrap_err(), "predict", row, value);
+        told(network.activations(&wrong(value, row)).unwrap_err(), "activations", row, value);
+        let constant = Tensor::from(&wrong(value, row));
+        told(network.forward(&constant).to_array().unwrap_err(), of_forward, row, value);
+        let mut network = network.clone();
+        let before = weights(&network);
+        let step = Step::new(0);
+        let loss = network.forward(&step.input(constant)).square().mean();
+        told(sgd().minimize(step, [loss], &mut network).unwrap_err(), of_forward, row, value);
+        assert_eq!(weights(&network), before);
+    }
+    let data = |values: ArrayD<f32>| Dataset::from_array(values).unwrap();
+    let maps = Sequential::input([1, 1, 3]).flatten().embedding(5, 2).flatten().dense(2).reshape([1, 1, 2]);
+    let (mut pairs, before) = (maps.clone(), weights(&maps));
+    let config = TrainConfig::new().epochs(1).batch_size(300).progress_every(0);
+    let targets = data(ArrayD::zeros(IxDyn(&[300, 2])));
+    let error = train_pairs(&mut pairs, &data(wrong(7.0, 30)), &targets, &config).unwrap_err().to_string();
+    let row = error.strip_prefix("epoch 1, step 1, network, layer 2, embedding, row ").unwrap_or(&error);
+    assert!(
+        row.ends_with(", value 1: expected a whole number from 0 to 4, below the vocabulary of 5, got 7"),
+        "{error}"
+    );
+    assert_eq!(weights(&pairs), before);
 }

@@ -13,8 +13,8 @@ use crate::{
 /// The codes of all images: (n, channels, height, width) to (n, latent_dim), with the images' labels.
 ///
 /// # Errors
-/// If the images' shape is not that of the encoder's input, a code is not finite, or one result cannot hold the codes
-/// (4 GiB).
+/// If the images' shape is not that of the encoder's input, a layer cannot take the values, a code is not finite, or one
+/// result cannot hold the codes (4 GiB).
 ///
 /// ```
 /// use latentlab::{Autoencoder, Dataset, embed};
@@ -28,7 +28,7 @@ use crate::{
 pub fn embed(autoencoder: &Autoencoder, images: &Dataset) -> Result<Codes> {
     autoencoder.check_images(images)?;
     limit::check("embed", "codes", &[images.len(), autoencoder.latent_dim()])?;
-    let codes = autoencoder.encoder().run(images.values(), images.len());
+    let codes = autoencoder.encoder().run(images.values(), images.len()).map_err(|error| error.within("embed"))?;
     let points = array(Array2::from_shape_vec((images.len(), autoencoder.latent_dim()), codes), "embed")?;
     Codes::new(points, images.labels().clone(), images.class_names().to_vec())
 }

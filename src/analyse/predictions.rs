@@ -12,6 +12,7 @@ use crate::{
     format::thousands,
     limit,
     model::Classifier,
+    nn::Sequential,
 };
 
 /// A [`Classifier`]'s predictions for some images, with their true classes.
@@ -37,8 +38,8 @@ pub struct Predictions {
 /// The predicted class of every image, with the probabilities of all classes.
 ///
 /// # Errors
-/// If the images' shape is not that of the encoder's input, they have another number of classes, or a probability is
-/// not finite.
+/// If the images' shape is not that of the encoder's input, they have another number of classes, a layer cannot take
+/// the values, or a probability is not finite.
 pub fn classify(classifier: &Classifier, images: &Dataset) -> Result<Predictions> {
     /// Images in a batch: the encoder's output may be larger than they are.
     const ROWS: usize = 8192;
@@ -46,9 +47,13 @@ pub fn classify(classifier: &Classifier, images: &Dataset) -> Result<Predictions
     let classes = classifier.classes();
     let width: usize = images.image_shape().iter().product();
     let mut values = Vec::with_capacity(limit::check("classify", "probabilities", &[images.len(), classes])?);
-    for block in images.values().chunks(ROWS * width) {
-        let rows = block.len() / width;
-        values.extend(classifier.head().run(&classifier.encoder().run(block, rows), rows));
+    for (index, block) in images.values().chunks(ROWS * width).enumerate() {
+        let (first, rows) = (index * ROWS, block.len() / width);
+        let run = |name: &str, network: &Sequential, values: &[f32]| {
+            network.run_from(first, values, rows).map_err(|error| error.within(&format!("classify, {name}")))
+        };
+        let codes = run("encoder", classifier.encoder(), block)?;
+        values.extend(run("head", classifier.head(), &codes)?);
     }
     values.par_chunks_mut(classes).for_each(softmax);
     if let Some(index) = values.iter().position(|probability| !probability.is_finite()) {

@@ -24,7 +24,7 @@ use super::display::{display, print_at_once, unmarked};
 use crate::{
     channel,
     error::visible_lines,
-    progress,
+    panics, progress,
     show::{escape_html, progress_html},
 };
 
@@ -58,10 +58,7 @@ pub fn show_failure(title: &str, message: &str) {
 }
 
 fn show_panic(info: &PanicHookInfo<'_>, cells: ThreadId) {
-    let payload = info.payload();
-    let message = (payload.downcast_ref::<&str>().copied())
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("(a panic without a message)");
+    let message = panics::message(info.payload());
     // A cell's own code is in a file that evcxr writes, with a relative name: its line numbers mean nothing to a
     // reader.
     let location = info.location().filter(|place| Path::new(place.file()).is_absolute()).map(ToString::to_string);

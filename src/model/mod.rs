@@ -129,6 +129,7 @@ pub(crate) fn outside(images: &Dataset, [lowest, highest]: [f32; 2]) -> Option<(
 pub(crate) fn decoded(decoder: &Sequential, codes: &[f32], n: usize, shape: [usize; 3]) -> Result<Array4<f32>> {
     let [channels, height, width] = shape;
     limit::check("decode", "images", &[n, channels, height, width])?;
-    let images = Array4::from_shape_vec((n, channels, height, width), decoder.run(codes, n));
+    let values = decoder.run(codes, n).map_err(|error| error.within("decode"))?;
+    let images = Array4::from_shape_vec((n, channels, height, width), values);
     images.map_err(|error| Error::new(ErrorKind::Shape, "decode", error.to_string()))
 }

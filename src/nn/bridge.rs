@@ -1,10 +1,6 @@
 //! Layers and losses that are functions of dfdx's own tensors, with dfdx's backward pass.
 
-use std::{
-    fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::{fmt, sync::Arc};
 
 use dfdx::{
     shapes::{HasShape, Shape},
@@ -21,7 +17,8 @@ use super::{
 };
 use crate::{
     engine::Buffer,
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
+    panics::caught,
 };
 
 /// dfdx's tensor as it goes through a function of [`Sequential::dfdx`] or [`Loss::dfdx`]: (rows, values of a row) with
@@ -44,7 +41,8 @@ impl Sequential {
     ///
     /// # Errors
     /// [`build`](Self::build) and all that takes a network return [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the
-    /// input is not flat, or the function panics or does not give two rows.
+    /// input is not flat, or the function panics or does not give two rows; so do predictions and trainings if it
+    /// panics, or gives another shape, only then.
     ///
     /// ```
     /// use latentlab::{DfdxTensor, Sequential, dfdx::tensor::WithEmptyTape};
@@ -111,17 +109,26 @@ impl DfdxLoss {
     pub(crate) fn check(self, width: usize) -> Result<()> {
         let zeros = || tensor(vec![0.0; ROWS * width], ROWS, width);
         let loss = || (self.function)(zeros().put_tape(OwnedTape::default()), zeros());
-        catch_unwind(AssertUnwindSafe(loss)).map(drop).map_err(|_| {
-            let got = format!("a panic with an output and a target of shape ({ROWS}, {width})");
-            Error::argument(format!("the loss, {}", self.name), "a function that gives a value", got)
-        })
+        caught(loss).map(drop).map_err(|panic| self.panicked([ROWS, width], &panic))
+    }
+
+    fn panicked(self, [rows, width]: [usize; 2], panic: &str) -> Error {
+        let got = format!("a panic with an output and a target of shape ({rows}, {width}): {panic}");
+        Error::argument(format!("the loss, {}", self.name), "a function that gives a value", got)
     }
 
     /// See [`Loss::record`].
     pub(super) fn record(self, output: Variable, target: &Buffer, share: f64, pass: &mut Pass) -> (f64, Variable) {
         let columns = output.values.len() / output.rows.max(1);
         let target = tensor(target.to_vec(), output.rows, columns);
-        let (loss, _, backward) = run(&output, columns, move |output| (self.function)(output, target));
+        let run = || run(&output, columns, move |output| (self.function)(output, target));
+        let (loss, _, backward) = match caught(run) {
+            Ok(made) => made,
+            Err(panic) => {
+                let error = self.panicked([output.rows, columns], &panic);
+                return (f64::NAN, pass.failed(error, 1, 1));
+            }
+        };
         let mean = share * f64::from(loss[0]);
         let needs_gradient = output.needs_gradient;
         let loss = pass.record(Arc::new(vec![mean as f32].into()), 1, needs_gradient, move |g, gradients| {
@@ -141,8 +148,8 @@ impl Operation for DfdxLayer {
             return Err(format!("expected a flat input [k], got {}; put .flatten() before it", shape_text(input)));
         };
         let zeros = tensor(vec![0.0; ROWS * columns], ROWS, columns).put_tape(OwnedTape::default());
-        let output = catch_unwind(AssertUnwindSafe(|| (self.function)(zeros)))
-            .map_err(|_| format!("its function panicked with an input of shape ({ROWS}, {columns})"))?;
+        let output = caught(|| (self.function)(zeros))
+            .map_err(|panic| format!("its function panicked with an input of shape ({ROWS}, {columns}): {panic}"))?;
         match *output.shape() {
             (ROWS, outputs) if outputs > 0 => Ok(vec![outputs]),
             shape => Err(format!("expected ({ROWS}, k) of its function for an input of {ROWS} rows, got {shape:?}")),
@@ -151,8 +158,18 @@ impl Operation for DfdxLayer {
 
     fn forward(&self, x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
         let (rows, needs_gradient) = (x.rows, x.needs_gradient);
-        let (y, shape, backward) = run(&x, context.input[0], self.function);
-        assert_eq!(shape.0, rows, "{}: the function of a layer made another number of rows", self.name);
+        let (columns, outputs) = (context.input[0], context.output[0]);
+        let made = caught(|| run(&x, columns, self.function))
+            .map_err(|panic| format!("a panic with an input of shape ({rows}, {columns}): {panic}"));
+        let made =
+            made.and_then(|made| if made.1 == (rows, outputs) { Ok(made) } else { Err(format!("{:?}", made.1)) });
+        let (y, _, backward) = match made {
+            Ok(made) => made,
+            Err(got) => {
+                let expected = format!("shape ({rows}, {outputs})");
+                return pass.failed(Error::expected(ErrorKind::Shape, "its output", expected, got), rows, outputs);
+            }
+        };
         pass.record(Arc::new(y.into()), rows, needs_gradient, move |g, gradients| {
             gradients.add_to(&x, backward(&g));
         })

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -20,14 +19,16 @@ use super::{
 use crate::{
     engine::{Buffer, count},
     error::{Error, ErrorKind, Result},
+    panics::caught,
 };
 
 type LossFunction = fn(&Tensor, &Tensor) -> Tensor;
 
 /// The value of a loss or a penalty of the user's, which gets this `input`; its panic is a mistake.
 pub(super) fn single_value(place: &str, input: String, call: impl FnOnce() -> Tensor) -> Result<Tensor> {
-    let value = catch_unwind(AssertUnwindSafe(call))
-        .map_err(|_| Error::argument(place, "a function that gives a value", format!("a panic with {input}")))?;
+    let value = caught(call).map_err(|panic| {
+        Error::argument(place, "a function that gives a value", format!("a panic with {input}: {panic}"))
+    })?;
     value.item().map_err(|error| error.within(place))?;
     Ok(value)
 }
@@ -82,7 +83,7 @@ impl Sequential {
     ///
     /// # Errors
     /// [`build`](Self::build) and all that takes a network return [`ErrorKind::Shape`] if the function panics, carries
-    /// a mistake or does not keep the rows.
+    /// a mistake or does not keep the rows; so do predictions and trainings if it does so only then.
     ///
     /// ```
     /// use latentlab::{Sequential, Tensor};
@@ -154,7 +155,7 @@ pub(crate) struct FunctionLayer {
 const ROWS: usize = 2;
 
 impl FunctionLayer {
-    /// What the function makes of the input; its panic is a mistake of the tensor.
+    /// What the function makes of the input; its panic is a mistake.
     fn call(&self, x: &Tensor, weights: &[Tensor]) -> Result<Tensor, String> {
         let Some(function) = self.function else {
             let register = if self.weights.is_empty() { "register_layer" } else { "register_layer_with" };
@@ -164,8 +165,8 @@ impl FunctionLayer {
                 self.name
             ));
         };
-        catch_unwind(AssertUnwindSafe(|| function.call(x, weights)))
-            .map_err(|_| format!("its function panicked with an input of shape {:?}", x.shape()))
+        caught(|| function.call(x, weights))
+            .map_err(|panic| format!("its function panicked with an input of shape {:?}: {panic}", x.shape()))
     }
 }
 
@@ -221,22 +222,19 @@ impl Operation for FunctionLayer {
             Tensor::learned(context.parameter(index, pass), &context.weights[index], shape, pass)
         });
         let weights: Vec<Tensor> = weights.collect();
-        let output = self.call(&x, &weights).map_err(|message| Error::new(ErrorKind::Shape, self.name, message));
-        let checked = output.and_then(Tensor::into_variable).and_then(|(variable, shape)| {
-            if shape != with_rows(rows, context.output) {
-                let expected = format!("an output of shape {:?}", with_rows(rows, context.output));
-                return Err(Error::expected(ErrorKind::Shape, self.name, expected, format!("{shape:?}")));
+        let output = self.call(&x, &weights).map_err(|message| Error::new(ErrorKind::Shape, "its output", message));
+        let checked = output.and_then(|output| output.into_variable(pass)).and_then(|(variable, shape)| {
+            let expected = with_rows(rows, context.output);
+            if shape != expected {
+                let (expected, got) =
+                    (format!("shape {expected:?}"), format!("{shape:?} for an input of {:?}", x.shape()));
+                return Err(Error::expected(ErrorKind::Shape, "its output", expected, got));
             }
             Ok(variable)
         });
         match checked {
             Ok(variable) => channels_last(variable, context.output, pass),
-            Err(error) => {
-                pass.fail(error);
-                let mut values = Buffer::unset(rows * context.output.iter().product::<usize>());
-                values.fill(f32::NAN);
-                pass.input(Arc::new(values), rows)
-            }
+            Err(error) => pass.failed(error, rows, context.output.iter().product()),
         }
     }
 }
@@ -352,13 +350,10 @@ impl FunctionLoss {
     ) -> (f64, Variable) {
         let loss = self
             .call(output, shape, Arc::new(target.clone()), pass)
-            .and_then(|loss| (loss * share as f32).into_variable());
+            .and_then(|loss| (loss * share as f32).into_variable(pass));
         match loss {
             Ok((variable, _)) => (f64::from(variable.values[0]), variable),
-            Err(error) => {
-                pass.fail(error);
-                (f64::NAN, pass.input(Arc::new(vec![f32::NAN].into()), 1))
-            }
+            Err(error) => (f64::NAN, pass.failed(error, 1, 1)),
         }
     }
 }

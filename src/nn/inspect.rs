@@ -1,10 +1,14 @@
 //! Looking into a network and changing it: its weights, what each layer makes of images, and networks cut and joined.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, ptr, sync::Arc};
 
 use ndarray::{Array, ArrayD, ArrayViewD, Dimension, IxDyn};
 
-use super::{layers::shape_text, sequential::Sequential};
+use super::{
+    layers::shape_text,
+    plan::{PlanStep, steps_of},
+    sequential::{Node, Sequential},
+};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a layer makes of a batch, in [`Sequential::activations`].
@@ -103,14 +107,17 @@ impl Sequential {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn activations(&self, input: &ArrayD<f32>) -> Result<Vec<LayerActivations>> {
-        let mut x = input.clone();
-        let each = |(index, node): (usize, &super::sequential::Node)| {
-            // Layer by layer, so that each sees what the one before has made.
-            x = self.part(index, index + 1).predict(&x)?;
+        self.check()?;
+        let (mut x, address) = (input.clone(), ptr::from_ref(self).addr());
+        // Layer by layer, so that each sees what the one before has made.
+        let each = |(index, (node, step)): (usize, (&Node, PlanStep))| {
+            let (shapes, weights) = ([&node.input[..], &node.output], node.weights());
+            x = self.predict_with("activations", &x, shapes, |values, rows| {
+                self.in_blocks(0, values, rows, shapes, |x, pass| step.forward(&weights, address, x, pass))
+            })?;
             Ok(LayerActivations { number: index + 1, kind: node.layer.name().into(), values: x.clone() })
         };
-        self.check()?;
-        self.nodes().iter().enumerate().map(each).collect()
+        self.nodes().iter().zip(steps_of(self)).enumerate().map(each).collect()
     }
 
     /// The network cut after this many layers: the first ones, and the others, with their weights.

@@ -159,7 +159,8 @@ impl PlanStep {
     /// The forward pass; parameters have keys of the network at that address.
     pub fn forward(&self, weights: &[Weights], network: usize, x: Variable, pass: &mut Pass) -> Variable {
         let moments = self.fused.moments && pass.training;
-        self.layer.operation().forward(x, &self.context(weights, network, moments), pass)
+        let place = || format!("layer {}, {}", self.index + 1, self.layer.name());
+        pass.within(place, |pass| self.layer.operation().forward(x, &self.context(weights, network, moments), pass))
     }
 
     fn pack(&self, network: &Sequential, backward: bool) {
@@ -277,7 +278,7 @@ fn run(steps: &[PlanStep], network: &Sequential, x: Variable, pass: &mut Pass) -
 }
 
 /// One step for each layer.
-fn steps_of(network: &Sequential) -> Vec<PlanStep> {
+pub(crate) fn steps_of(network: &Sequential) -> Vec<PlanStep> {
     let nodes = network.nodes().iter();
     steps(nodes.map(|node| (node.layer.clone(), node.input.clone(), node.output.clone(), node.parameters.len())))
 }

@@ -15,7 +15,7 @@ use super::{
     weights::{ModelFile, read_model},
 };
 use crate::{
-    engine::{self, Buffer, Reuse, for_shards},
+    engine::{self, Reuse, for_shards},
     error::{Error, ErrorKind, Result},
     limit, random,
 };
@@ -302,7 +302,7 @@ impl Sequential {
     ///
     /// # Errors
     /// If the network was not built without mistakes, the input's shape is another one or a value of it is NaN or
-    /// infinite, or there are more outputs than one result may have.
+    /// infinite, there are more outputs than one result may have, or a layer cannot take the values.
     ///
     /// ```
     /// use latentlab::{Sequential, ndarray::ArrayD};
@@ -315,46 +315,75 @@ impl Sequential {
     /// ```
     pub fn predict(&self, input: &ArrayD<f32>) -> Result<ArrayD<f32>> {
         self.check()?;
-        if input.ndim() == 0 || input.shape()[1..] != self.input {
-            let expected = format!("an input of shape (n, {})", text_without_brackets(&self.input));
-            return Err(Error::expected(ErrorKind::Shape, "predict", expected, shape_text(input.shape())));
+        let shapes = [self.input_shape(), self.output_shape()];
+        self.predict_with("predict", input, shapes, |values, rows| self.run(values, rows))
+    }
+
+    /// What `run` makes of rows of values of the first shape, as rows of the second; `place` begins every mistake.
+    pub(super) fn predict_with(
+        &self,
+        place: &str,
+        input: &ArrayD<f32>,
+        [from, to]: [&[usize]; 2],
+        run: impl FnOnce(&[f32], usize) -> Result<Vec<f32>>,
+    ) -> Result<ArrayD<f32>> {
+        if input.ndim() == 0 || input.shape()[1..] != *from {
+            let expected = format!("an input of shape (n, {})", text_without_brackets(from));
+            return Err(Error::expected(ErrorKind::Shape, place, expected, shape_text(input.shape())));
         }
         if let Some(index) = input.iter().position(|value| !value.is_finite()) {
-            let width: usize = self.input.iter().product();
-            let place = format!("predict, row {}, value {}", index / width, index % width);
+            let width: usize = from.iter().product();
+            let place = format!("{place}, row {}, value {}", index / width, index % width);
             let got = input.iter().nth(index).copied().unwrap_or_default();
             return Err(Error::expected(ErrorKind::Argument, place, "a finite value", got));
         }
         let rows = input.shape()[0];
-        let mut shape = vec![rows];
-        shape.extend(self.output_shape());
-        limit::check("predict", "outputs", &shape)?;
+        let shape = [&[rows], to].concat();
+        limit::check(place, "outputs", &shape)?;
         let contiguous = input.as_standard_layout();
-        let values = self.run(contiguous.as_slice().unwrap_or_default(), rows);
+        let values = run(contiguous.as_slice().unwrap_or_default(), rows).map_err(|error| error.within(place))?;
         ArrayD::from_shape_vec(IxDyn(&shape), values)
-            .map_err(|error| Error::new(ErrorKind::Shape, "predict", error.to_string()))
+            .map_err(|error| Error::new(ErrorKind::Shape, place, error.to_string()))
     }
 
-    /// The prediction on plain rows of values, block by block.
-    pub(crate) fn run(&self, values: &[f32], rows: usize) -> Vec<f32> {
-        let width = self.input.iter().product::<usize>();
-        let out_width = self.output_shape().iter().product::<usize>();
+    /// The prediction on plain rows of values; the error is a mistake of a layer.
+    pub(crate) fn run(&self, values: &[f32], rows: usize) -> Result<Vec<f32>> {
+        self.run_from(0, values, rows)
+    }
+
+    /// The same for rows of which the first one is that row of all.
+    pub(crate) fn run_from(&self, first_row: usize, values: &[f32], rows: usize) -> Result<Vec<f32>> {
+        self.pack(false, false);
+        let shapes = [self.input_shape(), self.output_shape()];
+        self.in_blocks(first_row, values, rows, shapes, |x, pass| self.forward_on(x, pass))
+    }
+
+    /// What `forward` makes of rows of values, block by block.
+    pub(super) fn in_blocks(
+        &self,
+        first_row: usize,
+        values: &[f32],
+        rows: usize,
+        [from, to]: [&[usize]; 2],
+        forward: impl Fn(Variable, &mut Pass) -> Variable + Sync,
+    ) -> Result<Vec<f32>> {
+        let [width, out_width] = [from, to].map(|shape| shape.iter().product::<usize>());
         let mut output = engine::zeros(rows * out_width);
         let _reuse = Reuse::begin();
         let block = Self::rows_at_once(&[self]);
-        let blocks = output.par_chunks_mut(block * out_width).zip(values.par_chunks(block * width));
-        self.pack(false, false);
-        for_shards(blocks, |(output, block)| {
-            let mut x = Buffer::unset(block.len());
-            x.copy_from_slice(block);
+        let blocks = output.par_chunks_mut(block * out_width).zip(values.par_chunks(block * width)).enumerate();
+        let done = for_shards(blocks, |(index, (output, values))| {
             let pass = &mut Pass::prediction();
-            let x = pass.input(Arc::new(x), block.len() / width);
-            let x = channels_last(x, &self.input, pass);
-            let y = self.forward_on(x, pass);
-            let y = channels_first(y, self.output_shape(), pass);
+            pass.begin(0, first_row + index * block);
+            let x = pass.input(Arc::new(values.into()), values.len() / width);
+            let x = channels_last(x, from, pass);
+            let y = forward(x, pass);
+            let y = channels_first(y, to, pass);
             output.copy_from_slice(&y.values);
+            pass.take_mistake().map_or(Ok(()), Err)
         });
-        output
+        done.into_iter().collect::<Result<()>>()?;
+        Ok(output)
     }
 
     /// How many rows a task of a prediction takes through these networks at once.

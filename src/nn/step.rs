@@ -77,11 +77,16 @@ pub(crate) struct Learned<const N: usize> {
     pub gradients: Vec<Buffer>,
     /// New values of the statistics that the networks observe, in the same order; none of those that were not observed.
     pub statistics: Vec<Option<Vec<f32>>>,
-    /// The mistake that a function of the user's has made.
+    /// The mistake that a layer or the loss has made.
     pub mistake: Option<Error>,
 }
 
 impl<const N: usize> Learned<N> {
+    /// Refuses what was learned with a mistake.
+    pub fn checked(mut self) -> Result<Self> {
+        self.mistake.take().map_or(Ok(self), Err)
+    }
+
     /// Updates the first of the networks that learned, in their order; not if the loss is not finite.
     pub fn apply(&mut self, networks: &mut [&mut Sequential], optimizer: &mut OptimizerState, clip: Option<Clip>) {
         if !self.means[0].is_finite() {
@@ -154,7 +159,7 @@ pub(crate) fn learn_in_parts<const N: usize>(
         for (part, start) in (shard * split.shard..end).step_by(split.part).enumerate() {
             let range = start..end.min(start + split.part);
             let seed = random::mix(seed, (shard * parts + part) as u64);
-            pass.begin(seed);
+            pass.begin(seed, range.start);
             let (mut values, loss) = forward(range, seed, &mut pass);
             let loss = pass.penalised(loss, &mut values[0]);
             means.iter_mut().zip(values).for_each(|(mean, value)| *mean += value);
@@ -183,7 +188,7 @@ impl Pass {
     /// The loss with the penalties that the pass has met, on the tape and as a value.
     pub fn penalised(&self, loss: Variable, value: &mut f64) -> Variable {
         let sum = self.with_penalties(Tensor::from(0.0));
-        match sum.into_variable() {
+        match sum.into_variable(self) {
             Ok((penalty, _)) if penalty.needs_gradient || penalty.values[0] != 0.0 => {
                 *value += f64::from(penalty.values[0]);
                 let values = Arc::new(vec![*value as f32].into());

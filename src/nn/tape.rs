@@ -171,6 +171,8 @@ struct State {
     streams: Cell<u64>,
     /// Counts the parts: what one has computed means nothing to the next.
     part: Cell<u64>,
+    /// Which row of the batch, or of what is predicted, the first one of this part is.
+    first_row: Cell<usize>,
     /// What is to be added to the loss of this part.
     penalties: RefCell<Vec<Variable>>,
     /// The first mistake that a function of the user's has made.
@@ -219,15 +221,21 @@ impl Pass {
         self.state.part.get()
     }
 
-    /// Begins with the next part of the shard, which has its own variables and randomness.
-    pub fn begin(&mut self, seed: u64) {
+    /// Begins with the next part of the shard, which has its own variables and randomness, and that row as its first.
+    pub fn begin(&mut self, seed: u64, first_row: usize) {
         let state = &self.state;
+        state.first_row.set(first_row);
         state.seed.set(seed);
         state.streams.set(0);
         state.part.set(state.part.get() + 1);
         state.tape.take();
         state.penalties.take();
         state.gradients.borrow_mut().variables.clear();
+    }
+
+    /// Which row of all its first one is.
+    pub fn first_row(&self) -> usize {
+        self.state.first_row.get()
     }
 
     /// Which share of its batch that many rows are.
@@ -237,7 +245,7 @@ impl Pass {
 
     /// Adds to the loss.
     pub fn add_penalty(&self, penalty: AnyShape) {
-        match penalty.into_variable() {
+        match penalty.into_variable(self) {
             // Without its handle of this pass, which would keep itself alive.
             Ok((penalty, _)) => self.state.penalties.borrow_mut().push(penalty),
             Err(error) => self.fail(error),
@@ -255,9 +263,33 @@ impl Pass {
         self.state.mistake.borrow_mut().get_or_insert(error);
     }
 
+    /// Notes a mistake in what was to be an output of that many rows of `width` values: NaN stands for it.
+    pub fn failed(&mut self, error: Error, rows: usize, width: usize) -> Variable {
+        self.fail(error);
+        let mut values = Buffer::unset(rows * width);
+        values.fill(f32::NAN);
+        self.input(Arc::new(values), rows)
+    }
+
     /// The mistake that was noted.
     pub fn take_mistake(&self) -> Option<Error> {
         self.state.mistake.take()
+    }
+
+    /// What `work` makes, and the mistake that it has noted, which is no longer one of the pass.
+    pub fn attempt<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> (T, Option<Error>) {
+        let earlier = self.take_mistake();
+        let made = work(self);
+        (made, self.state.mistake.replace(earlier))
+    }
+
+    /// What `work` makes; a mistake that it notes is one at this place.
+    pub fn within<T>(&mut self, place: impl FnOnce() -> String, work: impl FnOnce(&mut Self) -> T) -> T {
+        let (made, mistake) = self.attempt(work);
+        if let Some(mistake) = mistake {
+            self.fail(mistake.within(&place()));
+        }
+        made
     }
 
     /// A new stream of randomness, numbered in the order of the calls.

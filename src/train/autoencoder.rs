@@ -97,8 +97,9 @@ pub fn reconstruction_errors(autoencoder: &Autoencoder, images: &Dataset, loss: 
     let errors = for_shards(rows.par_chunks(Sequential::rows_at_once(&networks)), |rows| {
         let mut pass = Pass::prediction();
         let batch = Batch::of((images, None), rows, 0.0, 0, 1.0);
-        let codes = encoder.forward_on(batch.input(encoder.input_shape(), &mut pass), &mut pass);
-        let (loss, output) = decoded_output(decoder, codes, loss, &mut pass);
+        let input = batch.input(encoder.input_shape(), &mut pass);
+        let codes = pass.within(|| "encoder".into(), |pass| encoder.forward_on(input, pass));
+        let (loss, output) = decoded_output("decoder", decoder, codes, loss, &mut pass);
         let each = output.values.chunks(size).zip(batch.target.chunks(size)).map(|(output, target)| {
             let output = pass.input(Arc::new(output.into()), 1);
             loss.record_shaped(output, decoder.output_shape(), &target.into(), 1.0, &mut pass).0
@@ -122,11 +123,11 @@ fn check_evaluation(place: &str, autoencoder: &Autoencoder, images: &Dataset, lo
 impl Objective for Autoencoder {
     fn loss(&self, batch: &Batch, config: &TrainConfig, pass: &mut Pass) -> (Measures, Variable) {
         let input = batch.input(self.encoder().input_shape(), pass);
-        let codes = self.encoder().forward_on(input, pass);
+        let codes = pass.within(|| "encoder".into(), |pass| self.encoder().forward_on(input, pass));
         if let (Some(penalty), true) = (config.code_penalty, pass.training) {
             penalty.add_of_codes(&codes, self.encoder(), pass);
         }
-        let (loss, on_tape) = decoded_loss(self.decoder(), codes, batch, config, pass);
+        let (loss, on_tape) = decoded_loss("decoder", self.decoder(), codes, batch, config, pass);
         ([loss, 0.0, 0.0], on_tape)
     }
 
@@ -158,30 +159,32 @@ pub(super) fn prepared(
 
 /// The reconstructions for a snapshot.
 pub(super) fn reconstructed(autoencoder: &Autoencoder, images: &Dataset) -> Result<Array4<f32>> {
-    let codes = autoencoder.encoder().run(images.values(), images.len());
+    let codes = autoencoder.encoder().run(images.values(), images.len()).map_err(|error| error.within("encoder"))?;
     decoded(autoencoder.decoder(), &codes, images.len(), autoencoder.image_shape())
 }
 
-/// The loss of decoded codes.
+/// The loss of decoded codes. `name` is how mistakes call the network.
 pub(super) fn decoded_loss(
+    name: &str,
     decoder: &Sequential,
     codes: Variable,
     batch: &Batch,
     config: &TrainConfig,
     pass: &mut Pass,
 ) -> (f64, Variable) {
-    let (loss, output) = decoded_output(decoder, codes, config.loss_used(), pass);
+    let (loss, output) = decoded_output(name, decoder, codes, config.loss_used(), pass);
     loss.record_shaped(output, decoder.output_shape(), &batch.target, batch.share, pass)
 }
 
 /// Decoded codes, and the loss to take of them: a final sigmoid and the cross-entropy are computed together, from the
 /// logits.
-fn decoded_output(decoder: &Sequential, codes: Variable, loss: Loss, pass: &mut Pass) -> (Loss, Variable) {
+fn decoded_output(name: &str, decoder: &Sequential, codes: Variable, loss: Loss, pass: &mut Pass) -> (Loss, Variable) {
+    let name = || name.into();
     let (loss, output) = match loss {
         Loss::BinaryCrossEntropy if decoder.ends_in_sigmoid() => {
-            (Loss::BinaryCrossEntropyWithLogits, decoder.forward_to_logits(codes, pass))
+            (Loss::BinaryCrossEntropyWithLogits, pass.within(name, |pass| decoder.forward_to_logits(codes, pass)))
         }
-        loss => (loss, decoder.forward_on(codes, pass)),
+        loss => (loss, pass.within(name, |pass| decoder.forward_on(codes, pass))),
     };
     (loss, channels_first(output, decoder.output_shape(), pass))
 }

@@ -49,7 +49,11 @@ impl Objective for Classifier {
     fn loss(&self, batch: &Batch, _config: &TrainConfig, pass: &mut Pass) -> (Measures, Variable) {
         let networks = self.trained();
         let x = batch.input(networks[0].input_shape(), pass);
-        let logits = networks.iter().fold(x, |x, network| network.forward_on(x, pass));
+        let names = ["encoder", "head"].into_iter().skip(2 - networks.len());
+        let logits = networks
+            .iter()
+            .zip(names)
+            .fold(x, |x, (network, name)| pass.within(|| name.into(), |pass| network.forward_on(x, pass)));
         let ([loss, accuracy], on_tape) = cross_entropy(logits, &batch.labels, batch.share, pass);
         ([loss, accuracy, 0.0], on_tape)
     }
@@ -82,6 +86,7 @@ fn encoded(classifier: &Classifier, images: &Dataset) -> Result<Dataset> {
     let encoder = classifier.encoder();
     limit::check("codes of the frozen encoder", "codes", &[&[images.len()][..], encoder.output_shape()].concat())?;
     let shape = (images.len(), encoder.output_shape().iter().product(), 1, 1);
-    let codes = Array4::from_shape_vec(shape, encoder.run(images.values(), images.len()));
+    let codes = encoder.run(images.values(), images.len()).map_err(|error| error.within("encoder"))?;
+    let codes = Array4::from_shape_vec(shape, codes);
     images.with_images(codes.map_err(|error| Error::new(ErrorKind::Shape, "codes", error.to_string()))?)
 }

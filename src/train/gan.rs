@@ -169,8 +169,8 @@ impl fmt::Display for GanHistory {
 /// - [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a setting out of range,
 ///   [`ErrorKind::Shape`](crate::ErrorKind::Shape) for images of another shape,
 ///   [`ErrorKind::Data`](crate::ErrorKind::Data) for none;
-/// - [`ErrorKind::Diverged`](crate::ErrorKind::Diverged) if a loss becomes NaN or infinite: its network was not
-///   updated.
+/// - [`ErrorKind::Diverged`](crate::ErrorKind::Diverged) if a loss becomes NaN or infinite, and the mistake of a layer
+///   that cannot take the values: its network was not updated.
 ///
 /// ```
 /// use latentlab::{Dataset, Gan, gan_step};
@@ -196,7 +196,7 @@ pub fn gan_step(gan: &mut Gan, batch: &Dataset) -> Result<GanLosses> {
     BatchSplit::check("gan_step", batch.len(), &networks.map(|(_, network)| network))?;
     check_fakes("gan_step", gan, batch.len())?;
     let rows: Vec<usize> = (0..batch.len()).collect();
-    let losses = rayon::scope(|_| step(gan, &gather(batch, &rows), batch.len(), None));
+    let losses = rayon::scope(|_| step(gan, &gather(batch, &rows), batch.len(), None))?;
     if losses.generator.is_finite() && losses.discriminator.is_finite() {
         return Ok(losses);
     }
@@ -290,7 +290,7 @@ impl Learner for Gan {
         _optimizer: &mut OptimizerState,
     ) -> Result<Measures> {
         let images = gather(images, rows);
-        let GanLosses { generator, discriminator } = step(self, &images, rows.len(), config.clip());
+        let GanLosses { generator, discriminator } = step(self, &images, rows.len(), config.clip())?;
         Ok([generator, discriminator, 0.0])
     }
 
@@ -312,30 +312,30 @@ fn generated(gan: &Gan, count: usize) -> Result<Array4<f32>> {
     decoded(gan.generator(), &noise, count, gan.image_shape())
 }
 
-fn step(gan: &mut Gan, real: &Buffer, rows: usize, clip: Option<Clip>) -> GanLosses {
+fn step(gan: &mut Gan, real: &Buffer, rows: usize, clip: Option<Clip>) -> Result<GanLosses> {
     let seed = gan.step_seed();
     let noise = random::normal(rows * gan.latent_dim(), random::mix(seed, 0));
     step_with(gan, real, &noise, seed, clip)
 }
 
 /// A step with this noise, (rows, latent_dim).
-fn step_with(gan: &mut Gan, real: &Buffer, noise: &[f32], seed: u64, clip: Option<Clip>) -> GanLosses {
+fn step_with(gan: &mut Gan, real: &Buffer, noise: &[f32], seed: u64, clip: Option<Clip>) -> Result<GanLosses> {
     let real_target = gan.real_target();
     gan.generator().pack(true, false);
-    let fake = fakes(gan, noise, random::mix(seed, 1));
-    let mut learned = discriminator_step(gan, real, real_target, random::mix(seed, 2));
+    let fake = fakes(gan, noise, random::mix(seed, 1))?;
+    let mut learned = discriminator_step(gan, real, real_target, random::mix(seed, 2)).checked()?;
     learned.observe(&mut [gan.discriminator_mut().0]);
-    learned.add(discriminator_step(gan, &fake, 0.0, random::mix(seed, 3)));
+    learned.add(discriminator_step(gan, &fake, 0.0, random::mix(seed, 3)).checked()?);
     let discriminator = learned.means[0];
     let (network, descent) = gan.discriminator_mut();
     learned.apply(&mut [network], descent, clip);
     if !discriminator.is_finite() {
-        return GanLosses { generator: f64::NAN, discriminator };
+        return Ok(GanLosses { generator: f64::NAN, discriminator });
     }
-    let mut learned = generator_step(gan, noise, random::mix(seed, 4));
+    let mut learned = generator_step(gan, noise, random::mix(seed, 4)).checked()?;
     let (network, descent) = gan.generator_mut();
     learned.apply(&mut [network], descent, clip);
-    GanLosses { generator: learned.means[0], discriminator }
+    Ok(GanLosses { generator: learned.means[0], discriminator })
 }
 
 /// Refuses steps whose generated images, or the noise for them, would be too large.
@@ -347,21 +347,24 @@ fn check_fakes(place: &str, gan: &Gan, rows: usize) -> Result<()> {
 }
 
 /// The images that the generator makes from noise in training.
-fn fakes(gan: &Gan, noise: &[f32], seed: u64) -> Buffer {
+fn fakes(gan: &Gan, noise: &[f32], seed: u64) -> Result<Buffer> {
     let (generator, latent_dim) = (gan.generator(), gan.latent_dim());
     let pixels: usize = gan.image_shape().iter().product();
     let rows = noise.len() / latent_dim;
     let shard = BatchSplit::new(rows, &[generator]).shard;
     let mut images = Buffer::unset(rows * pixels);
     let shards = images.par_chunks_mut(shard * pixels).zip(noise.par_chunks(shard * latent_dim)).enumerate();
-    for_shards(shards, |(index, (images, noise))| {
-        let pass = &mut Pass::training(random::mix(seed, index as u64)).recording(false);
+    let done = for_shards(shards, |(index, (images, noise))| {
+        let pass = &mut Pass::training(0).recording(false);
+        pass.begin(random::mix(seed, index as u64), index * shard);
         let noise = pass.input(Arc::new(Buffer::from(noise)), noise.len() / latent_dim);
-        let y = generator.forward_on(noise, pass);
+        let y = pass.within(|| "generator".into(), |pass| generator.forward_on(noise, pass));
         let y = channels_first(y, generator.output_shape(), pass);
         images.copy_from_slice(&y.values);
+        pass.take_mistake().map_or(Ok(()), Err)
     });
-    images
+    done.into_iter().collect::<Result<()>>()?;
+    Ok(images)
 }
 
 /// The discriminator's gradients from images with this target.
@@ -384,7 +387,7 @@ fn generator_step(gan: &Gan, noise: &[f32], seed: u64) -> Learned<1> {
     learn(rows, &[generator, discriminator], false, seed, |range, _, pass| {
         let values = &noise[range.start * latent_dim..range.end * latent_dim];
         let noise = pass.input(Arc::new(values.into()), range.len());
-        let images = generator.forward_on(noise, pass);
+        let images = pass.within(|| "generator".into(), |pass| generator.forward_on(noise, pass));
         let pass = &mut pass.clone().frozen();
         adversarial_loss(discriminator, images, 1.0, range.len() as f64 / rows as f64, pass)
     })
@@ -397,7 +400,7 @@ fn adversarial_loss(
     share: f64,
     pass: &mut Pass,
 ) -> ([f64; 1], Variable) {
-    let logits = discriminator.forward_to_logits(images, pass);
+    let logits = pass.within(|| "discriminator".into(), |pass| discriminator.forward_to_logits(images, pass));
     let target = vec![target; logits.rows].into();
     let (loss, on_tape) = Loss::BinaryCrossEntropyWithLogits.record(logits, &target, share, pass);
     ([loss], on_tape)
@@ -445,7 +448,7 @@ mod tests {
             let parameters = gan.trained_mut().into_iter().flat_map(Sequential::parameters_mut);
             parameters.zip(&case.weights).for_each(|(to, from)| *to = Arc::new(from.clone()));
 
-            let losses = step_with(&mut gan, &case.real.clone().into(), &case.noise, 0, None);
+            let losses = step_with(&mut gan, &case.real.clone().into(), &case.noise, 0, None).unwrap();
             assert!((losses.discriminator - case.discriminator_loss).abs() < 1e-6, "{losses:?}");
             assert!((losses.generator - case.generator_loss).abs() < 1e-6, "{losses:?}");
             let after = gan.trained_mut().into_iter().flat_map(Sequential::parameters_mut);

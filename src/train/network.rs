@@ -50,7 +50,7 @@ pub fn train_pairs<M: Trainable<Config = TrainConfig>>(
 impl Objective for Sequential {
     fn loss(&self, batch: &Batch, config: &TrainConfig, pass: &mut Pass) -> (Measures, Variable) {
         let input = batch.input(self.input_shape(), pass);
-        let (loss, on_tape) = decoded_loss(self, input, batch, config, pass);
+        let (loss, on_tape) = decoded_loss("network", self, input, batch, config, pass);
         ([loss, 0.0, 0.0], on_tape)
     }
 

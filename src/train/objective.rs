@@ -120,10 +120,8 @@ impl<O: Objective> Learner for O {
             let share = range.len() as f64 / rows.len() as f64;
             let images = (images, config.targets.as_ref());
             self.loss(&Batch::of(images, &rows[range], config.input_noise, seed, share), config, pass)
-        });
-        if let Some(mistake) = learned.mistake {
-            return Err(mistake);
-        }
+        })
+        .checked()?;
         if let Some(penalty) = config.weight_penalty {
             learned.means[0] += learned.penalise(&self.trained(), penalty)?;
         }
@@ -140,7 +138,7 @@ impl<O: Objective> Learner for O {
             // Streams far from those of the steps, the same in every epoch.
             let seed = random::mix(!config.seed, block as u64);
             let mut pass = Pass::prediction();
-            pass.begin(seed);
+            pass.begin(seed, rows[0]);
             let batch = Batch::of((images, targets), rows, config.input_noise, seed, 1.0);
             let (means, _) = self.loss(&batch, config, &mut pass);
             pass.take_mistake().map_or(Ok(means.map(|mean| mean * rows.len() as f64)), Err)

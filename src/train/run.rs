@@ -181,7 +181,10 @@ impl Run {
             return diverged(steps, "a weight became NaN or infinite".into());
         }
         let targets = config.validation_targets.as_ref();
-        let measure = |validation| model.measure(validation, targets, config);
+        let measure = |validation| {
+            let measures = model.measure(validation, targets, config);
+            measures.map_err(|error| error.within(&format!("epoch {epoch}, validation")))
+        };
         let validated = validation.as_ref().map(measure).transpose()?;
         if let Some(loss) = validated.into_iter().flatten().find(|mean| !mean.is_finite()) {
             return diverged(steps, format!("the validation loss became {loss}"));

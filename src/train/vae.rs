@@ -53,11 +53,11 @@ impl Objective for Vae {
         let pixels: usize = self.image_shape().iter().product();
         let kl_weight = config.kl_weight_used() / pixels as f64;
         let input = batch.input(&self.image_shape(), pass);
-        let features = self.encoder().forward_on(input, pass);
-        let heads = self.heads().forward_on(features, pass);
+        let features = pass.within(|| "encoder".into(), |pass| self.encoder().forward_on(input, pass));
+        let heads = pass.within(|| "heads".into(), |pass| self.heads().forward_on(features, pass));
         let epsilon = random::normal(batch.labels.len() * self.latent_dim(), pass.stream());
         let (kl, codes) = reparametrise(heads, epsilon, kl_weight, batch.share, pass);
-        let (reconstruction, on_tape) = decoded_loss(self.decoder(), codes, batch, config, pass);
+        let (reconstruction, on_tape) = decoded_loss("decoder", self.decoder(), codes, batch, config, pass);
         ([reconstruction + kl_weight * kl, reconstruction, kl], on_tape)
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{LayerContext, Operation, shape_text};
 use crate::{
     engine::{Accumulate, Buffer, OnThreads},
+    error::Error,
     nn::{
         init::ParameterSpec,
         sequential::Sequential,
@@ -31,8 +32,9 @@ impl Sequential {
     /// output `[k, dim]`, `vocabulary`·`dim` parameters; Keras' and PyTorch's `Embedding`, and what `dense(dim)`
     /// without a bias makes of one-hot rows: W is drawn as its weights are.
     ///
-    /// A value that is no whole number from 0 to `vocabulary` − 1 has no vector: its row comes out as NaN, so that a
-    /// prediction shows it and training stops with the error that its loss is not finite.
+    /// # Errors
+    /// Predictions and trainings return [`ErrorKind::Argument`](crate::ErrorKind::Argument) for a value that is no
+    /// whole number from 0 to `vocabulary` − 1, which has no vector, with its row of the input or of the batch.
     ///
     /// ```
     /// use latentlab::{Sequential, ndarray::arr2};
@@ -40,8 +42,9 @@ impl Sequential {
     /// let network = Sequential::input([2]).embedding(10, 4).build()?;
     /// assert_eq!((network.output_shape(), network.parameter_count()), (&[2, 4][..], 40));
     ///
-    /// let y = network.predict(&arr2(&[[3.0, 10.0]]).into_dyn())?;
-    /// assert!(y[[0, 0, 0]].is_finite() && y[[0, 1, 0]].is_nan());
+    /// let error = network.predict(&arr2(&[[3.0, 9.0], [3.0, 10.0]]).into_dyn()).unwrap_err().to_string();
+    /// let expected = "expected a whole number from 0 to 9, below the vocabulary of 10";
+    /// assert_eq!(error, format!("predict, layer 1, embedding, row 1, value 1: {expected}, got 10"));
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn embedding(self, vocabulary: usize, dim: usize) -> Self {
@@ -81,17 +84,24 @@ impl Operation for Embedding {
     fn forward(&self, x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
         let (layer, parameter, table) = (self.clone(), context.parameter(0, pass), &context.weights[0]);
         let width = context.input[0];
+        if let Some(index) = x.values.iter().position(|value| self.place(*value).is_none()) {
+            let place = format!("row {}, value {}", pass.first_row() + index / width, index % width);
+            let (last, size) = (self.vocabulary - 1, self.vocabulary);
+            let expected = format!("a whole number from 0 to {last}, below the vocabulary of {size}");
+            let error = Error::argument(place, expected, x.values[index]);
+            return pass.failed(error, x.rows, width * self.dim);
+        }
         let mut y = Buffer::unset(x.values.len() * self.dim);
         y.par_chunks_mut(width * self.dim).zip(x.values.par_chunks(width)).on_threads().for_each(|(y, x)| {
             for (y, x) in y.chunks_exact_mut(self.dim).zip(x) {
-                match self.place(*x) {
-                    Some(place) => y.copy_from_slice(&table[place]),
-                    None => y.fill(f32::NAN),
-                }
+                self.place(*x).into_iter().for_each(|place| y.copy_from_slice(&table[place]));
             }
         });
         let length = table.len();
         pass.record(Arc::new(y), x.rows, true, move |g, gradients| {
+            if parameter.is_frozen() {
+                return;
+            }
             let (mut sum, start) = gradients.take_sum(parameter, length);
             if matches!(start, Accumulate::Zero) {
                 sum.fill(0.0);

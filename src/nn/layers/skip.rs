@@ -204,7 +204,9 @@ impl Operation for Skip {
     fn forward(&self, x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
         let steps = self.steps(context.input);
         let caches = context.caches.inside(self.layers.len());
-        let inner = steps.into_iter().fold(x.clone(), |x, step| step.forward_inside(context, &caches, x, pass));
+        let run =
+            |x, pass: &mut Pass| steps.into_iter().fold(x, |x, step| step.forward_inside(context, &caches, x, pass));
+        let inner = pass.within(|| "inside".into(), |pass| run(x.clone(), pass));
         let (rows, needs_gradient) = (x.rows, x.needs_gradient || inner.needs_gradient);
         match self.merge {
             Merge::Add => {

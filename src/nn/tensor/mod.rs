@@ -155,9 +155,13 @@ impl Tensor {
         self.0.as_ref().map_err(Clone::clone)
     }
 
-    /// The variable on the tape of this pass.
-    pub(super) fn into_variable(self) -> Result<(Variable, Vec<usize>)> {
-        self.0.map(|value| (value.variable, value.shape))
+    /// The variable on the tape of this pass, and its shape.
+    pub(super) fn into_variable(self, pass: &Pass) -> Result<(Variable, Vec<usize>)> {
+        let value = self.0?;
+        if value.pass.as_ref().is_some_and(|(other, part)| !pass.is(other, *part)) {
+            return Err(mistake("result", "expected a tensor of this step, got one of another"));
+        }
+        Ok((value.variable, value.shape))
     }
 
     /// A network's weights by their name, to be learned.
@@ -389,23 +393,23 @@ impl Sequential {
     }
 
     fn forward_with(&self, x: &Tensor, frozen: bool) -> Tensor {
+        // Which of several networks it was, only its shapes can tell.
+        let place = || format!("forward of the network from {:?} to {:?}", self.input_shape(), self.output_shape());
+        let run = |values, rows| self.run(values, rows).map_err(|error| error.within(&place()));
         let result = || {
             let value = x.value()?;
             self.check()?;
             if value.shape.split_first().is_none_or(|(_, sample)| sample != self.input_shape()) {
                 let expected = format!("(n, {})", text_without_brackets(self.input_shape()));
                 let got = format!("{:?}", value.shape);
-                // Which of several networks it was, only its shapes can tell.
-                let shapes = [self.input_shape(), self.output_shape()];
-                let place = format!("forward of the network from {:?} to {:?}", shapes[0], shapes[1]);
-                return Err(Error::expected(ErrorKind::Shape, place, expected, got));
+                return Err(Error::expected(ErrorKind::Shape, place(), expected, got));
             }
             let rows = value.shape[0];
             let shape = [&[rows], self.output_shape()].concat();
             limit::check("forward", "outputs", &shape)?;
             let Some((pass, part)) = common_pass(&[value]).map_err(|message| mistake("forward", message))? else {
                 return Ok(Value {
-                    variable: Variable::constant(Arc::new(self.run(value.values(), rows).into()), rows),
+                    variable: Variable::constant(Arc::new(run(value.values(), rows)?.into()), rows),
                     shape,
                     pass: None,
                     tracked: false,
@@ -416,7 +420,10 @@ impl Sequential {
                 run = run.recording(false);
             }
             let x = channels_last(value.variable.clone(), self.input_shape(), &mut run);
-            let y = self.forward_on(x, &mut run);
+            let (y, mistake) = run.attempt(|run| self.forward_on(x, run));
+            if let Some(mistake) = mistake {
+                return Err(mistake.within(&place()));
+            }
             let mut variable = channels_first(y, self.output_shape(), &mut run);
             variable.moments = None;
             Ok(Value { variable, shape, pass: Some((pass, part)), tracked: false })

@@ -56,7 +56,7 @@ fn what_dfdx_differentiates_has_the_gradients_of_ours() {
     let loss = Loss::dfdx("their squared error", squared_error);
     assert_eq!((bridged.nodes()[1].layer.name(), loss.name()), ("their sigmoid", "their squared error"));
     let x = wave(ROWS * 12, 0.37);
-    assert_close("prediction", &bridged.run(&x, ROWS), &ours.run(&x, ROWS), 1e-6);
+    assert_close("prediction", &bridged.run(&x, ROWS).unwrap(), &ours.run(&x, ROWS).unwrap(), 1e-6);
     for split in [BatchSplit { shard: ROWS, part: ROWS }, BatchSplit { shard: 64, part: 30 }] {
         let (expected, gradients) = learn(&ours, Loss::MeanSquaredError, split);
         for (network, loss) in [(&bridged, Loss::MeanSquaredError), (&ours, loss), (&bridged, loss)] {
@@ -105,7 +105,7 @@ fn functions_that_do_not_fit_are_refused() {
             "expected a flat input [k], got [1, 3, 3]; put .flatten() before it",
         ),
         (flat().dfdx("maps", one_row), "expected (2, k) of its function for an input of 2 rows, got (1, 3)"),
-        (flat().dfdx("maps", panics), "its function panicked with an input of shape (2, 3)"),
+        (flat().dfdx("maps", panics), "its function panicked with an input of shape (2, 3): a mistake in a cell"),
     ] {
         assert_eq!(network.build().unwrap_err().to_string(), format!("layer 1, maps: {expected}"));
     }

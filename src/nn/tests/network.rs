@@ -67,7 +67,7 @@ fn dropout_keeps_the_mean_and_only_works_in_training() {
     assert!(dropped.iter().all(|v| *v == 0.0 || (v - 1.0 / 0.7).abs() < 1e-6));
     assert_eq!(dropped, drop(1));
     assert_ne!(dropped, drop(2));
-    assert_eq!(network.run(&ones, 1), ones[..]);
+    assert_eq!(network.run(&ones, 1).unwrap(), ones[..]);
 }
 
 #[test]
@@ -323,7 +323,7 @@ fn a_network_of_every_layer_learns() {
     }
     let (first, last) = (losses[0], losses[149]);
     assert!(last < 0.2 * first, "{first} before, {last} after");
-    let predicted = mean(Loss::MeanSquaredError, &network.run(&x, 20), &x);
+    let predicted = mean(Loss::MeanSquaredError, &network.run(&x, 20).unwrap(), &x);
     assert!(predicted < 0.3 * first, "{first} before, {predicted} in prediction");
 }
 
@@ -336,7 +336,7 @@ fn nothing_hides_an_overflow() {
         {
             let mut network = network.build().unwrap();
             network.trainable_mut().for_each(|weights| Arc::make_mut(weights).fill(1.0));
-            let y = network.run(&[f32::NAN, f32::INFINITY, 2.0], 3);
+            let y = network.run(&[f32::NAN, f32::INFINITY, 2.0], 3).unwrap();
             let rows: Vec<&[f32]> = y.chunks(units).collect();
             assert!(rows[0].iter().all(|y| y.is_nan()), "{rows:?}");
             assert_eq!(rows[1..], [vec![f32::INFINITY; units], vec![3.0; units]]);
@@ -368,7 +368,7 @@ fn folds(mut network: Sequential, times: usize) {
         let first = channels_last(first, &[2, 5, 5], pass);
         let recorded = network.forward_on(first, pass);
         let recorded = channels_first(recorded, network.output_shape(), pass);
-        (network.run(&x, 3), recorded.values.to_vec())
+        (network.run(&x, 3).unwrap(), recorded.values.to_vec())
     };
     let (before, _) = both(&network);
     // Other statistics, γ and β than the first ones, which change nothing.
@@ -416,15 +416,15 @@ fn the_first_layers_alone_are_a_network() {
     let short = || Sequential::input([1, 8, 8]).seed(3).conv2d(4, 3).relu().max_pool2d(2);
     let long = short().up_sample2d(2).conv2d(2, 3).batch_norm().build().unwrap();
     let x: Vec<f32> = (0..2 * 64).map(|i| (i as f32 * 0.37).sin()).collect();
-    let whole = long.run(&x, 2);
+    let whole = long.run(&x, 2).unwrap();
     for (layers, expected) in [
         (0, x.clone()),
-        (1, Sequential::input([1, 8, 8]).seed(3).conv2d(4, 3).run(&x, 2)),
-        (3, short().run(&x, 2)),
+        (1, Sequential::input([1, 8, 8]).seed(3).conv2d(4, 3).run(&x, 2).unwrap()),
+        (3, short().run(&x, 2).unwrap()),
         (6, whole.clone()),
         (99, whole),
     ] {
-        assert_eq!(long.take(layers).run(&x, 2), expected, "{layers} layers");
+        assert_eq!(long.take(layers).run(&x, 2).unwrap(), expected, "{layers} layers");
     }
     assert_eq!(long.take(3).output_shape(), [4, 3, 3]);
 }

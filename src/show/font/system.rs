@@ -13,6 +13,8 @@ use std::{
 use ab_glyph::{Font, FontArc, FontVec, GlyphId};
 use walkdir::WalkDir;
 
+use crate::panics::caught;
+
 /// Parts of the names of fonts with many characters, in small letters and without spaces, the best first.
 const NAMES: &str = "notosanscjk notosansjp notosanssc notosanskr notosanstc sourcehansans hiraginosansgb ヒラギノ角ゴシックw3 \
     applesdgothicneo pingfang yugothr yugothm meiryo msgothic msyh simsun malgun msjh wqy- \
@@ -77,7 +79,7 @@ impl System {
             for index in 0..fonts_in(&bytes).min(IN_COLLECTION) {
                 // A damaged file may make its reader panic; the figure is drawn all the same.
                 let read = || FontVec::try_from_vec_and_index(bytes.clone(), index).map(FontArc::new);
-                let Ok(Ok(font)) = std::panic::catch_unwind(read) else { break };
+                let Ok(Ok(font)) = caught(read) else { break };
                 if let Some(found) = has(&font, character) {
                     self.fonts.push(font);
                     return Some(found);
