@@ -52,6 +52,8 @@
 //!   `Send`, but for a [`Tensor`] and its [`Step`].
 //! - Arrays are those of [`ndarray`], which is exported again here: a notebook needs no dependency of its own for it.
 
+#![cfg(feature = "library")]
+
 mod analyse;
 mod channel;
 mod data;

@@ -11,8 +11,8 @@ const ORDERS: [(&str, &str); 2] = [
     ),
     (
         "src/bin/latentlab",
-        "mutate folder command project ipynb knobs execute library warm relay kernel setup timings run lab data bench \
-         reproduce",
+        "error whole protocol mutate folder command project ipynb knobs execute library warm relay kernel setup timings run lab data bench \
+         reproduce with_library",
     ),
 ];
 

@@ -17,7 +17,7 @@ use std::{
 use libloading::Library;
 use rustix::{io as unix_io, stdio};
 
-use super::{frame, socket};
+use super::{protocol, socket};
 
 /// A compiled cell.
 type Cell = unsafe extern "C" fn(*mut c_void) -> *mut c_void;
@@ -42,7 +42,7 @@ pub(crate) fn tell_kernel(line: &str) -> bool {
 
 /// If there is a relay and no channel yet, opens it and runs cells until the kernel ends.
 pub(crate) fn serve() {
-    let socket = env::var(frame::VARIABLE).ok().and_then(|number| number.parse().ok());
+    let socket = env::var(protocol::VARIABLE).ok().and_then(|number| number.parse().ok());
     if let (Some(socket), false) = (socket, socket::is_open()) {
         // If that fails, the kernel continues as without a relay.
         if let Ok((requests, answers)) = take_over(socket) {

@@ -5,6 +5,8 @@
 
 #[cfg(unix)]
 mod cell_loop;
+#[cfg_attr(not(unix), allow(dead_code))]
+pub(crate) mod protocol;
 #[cfg(unix)]
 mod socket;
 
@@ -71,27 +73,4 @@ fn cell_ends() {
     if LISTENS.swap(false, Ordering::Relaxed) {
         send(&json!({ "listens": false }));
     }
-}
-
-/// The frames of the channel: a byte for the kind, four for the length (little-endian), the content.
-#[doc(hidden)]
-pub mod frame {
-    /// To the relay: printed bytes.
-    pub const STDOUT: u8 = b'o';
-    pub const STDERR: u8 = b'e';
-    /// To the relay: JSON. `{"content": …}` is a `display_data` message, with `"update": true` an
-    /// `update_display_data`. `{"listens": true}` reports that a run begins that can be stopped, `false` that it has
-    /// ended. `{"shown": text}` reports that the value with this `Debug` text has been displayed.
-    pub const MESSAGE: u8 = b'm';
-    /// To the relay: everything printed before the request `SYNC` has been sent.
-    pub const SYNCED: u8 = b'y';
-
-    /// To the cell process, one byte each: confirm that everything printed has been sent; set or clear the stop
-    /// request.
-    pub const SYNC: u8 = b'y';
-    pub const STOP: u8 = b's';
-    pub const GO_ON: u8 = b'g';
-    /// The environment variable with the number of the inherited socket, through which the cell process sends the relay
-    /// the file descriptors of the channel.
-    pub const VARIABLE: &str = "LATENTLAB_RELAY";
 }

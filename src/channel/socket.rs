@@ -27,7 +27,7 @@ use rustix::{
 };
 use serde_json::Value;
 
-use super::frame;
+use super::protocol;
 
 static CHANNEL: OnceLock<Channel> = OnceLock::new();
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -49,7 +49,8 @@ pub(crate) fn send(what: &Value) {
         flush();
         let text = what.to_string();
         let mut socket = channel.lock();
-        let _ = channel.move_printed(&socket).and_then(|()| write_frame(&mut socket, frame::MESSAGE, text.as_bytes()));
+        let _ =
+            channel.move_printed(&socket).and_then(|()| write_frame(&mut socket, protocol::MESSAGE, text.as_bytes()));
     }
 }
 
@@ -76,7 +77,7 @@ pub(super) fn open(to_relay: BorrowedFd<'_>) -> io::Result<()> {
     let process = process::id().to_le_bytes();
     net::sendmsg(to_relay, &[io::IoSlice::new(&process)], &mut attached, SendFlags::empty())?;
     let thread_end = socket.try_clone()?;
-    let channel = Channel { socket: Mutex::new(socket), printed: [(frame::STDOUT, out), (frame::STDERR, err)] };
+    let channel = Channel { socket: Mutex::new(socket), printed: [(protocol::STDOUT, out), (protocol::STDERR, err)] };
     CHANNEL.set(channel).map_err(|_| io::Error::other("there is a channel already"))?;
     flush();
     stdio::dup2_stdout(new_stdout)?;
@@ -110,15 +111,15 @@ fn serve(mut requests: UnixStream) {
         let has_request = !ready[2].revents().is_empty();
         let request = if has_request { read_request(&mut requests) } else { None };
         match request {
-            Some(frame::STOP) => STOP.store(true, Ordering::Relaxed),
-            Some(frame::GO_ON) => STOP.store(false, Ordering::Relaxed),
+            Some(protocol::STOP) => STOP.store(true, Ordering::Relaxed),
+            Some(protocol::GO_ON) => STOP.store(false, Ordering::Relaxed),
             _ if has_request && request.is_none() => die(),
             _ => {}
         }
         let mut socket = channel.lock();
         let mut done = channel.move_printed(&socket);
-        if request == Some(frame::SYNC) {
-            done = done.and_then(|()| write_frame(&mut socket, frame::SYNCED, &[]));
+        if request == Some(protocol::SYNC) {
+            done = done.and_then(|()| write_frame(&mut socket, protocol::SYNCED, &[]));
         }
         if done.is_err() {
             die();

@@ -22,15 +22,11 @@ use serde_json::{Value, json};
 
 use super::display::{display, print_at_once, unmarked};
 use crate::{
-    channel,
+    channel::{self, protocol::ERROR_MEDIA_TYPE},
     error::visible_lines,
     panics, progress,
     show::{escape_html, progress_html},
 };
-
-/// The media type of an output that means "this cell failed": no other output carries it. Its content is JSON with
-/// `kind` (`"error"` for a `?`, `"panic"`), `message` and, for a panic, `location` and `thread`.
-pub const ERROR_MEDIA_TYPE: &str = "application/vnd.latentlab.error+json";
 
 /// Makes panics appear as a box under the cell. Does nothing outside a notebook, and nothing when called again.
 ///

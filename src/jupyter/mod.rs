@@ -10,8 +10,7 @@ mod display;
 mod errors;
 mod values;
 
-#[doc(hidden)]
-pub use crate::channel::frame;
+pub use crate::channel::protocol::ERROR_MEDIA_TYPE;
 pub use crate::show::escape_html;
 pub use display::{display, display_html};
-pub use errors::{ERROR_MEDIA_TYPE, install_error_display, print_line, show_failure};
+pub use errors::{install_error_display, print_line, show_failure};

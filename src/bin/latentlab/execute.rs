@@ -3,8 +3,8 @@
 use crate::command::end_with_parent;
 use crate::ipynb::{self, Outputs};
 use crate::project::{Outcome, Project};
+use crate::protocol::ERROR_MEDIA_TYPE;
 use console::strip_ansi_codes;
-use latentlab::jupyter::ERROR_MEDIA_TYPE;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};

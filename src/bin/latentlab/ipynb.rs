@@ -1,7 +1,7 @@
 //! Notebook files: validates those that are read, and marks those that `latentlab run` writes, to recognise them later.
 
 use crate::project::{Outcome, cannot, read_bytes, write};
-use latentlab::file::hex;
+use crate::whole::hex;
 use same_file::is_same_file;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};

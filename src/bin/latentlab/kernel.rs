@@ -1,19 +1,19 @@
 //! Starts the Rust kernel in its own build folder. Jupyter calls it, through the kernelspec that the setup writes.
 
-use crate::command::{become_program, without_cargo_run};
+use crate::command::become_program;
 use crate::execute::Kernel;
 use crate::project::{Outcome, Project, make_folder, remove_folder};
 use crate::relay;
 use crate::warm;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 pub fn kernel(connection_file: &Path, kind: Kernel) -> Outcome<()> {
     #[cfg(unix)]
     parent::end_with_it();
     let project = Project::find()?;
     let evcxr = project.evcxr().ok_or("The Rust kernel is not installed. Run `cargo lab` once.")?;
-    let mut command = Command::new(evcxr);
+    let mut lock = None;
     let folder = match kind {
         Kernel::WarmUp => project.build().join("warm"),
         Kernel::Bare => {
@@ -26,17 +26,15 @@ pub fn kernel(connection_file: &Path, kind: Kernel) -> Outcome<()> {
             // The library may have been edited since JupyterLab was started.
             warm::set_up(&project)?;
             let slot = warm::claim(&project.build())?;
-            // The kernel inherits the lock as its standard input, which it does not use: the slot is free when it ends.
-            command.stdin(slot.lock);
+            lock = Some(slot.lock);
             slot.folder
         }
     };
-    without_cargo_run(&mut command)
-        .env("EVCXR_TMPDIR", folder.join("ctx"))
-        .env("EVCXR_CONFIG_DIR", &folder)
-        // At its start, evcxr overwrites a kernelspec `rust` that it finds on this path or in the user's home.
-        .env("JUPYTER_PATH", &folder)
-        .stdout(Stdio::null());
+    let mut command = relay::evcxr_in(&folder, &evcxr);
+    if let Some(lock) = lock {
+        // The kernel inherits the lock as its standard input, which it does not use: the slot is free when it ends.
+        command.stdin(lock);
+    }
     if kind == Kernel::Bare {
         // evcxr alone, as after a fresh installation.
         command.arg("--control_file").arg(connection_file).current_dir(folder);

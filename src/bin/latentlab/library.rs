@@ -97,7 +97,8 @@ pub fn build(project: &Project, stamp: &str, package: &Path) -> Outcome<()> {
     write(&package.join("build.rs"), BUILD_SCRIPT)?;
     let sources = package.join("sources/lib.rs");
     let text = fs::read_to_string(&sources).map_err(cannot("read", &sources))?;
-    // `include!` allows no inner documentation in the included file.
+    // `include!` allows no inner documentation and attributes in the included file.
+    write(&sources, &text.replace("#![cfg(feature = \"library\")]\n", ""))?;
     let documentation: String = text.split_inclusive('\n').take_while(|line| line.starts_with("//!")).collect();
     write(&package.join("src/lib.rs"), &format!("{documentation}// {stamp}\n{STANDS_FOR}"))
 }

@@ -1,8 +1,13 @@
 //! The command-line tool: `cargo latentlab …`.
 
+#[cfg(feature = "library")]
 mod bench;
 mod command;
+#[cfg(feature = "library")]
 mod data;
+#[allow(dead_code, reason = "the tool uses less of it than the library")]
+#[path = "../../error.rs"]
+mod error;
 mod execute;
 #[cfg(test)]
 #[path = "../../../tests/folder/mod.rs"]
@@ -16,17 +21,28 @@ mod library;
 #[path = "../../../tests/mutate/mod.rs"]
 mod mutate;
 mod project;
+#[cfg_attr(not(unix), allow(dead_code))]
+#[path = "../../channel/protocol.rs"]
+mod protocol;
 mod relay;
+#[cfg(feature = "library")]
 mod reproduce;
 mod run;
 mod setup;
 mod timings;
 mod warm;
+#[allow(dead_code, reason = "the tool uses less of it than the library")]
+#[path = "../../file/whole.rs"]
+mod whole;
+#[cfg(not(feature = "library"))]
+mod with_library;
 
 use crate::execute::Kernel;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
+#[cfg(not(feature = "library"))]
+use with_library::{self as bench, self as reproduce};
 
 /// Autoencoders in Rust, cell by cell in Jupyter.
 #[derive(Parser)]
@@ -79,9 +95,14 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Lab(arguments) => lab::lab(&arguments),
         Command::Run(arguments) => run::run(&arguments),
+        #[cfg(feature = "library")]
         Command::Bench(arguments) => bench::bench(&arguments).map_err(|error| error.to_string()),
+        #[cfg(feature = "library")]
         Command::Reproduce(arguments) => reproduce::reproduce(&arguments),
+        #[cfg(feature = "library")]
         Command::Data => data::run().map_err(|error| error.to_string()),
+        #[cfg(not(feature = "library"))]
+        Command::Bench(_) | Command::Reproduce(_) | Command::Data => with_library::run(),
         Command::Kernel { connection_file, warm_up, bare } => {
             let kind = if warm_up {
                 Kernel::WarmUp

@@ -8,12 +8,6 @@ use std::process::Command;
 /// A result whose error is a message for the user: what is missing, and how to get it.
 pub type Outcome<T> = Result<T, String>;
 
-/// The version series of evcxr that the tool works with.
-const KERNEL_SERIES: &str = "0.22.";
-/// The feature that evcxr must be compiled with, except on Windows: socket files, to which other users of the machine
-/// cannot connect.
-pub const KERNEL_FEATURE: &str = "zeromq/ipc-transport";
-
 pub struct Project {
     pub root: PathBuf,
     /// Everything that the setup creates: the project's `.jupyter`, or `$LATENTLAB_JUPYTER`.
@@ -67,27 +61,38 @@ impl Project {
         command
     }
 
-    /// The Rust kernel that is installed in the project, or else a suitable one on the PATH.
+    /// The Rust kernel that the setup has recorded, if its program is still the same.
     pub fn evcxr(&self) -> Option<PathBuf> {
+        let record = fs::read_to_string(self.kernel_record()).ok()?;
+        let program = PathBuf::from(record.lines().next()?);
+        (record_of(&program)? == record).then_some(program)
+    }
+
+    /// The programs that may be a suitable kernel: the one that is installed in the project, and those on the PATH.
+    pub fn kernels(&self) -> Vec<PathBuf> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         std::iter::once(self.jupyter.join("evcxr/bin"))
             .chain(std::env::split_paths(&path))
             .filter_map(|folder| folder.join(program("evcxr_jupyter")).canonicalize().ok())
-            .find(|program| is_suitable_kernel(program))
+            .collect()
+    }
+
+    /// Makes a program the kernel.
+    pub fn record_kernel(&self, program: &Path) -> Outcome<()> {
+        let record = record_of(program).ok_or_else(|| format!("{}: cannot be read", program.display()))?;
+        write(&self.kernel_record(), &record)
+    }
+
+    fn kernel_record(&self) -> PathBuf {
+        self.jupyter.join("evcxr/kernel")
     }
 }
 
-/// evcxr_jupyter does not tell its version, but cargo records what it installs next to `bin`, in `.crates2.json`.
-fn is_suitable_kernel(program: &Path) -> bool {
-    let Some(root) = program.ancestors().nth(2) else { return false };
-    let list: serde_json::Value = fs::read(root.join(".crates2.json"))
-        .ok()
-        .and_then(|list| serde_json::from_slice(&list).ok())
-        .unwrap_or_default();
-    let series = format!("evcxr_jupyter {KERNEL_SERIES}");
-    let installs = list["installs"].as_object().into_iter().flatten();
-    let mut kernels = installs.filter(|(name, _)| name.starts_with(&series)).map(|(_, install)| &install["features"]);
-    kernels.any(|features| cfg!(windows) || features.as_array().is_some_and(|all| all.contains(&KERNEL_FEATURE.into())))
+/// What tells a program from one that has replaced it: its path, size and time.
+fn record_of(program: &Path) -> Option<String> {
+    let found = fs::metadata(program).ok()?;
+    let time = found.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(format!("{}\n{} {}\n", program.to_str()?, found.len(), time.as_nanos()))
 }
 
 fn program(name: &str) -> String {
@@ -148,7 +153,7 @@ pub fn write(path: &Path, content: &str) -> Outcome<()> {
         return Ok(());
     }
     make_folder(path.parent().expect("the file has a parent"))?;
-    latentlab::file::write_whole(path, content.as_bytes()).map_err(|error| error.to_string())
+    crate::whole::write_whole(path, content.as_bytes()).map_err(|error| error.to_string())
 }
 
 /// Removes a folder and its content, if it exists.

@@ -5,16 +5,23 @@
 //! step counts as not done.
 
 use crate::command::{narrate, output_of};
-use crate::project::{
-    KERNEL_FEATURE, Outcome, Project, cannot, make_private_folder, numbers, open_lock, remove_folder, write,
-};
-use crate::warm;
+use crate::project::{Outcome, Project, cannot, make_private_folder, numbers, open_lock, remove_folder, write};
+use crate::{relay, warm};
 use std::fs;
+use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 /// The kernel that is installed if the user has no suitable one, and the oldest Rust that compiles it.
 const KERNEL: &str = "evcxr_jupyter@0.22.0";
 const KERNEL_RUST: &str = "1.95";
+/// The series of versions that the tool works with.
+const KERNEL_SERIES: &str = "0.22.";
+/// The feature that evcxr must be compiled with, except on Windows: socket files, to which other users of the machine
+/// cannot connect.
+const KERNEL_FEATURE: &str = "zeromq/ipc-transport";
+/// How long a program may take until it tells its version, which takes a second if nothing else runs.
+const PATIENCE: Duration = Duration::from_secs(30);
 const OLDEST_PYTHON: &str = "3.10";
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 
@@ -119,6 +126,12 @@ fn set_up_kernel(project: &Project) -> Outcome<()> {
     if project.evcxr().is_some() {
         return Ok(());
     }
+    for program in project.kernels() {
+        match unsuitable(project, &program) {
+            None => return project.record_kernel(&program),
+            Some(reason) => println!("{} is not used as the notebooks' kernel: {reason}.", program.display()),
+        }
+    }
     let rust = rust.split_whitespace().nth(1).unwrap_or_default();
     if numbers(rust) < numbers(KERNEL_RUST) {
         return Err(format!(
@@ -138,7 +151,23 @@ fn set_up_kernel(project: &Project) -> Outcome<()> {
             "The Rust kernel could not be installed. Is there a network connection? The last lines of cargo:\n{tail}"
         )
     })?;
-    remove_folder(&target)
+    remove_folder(&target)?;
+    let installed = project.kernels().into_iter().next().ok_or("cargo has installed no kernel.")?;
+    match unsuitable(project, &installed) {
+        None => project.record_kernel(&installed),
+        Some(reason) => Err(format!("The Rust kernel {} does not work here: {reason}.", installed.display())),
+    }
+}
+
+/// Why a program cannot be the notebooks' kernel; `None` if it can.
+fn unsuitable(project: &Project, program: &Path) -> Option<String> {
+    match relay::version_of(program, &project.jupyter, PATIENCE) {
+        Ok(version) if version.starts_with(KERNEL_SERIES) => None,
+        Ok(version) => Some(format!("it is evcxr {version}, and {KERNEL_SERIES}x is needed")),
+        Err(error) => Some(format!(
+            "{error}. Was it compiled with the feature {KERNEL_FEATURE}? It keeps other users of this machine out"
+        )),
+    }
 }
 
 /// Jupyter's kernelspec `rust`, and a setting by which JupyterLab asks nothing at its start.

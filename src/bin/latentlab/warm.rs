@@ -155,7 +155,7 @@ fn stamp(project: &Project) -> Outcome<String> {
     for file in &files {
         add(&file.to_string_lossy(), &fs::read(file).map_err(cannot("read", file))?);
     }
-    Ok(latentlab::file::hex(&sum.finalize()))
+    Ok(crate::whole::hex(&sum.finalize()))
 }
 
 /// The packages of the kernel's lock file that are not in the project's, as `name version`. Local packages do not

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use latentlab::jupyter::frame;
+use crate::protocol;
 use rustix::io::{FdFlags, fcntl_setfd, ioctl_fionread};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -32,7 +32,7 @@ impl Handover {
         let inherited = inherited.into_std()?;
         inherited.set_nonblocking(false)?;
         let inherited = inheritable(inherited.into())?;
-        command.env(frame::VARIABLE, inherited.as_raw_fd().to_string());
+        command.env(protocol::VARIABLE, inherited.as_raw_fd().to_string());
         Ok((Self { socket }, inherited))
     }
 
@@ -138,15 +138,15 @@ impl Reader {
             let _ = from_cells.by_ref().take(length).read_to_end(&mut content);
             let is_whole = content.len() as u64 == length;
             match kind {
-                frame::STDOUT => self.print("stdout", &content),
-                frame::STDERR => self.print("stderr", &content),
-                frame::MESSAGE if is_whole => {
+                protocol::STDOUT => self.print("stdout", &content),
+                protocol::STDERR => self.print("stderr", &content),
+                protocol::MESSAGE if is_whole => {
                     if let Ok(message) = serde_json::from_slice(&content) {
                         self.send_omitted();
                         self.send(Event::Message(message));
                     }
                 }
-                frame::SYNCED => {
+                protocol::SYNCED => {
                     self.finish();
                     self.send(Event::Synced);
                 }

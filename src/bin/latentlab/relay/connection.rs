@@ -7,6 +7,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::zmtp::Endpoint;
+use crate::whole::hex;
 
 /// The only signature scheme that Jupyter uses.
 pub const SCHEME: &str = "hmac-sha256";
@@ -31,9 +32,11 @@ fn default_scheme() -> String {
 }
 
 impl Connection {
-    fn with_new_key(transport: &str, ip: &str, ports: [u16; 5]) -> Self {
+    fn with_new_key(transport: &str, ip: &str, ports: [u16; 5]) -> io::Result<Self> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key)?;
         let [shell_port, iopub_port, stdin_port, control_port, hb_port] = ports;
-        Self {
+        Ok(Self {
             transport: transport.to_owned(),
             ip: ip.to_owned(),
             shell_port,
@@ -41,9 +44,9 @@ impl Connection {
             stdin_port,
             control_port,
             hb_port,
-            key: format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>()),
+            key: hex(&key),
             signature_scheme: default_scheme(),
-        }
+        })
     }
 
     pub fn endpoint(&self, port: u16) -> io::Result<Endpoint> {
@@ -84,7 +87,7 @@ impl KernelConnection {
         let folder = tempfile::Builder::new().prefix("sockets").permissions(private).tempdir_in(parent)?;
         let prefix = folder.path().join("s");
         let prefix = prefix.to_str().ok_or_else(|| io::Error::other(format!("{}: not Unicode", prefix.display())))?;
-        Ok(Self { connection: Connection::with_new_key("ipc", prefix, [1, 2, 3, 4, 5]), _folder: folder })
+        Ok(Self { connection: Connection::with_new_key("ipc", prefix, [1, 2, 3, 4, 5])?, _folder: folder })
     }
 
     #[cfg(not(unix))]
@@ -97,7 +100,7 @@ impl KernelConnection {
         for (port, listener) in ports.iter_mut().zip(&listeners) {
             *port = listener.local_addr()?.port();
         }
-        Ok(Self { connection: Connection::with_new_key("tcp", &local.to_string(), ports) })
+        Ok(Self { connection: Connection::with_new_key("tcp", &local.to_string(), ports)? })
     }
 
     /// The address of the socket that evcxr opens for this port.

@@ -3,6 +3,7 @@
 //! <https://jupyter-client.readthedocs.io/en/stable/messaging.html>
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
@@ -27,7 +28,7 @@ impl Key {
     }
 
     fn sign(&self, parts: &[Bytes]) -> String {
-        self.digest(parts).map_or(String::new(), |digest| latentlab::file::hex(&digest.finalize().into_bytes()))
+        self.digest(parts).map_or(String::new(), |digest| crate::whole::hex(&digest.finalize().into_bytes()))
     }
 
     /// The frames of a message with these parts.
@@ -89,7 +90,7 @@ impl Message {
             "msg_type": kind,
             "session": session,
             "username": "kernel",
-            "date": jiff::Timestamp::now().to_string(),
+            "date": humantime::format_rfc3339_micros(SystemTime::now()).to_string(),
             "version": "5.3",
         });
         let parts = [&header, parent, &json!({}), &content].map(|part| Bytes::from(part.to_string())).to_vec();

@@ -10,6 +10,7 @@ mod message;
 mod state;
 #[cfg_attr(not(unix), allow(dead_code))]
 mod stream;
+mod version;
 mod zmtp;
 
 use std::collections::HashMap;
@@ -19,8 +20,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::protocol;
 use bytes::Bytes;
-use latentlab::jupyter::frame;
 use serde_json::json;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::timeout;
@@ -29,6 +30,7 @@ use self::channel::{Channel, Handover};
 use self::connection::{Connection, KernelConnection, SCHEME};
 use self::message::{Key, Message};
 use self::state::{Action, State};
+pub use self::version::{evcxr_in, version_of};
 use self::zmtp::{Dealer, Heartbeat, Inbox, Limits, Publisher, Router, subscribe};
 use crate::project::Outcome;
 
@@ -333,9 +335,9 @@ impl Relay {
             Action::Shell(reply) => self.shell.send(reply.into_frames(&self.key)),
             Action::Control(reply) => self.control.send(reply.into_frames(&self.key)),
             Action::IoPub(message) => self.iopub.publish(message.into_frames(&self.key)).await,
-            Action::Sync => self.ask_cells(frame::SYNC),
-            Action::Stop(true) => self.ask_cells(frame::STOP),
-            Action::Stop(false) => self.ask_cells(frame::GO_ON),
+            Action::Sync => self.ask_cells(protocol::SYNC),
+            Action::Stop(true) => self.ask_cells(protocol::STOP),
+            Action::Stop(false) => self.ask_cells(protocol::GO_ON),
         }
         Ok(())
     }

@@ -3,7 +3,9 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use latentlab::{Dataset, file::write_whole};
+use latentlab::Dataset;
+
+use crate::whole::write_whole;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -209,7 +211,7 @@ fn sealed(value: &impl Serialize) -> Outcome<Vec<u8>> {
 }
 
 fn checksum(content: &Value) -> String {
-    latentlab::file::hex(&Sha256::digest(content.to_string()))
+    crate::whole::hex(&Sha256::digest(content.to_string()))
 }
 
 /// The content of a file with a checksum; `None` if there is no file.

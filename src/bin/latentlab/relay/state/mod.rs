@@ -16,8 +16,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::mem;
 use std::time::{Duration, Instant};
 
+use crate::protocol::ERROR_MEDIA_TYPE;
 use bytes::Bytes;
-use latentlab::jupyter::ERROR_MEDIA_TYPE;
 use serde_json::{Map, Value, json};
 
 use super::message::Message;
