@@ -378,3 +378,22 @@ fn a_number_without_a_vector_is_an_error_everywhere() {
     );
     assert_eq!(weights(&pairs), before);
 }
+
+#[test]
+fn frozen_recurrent_layers_and_embeddings_pass_gradients_on() {
+    let network = Sequential::input([2]).embedding(3, 4).lstm(3).return_sequences().gru(2).build().unwrap();
+    let (recurrent, embedding) = (network.split_at(1).1, network.split_at(1).0);
+    let run = |frozen: bool| {
+        let step = Step::new(0);
+        let codes = embedding.forward_frozen(&step.input(array![[0.0f32, 2.0], [1.0, 1.0]]));
+        let x = step.tracked_input(codes.detach());
+        let y = if frozen { recurrent.forward_frozen(&x) } else { recurrent.forward(&x) };
+        let all = network.forward_frozen(&step.tracked_input(array![[0.0f32, 2.0], [1.0, 1.0]]));
+        let gradients = step.backward(&(y.square().sum() + all.sum())).unwrap();
+        (gradients.of_input(&x).unwrap(), gradients.of(&recurrent), gradients.of(&network))
+    };
+    let ((x, learned, all), (frozen_x, frozen, _)) = (run(false), run(true));
+    assert!(x == frozen_x && x.iter().all(|g| *g != 0.0));
+    assert!(learned.iter().all(|(_, gradient)| gradient.iter().any(|g| *g != 0.0)));
+    assert!(frozen.iter().chain(&all).all(|(_, gradient)| gradient.iter().all(|g| *g == 0.0)));
+}
