@@ -7,7 +7,7 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use latentlab::{
-    Autoencoder, Dataset, Loss, Optimizer, OptimizerState, Sequential, Step, TrainConfig,
+    Autoencoder, Dataset, Loss, Optimizer, OptimizerState, Sequential, Step, Tensor, TrainConfig,
     measure::{LossStep, NetworkStep, OptimizerStep},
     train_ae,
 };
@@ -291,9 +291,80 @@ fn own_step(c: &mut Criterion) {
     });
 }
 
+type Shape = fn(&[usize]) -> Vec<usize>;
+type Operation = (&'static str, Shape, fn(&Tensor, &Tensor) -> Tensor);
+
+const SAME: Shape = |size| size.to_vec();
+const ROW: Shape = |size| size[size.len() - 1..].to_vec();
+const COLUMN: Shape = |size| [&size[..size.len() - 1], &[1]].concat();
+const TURNED: Shape = |size| [&size[..size.len() - 2], &[size[size.len() - 1], size[size.len() - 2]]].concat();
+
+/// With the shape of the second operand.
+const OPERATIONS: [Operation; 30] = [
+    ("add", SAME, |x, y| x + y),
+    ("add a row", ROW, |x, y| x + y),
+    ("multiply", SAME, |x, y| x * y),
+    ("multiply by a row", ROW, |x, y| x * y),
+    ("multiply by a column", COLUMN, |x, y| x * y),
+    ("divide", SAME, |x, y| x / y),
+    ("exp", SAME, |x, _| x.exp()),
+    ("ln", SAME, |x, _| x.ln()),
+    ("tanh", SAME, |x, _| x.tanh()),
+    ("sigmoid", SAME, |x, _| x.sigmoid()),
+    ("softplus", SAME, |x, _| x.softplus()),
+    ("sum", SAME, |x, _| x.sum()),
+    ("mean", SAME, |x, _| x.mean()),
+    ("max", SAME, |x, _| x.max()),
+    ("sum_axis first", SAME, |x, _| x.sum_axis(0)),
+    ("sum_axis last", SAME, |x, _| x.sum_axis(-1)),
+    ("max_axis first", SAME, |x, _| x.max_axis(0)),
+    ("max_axis last", SAME, |x, _| x.max_axis(-1)),
+    ("softmax", SAME, |x, _| x.softmax(-1)),
+    ("log_softmax", SAME, |x, _| x.log_softmax(-1)),
+    ("log_sum_exp", SAME, |x, _| x.log_sum_exp(-1)),
+    ("matmul", TURNED, |x, y| x.matmul(y)),
+    ("matmul transposed", SAME, |x, y| x.matmul(&y.transpose())),
+    ("where", SAME, |x, y| x.greater(y).where_cond(x, y)),
+    ("slice", SAME, |x, _| x.slice(-1, 0..x.shape()[x.shape().len() - 1] / 2)),
+    ("concat", SAME, |x, y| Tensor::concat([x, y], -1)),
+    ("transpose", SAME, |x, _| x.transpose()),
+    ("reshape", SAME, |x, _| x.flatten()),
+    ("index_select", SAME, |x, _| x.index_select(0, &(0..x.shape()[0]).rev().collect::<Vec<_>>())),
+    ("normal", SAME, |x, _| x.normal_like() * x),
+];
+
+/// Operations on tensors by themselves, those of `benches/tensors.py`: `step` has the gradients of the sum, too.
+fn tensors(c: &mut Criterion) {
+    let memory = Step::new(0); // kept from step to step, as in a training
+    let values = |shape: Vec<usize>| Tensor::from((memory.uniform(shape) + 0.01).to_array().expect("a shape"));
+    for size in [&[128, 32][..], &[128, 784], &[1024, 1024], &[128, 12, 28, 28]] {
+        let text = size.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
+        for (name, other, operation) in OPERATIONS {
+            if name.starts_with("matmul") && size.len() > 2 {
+                continue;
+            }
+            let (x, y) = (values(size.to_vec()), values(other(size)));
+            let mut group = c.benchmark_group(format!("tensors/{name} {text}"));
+            group.bench_function("forward", |b| {
+                let step = Step::new(1);
+                let (x, y) = (step.input(&x), step.input(&y));
+                b.iter(|| operation(&x, &y));
+            });
+            group.bench_function("step", |b| {
+                b.iter(|| {
+                    let step = Step::new(1);
+                    let (x, y) = (step.tracked_input(&x), step.tracked_input(&y));
+                    step.backward(&operation(&x, &y).sum()).expect("a step")
+                });
+            });
+        }
+    }
+}
+
 criterion_group!(
     layers,
     own_step,
+    tensors,
     dense,
     conv2d,
     conv_transpose2d,

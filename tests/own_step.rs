@@ -225,6 +225,8 @@ fn steps_learn_as_a_ready_training_does() {
     }
 }
 
+type Function = fn(&Tensor) -> Tensor;
+
 /// As it should be with two rows, with which a layer is tried, and not with others.
 fn too_few_rows(x: &Tensor) -> Tensor {
     if x.shape()[0] == 2 { x.clone() } else { x.slice(0, 0..1) }
@@ -244,11 +246,11 @@ fn only_the_rows_of_training(x: &Tensor) -> Tensor {
     if x.shape()[0] == 7 { x.matmul(x) } else { x.clone() }
 }
 
-fn encoder_with(function: fn(&Tensor) -> Tensor) -> Sequential {
+fn encoder_with(function: Function) -> Sequential {
     Sequential::input([1, 28, 28]).flatten().dense(4).map("own", function).build().unwrap()
 }
 
-fn decoder_with(function: fn(&Tensor) -> Tensor) -> Sequential {
+fn decoder_with(function: Function) -> Sequential {
     Sequential::input([4]).dense(784).map("own", function).sigmoid().reshape([1, 28, 28]).build().unwrap()
 }
 
@@ -266,7 +268,7 @@ fn a_layer_that_fails_late_is_an_error_everywhere() {
         let expected = format!("{place}, layer {mistake}");
         assert!(error.to_string().starts_with(&expected), "expected {expected}, got {error}");
     };
-    let cases: [(fn(&Tensor) -> Tensor, &str); 3] = [
+    let cases: [(Function, &str); 3] = [
         (too_few_rows, "own, its output: expected shape "),
         (unlike_shapes, "own, tensor operation +: expected shapes that broadcast, got ["),
         (panics_at_ink, "own, its output: its function panicked with an input of shape ["),
@@ -377,4 +379,23 @@ fn a_number_without_a_vector_is_an_error_everywhere() {
         "{error}"
     );
     assert_eq!(weights(&pairs), before);
+}
+
+#[test]
+fn frozen_recurrent_layers_and_embeddings_pass_gradients_on() {
+    let network = Sequential::input([2]).embedding(3, 4).lstm(3).return_sequences().gru(2).build().unwrap();
+    let (recurrent, embedding) = (network.split_at(1).1, network.split_at(1).0);
+    let run = |frozen: bool| {
+        let step = Step::new(0);
+        let codes = embedding.forward_frozen(&step.input(array![[0.0f32, 2.0], [1.0, 1.0]]));
+        let x = step.tracked_input(codes.detach());
+        let y = if frozen { recurrent.forward_frozen(&x) } else { recurrent.forward(&x) };
+        let all = network.forward_frozen(&step.tracked_input(array![[0.0f32, 2.0], [1.0, 1.0]]));
+        let gradients = step.backward(&(y.square().sum() + all.sum())).unwrap();
+        (gradients.of_input(&x).unwrap(), gradients.of(&recurrent), gradients.of(&network))
+    };
+    let ((x, learned, all), (frozen_x, frozen, _)) = (run(false), run(true));
+    assert!(x == frozen_x && x.iter().all(|g| *g != 0.0));
+    assert!(learned.iter().all(|(_, gradient)| gradient.iter().any(|g| *g != 0.0)));
+    assert!(frozen.iter().chain(&all).all(|(_, gradient)| gradient.iter().all(|g| *g == 0.0)));
 }

@@ -13,8 +13,8 @@ use crate::{
 /// The codes of all images: (n, channels, height, width) to (n, latent_dim), with the images' labels.
 ///
 /// # Errors
-/// If the images' shape is not that of the encoder's input, a layer cannot take the values, a code is not finite, or one
-/// result cannot hold the codes (4 GiB).
+/// If the images' shape is not that of the encoder's input, a layer cannot take the values, a code is not finite, or
+/// one result cannot hold the codes (4 GiB).
 ///
 /// ```
 /// use latentlab::{Autoencoder, Dataset, embed};

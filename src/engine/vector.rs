@@ -65,29 +65,31 @@ impl Instructions {
 /// Declares functions whose loops are compiled once for each kind of [`Instructions`]; a call takes the machine's.
 ///
 /// The compiler turns plain loops over slices of equal length into the widest vectors; a closure would not do, because
-/// it may stay a function of its own, compiled for any machine.
+/// it may stay a function of its own, compiled for any machine. One that is given to such a loop must be small, or a
+/// `fn` that is `#[inline(always)]`.
 macro_rules! vectorized {
     ($(
         $(#[$meta:meta])*
-        $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block
+        $vis:vis fn $name:ident $(<$generic:ident: $bound:path>)? ($($arg:ident: $type:ty),* $(,)?)
+            $(-> $result:ty)? $body:block
     )+) => {$(
         $(#[$meta])*
         #[allow(clippy::too_many_arguments)]
-        $vis fn $name($($arg: $type),*) $(-> $result)? {
+        $vis fn $name $(<$generic: $bound>)? ($($arg: $type),*) $(-> $result)? {
             #[inline(always)]
             #[allow(clippy::too_many_arguments)]
-            fn plain($($arg: $type),*) $(-> $result)? $body
+            fn plain $(<$generic: $bound>)? ($($arg: $type),*) $(-> $result)? $body
             #[cfg(target_arch = "x86_64")]
             {
                 use $crate::engine::Instructions;
                 #[target_feature(enable = "avx512f")]
                 #[allow(clippy::too_many_arguments)]
-                fn avx512($($arg: $type),*) $(-> $result)? {
+                fn avx512 $(<$generic: $bound>)? ($($arg: $type),*) $(-> $result)? {
                     plain($($arg),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
                 #[allow(clippy::too_many_arguments)]
-                fn avx2($($arg: $type),*) $(-> $result)? {
+                fn avx2 $(<$generic: $bound>)? ($($arg: $type),*) $(-> $result)? {
                     plain($($arg),*)
                 }
                 match Instructions::of_this_machine() {

@@ -33,8 +33,9 @@ mod windows;
 pub(crate) use activation::Activation;
 pub(crate) use conv2d::Conv2d;
 pub(crate) use dense::add_products;
-pub(crate) use functions::sigmoid;
+pub(in crate::nn) use functions::{exp_m1, exp_of_any, ln, normal, sigmoid, softplus, tanh};
 pub(crate) use max_pool2d::MaxPool2d;
+pub(in crate::nn) use order::transposed;
 pub(crate) use order::{channels_first, channels_last};
 pub use size::{HeightWidth, Sides};
 

@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     engine::{
-        self, Accumulate, Buffer, GatherLhs, OnThreads, PackedRhs, PackedWeights, column_sums, gemm_in_parallel,
-        offsets, tiny_to_zero, vectorized,
+        self, Accumulate, Buffer, GatherLhs, OnThreads, PackedRhs, PackedWeights, column_sums, gemm, offsets,
+        tiny_to_zero, vectorized,
     },
     nn::{
         init::ParameterSpec,
@@ -28,9 +28,9 @@ use crate::{
 /// r∘(h·Uₙ + dₙ)), h ← (1 − z)∘n + z∘h.
 ///
 /// Shapes: x (n, time, features), W (features, gates · units), U (units, gates · units), b and d (gates · units), y (n,
-/// time, units), or (n, units), the last state; the gates are side by side in the order above. Inside, rows are sorted
-/// by time and then by sample, so that a step's products are one matrix product for the whole batch, and those with W
-/// one for all steps.
+/// time, units), or (n, units), the last state; the gates are side by side in the order above. Inside, groups of
+/// samples go through all steps by themselves. Their rows are sorted by time and then by sample, so that a step's products are
+/// one matrix product for the group, and those with W one for all steps.
 ///
 /// Backward pass, through time: from the gradients of a step's h and c those of what its gates take, a; then ∂h of the
 /// step before gets ∂a·Uᵀ. Over all steps together ∂W = xᵀ·∂a, ∂U = hᵀ·∂a with the states before each step, ∂b = ∂d =
@@ -199,107 +199,172 @@ impl Operation for Recurrent {
 
     fn forward(&self, x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
         let parameters = [0, 1, 2, 3].map(|index| context.parameter(index, pass));
-        let [weight, state_weight, bias, state_bias] = [0, 1, 2, 3].map(|index| Arc::clone(&context.weights[index]));
+        let weights = [0, 1, 2, 3].map(|index| Arc::clone(&context.weights[index]));
         let (layer, packed) = (*self, Arc::clone(&context.caches.packed));
         let (rows, time, features) = (x.rows, context.input[0], context.input[1]);
         let (units, gates) = (self.units, self.gates());
-        // The rows of a time step, `width` values each.
-        let step = move |step: usize, width: usize| step * rows * width..(step + 1) * rows * width;
+        let (width, out_width) = (time * features, if self.sequences { time * units } else { units });
 
-        let x_by_time = reordered(&x.values, [rows, time], features);
-        let panels = self.panels(&packed, [&weight, &state_weight]);
-        let mut all_gates = Buffer::unset(time * rows * gates);
-        // In a GRU what the gates take from the state is kept by itself, in an LSTM it is added at once.
-        let (start, mut from_state) = match self.cell {
-            Cell::Lstm => (bias.iter().zip(&state_bias[..]).map(|(b, d)| b + d).collect(), Buffer::default()),
-            Cell::Gru => (bias.to_vec(), Buffer::unset(time * rows * gates)),
-        };
-        multiply(&x_by_time, features, &panels[0], Accumulate::Bias(&start), &mut all_gates);
-
-        // Before the first step and after each.
-        let [mut states, mut cells] = [true, self.cell == Cell::Lstm].map(|kept| {
-            let mut all = Buffer::unset(if kept { (time + 1) * rows * units } else { 0 });
-            all.iter_mut().take(rows * units).for_each(|first| *first = 0.0);
-            all
-        });
-        for t in 0..time {
-            let gates = &mut all_gates[step(t, gates)];
-            let (before, state) = before_and_after(&mut states, step(t, units));
-            match self.cell {
-                Cell::Lstm => {
-                    multiply(before, units, &panels[1], Accumulate::Output, gates);
-                    let (cell_before, cell) = before_and_after(&mut cells, step(t, units));
-                    lstm(gates, cell_before, cell, state, units);
-                }
-                Cell::Gru => {
-                    let from_state = &mut from_state[step(t, self.gates())];
-                    multiply(before, units, &panels[1], Accumulate::Bias(&state_bias), from_state);
-                    gru(gates, from_state, before, state, units);
-                }
-            }
-        }
-        let y = if self.sequences {
-            reordered(&states[step(1, units).start..], [time, rows], units)
-        } else {
-            states[step(time, units)].into()
-        };
+        let mut y = Buffer::unset(rows * out_width);
+        let panels = self.panels(&packed, [&weights[0], &weights[1]]);
+        let groups = y.par_chunks_mut(GROUP * out_width).zip(x.values.par_chunks(GROUP * width));
+        let run = |(y, x): (&mut [f32], &[f32])| self.run(x, [time, features], panels, [&weights[2], &weights[3]], y);
+        let mut groups: Vec<Group> = groups.on_threads().map(run).collect();
 
         pass.record(Arc::new(y), rows, true, move |g, gradients| {
-            let g_by_time = layer.sequences.then(|| reordered(&g, [rows, time], units));
-            let panels = layer.panels_backward(&packed, [&weight, &state_weight]);
-            let mut state_gradient = if layer.sequences { Buffer::zeros(rows * units) } else { g };
-            let mut cell_gradient = Buffer::zeros(rows * units);
-            for t in (0..time).rev() {
-                if let Some(g) = &g_by_time {
-                    state_gradient.iter_mut().zip(&g[step(t, units)]).for_each(|(sum, g)| *sum += g);
-                }
-                let gates = &mut all_gates[step(t, gates)];
-                let (taken, start) = match layer.cell {
-                    Cell::Lstm => {
-                        let (before, cell) = before_and_after(&mut cells, step(t, units));
-                        lstm_backward(gates, before, cell, &state_gradient, &mut cell_gradient, units);
-                        (gates, Accumulate::Zero)
-                    }
-                    Cell::Gru => {
-                        let from_state = &mut from_state[step(t, layer.gates())];
-                        gru_backward(gates, from_state, &states[step(t, units)], &mut state_gradient, units);
-                        (from_state, Accumulate::Output)
-                    }
-                };
-                if t > 0 {
-                    multiply(taken, layer.gates(), &panels[1], start, &mut state_gradient);
-                }
+            let panels = layer.panels_backward(&packed, [&weights[0], &weights[1]]);
+            let mut x_gradient = Buffer::unset(if x.needs_gradient { x.values.len() } else { 0 });
+            let back = |(steps, g): (&mut Group, &[f32])| layer.run_back(steps, time, g, panels);
+            let all = groups.par_iter_mut().zip(g.par_chunks(GROUP * out_width));
+            if x.needs_gradient {
+                let all = all.zip(x_gradient.par_chunks_mut(GROUP * width));
+                all.on_threads().for_each(|((steps, g), out)| {
+                    back((&mut *steps, g));
+                    let mut by_time = Buffer::unset(out.len());
+                    multiply(&steps.gates, gates, &panels[0], Accumulate::Zero, &mut by_time);
+                    reorder(&by_time, [time, out.len() / width], features, out);
+                });
+            } else {
+                all.on_threads().for_each(back);
             }
 
-            let of_state = if layer.cell == Cell::Lstm { &all_gates } else { &from_state };
-            let before = &states[..time * rows * units];
-            for (parameter, values, inputs, g) in
-                [(parameters[0], &x_by_time[..], features, &all_gates), (parameters[1], before, units, of_state)]
-            {
-                let (mut sum, start) = gradients.take_sum(parameter, inputs * gates);
-                add_products(&[(values, g)], [inputs, gates], start, &mut sum);
-                gradients.put(parameter, sum);
+            let of_input: Vec<_> = groups.iter().map(|steps| (&steps.x[..], &steps.gates[..])).collect();
+            let before = |steps: &'_ Group| steps.states.len() - steps.states.len() / (time + 1);
+            let of_state: Vec<_> =
+                groups.iter().map(|steps| (&steps.states[..before(steps)], layer.of_state(steps))).collect();
+            for (index, (pairs, inputs)) in [(&of_input, features), (&of_state, units)].into_iter().enumerate() {
+                if parameters[index].is_frozen() {
+                    continue;
+                }
+                let (mut sum, start) = gradients.take_sum(parameters[index], inputs * gates);
+                add_products(pairs, [inputs, gates], start, &mut sum);
+                gradients.put(parameters[index], sum);
+                for (_, g) in pairs {
+                    gradients.add_to_parameter(parameters[2 + index], column_sums(g, gates));
+                }
             }
-            gradients.add_to_parameter(parameters[2], column_sums(&all_gates, gates));
-            gradients.add_to_parameter(parameters[3], column_sums(of_state, gates));
-            if x.needs_gradient {
-                let mut x_gradient = Buffer::unset(x.values.len());
-                multiply(&all_gates, gates, &panels[0], Accumulate::Zero, &mut x_gradient);
-                gradients.add_to(&x, reordered(&x_gradient, [time, rows], features));
-            }
+            gradients.add_to(&x, x_gradient);
         })
     }
 }
 
+/// Rows that go through all time steps by themselves, each group on its thread.
+const GROUP: usize = 32;
+
+/// All time steps of a group, sorted by time and then by sample.
+struct Group {
+    x: Buffer,
+    /// The gates; in the backward pass the gradient of what they take.
+    gates: Buffer,
+    /// Of a GRU what the gates take from the state, and its gradient: of an LSTM it is added at once.
+    from_state: Buffer,
+    /// Before the first step and after each.
+    states: Buffer,
+    /// The same of an LSTM's cells.
+    cells: Buffer,
+}
+
+impl Recurrent {
+    /// All time steps of a group of samples; writes the output.
+    fn run(
+        &self,
+        x: &[f32],
+        [time, features]: [usize; 2],
+        panels: &[PackedRhs<'_>],
+        [bias, state_bias]: [&[f32]; 2],
+        y: &mut [f32],
+    ) -> Group {
+        let (units, gates, rows) = (self.units, self.gates(), x.len() / (time * features));
+        let is_lstm = self.cell == Cell::Lstm;
+        let mut steps = Group {
+            x: Buffer::unset(x.len()),
+            gates: Buffer::unset(time * rows * gates),
+            from_state: Buffer::unset(if is_lstm { 0 } else { time * rows * gates }),
+            states: Buffer::unset((time + 1) * rows * units),
+            cells: Buffer::unset(if is_lstm { (time + 1) * rows * units } else { 0 }),
+        };
+        reorder(x, [rows, time], features, &mut steps.x);
+        let both: Vec<f32>;
+        let start = if is_lstm {
+            both = bias.iter().zip(state_bias).map(|(b, d)| b + d).collect();
+            &both
+        } else {
+            bias
+        };
+        multiply(&steps.x, features, &panels[0], Accumulate::Bias(start), &mut steps.gates);
+        for all in [&mut steps.states, &mut steps.cells] {
+            all.iter_mut().take(rows * units).for_each(|first| *first = 0.0);
+        }
+        for t in 0..time {
+            let gates_of_step = &mut steps.gates[t * rows * gates..][..rows * gates];
+            let place = t * rows * units..(t + 1) * rows * units;
+            let (before, state) = before_and_after(&mut steps.states, place.clone());
+            if is_lstm {
+                multiply(before, units, &panels[1], Accumulate::Output, gates_of_step);
+                let (cell_before, cell) = before_and_after(&mut steps.cells, place);
+                lstm(gates_of_step, cell_before, cell, state, units);
+            } else {
+                let from_state = &mut steps.from_state[t * rows * gates..][..rows * gates];
+                multiply(before, units, &panels[1], Accumulate::Bias(state_bias), from_state);
+                gru(gates_of_step, from_state, before, state, units);
+            }
+        }
+        if self.sequences {
+            reorder(&steps.states[rows * units..], [time, rows], units, y);
+        } else {
+            y.copy_from_slice(&steps.states[time * rows * units..]);
+        }
+        steps
+    }
+
+    /// The backward pass of [`run`](Self::run): leaves the gradients of what the gates take.
+    fn run_back(&self, steps: &mut Group, time: usize, g: &[f32], panels: &[PackedRhs<'_>]) {
+        let (units, gates) = (self.units, self.gates());
+        let rows = steps.states.len() / ((time + 1) * units);
+        let mut g_by_time = Buffer::unset(if self.sequences { g.len() } else { 0 });
+        let mut state_gradient = if self.sequences { Buffer::zeros(rows * units) } else { g.into() };
+        if self.sequences {
+            reorder(g, [rows, time], units, &mut g_by_time);
+        }
+        let mut cell_gradient = Buffer::zeros(rows * units);
+        for t in (0..time).rev() {
+            let place = t * rows * units..(t + 1) * rows * units;
+            if self.sequences {
+                state_gradient.iter_mut().zip(&g_by_time[place.clone()]).for_each(|(sum, g)| *sum += g);
+            }
+            let of_step = t * rows * gates..(t + 1) * rows * gates;
+            let gates_of_step = &mut steps.gates[of_step.clone()];
+            let (taken, start) = match self.cell {
+                Cell::Lstm => {
+                    let (before, cell) = before_and_after(&mut steps.cells, place);
+                    lstm_backward(gates_of_step, before, cell, &state_gradient, &mut cell_gradient, units);
+                    (gates_of_step, Accumulate::Zero)
+                }
+                Cell::Gru => {
+                    let from_state = &mut steps.from_state[of_step];
+                    gru_backward(gates_of_step, from_state, &steps.states[place], &mut state_gradient, units);
+                    (from_state, Accumulate::Output)
+                }
+            };
+            if t > 0 {
+                multiply(taken, gates, &panels[1], start, &mut state_gradient);
+            }
+        }
+    }
+
+    /// What the gates take from the state, or its gradient.
+    fn of_state<'a>(&self, steps: &'a Group) -> &'a [f32] {
+        if self.cell == Cell::Lstm { &steps.gates } else { &steps.from_state }
+    }
+}
+
 /// (outer, inner, width) to (inner, outer, width).
-fn reordered(values: &[f32], [outer, inner]: [usize; 2], width: usize) -> Buffer {
-    let mut out = Buffer::unset(values.len());
-    out.par_chunks_mut(outer * width).enumerate().on_threads().for_each(|(place, out)| {
+fn reorder(values: &[f32], [outer, inner]: [usize; 2], width: usize, out: &mut [f32]) {
+    for (place, out) in out.chunks_exact_mut(outer * width).enumerate() {
         for (out, values) in out.chunks_exact_mut(width).zip(values.chunks_exact(inner * width)) {
             out.copy_from_slice(&values[place * width..][..width]);
         }
-    });
-    out
+    }
 }
 
 /// What was before a step, at that place, and what comes after it.
@@ -309,10 +374,12 @@ fn before_and_after(all: &mut [f32], place: Range<usize>) -> (&[f32], &mut [f32]
     (&before[place], &mut after[..length])
 }
 
-/// The product of rows of `inputs` values with a packed matrix.
+/// The product of rows of `inputs` values with a packed matrix, on this thread.
 fn multiply(values: &[f32], inputs: usize, rhs: &PackedRhs<'_>, start: Accumulate<'_>, out: &mut [f32]) {
-    let lhs = GatherLhs { values, rows: &offsets(values.len() / inputs, inputs), steps: &offsets(inputs, 1) };
-    gemm_in_parallel(&[(lhs, rhs)], start, 1.0, out);
+    let rows = values.len() / inputs;
+    let lhs = GatherLhs { values, rows: &offsets(rows, inputs), steps: &offsets(inputs, 1) };
+    let out_rows = offsets(rows, out.len() / rows);
+    gemm(lhs, rhs, start, 1.0, out, &out_rows);
 }
 
 /// The parts of a row, one for each gate.

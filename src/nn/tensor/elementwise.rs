@@ -4,11 +4,38 @@ use std::{ops, sync::Arc};
 
 use rayon::prelude::*;
 
-use super::{Tensor, count, operation, reduce::sum};
+use super::{Tensor, count, operation, reduce::Along};
 use crate::{
-    engine::{BLOCK, Buffer, OnThreads, tiny_to_zero},
-    nn::{layers::sigmoid, tape::Gradients},
+    engine::{BLOCK, Buffer, OnThreads, tiny_to_zero, vectorized},
+    nn::{
+        layers::{exp_m1, exp_of_any, ln, normal, sigmoid, softplus, tanh},
+        tape::Gradients,
+    },
 };
+
+vectorized! {
+    fn values_of_one<F: Fn(f32) -> f32>(f: &F, x: &[f32], y: &mut [f32]) {
+        y.iter_mut().zip(x).for_each(|(y, x)| *y = f(*x));
+    }
+
+    fn gradient_of_one<F: Fn(f32, f32) -> f32>(slope: &F, x: &[f32], y: &[f32], g: &mut [f32]) {
+        g.iter_mut().zip(x.iter().zip(y)).for_each(|(g, (x, y))| *g = chain(*g, slope(*x, *y)));
+    }
+
+    fn values_of_two<F: Fn(f32, f32) -> f32>(f: &F, a: &[f32], b: &[f32], y: &mut [f32]) {
+        y.iter_mut().zip(a.iter().zip(b)).for_each(|(y, (a, b))| *y = f(*a, *b));
+    }
+
+    fn chosen_of_two(condition: &[f32], a: &[f32], b: &[f32], y: &mut [f32]) {
+        let values = condition.iter().zip(a.iter().zip(b));
+        y.iter_mut().zip(values).for_each(|(y, (condition, (a, b)))| *y = if *condition == 0.0 { *b } else { *a });
+    }
+
+    /// Keeps the gradient where the condition is (or is not) 0.
+    fn kept_of_chosen(condition: &[f32], where_zero: bool, g: &mut [f32]) {
+        g.iter_mut().zip(condition).for_each(|(g, c)| *g = if (*c == 0.0) == where_zero { *g } else { 0.0 });
+    }
+}
 
 /// y = f(x) value by value, with `slope(x, y)` = ∂y/∂x.
 fn map(
@@ -21,15 +48,14 @@ fn map(
         let x = inputs[0].variable.clone();
         let mut y = Buffer::unset(x.values.len());
         let blocks = y.par_chunks_mut(BLOCK).zip(x.values.par_chunks(BLOCK));
-        blocks.on_threads().for_each(|(y, x)| y.iter_mut().zip(x).for_each(|(y, x)| *y = f(*x)));
+        blocks.on_threads().for_each(|(y, x)| values_of_one(&f, x, y));
         let y = Arc::new(y);
         let backward = {
             let y = Arc::clone(&y);
             move |mut g: Buffer, gradients: &mut Gradients| {
                 let blocks = x.values.par_chunks(BLOCK).zip(y.par_chunks(BLOCK));
-                g.par_chunks_mut(BLOCK).zip(blocks).on_threads().for_each(|(g, (x, y))| {
-                    g.iter_mut().zip(x.iter().zip(y)).for_each(|(g, (x, y))| *g = chain(*g, slope(*x, *y)));
-                });
+                let blocks = g.par_chunks_mut(BLOCK).zip(blocks);
+                blocks.on_threads().for_each(|(g, (x, y))| gradient_of_one(&slope, x, y, g));
                 gradients.add_to(&x, g);
             }
         };
@@ -44,24 +70,45 @@ fn chain(g: f32, slope: f32) -> f32 {
     if g == 0.0 { 0.0 } else { tiny_to_zero(g * slope) }
 }
 
-/// φ(x), the density of N(0, 1).
-fn normal_density(x: f32) -> f32 {
-    (-0.5 * x * x).exp() / (2.0 * std::f32::consts::PI).sqrt()
+// Functions too large for closures in vectorised loops.
+
+#[inline(always)]
+fn softplus_of_any(x: f32) -> f32 {
+    if x < -87.0 { 0.0 } else { softplus(x) }
 }
 
-fn normal_distribution(x: f32) -> f32 {
-    0.5 * libm::erfcf(-x * std::f32::consts::FRAC_1_SQRT_2)
+#[inline(always)]
+fn silu(x: f32) -> f32 {
+    x / (1.0 + exp_of_any(-x))
+}
+
+#[inline(always)]
+fn silu_slope(x: f32, _y: f32) -> f32 {
+    let sigmoid = 1.0 / (1.0 + exp_of_any(-x));
+    sigmoid * (1.0 + x * (1.0 - sigmoid))
+}
+
+#[inline(always)]
+fn gelu(x: f32) -> f32 {
+    tiny_to_zero(x * normal(x).0)
+}
+
+#[inline(always)]
+fn gelu_slope(x: f32, _y: f32) -> f32 {
+    let (below, density) = normal(x);
+    // Beyond ±14 the density is 0 but for its limit, which a large x would make noticeable.
+    below + x.clamp(-14.0, 14.0) * density
 }
 
 impl Tensor {
     /// eˣ.
     pub fn exp(&self) -> Self {
-        map("exp", self, f32::exp, |_, y| y)
+        map("exp", self, exp_of_any, |_, y| y)
     }
 
     /// The natural logarithm; −∞ at 0, NaN below.
     pub fn ln(&self) -> Self {
-        map("ln", self, f32::ln, |x, _| 1.0 / x)
+        map("ln", self, ln, |x, _| 1.0 / x)
     }
 
     /// ln(1 + x), exact near 0; −∞ at −1, NaN below.
@@ -147,7 +194,7 @@ impl Tensor {
         map(
             "elu",
             self,
-            move |x| if x > 0.0 { x } else { alpha * x.exp_m1() },
+            move |x| if x > 0.0 { x } else { alpha * exp_m1(x) },
             move |x, y| if x > 0.0 { 1.0 } else { y + alpha },
         )
     }
@@ -157,14 +204,14 @@ impl Tensor {
         map(
             "selu",
             self,
-            |x| if x > 0.0 { SELU.0 * x } else { SELU.0 * SELU.1 * x.exp_m1() },
+            |x| if x > 0.0 { SELU.0 * x } else { SELU.0 * SELU.1 * exp_m1(x) },
             |x, y| if x > 0.0 { SELU.0 } else { y + SELU.0 * SELU.1 },
         )
     }
 
     /// Hyperbolic tangent.
     pub fn tanh(&self) -> Self {
-        map("tanh", self, f32::tanh, |_, y| 1.0 - y * y)
+        map("tanh", self, tanh, |_, y| 1.0 - y * y)
     }
 
     /// 1 / (1 + e⁻ˣ).
@@ -174,21 +221,17 @@ impl Tensor {
 
     /// x · sigmoid(x), also called swish (Hendrycks and Gimpel 2016; Ramachandran et al. 2017).
     pub fn silu(&self) -> Self {
-        let slope = |x: f32, _| {
-            let sigmoid = 1.0 / (1.0 + (-x).exp());
-            sigmoid * (1.0 + x * (1.0 - sigmoid))
-        };
-        map("silu", self, |x| x / (1.0 + (-x).exp()), slope)
+        map("silu", self, silu, silu_slope)
     }
 
     /// ln(1 + eˣ), without overflow.
     pub fn softplus(&self) -> Self {
-        map("softplus", self, |x| x.max(0.0) + (-x.abs()).exp().ln_1p(), |x, _| sigmoid(x))
+        map("softplus", self, softplus_of_any, |x, _| sigmoid(x))
     }
 
     /// x · Φ(x), with the distribution Φ of N(0, 1) (Hendrycks and Gimpel 2016), not its approximation by tanh.
     pub fn gelu(&self) -> Self {
-        map("gelu", self, |x| x * normal_distribution(x), |x, _| normal_distribution(x) + x * normal_density(x))
+        map("gelu", self, gelu, gelu_slope)
     }
 }
 
@@ -206,130 +249,146 @@ fn signum(x: f32) -> f32 {
     }
 }
 
-/// How two shapes are broadcast: the shape of the result, and how its values are walked through. Neighbouring axes that
-/// are walked through alike are one.
-struct Broadcast {
+/// How shapes are broadcast: the shape of the result, and how its values are walked through. Neighbouring axes that are
+/// walked through alike are one.
+struct Broadcast<const N: usize> {
     shape: Vec<usize>,
-    /// The sizes of the axes, and the stride along each of both operands: 0 where it is repeated.
-    axes: Vec<(usize, [usize; 2])>,
+    /// The sizes of the axes, and the stride along each of the operands: 0 where it is repeated.
+    axes: Vec<(usize, [usize; N])>,
 }
 
-impl Broadcast {
-    fn new(a: &[usize], b: &[usize]) -> Result<Self, String> {
-        let dimensions = a.len().max(b.len());
+/// How many values of a run are worked on at once where an operand is repeated.
+const REPEATED: usize = 512;
+
+/// Values that are worth a task of their own in operations as cheap as a sum.
+const LEAST: usize = 4 * BLOCK;
+
+impl<const N: usize> Broadcast<N> {
+    fn new(shapes: [&[usize]; N]) -> Result<Self, String> {
+        let dimensions = shapes.iter().map(|shape| shape.len()).max().unwrap_or(0);
         let size = |shape: &[usize], axis: usize| match (axis + shape.len()).checked_sub(dimensions) {
             Some(axis) => shape[axis],
             None => 1,
         };
         let mut shape = vec![0; dimensions];
-        let mut axes: Vec<(usize, [usize; 2])> = Vec::new();
-        let mut strides = [1, 1];
+        let mut axes: Vec<(usize, [usize; N])> = Vec::new();
+        let mut strides = [1; N];
         for axis in (0..dimensions).rev() {
-            let sizes = [size(a, axis), size(b, axis)];
-            let of_both = match sizes {
-                [a, b] if a == b => a,
-                [1, other] | [other, 1] => other,
-                _ => return Err(format!("expected shapes that broadcast, got {a:?} and {b:?}")),
-            };
-            shape[axis] = of_both;
-            let steps = [0, 1].map(|operand| if sizes[operand] == 1 { 0 } else { strides[operand] });
-            strides = [0, 1].map(|operand| strides[operand] * sizes[operand]);
+            let sizes = shapes.map(|shape| size(shape, axis));
+            let first = sizes.iter().position(|size| *size != 1).unwrap_or(0);
+            let of_all = sizes[first];
+            if let Some(other) = sizes.iter().position(|size| ![1, of_all].contains(size)) {
+                let got = format!("{:?} and {:?}", shapes[first], shapes[other]);
+                return Err(format!("expected shapes that broadcast, got {got}"));
+            }
+            shape[axis] = of_all;
+            let steps = std::array::from_fn(|operand| if sizes[operand] == 1 { 0 } else { strides[operand] });
+            strides = std::array::from_fn(|operand| strides[operand] * sizes[operand]);
             match axes.last_mut() {
-                _ if of_both == 1 => {}
-                Some((inner, of_inner)) if (0..2).all(|operand| steps[operand] == of_inner[operand] * *inner) => {
-                    *inner *= of_both;
+                _ if of_all == 1 => {}
+                Some((inner, of_inner)) if (0..N).all(|operand| steps[operand] == of_inner[operand] * *inner) => {
+                    *inner *= of_all;
                 }
-                _ => axes.push((of_both, steps)),
+                _ => axes.push((of_all, steps)),
             }
         }
         if axes.is_empty() {
-            axes.push((1, [0, 0]));
+            axes.push((1, [0; N]));
         }
         count(&shape)?;
         axes.reverse();
         Ok(Self { shape, axes })
     }
 
-    /// How many values one run along the last axis has, and the operands' strides along it.
-    fn run(&self) -> (usize, [usize; 2]) {
-        self.axes[self.axes.len() - 1]
-    }
-
-    /// Where in the operands a run begins.
-    fn starts(&self, run: usize) -> [usize; 2] {
-        let (mut rest, mut starts) = (run, [0, 0]);
+    /// Where in the operands a run along the last axis begins.
+    fn starts(&self, run: usize) -> [usize; N] {
+        let (mut rest, mut starts) = (run, [0; N]);
         for (size, strides) in self.axes[..self.axes.len() - 1].iter().rev() {
             let index = rest % size;
             rest /= size;
-            starts = [0, 1].map(|operand| starts[operand] + index * strides[operand]);
+            starts = std::array::from_fn(|operand| starts[operand] + index * strides[operand]);
         }
         starts
     }
 
-    /// `f(a, b)` for each value of the result.
-    fn zip(&self, a: &[f32], b: &[f32], f: impl Fn(f32, f32) -> f32 + Sync) -> Buffer {
-        let mut out = Buffer::unset(self.shape.iter().product());
-        let (length, strides) = self.run();
+    /// `work(operands, out)` for pieces of the result, with the operands' values that belong to each of its values.
+    fn for_pieces(&self, operands: [&[f32]; N], out: &mut [f32], work: impl Fn([&[f32]; N], &mut [f32]) + Sync) {
+        let (length, strides) = self.axes[self.axes.len() - 1];
         if out.is_empty() {
-            return out;
+            return;
         }
         // A single long run is cut into blocks.
         let whole = out.len() == length;
         let piece = if whole { length.min(BLOCK) } else { length };
-        let rows = out.par_chunks_mut(piece).enumerate().with_min_len((BLOCK / piece).max(1));
-        let each = |(row, out): (usize, &mut [f32])| {
-            let [i, j] = if whole { strides.map(|stride| row * piece * stride) } else { self.starts(row) };
-            match strides {
-                [1, 1] => out.iter_mut().zip(a[i..].iter().zip(&b[j..])).for_each(|(out, (a, b))| *out = f(*a, *b)),
-                [1, 0] => out.iter_mut().zip(&a[i..]).for_each(|(out, a)| *out = f(*a, b[j])),
-                [0, 1] => out.iter_mut().zip(&b[j..]).for_each(|(out, b)| *out = f(a[i], *b)),
-                [_, _] => out.fill(f(a[i], b[j])),
+        let is_repeated = strides.contains(&0);
+        let step = if is_repeated { piece.min(REPEATED) } else { piece };
+        let rows = out.par_chunks_mut(piece).enumerate().with_min_len((LEAST / piece).max(1));
+        let scratch = || strides.map(|stride| if stride == 0 { vec![0.0; step] } else { Vec::new() });
+        rows.on_threads().for_each_init(scratch, |repeated, (row, out)| {
+            let starts = if whole { strides.map(|stride| row * piece * stride) } else { self.starts(row) };
+            for operand in 0..N {
+                repeated[operand].fill(operands[operand][starts[operand]]);
             }
-        };
-        rows.on_threads().for_each(each);
-        out
+            for (index, out) in out.chunks_mut(step).enumerate() {
+                let values = std::array::from_fn(|operand| match strides[operand] {
+                    0 => &repeated[operand][..out.len()],
+                    _ => &operands[operand][starts[operand] + index * step..][..out.len()],
+                });
+                work(values, out);
+            }
+        });
     }
 
     /// Sums values of the result's shape into the shape of an operand.
-    fn sum_into(&self, operand: usize, values: Buffer, size: usize) -> Buffer {
-        if size == values.len() {
-            return values;
-        }
-        let mut sums = vec![0.0f64; size];
-        let (length, strides) = self.run();
-        for (row, values) in values.chunks(length.max(1)).enumerate() {
-            let start = self.starts(row)[operand];
-            match strides[operand] {
-                0 => sums[start] += sum(values),
-                _ => sums[start..].iter_mut().zip(values).for_each(|(sum, value)| *sum += f64::from(*value)),
+    fn sum_into(&self, operand: usize, mut values: Buffer) -> Buffer {
+        let mut inner = 1;
+        for (axis, (size, strides)) in self.axes.iter().enumerate().rev() {
+            if strides[operand] == 0 && *size != 1 {
+                let outer = self.axes[..axis].iter().map(|(size, _)| size).product();
+                values = Along { axis: 0, outer, size: *size, inner }.sums(&values);
+            } else {
+                inner *= size;
             }
         }
-        sums.into_iter().map(|sum| sum as f32).collect::<Vec<_>>().into()
+        values
     }
 }
 
-/// y = f(a, b) value by value, with `slopes(a, b)` = [∂y/∂a, ∂y/∂b].
+/// y = f(a, b) value by value, with `slopes(a, b)` = [∂y/∂a, ∂y/∂b]. The first `ones` of these are 1 everywhere.
 pub(super) fn zip(
     name: &str,
     a: &Tensor,
     b: &Tensor,
     f: impl Fn(f32, f32) -> f32 + Sync,
+    ones: usize,
     slopes: impl Fn(f32, f32) -> [f32; 2] + Sync + 'static,
 ) -> Tensor {
     operation(name, &[a, b], |inputs| {
-        let broadcast = Broadcast::new(&inputs[0].shape, &inputs[1].shape)?;
+        let broadcast = Broadcast::new([&inputs[0].shape, &inputs[1].shape])?;
         let operands = [0, 1].map(|operand: usize| inputs[operand].variable.clone());
-        let y = broadcast.zip(&operands[0].values, &operands[1].values, f);
+        let mut y = Buffer::unset(broadcast.shape.iter().product());
+        let values = [&operands[0].values[..], &operands[1].values];
+        broadcast.for_pieces(values, &mut y, |[a, b], y| values_of_two(&f, a, b, y));
         let shape = broadcast.shape.clone();
         let backward = move |g: Buffer, gradients: &mut Gradients| {
-            let [a, b] = operands.each_ref().map(|operand| &operand.values);
-            for (index, operand) in operands.iter().enumerate().filter(|(_, operand)| operand.needs_gradient) {
-                let mut gradient = broadcast.zip(a, b, |a, b| slopes(a, b)[index]);
-                let blocks = gradient.par_chunks_mut(BLOCK).zip(g.par_chunks(BLOCK));
-                blocks.on_threads().for_each(|(slope, g)| {
-                    slope.iter_mut().zip(g).for_each(|(slope, g)| *slope = chain(*g, *slope));
-                });
-                gradients.add_to(operand, broadcast.sum_into(index, gradient, operand.values.len()));
+            let values = [&operands[0].values[..], &operands[1].values];
+            let of_operand = |operand: usize, mut g: Buffer| {
+                if operand >= ones {
+                    broadcast.for_pieces(values, &mut g, |[a, b], g| match operand {
+                        0 => gradient_of_one(&|a, b| slopes(a, b)[0], a, b, g),
+                        _ => gradient_of_one(&|a, b| slopes(a, b)[1], a, b, g),
+                    });
+                }
+                broadcast.sum_into(operand, g)
+            };
+            let [first, second] = &operands;
+            match (first.needs_gradient, second.needs_gradient) {
+                (true, true) => {
+                    gradients.add_to(first, of_operand(0, g.clone()));
+                    gradients.add_to(second, of_operand(1, g));
+                }
+                (true, false) => gradients.add_to(first, of_operand(0, g)),
+                (false, _) => gradients.add_to(second, of_operand(1, g)),
             }
         };
         Ok((shape, Arc::new(y), backward))
@@ -341,13 +400,13 @@ impl Tensor {
     /// as
     /// PyTorch's.
     pub fn minimum(&self, other: &Self) -> Self {
-        zip("minimum", self, other, |a, b| if a < b || a.is_nan() { a } else { b }, |a, b| chosen(a < b, a == b))
+        zip("minimum", self, other, |a, b| if a < b || a.is_nan() { a } else { b }, 0, |a, b| chosen(a < b, a == b))
     }
 
     /// The larger of both, broadcast, value by value; NaN where one is. Where they are equal the gradient is shared, as
     /// PyTorch's.
     pub fn maximum(&self, other: &Self) -> Self {
-        zip("maximum", self, other, |a, b| if a > b || a.is_nan() { a } else { b }, |a, b| chosen(a > b, a == b))
+        zip("maximum", self, other, |a, b| if a > b || a.is_nan() { a } else { b }, 0, |a, b| chosen(a > b, a == b))
     }
 
     /// 1 where this is greater than the other, else 0; without a gradient.
@@ -388,14 +447,24 @@ impl Tensor {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn where_cond(&self, on_true: &Self, on_false: &Self) -> Self {
-        let keep = |condition: f32, value: f32| if condition == 0.0 { 0.0 } else { value };
-        let condition = self.detach();
-        let not = map("where_cond", &condition, |c| f32::from(c == 0.0), |_, _| 0.0);
-        let part = |condition: &Self, value: &Self| {
-            zip("where_cond", condition, value, keep, move |c, _| [0.0, f32::from(c != 0.0)])
-        };
-        let sum = |a: &Self, b: &Self| zip("where_cond", a, b, |a, b| a + b, |_, _| [1.0, 1.0]);
-        sum(&part(&condition, on_true), &part(&not, on_false))
+        operation("where_cond", &[&self.detach(), on_true, on_false], |inputs| {
+            let broadcast = Broadcast::new([0, 1, 2].map(|index: usize| &inputs[index].shape[..]))?;
+            let operands = [0, 1, 2].map(|operand: usize| inputs[operand].variable.clone());
+            let mut y = Buffer::unset(broadcast.shape.iter().product());
+            let values = operands.each_ref().map(|operand| &operand.values[..]);
+            broadcast.for_pieces(values, &mut y, |[condition, a, b], y| chosen_of_two(condition, a, b, y));
+            let shape = broadcast.shape.clone();
+            let backward = move |g: Buffer, gradients: &mut Gradients| {
+                let values = operands.each_ref().map(|operand| &operand.values[..]);
+                for operand in (1..3).filter(|operand| operands[*operand].needs_gradient) {
+                    let mut g = g.clone();
+                    broadcast
+                        .for_pieces(values, &mut g, |[condition, ..], g| kept_of_chosen(condition, operand == 2, g));
+                    gradients.add_to(&operands[operand], broadcast.sum_into(operand, g));
+                }
+            };
+            Ok((shape, Arc::new(y), backward))
+        })
     }
 }
 
@@ -409,16 +478,16 @@ fn chosen(first: bool, equal: bool) -> [f32; 2] {
 }
 
 fn compare(name: &str, a: &Tensor, b: &Tensor, holds: impl Fn(f32, f32) -> bool + Sync) -> Tensor {
-    zip(name, &a.detach(), &b.detach(), |a, b| f32::from(holds(a, b)), |_, _| [0.0, 0.0])
+    zip(name, &a.detach(), &b.detach(), |a, b| f32::from(holds(a, b)), 0, |_, _| [0.0, 0.0])
 }
 
 macro_rules! operators {
-    ($($trait:ident, $method:ident, $symbol:literal, $f:expr, $slopes:expr;)+) => {$(
+    ($($trait:ident, $method:ident, $symbol:literal, $f:expr, $ones:literal, $slopes:expr;)+) => {$(
         impl ops::$trait<&Tensor> for &Tensor {
             type Output = Tensor;
 
             fn $method(self, other: &Tensor) -> Tensor {
-                zip($symbol, self, other, $f, $slopes)
+                zip($symbol, self, other, $f, $ones, $slopes)
             }
         }
         operators!(@by $trait, $method, Tensor, Tensor, |a, b| (&a, &b));
@@ -442,10 +511,10 @@ macro_rules! operators {
 }
 
 operators! {
-    Add, add, "+", |a, b| a + b, |_, _| [1.0, 1.0];
-    Sub, sub, "-", |a, b| a - b, |_, _| [1.0, -1.0];
-    Mul, mul, "*", |a, b| a * b, |a, b| [b, a];
-    Div, div, "/", |a, b| a / b, |a, b| [1.0 / b, -a / (b * b)];
+    Add, add, "+", |a, b| a + b, 2, |_, _| [1.0, 1.0];
+    Sub, sub, "-", |a, b| a - b, 1, |_, _| [1.0, -1.0];
+    Mul, mul, "*", |a, b| a * b, 0, |a, b| [b, a];
+    Div, div, "/", |a, b| a / b, 0, |a, b| [1.0 / b, -a / (b * b)];
 }
 
 impl ops::Neg for &Tensor {

@@ -7,7 +7,10 @@ use rayon::prelude::*;
 use super::{Made, Tensor, Value, count, elementwise::zip, mistake, numbers, operation, reduce::Along};
 use crate::{
     engine::{BLOCK, Buffer, OnThreads},
-    nn::tape::{Gradients, Variable},
+    nn::{
+        layers::transposed,
+        tape::{Gradients, Variable},
+    },
 };
 
 /// The same values in another shape.
@@ -22,8 +25,33 @@ fn copy(from: &[f32], to: &mut [f32], length: usize, places: impl Iterator<Item 
     places.for_each(|(a, b)| to[b..b + length].copy_from_slice(&from[a..a + length]));
 }
 
+/// The same order of axes, with those as one that stay side by side, and without those of size 1.
+fn merged(shape: &[usize], axes: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    // Of each group its first axis, and the size of all.
+    let mut groups: Vec<(usize, usize)> = Vec::new();
+    let mut next = None;
+    for axis in axes.iter().copied().filter(|axis| shape[*axis] != 1) {
+        let follows = next.is_some_and(|next| (next..axis).all(|between| shape[between] == 1) && next <= axis);
+        match groups.last_mut() {
+            Some((_, size)) if follows => *size *= shape[axis],
+            _ => groups.push((axis, shape[axis])),
+        }
+        next = Some(axis + 1);
+    }
+    let mut sorted = groups.clone();
+    sorted.sort_unstable();
+    let place = |group: &(usize, usize)| sorted.iter().position(|other| other == group).unwrap_or_default();
+    (sorted.iter().map(|(_, size)| *size).collect(), groups.iter().map(place).collect())
+}
+
 /// The values with their axes in another order.
 fn permuted(values: &[f32], shape: &[usize], axes: &[usize]) -> Buffer {
+    let (shape, axes) = merged(shape, axes);
+    match axes[..] {
+        [1, 0] => return transposed(values, shape[0], shape[1]),
+        [0, 2, 1] => return transposed(values, shape[1], shape[2]),
+        _ => {}
+    }
     let mut out = Buffer::unset(values.len());
     let stride = |axis: usize| shape[axis + 1..].iter().product::<usize>();
     let Some((last, outer)) = axes.split_last().filter(|_| !values.is_empty()) else {
@@ -148,7 +176,7 @@ impl Tensor {
     }
 
     fn repeat_to(&self, shape: &[usize]) -> Self {
-        let repeated = zip("broadcast_to", self, &Self::zeros(shape), |x, _| x, |_, _| [1.0, 0.0]);
+        let repeated = zip("broadcast_to", self, &Self::zeros(shape), |x, _| x, 1, |_, _| [1.0, 0.0]);
         if repeated.check().is_ok() && repeated.shape() != shape {
             let message = format!("expected a shape that broadcasts to {shape:?}, got {:?}", self.shape());
             return Self(Err(mistake("broadcast_to", message)));
