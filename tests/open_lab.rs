@@ -139,7 +139,10 @@ fn a_penalty_of_ones_own_is_its_function() {
     assert!(history.loss[0] > 0.0);
 
     for (function, expected) in [
-        ((|x| x.clone()) as fn(&Tensor) -> Tensor, "the penalty, own, item: expected"),
+        (
+            (|x| x.clone()) as fn(&Tensor) -> Tensor,
+            "the penalty, own, tensor operation item: expected a single value, got shape [2, 12]",
+        ),
         (
             |_| panic!("on purpose"),
             "the penalty, own: expected a function that gives a value, got a panic with a tensor",

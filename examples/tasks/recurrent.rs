@@ -3,12 +3,6 @@
 
 use latentlab::*;
 
-/// The mean absolute error of each image.
-fn errors(autoencoder: &Autoencoder, images: &Dataset) -> Result<Vec<f64>> {
-    let difference = reconstruct(autoencoder, images)?.images() - images.images();
-    Ok(difference.outer_iter().map(|image| image.iter().map(|d| f64::from(d.abs())).sum::<f64>() / 784.0).collect())
-}
-
 pub fn run() -> Result<()> {
     let (train, test) = Dataset::digits()?.split(20_000, 4_000)?;
     let normal = train.of_class(0)?;
@@ -20,19 +14,28 @@ pub fn run() -> Result<()> {
     println!("{} zeros, mean squared error {:.4}", normal.len(), history.final_loss());
 
     // An anomaly is what it writes worse than 95 % of what it was trained on.
-    let mut known = errors(&autoencoder, &normal)?;
+    let absolute = Loss::of("mean absolute error", |output, target| (output - target).abs().mean());
+    let mut known = reconstruction_errors(&autoencoder, &normal, absolute)?;
     known.sort_by(f64::total_cmp);
     let threshold = known[known.len() * 95 / 100];
     println!("anomalies are those with an error above {threshold:.4}");
+    let errors = reconstruction_errors(&autoencoder, &test, absolute)?;
+    let of = |digit: usize| errors.iter().zip(test.labels()).filter(move |(_, label)| **label == digit);
     let mut chart = BarChart::new("found, %");
-    for (digit, images) in test.by_class().iter().enumerate() {
-        let above = errors(&autoencoder, images)?.iter().filter(|error| **error > threshold).count();
-        let share = 100.0 * above as f64 / images.len() as f64;
-        println!("{digit}: {share:.1} % of {} taken for anomalies", images.len());
+    for digit in 0..10 {
+        let (above, all) = (of(digit).filter(|(error, _)| **error > threshold).count(), of(digit).count());
+        let share = 100.0 * above as f64 / all as f64;
+        println!("{digit}: {share:.1} % of {all} taken for anomalies");
         chart = chart.bar(digit.to_string(), share);
     }
+    let is_anomaly: Vec<bool> = test.labels().iter().map(|label| *label != 0).collect();
+    println!("zeros and the other digits: {}", roc_curve(&is_anomaly, &errors)?);
+    let values = |digits: std::ops::Range<usize>| digits.flat_map(of).map(|(error, _)| *error).collect::<Vec<_>>();
+    let histogram =
+        Histogram::new("mean absolute error").series("zeros", &values(0..1)).series("others", &values(1..10));
+    let histogram = histogram.density().mark(threshold, format!("threshold {threshold:.3}")).figure()?;
     let path = std::env::temp_dir().join("latentlab-recurrent.png");
-    row([reconstructions(&autoencoder, &test.one_of_each()?)?, chart.figure()?]).save(&path)?;
+    row([reconstructions(&autoencoder, &test.one_of_each()?)?, histogram, chart.figure()?]).save(&path)?;
     println!("the figure is {}", path.display());
     Ok(())
 }

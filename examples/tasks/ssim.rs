@@ -16,31 +16,30 @@ pub fn run() -> Result<()> {
     let good = fabric(200, 2)?;
     let (bad, places) = damage(&good);
     let config = TrainConfig::new().epochs(12).batch_size(50).learning_rate(0.002);
+    let is_bad: Vec<bool> = (0..400).map(|image| image >= 200).collect();
     let mut rows = vec![("good", good.clone()), ("damaged", bad.clone())];
+    let mut chart = RocChart::new();
     for (name, loss) in [("squared error", Loss::MeanSquaredError), ("1 - SSIM", Loss::of("1 - SSIM", dissimilarity))] {
         let mut autoencoder = Autoencoder::strided([16, 32, 64], 128, 8)?;
         let history = train_ae(&mut autoencoder, &train, &config.clone().loss(loss))?;
-        let of_good = errors(&autoencoder, &good, loss)?;
         let of_bad = errors(&autoencoder, &bad, loss)?;
-        let (worst_of_good, worst_of_bad) = (worst(&of_good), worst(&of_bad));
-        let pairs = worst_of_bad.iter().flat_map(|bad| worst_of_good.iter().map(move |good| bad.0 > good.0));
+        let all = [worst(&errors(&autoencoder, &good, loss)?), worst(&of_bad)].concat();
+        let roc = roc_curve(&is_bad, &all.iter().map(|(error, _)| f64::from(*error)).collect::<Vec<_>>())?;
         let touches = |place: &usize, defect: &usize| place.abs_diff(defect + DEFECT / 2) <= DEFECT / 2;
-        let found = |(worst, defect): (&(f32, [usize; 2]), &[usize; 2])| {
-            worst.1.iter().zip(defect).all(|(place, defect)| touches(place, defect))
+        let found = |(worst, defect): &(&(f32, [usize; 2]), &[usize; 2])| {
+            worst.1.iter().zip(defect.iter()).all(|(place, defect)| touches(place, defect))
         };
-        println!(
-            "{name}: loss {:.4} to {:.4}; damaged above good in {:.1} % of the pairs, {:.1} % of the defects found",
-            history.loss[0],
-            history.final_loss(),
-            percentage(pairs),
-            percentage(worst_of_bad.iter().zip(&places).map(found))
-        );
+        let found = all[200..].iter().zip(&places).filter(found).count();
+        let (first, last) = (history.loss[0], history.final_loss());
+        println!("{name}: loss {first:.4} to {last:.4}; {roc}; {:.1} % of the defects found", found as f64 / 2.0);
         rows.push((name, of_bad));
+        chart = chart.curve(name, &roc);
     }
 
     let path = std::env::temp_dir().join("latentlab-ssim.png");
     rows.iter_mut().for_each(|(_, images)| *images = images.slice(s![..10, .., .., ..]).to_owned());
-    ImageGrid::rows(rows.iter().map(|(name, images)| (*name, images))).figure()?.save(&path)?;
+    let images = ImageGrid::rows(rows.iter().map(|(name, images)| (*name, images))).figure()?;
+    row([images, chart.figure()?]).save(&path)?;
     println!("the figure is {}", path.display());
     Ok(())
 }
@@ -107,13 +106,4 @@ fn damage(images: &Array4<f32>) -> (Array4<f32>, Vec<[usize; 2]>) {
         bad.slice_mut(square).assign(&images.slice(square).slice(s![..;-1, ..]));
     }
     (bad, places)
-}
-
-fn percentage(holds: impl Iterator<Item = bool>) -> f64 {
-    let (mut all, mut yes) = (0, 0);
-    holds.for_each(|holds| {
-        all += 1;
-        yes += usize::from(holds);
-    });
-    100.0 * yes as f64 / f64::from(all)
 }
