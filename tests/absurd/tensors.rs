@@ -155,6 +155,10 @@ pub fn rows() -> Table {
         ("Tensor::shape", Nothing("the tensor alone; see the rows of the operations")),
         ("Tensor::check", Nothing("the tensor alone; see the rows of the operations")),
         ("Tensor::to_array", Nothing("the tensor alone; see the rows of the operations")),
+        (
+            "Tensor::to_images",
+            Call(|| of_each(|x| either(x.to_images()).map_or_else(|| x.clone(), |images| Tensor::from(&images)))),
+        ),
         ("Tensor::item", Call(|| of_each(|x| x * either(x.item()).unwrap_or(1.0)))),
         ("Tensor::detach", Call(|| of_each(|x| x.detach() + x))),
         ("Tensor::matmul", Call(|| of_two(Tensor::matmul))),

@@ -1,5 +1,6 @@
 //! Starts the Rust kernel in its own build folder. Jupyter calls it, through the kernelspec that the setup writes.
 
+use crate::cell_compiler;
 use crate::command::become_program;
 use crate::execute::Kernel;
 use crate::project::{Outcome, Project, make_folder, remove_folder};
@@ -41,6 +42,9 @@ pub fn kernel(connection_file: &Path, kind: Kernel) -> Outcome<()> {
         return Err(format!("The Rust kernel could not be started ({}).", become_program(command)));
     }
     find_shared_libraries(&mut command, &folder.join("latentlab/compiled"))?;
+    if std::env::var_os("RUSTC_WORKSPACE_WRAPPER").is_none() {
+        command.env("RUSTC_WORKSPACE_WRAPPER", cell_compiler::install(&folder)?);
+    }
     // For rust-analyzer, which then reads fewer sources of the standard library.
     let standard_library = project.build().join("rust");
     if standard_library.is_dir() && std::env::var_os("RUST_SRC_PATH").is_none() {

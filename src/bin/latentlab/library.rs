@@ -23,9 +23,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The profile of both workspaces, so that both compile the same crates; evcxr's own is ignored by cargo, in a package
-/// that is not the root of its workspace. Cells are compiled quickly: a single unit and nothing kept for the next cell
-/// take three quarters of the time of evcxr's profile. Dependencies (the library is one) are as fast as in a release
-/// build.
+/// that is not the root of its workspace. A cell is compiled in one unit, with little optimisation and without keeping
+/// anything for the next one, which is half of the compiler's work under evcxr's profile. Dependencies (the library is
+/// one) are as fast as in a release build.
 pub const PROFILE: &str = r#"[profile.dev]
 opt-level = 1
 debug = false

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "library")]
 mod bench;
+mod cell_compiler;
 mod command;
 #[cfg(feature = "library")]
 mod data;
@@ -92,6 +93,11 @@ fn exit_on_closed_output() {
 
 fn main() -> ExitCode {
     exit_on_closed_output();
+    let arguments: Vec<_> = std::env::args_os().collect();
+    if cell_compiler::is_called(&arguments) {
+        eprintln!("rustc could not be started ({})", cell_compiler::run(&arguments));
+        return ExitCode::FAILURE;
+    }
     let result = match Arguments::parse().command {
         Command::Lab(arguments) => lab::lab(&arguments),
         Command::Run(arguments) => run::run(&arguments),

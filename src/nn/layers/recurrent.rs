@@ -379,7 +379,7 @@ fn multiply(values: &[f32], inputs: usize, rhs: &PackedRhs<'_>, start: Accumulat
     let rows = values.len() / inputs;
     let lhs = GatherLhs { values, rows: &offsets(rows, inputs), steps: &offsets(inputs, 1) };
     let out_rows = offsets(rows, out.len() / rows);
-    gemm(lhs, rhs, start, 1.0, out, &out_rows);
+    gemm(lhs, rhs.all(), start, 1.0, out, &out_rows);
 }
 
 /// The parts of a row, one for each gate.

@@ -9,7 +9,7 @@ mod update;
 
 use std::{fmt, sync::Arc};
 
-use ndarray::{Array, ArrayD, ArrayViewD, Dimension, IxDyn};
+use ndarray::{Array, Array4, ArrayD, ArrayViewD, Dimension, IxDyn};
 use rand::Rng;
 use rayon::prelude::*;
 
@@ -297,6 +297,28 @@ impl Tensor {
         let value = self.value()?;
         ArrayD::from_shape_vec(IxDyn(&value.shape), value.values().to_vec())
             .map_err(|error| mistake("to_array", error.to_string()))
+    }
+
+    /// The values as images (n, channels, height, width), as [`ImageGrid`](crate::ImageGrid) draws them.
+    ///
+    /// # Errors
+    /// As [`to_array`](Self::to_array), and [`ErrorKind::Shape`] if there are not four dimensions.
+    ///
+    /// ```
+    /// use latentlab::{ImageGrid, Tensor};
+    ///
+    /// let grey = Tensor::full([3, 784], 0.5);
+    /// let figure = ImageGrid::new(&grey.reshape([3, 1, 28, 28]).to_images()?, 3).figure()?;
+    ///
+    /// let error = grey.to_images().unwrap_err().to_string();
+    /// assert_eq!(error, "tensor operation to_images: expected (n, channels, height, width), got shape [3, 784]");
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn to_images(&self) -> Result<Array4<f32>> {
+        self.to_array()?.into_dimensionality().map_err(|_| {
+            let got = self.shape();
+            mistake("to_images", format!("expected (n, channels, height, width), got shape {got:?}"))
+        })
     }
 
     /// The value of a tensor that has one, such as a loss.

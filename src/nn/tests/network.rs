@@ -397,7 +397,7 @@ fn a_layer_without_a_bias_is_one_whose_bias_is_zero() {
     // The biases of the other one begin at 0.
     names.iter().for_each(|name| without.set_weights(name, &with.weights(name).unwrap()).unwrap());
     let x = ndarray::Array4::from_shape_fn((3, 2, 6, 6), |(n, c, y, x)| ((n * 72 + c * 36 + y * 6 + x) as f32).sin());
-    let run = |network: &Sequential| network.run(x.as_slice().unwrap(), 3);
+    let run = |network: &Sequential| network.run(x.as_slice().unwrap(), 3).unwrap();
     assert_eq!(run(&with), run(&without));
     let gradients = |network: &Sequential| {
         let step = Step::new(0);

@@ -1,0 +1,119 @@
+//! What cargo calls in place of rustc for the crate of a cell (`RUSTC_WORKSPACE_WRAPPER`).
+//!
+//! Most cells call the library and do nothing else that takes time: without optimisation they are compiled in less than
+//! half of the time. A cell with a loop or with a closure, which may be the body of one, keeps the profile's
+//! optimisation, and so do all cells after a function with one.
+
+use crate::command::become_program;
+use crate::project::{Outcome, cannot};
+use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A link to this program that stays when the project is cleaned or built again.
+pub fn install(folder: &Path) -> Outcome<PathBuf> {
+    let tool = std::env::current_exe().map_err(|error| format!("The tool cannot find itself ({error})."))?;
+    let link = folder.join(format!("cell_compiler{}", std::env::consts::EXE_SUFFIX));
+    if link.exists() {
+        fs::remove_file(&link).map_err(cannot("remove", &link))?;
+    }
+    fs::hard_link(&tool, &link).or_else(|_| fs::copy(&tool, &link).map(drop)).map_err(cannot("create", &link))?;
+    Ok(link)
+}
+
+/// Whether cargo calls: with rustc's path, and then its arguments.
+pub fn is_called(arguments: &[OsString]) -> bool {
+    arguments.get(1).is_some_and(|first| Path::new(first).file_stem() == Some(OsStr::new("rustc")))
+}
+
+/// Becomes rustc; returns only if that fails.
+pub fn run(arguments: &[OsString]) -> std::io::Error {
+    let mut command = Command::new(&arguments[1]);
+    command.args(&arguments[2..]);
+    let source = arguments.iter().find(|argument| Path::new(argument).ends_with("ctx/src/lib.rs"));
+    if source.and_then(|source| fs::read_to_string(source).ok()).is_some_and(|text| only_calls(&text)) {
+        // The last one counts.
+        command.args(["-C", "opt-level=0"]);
+    }
+    become_program(command)
+}
+
+/// Whether nothing in the source of a cell is a loop or may be the body of one, but for what evcxr writes around it.
+fn only_calls(source: &str) -> bool {
+    let Ok(tokens) = source.parse::<TokenStream>() else { return false };
+    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+    let is_block =
+        |token: &TokenTree| matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace);
+    let items = tokens.split_inclusive(is_block);
+    let mut others = items.filter(|item| !is_kernels(item));
+    !others.any(|item| may_loop(item.iter().cloned().collect()))
+}
+
+/// The store of variables, and the conversion of errors; not the function with the cell in it.
+fn is_kernels(item: &[TokenTree]) -> bool {
+    let has = |word: &str| item.iter().any(|token| matches!(token, TokenTree::Ident(ident) if ident == word));
+    !has("fn") && (has("evcxr_internal_runtime") || has("EvcxrUserCodeError"))
+}
+
+fn may_loop(tokens: TokenStream) -> bool {
+    let mut after_bar = false;
+    tokens.into_iter().any(|token| match token {
+        TokenTree::Group(group) => may_loop(group.stream()),
+        TokenTree::Ident(word) => ["for", "while", "loop"].iter().any(|keyword| word == keyword),
+        // `||` begins a closure without arguments, as evcxr writes them.
+        TokenTree::Punct(bar) if bar.as_char() == '|' => {
+            let is_single = !after_bar && bar.spacing() == Spacing::Alone;
+            after_bar = !after_bar && bar.spacing() == Spacing::Joint;
+            is_single
+        }
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As evcxr writes a cell.
+    fn cell(items: &str, code: &str) -> String {
+        format!(
+            "#![allow(unused_imports)] use latentlab::*; {items} struct EvcxrUserCodeError {{}}
+             impl<T: std::fmt::Display> From<T> for EvcxrUserCodeError {{ fn from(error: T) -> Self {{ loop {{}} }} }}
+             mod evcxr_internal_runtime {{ impl Store {{ fn all(&self) {{ for one in &self.0 {{}} }} }} }}
+             #[unsafe(no_mangle)] pub extern \"C\" fn run_user_code_3(
+                 mut evcxr_variable_store: *mut evcxr_internal_runtime::VariableStore
+             ) {{
+                 match std::panic::catch_unwind(std::panic::AssertUnwindSafe(||{{
+                     let _ = (|| -> std::result::Result<(), EvcxrUserCodeError> {{ {code} Ok(()) }})();
+                 }})) {{ Ok(_) => {{}} Err(_) => {{ println!(\"a panic\"); }}}}
+             }}"
+        )
+    }
+
+    #[test]
+    fn cells_that_only_call_are_told_from_those_that_may_loop() {
+        let function = "fn model(n: usize) -> Result<Autoencoder> { Autoencoder::tiny(n) }";
+        for code in
+            ["(model(2)?.summary()).evcxr_display();", "if a || b { println!(\"for | while\"); }", "let x = &a + b;"]
+        {
+            assert!(only_calls(&cell(function, code)), "{code}");
+        }
+        for code in ["for i in 0..9 { f(i); }", "while run.epoch()? {}", "loop { break; }", "x.mapv(|v| v + 1.0);"] {
+            assert!(!only_calls(&cell("", code)), "{code}");
+        }
+        assert!(!only_calls(&cell(
+            "fn sum(x: &[f32]) -> f32 { let mut s = 0.0; for v in x { s += v; } s }",
+            "sum(&x);"
+        )));
+        assert!(!only_calls("no { code"));
+    }
+
+    #[test]
+    fn cargo_calls_with_the_path_of_rustc() {
+        let called = |first: &str| is_called(&["latentlab".into(), first.into()]);
+        assert!(called("/home/ada/.rustup/toolchains/stable/bin/rustc"));
+        assert!(!called("run") && !called("kernel") && !is_called(&["latentlab".into()]));
+    }
+}
