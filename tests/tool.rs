@@ -338,6 +338,22 @@ fn missing_rust_is_named() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_kernel_that_does_not_start_is_named_and_one_is_compiled() {
+    let script = PYTHON_WITHOUT_NETWORK.replace("exit 1", "exit 0");
+    let tool = Tool::new("kernels")
+        .program("python3", &format!("PATH=/usr/bin:/bin\n{script}"))
+        .program("rustc", "echo 'rustc 1.95.0 (abc 2026-03-21)'")
+        .program("cargo", "test \"$1\" = --version || { echo \"got $*\"; exit 1; }")
+        .program("evcxr_jupyter", "exit 3");
+    let output = tool.run(&["lab"]);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let reason = ["bin/evcxr_jupyter is not used", "exit status: 3", "zeromq/ipc-transport"];
+    assert!(reason.iter().all(|part| printed.contains(part)), "{printed}");
+    assert_refused(&output, &["could not be installed", "got install --locked", "evcxr_jupyter@0.22.0"]);
+}
+
+#[test]
 fn a_folder_with_a_space_is_refused() {
     let tool = Tool::new("with a space");
     assert_refused(&tool.run(&["lab"]), &["space", "LATENTLAB_JUPYTER"]);

@@ -1,7 +1,7 @@
 """Tests `latentlab run` with the real kernel: tags, knobs, what it replaces, a full disk, and what a killed run leaves.
 
 Run it with the Python of `.jupyter/python`, after `cargo latentlab run`. An argument is the path of another tool than
-`target/release/latentlab`. Each check prints a line; the first failure ends the program with an error.
+`target/tool/latentlab`. Each check prints a line; the first failure ends the program with an error.
 """
 
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 
 PROJECT = Path(__file__).resolve().parents[2]
-TOOL = Path(sys.argv[1] if len(sys.argv) > 1 else PROJECT / "target/release/latentlab").resolve()
+TOOL = Path(sys.argv[1] if len(sys.argv) > 1 else PROJECT / "target/tool/latentlab").resolve()
 # All processes of a run inherit this variable.
 TOKEN = f"LATENTLAB_TEST_TOKEN={os.getpid()}-{time.time_ns()}"
 

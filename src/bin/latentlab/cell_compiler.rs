@@ -1,8 +1,8 @@
 //! What cargo calls in place of rustc for the crate of a cell (`RUSTC_WORKSPACE_WRAPPER`).
 //!
 //! Most cells call the library and do nothing else that takes time: without optimisation they are compiled in less than
-//! half of the time. A cell with a loop or with a closure, which may be the body of one, keeps the profile's
-//! optimisation, and so do all cells after a function with one.
+//! half of the time. A cell with a loop, with a closure, which may be the body of one, or with arithmetic, which may be
+//! that of whole arrays, keeps the profile's optimisation, and so do all cells after a function with one.
 
 use crate::command::become_program;
 use crate::project::{Outcome, cannot};
@@ -57,18 +57,42 @@ fn is_kernels(item: &[TokenTree]) -> bool {
     !has("fn") && (has("evcxr_internal_runtime") || has("EvcxrUserCodeError"))
 }
 
+/// Keywords, and methods of arrays and iterators, that go through many values.
+const LOOPS: [&str; 8] = ["for", "while", "loop", "iter", "sum", "mean", "dot", "collect"];
+
+/// Keywords after which a sign has one operand.
+const BEFORE_VALUES: [&str; 6] = ["as", "else", "if", "in", "match", "return"];
+
 fn may_loop(tokens: TokenStream) -> bool {
-    let mut after_bar = false;
+    let (mut after_bar, mut after_value) = (false, false);
     tokens.into_iter().any(|token| match token {
-        TokenTree::Group(group) => may_loop(group.stream()),
-        TokenTree::Ident(word) => ["for", "while", "loop"].iter().any(|keyword| word == keyword),
+        TokenTree::Group(group) => {
+            after_value = true;
+            may_loop(group.stream())
+        }
+        TokenTree::Ident(word) => {
+            after_value = !BEFORE_VALUES.iter().any(|keyword| word == keyword);
+            LOOPS.iter().any(|keyword| word == keyword)
+        }
+        TokenTree::Literal(_) => {
+            after_value = true;
+            false
+        }
+        // An arrow is no subtraction.
+        TokenTree::Punct(sign) if "+-*/".contains(sign.as_char()) => {
+            std::mem::take(&mut after_value) && sign.spacing() == Spacing::Alone
+        }
         // `||` begins a closure without arguments, as evcxr writes them.
         TokenTree::Punct(bar) if bar.as_char() == '|' => {
             let is_single = !after_bar && bar.spacing() == Spacing::Alone;
             after_bar = !after_bar && bar.spacing() == Spacing::Joint;
+            after_value = false;
             is_single
         }
-        _ => false,
+        TokenTree::Punct(_) => {
+            after_value = false;
+            false
+        }
     })
 }
 
@@ -95,12 +119,21 @@ mod tests {
     #[test]
     fn cells_that_only_call_are_told_from_those_that_may_loop() {
         let function = "fn model(n: usize) -> Result<Autoencoder> { Autoencoder::tiny(n) }";
-        for code in
-            ["(model(2)?.summary()).evcxr_display();", "if a || b { println!(\"for | while\"); }", "let x = &a + b;"]
-        {
+        for code in [
+            "(model(2)?.summary()).evcxr_display();",
+            "if a || b { println!(\"for | while\"); }",
+            "let x = *f(-1, &a);",
+        ] {
             assert!(only_calls(&cell(function, code)), "{code}");
         }
-        for code in ["for i in 0..9 { f(i); }", "while run.epoch()? {}", "loop { break; }", "x.mapv(|v| v + 1.0);"] {
+        for code in [
+            "for i in 0..9 { f(i); }",
+            "while run.epoch()? {}",
+            "loop { break; }",
+            "x.mapv(|v| v);",
+            "&a + b",
+            "a.sum()",
+        ] {
             assert!(!only_calls(&cell("", code)), "{code}");
         }
         assert!(!only_calls(&cell(

@@ -22,24 +22,31 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The profile of both workspaces, so that both compile the same crates; evcxr's own is ignored by cargo, in a package
-/// that is not the root of its workspace. A cell is compiled in one unit, with little optimisation and without keeping
-/// anything for the next one, which is half of the compiler's work under evcxr's profile. Dependencies (the library is
-/// one) are as fast as in a release build.
+/// As fast as a release build. Both workspaces use it, so that both compile the same crates. Not by
+/// `package."*"`, which would also optimise the macros and build scripts: they run once, and were a third of the wait.
 pub const PROFILE: &str = r#"[profile.dev]
-opt-level = 1
+opt-level = 3
 debug = false
 strip = "debuginfo"
 rpath = true
-codegen-units = 1
-incremental = false
-
-[profile.dev.package."*"]
-opt-level = 3
 codegen-units = 16
+incremental = false
 debug-assertions = false
 overflow-checks = false
 "#;
+
+/// The same for cells, but for one unit with little optimisation, which is half of the compiler's work under evcxr's own
+/// profile; that one is ignored by cargo, in a package that is not the root of its workspace.
+pub const CELL_PROFILE: &str = r#"
+[profile.dev.package.ctx]
+opt-level = 1
+codegen-units = 1
+"#;
+
+/// Crates of the library that are not optimised, because they take long to compile and hardly run: colour profiles,
+/// which nothing uses, and the protocols of a download.
+const NOT_OPTIMISED: [&str; 8] =
+    ["http", "moxcms", "pxfm", "rustls", "rustls-webpki", "typed-path", "ureq", "ureq-proto"];
 
 /// The dependency whose types are part of the library's interface.
 const SHARED: &str = "ndarray";
@@ -135,10 +142,11 @@ fn compile(project: &Project) -> Outcome<Vec<Compiled>> {
     let folder = project.build().join("library");
     // A JSON string is also a TOML string.
     let root = Value::from(project.root.to_string_lossy());
+    let quick = NOT_OPTIMISED.map(|name| format!("\n[profile.dev.package.{name}]\nopt-level = 0\n")).concat();
     let manifest = format!(
         "[package]\nname = \"latentlab-library\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n[lib]\n\
          crate-type = [\"dylib\"]\n\n\
-         [dependencies]\nlatentlab = {{ path = {root} }}\n\n[workspace]\nresolver = \"3\"\n\n{PROFILE}"
+         [dependencies]\nlatentlab = {{ path = {root} }}\n\n[workspace]\nresolver = \"3\"\n\n{PROFILE}{quick}"
     );
     write(&folder.join("Cargo.toml"), &manifest)?;
     write(&folder.join("src/lib.rs"), "pub use latentlab::*;\n")?;
@@ -297,6 +305,13 @@ mod tests {
         dependencies = [\n \"num-traits 0.2.19\",\n \"portable-atomic\",\n]\n\n[[package]]\nname = \"num-traits\"\n\
         version = \"0.2.19\"\n\n[[package]]\nname = \"latentlab\"\nversion = \"0.1.0\"\n\
         dependencies = [\n \"ndarray\",\n \"rand\",\n]\n";
+
+    #[test]
+    fn the_crates_that_are_not_optimised_are_dependencies() {
+        let lock = include_str!("../../../Cargo.lock");
+        let unknown = NOT_OPTIMISED.into_iter().filter(|name| !lock.contains(&format!("name = \"{name}\"\n")));
+        assert_eq!(unknown.collect::<Vec<_>>(), [""; 0]);
+    }
 
     #[test]
     fn the_shared_crate_comes_with_its_dependencies() {

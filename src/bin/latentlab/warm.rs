@@ -18,7 +18,7 @@
 
 use crate::command::{narrate_lines, output_of};
 use crate::execute::{self, Event, Kernel, Task, notebook_of};
-use crate::library::{self, PROFILE};
+use crate::library::{self, CELL_PROFILE, PROFILE};
 use crate::project::{Outcome, Project, cannot, make_folder, open_lock, remove_folder, write};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -46,7 +46,7 @@ pub fn set_up(project: &Project) -> Outcome<()> {
     if project.build().join("library/target").is_dir() {
         println!("The library or its tools have changed: building it for the notebooks (a minute or more) …");
     } else {
-        println!("Building the library for the notebooks (once; two to five minutes) …");
+        println!("Building the library for the notebooks (once; one to four minutes) …");
     }
     let mark = warm.join("stamp");
     if mark.exists() {
@@ -71,7 +71,7 @@ fn write_workspace(project: &Project, warm: &Path) -> Outcome<()> {
     let root = project.root.canonicalize().map_err(cannot("find", &project.root))?;
     let workspace = format!(
         "[workspace]\nmembers = [\"ctx\", \"latentlab\"]\nresolver = \"3\"\n\n\
-         [patch.{}]\nlatentlab = {{ path = \"latentlab\" }}\n\n{PROFILE}",
+         [patch.{}]\nlatentlab = {{ path = \"latentlab\" }}\n\n{PROFILE}{CELL_PROFILE}",
         Value::from(file_url(&root))
     );
     write(&warm.join("Cargo.toml"), &workspace)?;
