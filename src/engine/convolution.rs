@@ -226,7 +226,7 @@ impl Convolution {
             }
         }
         let out_rows = repeated(&out_rows, group, size(self.large));
-        Product { rows: vec![0; out_rows.len()], out_rows, steps: Vec::new(), spans: vec![0..0] }
+        Product { rows: vec![0; out_rows.len()], out_rows, steps: Vec::new(), spans: vec![NO_WEIGHTS] }
     }
 
     fn phase(&self, phase: [usize; 2], weighed: &[FirstWeights; 2], frame: Frame) -> Phase {
@@ -298,6 +298,9 @@ struct Product {
     spans: Vec<Range<usize>>,
 }
 
+/// The span of a product whose places see no weights.
+const NO_WEIGHTS: Range<usize> = 0..0;
+
 /// Fewer values of a window side by side are not worth a product of their own.
 const SIDE_BY_SIDE: usize = 16;
 
@@ -343,7 +346,7 @@ fn products(frame: Frame, mut axes: [Axis; 2], channels: usize, result: [usize; 
             }
         }
         if product.spans.is_empty() {
-            product.spans.push(0..0);
+            product.spans.push(NO_WEIGHTS);
         }
         let size_of_result = size(result);
         product.rows = repeated(&product.rows, group, frame.size());
