@@ -342,6 +342,7 @@ fn products(frame: Frame, mut axes: [Axis; 2], channels: usize, result: [usize; 
             let span = (y * columns + across.start) * channels..(y * columns + across.end) * channels;
             match product.spans.last_mut().filter(|last| last.end == span.start) {
                 Some(last) => last.end = span.end,
+                None if span.is_empty() => {}
                 None => product.spans.push(span),
             }
         }
@@ -821,6 +822,7 @@ mod tests {
             ([5, 4, 16], [5, 4, 18], [3, 3], [1, 1], [1, 1], [1, 1], 1),
             ([5, 6, 17], [3, 3, 16], [3, 3], [2, 2], [1, 1], [1, 1], 1),
             ([2, 3, 16], [2, 3, 16], [5, 5], [1, 1], [2, 2], [1, 1], 1),
+            ([2, 1, 16], [6, 5, 16], [1, 1], [1, 1], [2, 2], [1, 1], 1),
             ([5, 5, 4], [5, 5, 6], [3, 3], [1, 1], [1, 1], [1, 1], 2),
             ([5, 6, 29], [3, 3, 29], [3, 3], [2, 2], [1, 1], [1, 1], 29),
             ([7, 7, 4], [3, 3, 4], [2, 2], [2, 2], [1, 1], [3, 3], 4),

@@ -425,11 +425,20 @@ impl Tape {
 
     pub fn sigmoid(&self, a: Number) -> Number {
         let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-        self.apply(a, |x| [sigmoid(x), sigmoid(x) * sigmoid(-x)])
+        let y = self.apply(a, |x| [sigmoid(x), sigmoid(x) * sigmoid(-x)]);
+        self.with_slope_of(y, |y| y * (1.0 + y))
     }
 
     pub fn tanh(&self, a: Number) -> Number {
-        self.apply(a, |x| [x.tanh(), 1.0 - x.tanh() * x.tanh()])
+        let y = self.apply(a, |x| [x.tanh(), 1.0 - x.tanh() * x.tanh()]);
+        self.with_slope_of(y, |y| 1.0 + y * y)
+    }
+
+    /// Sets the size of the slope of y, which is a difference, y · (1 − y) or 1 − y².
+    fn with_slope_of(&self, y: Number, size: impl Fn(f64) -> f64) -> Number {
+        let node = &mut self.0.borrow_mut()[y.0];
+        node.from[0].1.size = size(node.sum.value);
+        y
     }
 
     /// The sum of products of pairs, and of `start`.
