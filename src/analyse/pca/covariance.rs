@@ -13,7 +13,8 @@ use crate::limit;
 
 pub(super) fn components(codes: &Array2<f32>, count: usize) -> Result<Found> {
     let (n, dim) = codes.dim();
-    // One sum for each part; in double precision the covariance, its reflections and its eigenvectors.
+    // One sum for each part; in double precision the covariance, the strips of the eigenvectors and half a matrix of
+    // reflections.
     let matrices = PARTS.min(n) + 5;
     limit::check("pca, codes", "covariances and eigenvectors", &[matrices, dim, dim])?;
     let mut points = codes.as_standard_layout();
@@ -31,7 +32,7 @@ pub(super) fn components(codes: &Array2<f32>, count: usize) -> Result<Found> {
     let total = covariance.iter().step_by(dim + 1).sum();
     Ok(Found {
         mean: mean.into_iter().map(|mean| (f64::from(mean) / scale) as f32).collect(),
-        pairs: eigen::greatest(covariance, dim, count)?,
+        pairs: eigen::greatest(covariance, dim, count),
         total,
         unit: unit / scale,
     })
