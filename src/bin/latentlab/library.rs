@@ -35,8 +35,8 @@ debug-assertions = false
 overflow-checks = false
 "#;
 
-/// The same for cells, but for one unit with little optimisation, which is half of the compiler's work under evcxr's own
-/// profile; that one is ignored by cargo, in a package that is not the root of its workspace.
+/// The same for cells, but for one unit with little optimisation, which is half of the compiler's work under evcxr's
+/// own profile; that one is ignored by cargo, in a package that is not the root of its workspace.
 pub const CELL_PROFILE: &str = r#"
 [profile.dev.package.ctx]
 opt-level = 1

@@ -29,8 +29,8 @@ use crate::{
 ///
 /// Shapes: x (n, time, features), W (features, gates · units), U (units, gates · units), b and d (gates · units), y (n,
 /// time, units), or (n, units), the last state; the gates are side by side in the order above. Inside, groups of
-/// samples go through all steps by themselves. Their rows are sorted by time and then by sample, so that a step's products are
-/// one matrix product for the group, and those with W one for all steps.
+/// samples go through all steps by themselves. Their rows are sorted by time and then by sample, so that a step's
+/// products are one matrix product for the group, and those with W one for all steps.
 ///
 /// Backward pass, through time: from the gradients of a step's h and c those of what its gates take, a; then ∂h of the
 /// step before gets ∂a·Uᵀ. Over all steps together ∂W = xᵀ·∂a, ∂U = hᵀ·∂a with the states before each step, ∂b = ∂d =
