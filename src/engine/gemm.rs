@@ -203,7 +203,9 @@ vectorized! {
         let whole = steps.iter().take_while(fits).count();
         let (panel, last) = panel.split_at_mut(whole * width);
         match width {
+            4 => copy_rows::<4>(values, &steps[..whole], panel),
             8 => copy_rows::<8>(values, &steps[..whole], panel),
+            12 => copy_rows::<12>(values, &steps[..whole], panel),
             16 => copy_rows::<16>(values, &steps[..whole], panel),
             24 => copy_rows::<24>(values, &steps[..whole], panel),
             32 => copy_rows::<32>(values, &steps[..whole], panel),

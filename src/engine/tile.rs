@@ -43,6 +43,8 @@ pub(super) type Kernel = unsafe fn(&Tile<'_>);
 pub(super) fn kernels(instructions: Instructions, vectors: usize) -> &'static [Kernel] {
     match instructions {
         Instructions::Portable => PORTABLE[vectors - 1],
+        #[cfg(target_arch = "aarch64")]
+        Instructions::Neon => NEON[vectors - 1],
         #[cfg(target_arch = "x86_64")]
         Instructions::Avx2 => AVX2[vectors - 1],
         #[cfg(target_arch = "x86_64")]
@@ -54,6 +56,8 @@ pub(super) fn kernels(instructions: Instructions, vectors: usize) -> &'static [K
 pub(super) fn widest(instructions: Instructions) -> usize {
     match instructions {
         Instructions::Portable => PORTABLE.len(),
+        #[cfg(target_arch = "aarch64")]
+        Instructions::Neon => NEON.len(),
         #[cfg(target_arch = "x86_64")]
         Instructions::Avx2 => AVX2.len(),
         #[cfg(target_arch = "x86_64")]
@@ -65,6 +69,10 @@ macro_rules! kernels {
     ($function:ident: $([$($rows:literal)+] x $vectors:literal),+) => { &[$(&[$($function::<$rows, $vectors>),+]),+] };
 }
 const PORTABLE: &[&[Kernel]] = kernels!(portable: [1 2 3 4 5 6] x 1);
+// Of 32 registers 24 are sums.
+#[cfg(target_arch = "aarch64")]
+const NEON: &[&[Kernel]] = kernels!(neon: [1 2 3 4 5 6 7 8] x 1, [1 2 3 4 5 6 7 8] x 2, [1 2 3 4 5 6 7 8] x 3,
+    [1 2 3 4 5 6] x 4);
 // Of sixteen registers twelve are sums. Four rows of three vectors would leave just enough of them for the rest, but
 // then the compiler moves half of the registers about in each step.
 #[cfg(target_arch = "x86_64")]
@@ -85,6 +93,12 @@ unsafe fn avx512<const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_>) {
 unsafe fn avx2<const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_>) {
     // SAFETY: as above.
     unsafe { run::<std::arch::x86_64::__m256, ROWS, VECTORS>(tile) }
+}
+
+#[cfg(target_arch = "aarch64")]
+unsafe fn neon<const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_>) {
+    // SAFETY: as above; every processor of this architecture has them.
+    unsafe { run::<std::arch::aarch64::float32x4_t, ROWS, VECTORS>(tile) }
 }
 
 unsafe fn portable<const ROWS: usize, const VECTORS: usize>(tile: &Tile<'_>) {

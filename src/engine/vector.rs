@@ -5,8 +5,10 @@ use std::sync::OnceLock;
 /// The instructions that products use, from the widest: chosen once, when the first product runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Instructions {
-    /// What every processor of the architecture has (SSE2 on x86-64, NEON on aarch64).
+    /// What the compiler makes of plain loops, for every processor of the architecture.
     Portable,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
     #[cfg(target_arch = "x86_64")]
     Avx2,
     #[cfg(target_arch = "x86_64")]
@@ -14,32 +16,34 @@ pub(crate) enum Instructions {
 }
 
 impl Instructions {
-    /// The widest that this processor has, or what `LATENTLAB_INSTRUCTIONS` (`portable`, `avx2`, `avx512`) limits it
-    /// to.
+    /// The widest that this processor has, or what `LATENTLAB_INSTRUCTIONS` (`portable`, `neon`, `avx2`, `avx512`)
+    /// limits it to.
     pub fn of_this_machine() -> Self {
         static CHOSEN: OnceLock<Instructions> = OnceLock::new();
         *CHOSEN.get_or_init(|| Self::limited_to(std::env::var("LATENTLAB_INSTRUCTIONS").ok().as_deref()))
     }
 
-    fn limited_to(_limit: Option<&str>) -> Self {
-        #[cfg(target_arch = "x86_64")]
+    fn limited_to(limit: Option<&str>) -> Self {
+        if cfg!(miri) || limit == Some("portable") {
+            return Self::Portable;
+        }
+        // Every aarch64 processor has them.
+        #[cfg(target_arch = "aarch64")]
         {
-            let (avx512, avx2) = match _limit {
-                Some("portable") => (false, false),
-                Some("avx2") => (false, true),
-                _ => (true, true),
-            };
-            if cfg!(miri) {
-                return Self::Portable;
-            }
-            if avx512 && is_x86_feature_detected!("avx512f") {
+            Self::Neon
+        }
+        #[cfg(not(target_arch = "aarch64"))]
+        {
+            #[cfg(target_arch = "x86_64")]
+            if limit != Some("avx2") && is_x86_feature_detected!("avx512f") {
                 return Self::Avx512;
             }
-            if avx2 && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            #[cfg(target_arch = "x86_64")]
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                 return Self::Avx2;
             }
+            Self::Portable
         }
-        Self::Portable
     }
 
     /// All that this machine can run, for tests that compare them.
@@ -54,6 +58,8 @@ impl Instructions {
     pub fn lanes(self) -> usize {
         match self {
             Self::Portable => Portable::LANES,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => 4,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => 8,
             #[cfg(target_arch = "x86_64")]
@@ -113,9 +119,26 @@ pub(crate) trait Vector: Copy {
     unsafe fn splat(value: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     /// The first `count` values and zeros.
-    unsafe fn load_first(from: *const f32, count: usize) -> Self;
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, count: usize) -> Self {
+        let mut values = [0.0; 16];
+        // SAFETY: the caller has `count` values there, at most as many as a vector, which holds at most sixteen.
+        unsafe {
+            std::ptr::copy_nonoverlapping(from, values.as_mut_ptr(), count);
+            Self::load(values.as_ptr())
+        }
+    }
     unsafe fn store(self, to: *mut f32);
-    unsafe fn store_first(self, to: *mut f32, count: usize);
+    /// The first `count` values alone.
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, count: usize) {
+        let mut values = [0.0; 16];
+        // SAFETY: as above; the caller may write them.
+        unsafe {
+            self.store(values.as_mut_ptr());
+            std::ptr::copy_nonoverlapping(values.as_ptr(), to, count);
+        }
+    }
     /// self · factor + summand.
     unsafe fn mul_add(self, factor: Self, summand: Self) -> Self;
     /// The larger of slope · self and self: a leaky rectified linear unit. Of NaN (∞ · 0 is one) and self it is self,
@@ -199,6 +222,45 @@ mod x86 {
     }
 }
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64 {
+    use std::arch::aarch64::*;
+
+    use super::Vector;
+
+    impl Vector for float32x4_t {
+        const LANES: usize = 4;
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self {
+            // SAFETY: what the trait asks of its caller is what the instruction needs; so in all of these.
+            unsafe { vdupq_n_f32(value) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            // SAFETY: as above.
+            unsafe { vld1q_f32(from) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            // SAFETY: as above.
+            unsafe { vst1q_f32(to, self) }
+        }
+        #[inline(always)]
+        unsafe fn mul_add(self, factor: Self, summand: Self) -> Self {
+            // SAFETY: as above.
+            unsafe { vfmaq_f32(summand, self, factor) }
+        }
+        #[inline(always)]
+        unsafe fn leaky(self, slope: Self) -> Self {
+            // SAFETY: as above.
+            unsafe {
+                let scaled = vmulq_f32(self, slope);
+                vbslq_f32(vcgtq_f32(scaled, self), scaled, self)
+            }
+        }
+    }
+}
+
 /// Eight values that the compiler keeps in whatever vectors there are.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable([f32; 8]);
@@ -215,21 +277,9 @@ impl Vector for Portable {
         Self(unsafe { from.cast::<[f32; 8]>().read_unaligned() })
     }
     #[inline(always)]
-    unsafe fn load_first(from: *const f32, count: usize) -> Self {
-        let mut values = [0.0; 8];
-        // SAFETY: the caller has `count` values there, at most eight.
-        unsafe { std::ptr::copy_nonoverlapping(from, values.as_mut_ptr(), count) };
-        Self(values)
-    }
-    #[inline(always)]
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: the caller has eight values there to write to.
         unsafe { to.cast::<[f32; 8]>().write_unaligned(self.0) }
-    }
-    #[inline(always)]
-    unsafe fn store_first(self, to: *mut f32, count: usize) {
-        // SAFETY: the caller has `count` values there to write to, at most eight.
-        unsafe { std::ptr::copy_nonoverlapping(self.0.as_ptr(), to, count) }
     }
     #[inline(always)]
     unsafe fn mul_add(self, factor: Self, summand: Self) -> Self {
