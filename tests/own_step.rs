@@ -1,8 +1,13 @@
 //! Training steps of one's own: what a step learns, what it refuses, and that a refusal changes nothing.
 
 use latentlab::{
-    Autoencoder, Classifier, Dataset, ErrorKind, Gan, GanConfig, Loss, Optimizer, OptimizerState, Parameter,
-    Sequential, Step, StepGradients, Tensor, TrainConfig, Vae, classify, decode, embed, evaluate, gan_step, generate,
+    Autoencoder, Classifier, Dataset, DfdxTensor, ErrorKind, Gan, GanConfig, Loss, Optimizer, OptimizerState,
+    Parameter, Sequential, Step, StepGradients, Tensor, TrainConfig, Vae, classify, decode,
+    dfdx::{
+        tensor::{NoneTape, PutTape, SplitTape, Tape},
+        tensor_ops::MeanTo,
+    },
+    embed, evaluate, gan_step, generate,
     ndarray::{Array1, Array2, ArrayD, IxDyn, array},
     reconstruct, sample, train_ae, train_classifier, train_gan, train_pairs, train_vae,
 };
@@ -336,6 +341,40 @@ fn a_layer_that_fails_late_is_an_error_everywhere() {
         "epoch 1, validation, encoder",
         "3, own, tensor operation matmul: expected (n, k) and (k, m), got [7, 4]",
     );
+}
+
+/// A backward pass of its own, which panics.
+fn fails_backwards(x: DfdxTensor) -> DfdxTensor {
+    let (x, mut tape) = x.split_tape();
+    tape.add_backward_op(|_| panic!("no way back"));
+    x.put_tape(tape)
+}
+
+fn loss_that_fails_backwards(output: DfdxTensor, target: DfdxTensor<(usize, usize), NoneTape>) -> DfdxTensor<()> {
+    fails_backwards(output - target).square().mean()
+}
+
+#[test]
+fn a_panic_in_the_backward_pass_of_dfdx_is_an_error() {
+    let digits = Dataset::built_in_digits(12, 0).unwrap();
+    let config = TrainConfig::new().epochs(1).batch_size(5).progress_every(0);
+    let encoder = Sequential::input([1, 28, 28]).flatten().dense(4).dfdx("odd", fails_backwards).build().unwrap();
+    let told = |error: latentlab::Error, place: &str| {
+        let error = error.to_string();
+        assert!(error.starts_with(place) && error.contains("no way back"), "{error}");
+    };
+    let mut model = Autoencoder::new(encoder.clone(), decoder_with(same)).unwrap();
+    let before = weights(model.encoder());
+    told(train_ae(&mut model, &digits, &config).unwrap_err(), "epoch 1, step 1, the layer odd, its backward pass");
+    assert_eq!(weights(model.encoder()), before);
+
+    let step = Step::new(0);
+    let loss = encoder.forward(&step.input(digits.images())).square().mean();
+    told(step.backward(&loss).unwrap_err(), "the layer odd, its backward pass");
+
+    let mut model = Autoencoder::new(encoder_with(same), decoder_with(same)).unwrap();
+    let config = config.loss(Loss::dfdx("odd loss", loss_that_fails_backwards));
+    told(train_ae(&mut model, &digits, &config).unwrap_err(), "epoch 1, step 1, the loss, odd loss");
 }
 
 #[test]

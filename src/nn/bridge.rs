@@ -131,9 +131,15 @@ impl DfdxLoss {
         };
         let mean = share * f64::from(loss[0]);
         let needs_gradient = output.needs_gradient;
-        let loss = pass.record(Arc::new(vec![mean as f32].into()), 1, needs_gradient, move |g, gradients| {
-            gradients.add_to(&output, backward(&[g[0] * share as f32]));
-        });
+        let loss =
+            pass.record(Arc::new(vec![mean as f32].into()), 1, needs_gradient, move |g, gradients| {
+                match backward(&[g[0] * share as f32]) {
+                    Ok(gradient) => gradients.add_to(&output, gradient),
+                    Err(panic) => {
+                        gradients.fail(self.panicked([output.rows, columns], &format!("(backwards) {panic}")))
+                    }
+                }
+            });
         (mean, loss)
     }
 }
@@ -170,8 +176,14 @@ impl Operation for DfdxLayer {
                 return pass.failed(Error::expected(ErrorKind::Shape, "its output", expected, got), rows, outputs);
             }
         };
-        pass.record(Arc::new(y.into()), rows, needs_gradient, move |g, gradients| {
-            gradients.add_to(&x, backward(&g));
+        let name = self.name;
+        pass.record(Arc::new(y.into()), rows, needs_gradient, move |g, gradients| match backward(&g) {
+            Ok(gradient) => gradients.add_to(&x, gradient),
+            Err(panic) => {
+                let place = format!("the layer {name}, its backward pass");
+                let got = format!("a panic with an input of shape ({rows}, {columns}): {panic}");
+                gradients.fail(Error::expected(ErrorKind::Shape, place, "a gradient", got));
+            }
         })
     }
 }
@@ -183,13 +195,13 @@ fn tensor(values: Vec<f32>, rows: usize, columns: usize) -> DfdxTensor<(usize, u
     Cpu::default().tensor_from_vec(values, (rows, columns))
 }
 
-/// What a function makes of the values, its shape, and the gradient of the values from that of the result. The function
-/// has a tape of its own, so that nothing that it does with it can harm ours.
+/// What a function makes of the values, its shape, and the gradient of the values from that of the result, or what the
+/// panic of that says. The function has a tape of its own, so that nothing that it does with it can harm ours.
 fn run<S: Shape, F: FnOnce(DfdxTensor) -> DfdxTensor<S>>(
     x: &Variable,
     columns: usize,
     function: F,
-) -> (Vec<f32>, S, impl FnOnce(&[f32]) -> Buffer + use<S, F>) {
+) -> (Vec<f32>, S, impl FnOnce(&[f32]) -> Result<Buffer, String> + use<S, F>) {
     let input = tensor(x.values.to_vec(), x.rows, columns);
     let (output, mut tape) = function(input.clone().put_tape(OwnedTape::default())).split_tape();
     let (values, shape) = (output.as_vec(), *output.shape());
@@ -201,11 +213,13 @@ fn run<S: Shape, F: FnOnce(DfdxTensor) -> DfdxTensor<S>>(
             Ok(())
         });
         let scalar: DfdxTensor<(), _> = Cpu::default().tensor_from_vec(vec![0.0], ());
-        // Of its errors (out of memory) none is expected; a function that dropped its tape has a gradient of 0.
-        let gradient = scalar.put_tape(tape).try_backward().and_then(|mut gradients| {
-            gradients.get_or_alloc_mut(&input).map(|gradient| std::mem::take(&mut **gradient))
-        });
-        gradient.map_or_else(|_| Buffer::zeros(input.as_vec().len()), Buffer::from)
+        let run = || {
+            scalar.put_tape(tape).try_backward().and_then(|mut gradients| {
+                // Zeros if the function has dropped its tape.
+                gradients.get_or_alloc_mut(&input).map(|gradient| std::mem::take(&mut **gradient))
+            })
+        };
+        caught(run)?.map(Buffer::from).map_err(|error| format!("{error:?}"))
     };
     (values, shape, backward)
 }

@@ -98,6 +98,8 @@ pub(crate) struct Gradients {
     variables: Vec<Option<Buffer>>,
     /// Of the parameters, over all parts.
     parameters: Vec<Gradient>,
+    /// The first mistake of a backward pass that is not ours.
+    mistake: Option<Error>,
 }
 
 impl Gradients {
@@ -122,6 +124,11 @@ impl Gradients {
             Some(sum) => (sum, Accumulate::Output),
             None => (Buffer::unset(length), Accumulate::Zero),
         }
+    }
+
+    /// Notes a mistake, if it is the first one.
+    pub fn fail(&mut self, error: Error) {
+        self.mistake.get_or_insert(error);
     }
 
     /// See [`take_sum`](Self::take_sum).
@@ -393,6 +400,8 @@ impl Pass {
         // gradients a step changes nothing.
         let scalar: Tensor<(), f32, Cpu> = Cpu::default().tensor_from_vec(vec![0.0], ());
         drop(scalar.put_tape(self.state.tape.take()).try_backward());
+        let mistake = self.state.gradients.borrow_mut().mistake.take();
+        mistake.into_iter().for_each(|mistake| self.fail(mistake));
     }
 
     /// The gradients of all parameters that the pass has met, and the new values of all statistics.

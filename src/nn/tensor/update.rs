@@ -163,6 +163,7 @@ impl Step {
         }
         let mut pass = self.pass.clone();
         pass.backward(variable);
+        pass.take_mistake().map_or(Ok(()), Err)?;
         let (sums, statistics) = pass.learned();
         Ok(StepGradients { loss: value, sums, statistics, pass })
     }
