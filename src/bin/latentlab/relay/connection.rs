@@ -7,10 +7,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::zmtp::Endpoint;
+use crate::project::{Outcome, cannot};
 use crate::whole::hex;
 
 /// The only signature scheme that Jupyter uses.
-pub const SCHEME: &str = "hmac-sha256";
+const SCHEME: &str = "hmac-sha256";
 
 /// A connection file, as Jupyter writes it and evcxr reads it.
 #[derive(Clone, Deserialize, Serialize)]
@@ -32,6 +33,17 @@ fn default_scheme() -> String {
 }
 
 impl Connection {
+    pub fn read(file: &Path) -> Outcome<Self> {
+        let text = std::fs::read(file).map_err(cannot("read", file))?;
+        let connection: Self = serde_json::from_slice(&text)
+            .map_err(|error| format!("{}: not a connection file ({error})", file.display()))?;
+        if connection.signature_scheme != SCHEME {
+            let scheme = connection.signature_scheme;
+            return Err(format!("{}: expected messages signed by {SCHEME}, got {scheme:?}", file.display()));
+        }
+        Ok(connection)
+    }
+
     fn with_new_key(transport: &str, ip: &str, ports: [u16; 5]) -> io::Result<Self> {
         let mut key = [0; 32];
         getrandom::fill(&mut key)?;
