@@ -93,10 +93,17 @@ impl KernelConnection {
         use std::os::unix::{ffi::OsStrExt, fs::PermissionsExt};
         /// macOS allows 104 bytes for an address, Linux 108: this leaves enough for the names below the slot.
         const LONGEST: usize = 80;
+        const SOCKETS: &str = "sockets";
         let temporary = std::env::temp_dir();
         let parent = if slot.as_os_str().as_bytes().len() <= LONGEST { slot } else { &temporary };
+        if parent == slot {
+            // A kernel that was killed at its start has left its own.
+            let left = std::fs::read_dir(slot)?.flatten();
+            let left = left.filter(|entry| entry.file_name().as_bytes().starts_with(SOCKETS.as_bytes()));
+            left.for_each(|entry| drop(std::fs::remove_dir_all(entry.path())));
+        }
         let private = std::fs::Permissions::from_mode(0o700);
-        let folder = tempfile::Builder::new().prefix("sockets").permissions(private).tempdir_in(parent)?;
+        let folder = tempfile::Builder::new().prefix(SOCKETS).permissions(private).tempdir_in(parent)?;
         let prefix = folder.path().join("s");
         let prefix = prefix.to_str().ok_or_else(|| io::Error::other(format!("{}: not Unicode", prefix.display())))?;
         Ok(Self { connection: Connection::with_new_key("ipc", prefix, [1, 2, 3, 4, 5])?, _folder: folder })
