@@ -441,18 +441,25 @@ def nothing_outlives_the_relay():
 
 
 def nothing_outlives_its_parent():
-    """A program that starts a kernel as Jupyter does and is killed."""
+    """A program that starts a kernel as Jupyter does and is killed: also when there is a spare kernel."""
     code = (
-        "from jupyter_client import KernelManager; import time; manager = KernelManager(kernel_name='rust'); "
-        "manager.start_kernel(); print(manager.provisioner.pid, flush=True); time.sleep(1000)"
+        "from jupyter_client import KernelManager; import os, time; manager = KernelManager(kernel_name='rust'); "
+        "manager.start_kernel(env=os.environ); print(manager.provisioner.pid, flush=True); time.sleep(1000)"
     )
-    for seconds in [0, 2]:
-        starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=NOTEBOOKS)
-        kernel = int(starter.stdout.readline())
-        time.sleep(seconds)
+    for seconds in [0, 2, "spare"]:
+        environment = {**os.environ, "TEST_OF": "parent", **({"JPY_SESSION_NAME": "a"} if seconds == "spare" else {})}
+        arguments = dict(stdout=subprocess.PIPE, text=True, cwd=NOTEBOOKS, env=environment)
+        starter = subprocess.Popen([sys.executable, "-c", code], **arguments)
+        kernel = [int(starter.stdout.readline())]
+        if seconds == "spare":
+            kernel = [*kernel, new_spare(set(), "parent")]
+            time.sleep(2)
+            kernel = [pid for process in kernel for pid in processes(process)]
+        else:
+            time.sleep(seconds)
         starter.kill()
         starter.wait()
-        wait_until(lambda: not alive([kernel]), 15, "the kernel outlives its parent")
+        wait_until(lambda: not alive(kernel), 15, f"outlives its parent: {alive(kernel)}")
 
 
 SEARCH = """
@@ -463,11 +470,15 @@ for root in sys.argv[1:]:
     files = [Path(folder) / name for folder, _, names in os.walk(root) for name in names]
     for file in files + [Path(root)]:
         try:
-            content = b"" if file.is_dir() or file.stat().st_size > 1_000_000 else file.read_bytes()
+            if file.is_dir() or file.stat().st_size > 1_000_000:
+                continue
+            with file.open("rb", buffering=0) as opened:
+                # Of a file, the first byte tells whether it can be a connection file.
+                start = opened.read(1)
+                content = start + opened.readall() if start == b"{" or root.startswith("/proc") else b""
         except OSError:
             continue
-        is_connection = content.startswith(b"{") or root.startswith("/proc")
-        if is_connection and b'"key"' in content and b'"shell_port"' in content:
+        if b'"key"' in content and b'"shell_port"' in content:
             found.append(str(file))
 print(*found, sep="\\n")
 """
@@ -535,6 +546,92 @@ def restart_and_shutdown_leave_nothing_behind(session):
     second = processes(manager.provisioner.pid)
     manager.shutdown_kernel(now=True)
     wait_until(lambda: not alive(second), 15, f"left behind by the shutdown: {alive(second)}")
+
+
+def of_server(notebook, **environment):
+    """A kernel as Jupyter's server starts it for a notebook."""
+    manager = KernelManager(kernel_name="rust")
+    manager.start_kernel(cwd=str(NOTEBOOKS), env={**os.environ, "JPY_SESSION_NAME": notebook, **environment})
+    return manager
+
+
+def spares():
+    """The processes of this project's spare kernels, and of those that have been taken."""
+    listing = subprocess.run(["ps", "-eo", "pid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listing.splitlines()]
+    tool = json.loads((SHARE / "kernels/rust/kernel.json").read_text())["argv"][0]
+    return {int(pid) for pid, state, args in rows if args.strip() == f"{tool} kernel --spare" and state[0] != "Z"}
+
+
+def new_spare(others, starter):
+    """The process of the spare kernel that appears beside others."""
+    wait_until(lambda: spares() - others, 60, "no spare kernel")
+    (spare,) = spares() - others
+    variables = Path(f"/proc/{spare}/environ").read_bytes().split(b"\0")
+    assert f"TEST_OF={starter}".encode() in variables, variables
+    return spare
+
+
+def without_other_spares(pid):
+    """A kernel's processes, but not the next spare kernel, which it has started."""
+    return set(processes(pid)) - {process for spare in spares() - {pid} for process in processes(spare)}
+
+
+def a_restart_takes_the_spare_kernel():
+    """A kernel of a server has one, started ahead, unless a setting says no; other kernels have none."""
+    assert not spares(), spares()
+    plain = KernelManager(kernel_name="rust")
+    plain.start_kernel(cwd=str(NOTEBOOKS))
+    without = of_server("none.ipynb", LATENTLAB_SPARE_KERNEL="0", TEST_OF="without")
+    others = [Session(plain), Session(without)]
+    manager = of_server("first.ipynb", TEST_OF="first")
+    session = Session(manager)
+    session.ok("use latentlab::*; let secret = 1;")
+    spare = new_spare(set(), "first")
+    for other in others:
+        other.manager.shutdown_kernel(now=True)
+    old = without_other_spares(manager.provisioner.pid)
+    start = time.monotonic()
+    manager.restart_kernel()
+    session.client.wait_for_ready(timeout=120)
+    cells = int(session.text('println!("{}", std::process::id());'))
+    print(f"        a restart while the spare kernel starts, to the first result: {time.monotonic() - start:.1f} s")
+    assert cells in processes(spare), f"{cells} is not of the spare {spare}"
+    wait_until(lambda: not alive(old), 15, f"left behind: {alive(old)}")
+    reply, _ = session.run("secret")
+    assert reply["status"] == "error", "a variable of the kernel before"
+    text = session.text('println!("{:?} {}", std::env::current_dir()?, std::env::var("JPY_SESSION_NAME").is_ok());')
+    assert text == f'"{NOTEBOOKS}" false\n', text
+    what_works_in_any_kernel(session)
+
+    # The next one is taken by another notebook.
+    new = new_spare({spare}, "first")
+    second = of_server("second.ipynb", TEST_OF="first")
+    cells = int(Session(second).text('println!("{}", std::process::id());'))
+    assert cells in processes(new), f"{cells} is not of the spare {new}"
+    for running, taken in [(manager, spare), (second, new)]:
+        # As by Jupyter, when a kernel does not shut down in time.
+        family = without_other_spares(taken)
+        os.kill(running.provisioner.pid, signal.SIGKILL)
+        wait_until(lambda: not alive(family), 15, f"left behind of {family}")
+        running.cleanup_resources()
+
+
+def what_works_in_any_kernel(session):
+    """Figures, the stop button and interrupts."""
+
+    def press(outputs):
+        if len(outputs) == 3:
+            session.manager.interrupt_kernel()
+
+    session.ok("use latentlab::*; let digits = Dataset::built_in_digits(300, 0)?; let mut model = Autoencoder::tiny(2)?;")
+    outputs = session.ok('digits.plot_images(5)?.show()?; println!("after");')
+    assert [kind for kind, _, _ in outputs] == ["display_data", "stream"], outputs
+    reply, outputs = session.run("train_ae(&mut model, &digits, &TrainConfig::new().epochs(1_000_000))?;", press)
+    assert reply["status"] == "ok" and LOST not in printed(outputs), outputs
+    _, outputs = session.run('loop { println!("y"); std::thread::sleep(std::time::Duration::from_millis(200)); }', press)
+    assert LOST in printed(outputs) and "model" in printed(outputs), printed(outputs)
+    assert session.text('println!("here");') == "here\n"
 
 
 def vs_code_starts_it_by_its_kernelspec():
@@ -675,7 +772,7 @@ def main():
         if manager.has_kernel:
             manager.shutdown_kernel(now=True)
     check(hostile_clients_harm_nobody)
-    for test in [nothing_outlives_the_relay, nothing_outlives_its_parent]:
+    for test in [nothing_outlives_the_relay, nothing_outlives_its_parent, a_restart_takes_the_spare_kernel]:
         check(test)
     for test in [vs_code_starts_it_by_its_kernelspec, nbconvert_fails_if_a_cell_fails, a_console_client_runs_code]:
         check(test)

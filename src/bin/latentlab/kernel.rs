@@ -4,17 +4,19 @@ use crate::cell_compiler;
 use crate::command::become_program;
 use crate::execute::Kernel;
 use crate::project::{Outcome, Project, make_folder, remove_folder};
-use crate::relay;
+use crate::relay::{self, Connection, Spare};
 use crate::warm;
 use std::path::Path;
 use std::process::Command;
 
-pub fn kernel(connection_file: &Path, kind: Kernel) -> Outcome<()> {
+/// Without a connection file, it is a spare kernel.
+pub fn kernel(connection_file: Option<&Path>, kind: Kernel) -> Outcome<()> {
     #[cfg(unix)]
-    parent::end_with_it();
+    parent::end_with_it(connection_file.is_none());
     let project = Project::find()?;
     let evcxr = project.evcxr().ok_or("The Rust kernel is not installed. Run `cargo lab` once.")?;
-    let mut lock = None;
+    let connection = connection_file.map(Connection::read).transpose()?;
+    let (mut lock, mut spare) = (None, None);
     let folder = match kind {
         Kernel::WarmUp => project.build().join("warm"),
         Kernel::Bare => {
@@ -25,7 +27,21 @@ pub fn kernel(connection_file: &Path, kind: Kernel) -> Outcome<()> {
         }
         Kernel::Usual => {
             // The library may have been edited since JupyterLab was started.
-            warm::set_up(&project)?;
+            let stamp = match warm::set_up(&project, connection.is_some()) {
+                Err(_) if connection.is_none() => return Ok(()),
+                stamp => stamp?,
+            };
+            spare = Spare::of(&project.build(), &stamp);
+            if let (Some(spare), Some(connection)) = (&spare, &connection)
+                && let Some(done) = spare.take(connection)
+            {
+                return done;
+            }
+            if let (Some(spare), None) = (&mut spare, &connection)
+                && !spare.reserve()?
+            {
+                return Ok(());
+            }
             let slot = warm::claim(&project.build())?;
             lock = Some(slot.lock);
             slot.folder
@@ -38,7 +54,8 @@ pub fn kernel(connection_file: &Path, kind: Kernel) -> Outcome<()> {
     }
     if kind == Kernel::Bare {
         // evcxr alone, as after a fresh installation.
-        command.arg("--control_file").arg(connection_file).current_dir(folder);
+        command.args(connection_file.map(|file| [Path::new("--control_file"), file]).into_iter().flatten());
+        command.current_dir(folder);
         return Err(format!("The Rust kernel could not be started ({}).", become_program(command)));
     }
     find_shared_libraries(&mut command, &folder.join("latentlab/compiled"))?;
@@ -50,7 +67,14 @@ pub fn kernel(connection_file: &Path, kind: Kernel) -> Outcome<()> {
     if standard_library.is_dir() && std::env::var_os("RUST_SRC_PATH").is_none() {
         command.env("RUST_SRC_PATH", standard_library);
     }
-    relay::run(command, &folder, connection_file)
+    if spare.is_some() {
+        command.env_remove(relay::SESSION);
+    }
+    match (connection, spare) {
+        (Some(connection), spare) => relay::run(command, &folder, &connection, spare.as_ref()),
+        (None, Some(mut spare)) => spare.run(command, &folder),
+        (None, None) => Err("a spare kernel is for a server of Jupyter only".to_owned()),
+    }
 }
 
 /// Lets the cells find the shared library in this folder, and not in the folders that `cargo run` has added for the
@@ -80,8 +104,8 @@ mod parent {
     use std::time::Duration;
 
     /// Ends this process and its children when the process that has started it ends: without Jupyter there is no use
-    /// for a kernel.
-    pub fn end_with_it() {
+    /// for a kernel. A spare kernel ends with Jupyter only, not with the kernel that has started it.
+    pub fn end_with_it(is_spare: bool) {
         // To kill its children it must lead a process group; most of Jupyter's programs start it as a leader.
         if getpgrp() != getpid() && setpgid(None, None).is_err() {
             return;
@@ -90,7 +114,8 @@ mod parent {
         // Set by Jupyter before it started this process; Jupyter may have ended since.
         let jupyter = std::env::var("JPY_PARENT_PID").ok().and_then(|id| Pid::from_raw(id.parse().ok()?));
         std::thread::spawn(move || {
-            while getppid() == parent && jupyter.is_none_or(|jupyter| test_kill_process(jupyter).is_ok()) {
+            while (is_spare || getppid() == parent) && jupyter.is_none_or(|jupyter| test_kill_process(jupyter).is_ok())
+            {
                 std::thread::sleep(Duration::from_millis(500));
             }
             let _ = kill_current_process_group(Signal::KILL);

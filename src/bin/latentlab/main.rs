@@ -69,14 +69,17 @@ enum Command {
     #[command(hide = true)]
     Kernel {
         /// Jupyter's description of the sockets to use
-        #[arg(long)]
-        connection_file: PathBuf,
+        #[arg(long, required_unless_present = "spare")]
+        connection_file: Option<PathBuf>,
         /// Work in the warm build itself, to create it
         #[arg(long)]
         warm_up: bool,
         /// Start evcxr alone, for comparison
         #[arg(long, conflicts_with = "warm_up")]
         bare: bool,
+        /// Wait for the connection file of another process
+        #[arg(long, conflicts_with_all = ["connection_file", "warm_up", "bare"])]
+        spare: bool,
     },
 }
 
@@ -109,7 +112,7 @@ fn main() -> ExitCode {
         Command::Data => data::run().map_err(|error| error.to_string()),
         #[cfg(not(feature = "library"))]
         Command::Bench(_) | Command::Reproduce(_) | Command::Data => with_library::run(),
-        Command::Kernel { connection_file, warm_up, bare } => {
+        Command::Kernel { connection_file, warm_up, bare, .. } => {
             let kind = if warm_up {
                 Kernel::WarmUp
             } else if bare {
@@ -117,7 +120,7 @@ fn main() -> ExitCode {
             } else {
                 Kernel::Usual
             };
-            kernel::kernel(&connection_file, kind)
+            kernel::kernel(connection_file.as_deref(), kind)
         }
     };
     match result {

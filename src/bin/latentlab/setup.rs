@@ -54,7 +54,7 @@ pub fn set_up(project: &Project) -> Outcome<()> {
     set_up_python(project)?;
     set_up_kernel(project)?;
     set_up_kernelspec(project)?;
-    warm::set_up(project)
+    warm::set_up(project, true).map(drop)
 }
 
 /// The folders where Jupyter keeps its secrets: kernel keys, the server's token, the password hash, the signing key.

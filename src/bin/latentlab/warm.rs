@@ -34,12 +34,16 @@ use walkdir::{DirEntry, WalkDir};
 const WARM_UP: [&str; 2] = ["latentlab::ndarray::array![1, 2].sum()", "let unknown = Default::default();"];
 const WARM_UP_RESULT: &str = "3";
 
-/// Builds the library for the kernel, unless the build is up to date.
-pub fn set_up(project: &Project) -> Outcome<()> {
+/// Builds the library for the kernel, unless the build is up to date; returns its stamp. If it `may_build` nothing, a
+/// build that is out of date is an error.
+pub fn set_up(project: &Project, may_build: bool) -> Outcome<String> {
     let stamp = stamp(project)?;
     let warm = project.build().join("warm");
     if stamp_of(&warm).as_ref() == Some(&stamp) {
-        return Ok(());
+        return Ok(stamp);
+    }
+    if !may_build {
+        return Err("the library has changed".to_owned());
     }
     let lock = warm_lock(&project.build())?;
     lock.lock().map_err(|error| format!("The lock of the warm build cannot be taken ({error})."))?;
@@ -64,7 +68,8 @@ pub fn set_up(project: &Project) -> Outcome<()> {
             others.into_iter().collect::<Vec<_>>().join(", ")
         ));
     }
-    write(&mark, &stamp)
+    write(&mark, &stamp)?;
+    Ok(stamp)
 }
 
 fn write_workspace(project: &Project, warm: &Path) -> Outcome<()> {

@@ -203,7 +203,7 @@ fn rest_of(pipe: &mut File) -> io::Result<Vec<u8>> {
 }
 
 /// The kernel's connection file: a pipe, so that the key is in no file.
-pub struct ConnectionFile(#[expect(dead_code, reason = "the kernel reads it")] OwnedFd);
+pub struct ConnectionFile(#[expect(dead_code, reason = "the kernel inherits it")] OwnedFd);
 
 impl ConnectionFile {
     /// Also its path, as the kernel sees it.
@@ -212,6 +212,11 @@ impl ConnectionFile {
         writer.write_all(content)?;
         let reader = inheritable(reader.into())?;
         Ok((format!("/dev/fd/{}", reader.as_raw_fd()), Self(reader)))
+    }
+
+    /// The kernel has inherited it, and no other process shall.
+    pub fn after_start(self) -> Option<Self> {
+        None
     }
 }
 

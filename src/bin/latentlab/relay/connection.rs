@@ -7,10 +7,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::zmtp::Endpoint;
+use crate::project::{Outcome, cannot};
 use crate::whole::hex;
 
 /// The only signature scheme that Jupyter uses.
-pub const SCHEME: &str = "hmac-sha256";
+const SCHEME: &str = "hmac-sha256";
 
 /// A connection file, as Jupyter writes it and evcxr reads it.
 #[derive(Clone, Deserialize, Serialize)]
@@ -32,6 +33,17 @@ fn default_scheme() -> String {
 }
 
 impl Connection {
+    pub fn read(file: &Path) -> Outcome<Self> {
+        let text = std::fs::read(file).map_err(cannot("read", file))?;
+        let connection: Self = serde_json::from_slice(&text)
+            .map_err(|error| format!("{}: not a connection file ({error})", file.display()))?;
+        if connection.signature_scheme != SCHEME {
+            let scheme = connection.signature_scheme;
+            return Err(format!("{}: expected messages signed by {SCHEME}, got {scheme:?}", file.display()));
+        }
+        Ok(connection)
+    }
+
     fn with_new_key(transport: &str, ip: &str, ports: [u16; 5]) -> io::Result<Self> {
         let mut key = [0; 32];
         getrandom::fill(&mut key)?;
@@ -81,10 +93,17 @@ impl KernelConnection {
         use std::os::unix::{ffi::OsStrExt, fs::PermissionsExt};
         /// macOS allows 104 bytes for an address, Linux 108: this leaves enough for the names below the slot.
         const LONGEST: usize = 80;
+        const SOCKETS: &str = "sockets";
         let temporary = std::env::temp_dir();
         let parent = if slot.as_os_str().as_bytes().len() <= LONGEST { slot } else { &temporary };
+        if parent == slot {
+            // A kernel that was killed at its start has left its own.
+            let left = std::fs::read_dir(slot)?.flatten();
+            let left = left.filter(|entry| entry.file_name().as_bytes().starts_with(SOCKETS.as_bytes()));
+            left.for_each(|entry| drop(std::fs::remove_dir_all(entry.path())));
+        }
         let private = std::fs::Permissions::from_mode(0o700);
-        let folder = tempfile::Builder::new().prefix("sockets").permissions(private).tempdir_in(parent)?;
+        let folder = tempfile::Builder::new().prefix(SOCKETS).permissions(private).tempdir_in(parent)?;
         let prefix = folder.path().join("s");
         let prefix = prefix.to_str().ok_or_else(|| io::Error::other(format!("{}: not Unicode", prefix.display())))?;
         Ok(Self { connection: Connection::with_new_key("ipc", prefix, [1, 2, 3, 4, 5])?, _folder: folder })

@@ -7,6 +7,8 @@
 mod channel;
 mod connection;
 mod message;
+#[cfg_attr(not(unix), path = "no_spare.rs")]
+mod spare;
 mod state;
 #[cfg_attr(not(unix), allow(dead_code))]
 mod stream;
@@ -14,7 +16,6 @@ mod version;
 mod zmtp;
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::Command;
@@ -27,8 +28,10 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::timeout;
 
 use self::channel::{Channel, Handover};
-use self::connection::{Connection, KernelConnection, SCHEME};
+pub use self::connection::Connection;
+use self::connection::KernelConnection;
 use self::message::{Key, Message};
+pub use self::spare::{SESSION, Spare};
 use self::state::{Action, State};
 pub use self::version::{evcxr_in, version_of};
 use self::zmtp::{Dealer, Heartbeat, Inbox, Limits, Publisher, Router, subscribe};
@@ -36,20 +39,18 @@ use crate::project::Outcome;
 
 /// Starts the kernel and serves the sockets of Jupyter's connection file until the kernel ends. `slot` is a folder that
 /// no other kernel uses.
-pub fn run(command: Command, slot: &Path, connection_file: &Path) -> Outcome<()> {
-    let text = fs::read(connection_file).map_err(|e| format!("{}: cannot read it ({e})", connection_file.display()))?;
-    let jupyter: Connection = serde_json::from_slice(&text)
-        .map_err(|error| format!("{}: not a connection file ({error})", connection_file.display()))?;
-    if jupyter.signature_scheme != SCHEME {
-        return Err(format!(
-            "{}: expected messages signed by {SCHEME}, got {:?}",
-            connection_file.display(),
-            jupyter.signature_scheme
-        ));
-    }
+pub fn run(command: Command, slot: &Path, connection: &Connection, spare: Option<&Spare>) -> Outcome<()> {
+    in_runtime(async {
+        // Jupyter's side first: clients may send requests before the kernel has started.
+        let jupyter = Jupyter::listen(connection).await?;
+        Started::new(command, slot).await?.serve(jupyter, spare, std::future::pending()).await
+    })
+}
+
+fn in_runtime(relay: impl Future<Output = io::Result<()>>) -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the relay cannot start ({error})"))?;
-    let done = runtime.block_on(relay(command, slot, &jupyter)).map_err(|error| format!("the relay stopped ({error})"));
+    let done = runtime.block_on(relay).map_err(|error| format!("the relay stopped ({error})"));
     // Tasks that still wait for a client must not keep this process alive.
     runtime.shutdown_background();
     done
@@ -69,55 +70,130 @@ enum Event {
 /// The messages that wait here to be handled; more wait in the sockets.
 const WAITING: usize = 64;
 
-async fn relay(mut command: Command, slot: &Path, jupyter: &Connection) -> io::Result<()> {
-    // Jupyter's side first: clients may send requests before the kernel has started.
-    let limits = Limits::default();
-    let iopub = Publisher::bind(&jupyter.endpoint(jupyter.iopub_port)?, limits)?;
-    let (shell, shell_inbox) = Router::bind(&jupyter.endpoint(jupyter.shell_port)?, limits)?;
-    let (control, control_inbox) = Router::bind(&jupyter.endpoint(jupyter.control_port)?, limits)?;
-    let (input, input_inbox) = Router::bind(&jupyter.endpoint(jupyter.stdin_port)?, limits)?;
-    let _heartbeat = Heartbeat::bind(&jupyter.endpoint(jupyter.hb_port)?, limits)?;
+/// How long a client waits for the ports of a kernel that Jupyter has just killed.
+const RELEASE: Duration = Duration::from_secs(2);
 
-    let (handover, inherited) = Handover::new(&mut command)?;
-    let kernel = KernelConnection::new(slot)?;
-    let mut child = Child::start(command, &kernel)?;
-    drop(inherited);
+/// The sockets of Jupyter's side.
+struct Jupyter {
+    key: Key,
+    iopub: Publisher,
+    shell: (Router, Inbox),
+    control: (Router, Inbox),
+    input: (Router, Inbox),
+    heartbeat: Heartbeat,
+}
 
-    let (events, mut incoming) = channel(WAITING);
-    let connected = tokio::select! {
-        ended = child.wait() => return Err(ended_at_start(&ended?)),
-        connected = connect(&kernel, &events) => connected,
-    };
-    let kernel_side = match connected {
-        Ok(connected) => connected,
-        // Most often the kernel is dying, which closes its connections before its process ends.
-        Err(error) => match timeout(Duration::from_secs(1), child.wait()).await {
-            Ok(ended) => return Err(ended_at_start(&ended?)),
-            Err(_) => return Err(error),
-        },
-    };
-    // Removes the socket files: nobody else shall connect, and none shall be left behind.
-    drop(kernel);
-    let key = Key::new(&jupyter.key);
-    spawn_reader(shell_inbox, events.clone(), key.clone(), Event::Shell);
-    spawn_reader(control_inbox, events.clone(), key.clone(), Event::Control);
-    spawn_reader(input_inbox, events, key.clone(), Event::Input);
-
-    let channel = handover.try_next();
-    let state = State::new(channel.is_some());
-    let control_requests = HashMap::new();
-    let mut relay =
-        Relay { iopub, shell, control, input, key, kernel: kernel_side, state, control_requests, handover, channel };
-    let done = tokio::select! {
-        ended = child.wait() => {
-            let ended = ended?;
-            if ended.success() { Ok(()) } else { Err(io::Error::other(format!("the kernel ended, {ended}"))) }
+impl Jupyter {
+    async fn listen(connection: &Connection) -> io::Result<Self> {
+        let start = Instant::now();
+        loop {
+            match Self::bind(connection) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && start.elapsed() < RELEASE => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                bound => return bound,
+            }
         }
-        done = relay.run(&mut incoming) => done,
-    };
-    child.end().await;
-    relay.flush().await;
-    done
+    }
+
+    fn bind(connection: &Connection) -> io::Result<Self> {
+        let limits = Limits::default();
+        let router = |port| Router::bind(&connection.endpoint(port)?, limits);
+        Ok(Self {
+            key: Key::new(&connection.key),
+            iopub: Publisher::bind(&connection.endpoint(connection.iopub_port)?, limits)?,
+            shell: router(connection.shell_port)?,
+            control: router(connection.control_port)?,
+            input: router(connection.stdin_port)?,
+            heartbeat: Heartbeat::bind(&connection.endpoint(connection.hb_port)?, limits)?,
+        })
+    }
+}
+
+/// What a spare kernel completes, to be warm: a call of the library whose type has to be found.
+#[cfg(unix)]
+const WARM_UP: &str = "let model = latentlab::Autoencoder::tiny(2)?; model.";
+
+/// A kernel that has started, before it serves anyone.
+struct Started {
+    child: Child,
+    kernel: Kernel,
+    handover: Handover,
+    events: Sender<Event>,
+    incoming: Receiver<Event>,
+}
+
+impl Started {
+    async fn new(mut command: Command, slot: &Path) -> io::Result<Self> {
+        let (handover, inherited) = Handover::new(&mut command)?;
+        let connection = KernelConnection::new(slot)?;
+        let mut child = Child::start(command, &connection)?;
+        drop(inherited);
+        let (events, incoming) = channel(WAITING);
+        let connected = tokio::select! {
+            ended = child.wait() => return Err(ended_at_start(&ended?)),
+            connected = connect(&connection, &events) => connected,
+        };
+        let kernel = match connected {
+            Ok(connected) => connected,
+            // Most often the kernel is dying, which closes its connections before its process ends.
+            Err(error) => match timeout(Duration::from_secs(1), child.wait()).await {
+                Ok(ended) => return Err(ended_at_start(&ended?)),
+                Err(_) => return Err(error),
+            },
+        };
+        // Dropping the connection removes the socket files: nobody else shall connect, and none shall be left behind.
+        Ok(Self { child, kernel, handover, events, incoming })
+    }
+
+    /// Lets rust-analyzer read what the first cell needs.
+    #[cfg(unix)]
+    async fn warm_up(&mut self) -> io::Result<()> {
+        let content = json!({ "code": WARM_UP, "cursor_pos": WARM_UP.len() });
+        let request = Message::new("complete_request", &json!({}), content);
+        let id = request.id().to_owned();
+        self.kernel.shell.send(request.into_frames(&self.kernel.key))?;
+        loop {
+            match self.incoming.recv().await {
+                Some(Event::KernelShell(reply)) if reply.parent_id() == id => return Ok(()),
+                Some(_) => {}
+                None => return Err(io::ErrorKind::ConnectionReset.into()),
+            }
+        }
+    }
+
+    /// An error if the kernel has ended in the meantime.
+    #[cfg(unix)]
+    fn check(&mut self) -> io::Result<()> {
+        self.child.process.try_wait()?.map_or(Ok(()), |ended| Err(ended_at_start(&ended)))
+    }
+
+    /// Serves Jupyter's clients until the kernel ends, or until `gone` is ready.
+    async fn serve(self, jupyter: Jupyter, spare: Option<&Spare>, gone: impl Future<Output = ()>) -> io::Result<()> {
+        let Self { mut child, kernel, handover, events, mut incoming } = self;
+        let Jupyter { key, iopub, shell: (shell, shell_inbox), control: (control, control_inbox), input, heartbeat } =
+            jupyter;
+        let (input, input_inbox) = input;
+        spawn_reader(shell_inbox, events.clone(), key.clone(), Event::Shell);
+        spawn_reader(control_inbox, events.clone(), key.clone(), Event::Control);
+        spawn_reader(input_inbox, events, key.clone(), Event::Input);
+        let channel = handover.try_next();
+        let state = State::new(channel.is_some());
+        let control_requests = HashMap::new();
+        let mut relay = Relay { iopub, shell, control, input, key, kernel, state, control_requests, handover, channel };
+        let done = tokio::select! {
+            ended = child.wait() => {
+                let ended = ended?;
+                if ended.success() { Ok(()) } else { Err(io::Error::other(format!("the kernel ended, {ended}"))) }
+            }
+            done = relay.run(&mut incoming, spare) => done,
+            () = gone => Ok(()),
+        };
+        child.end().await;
+        relay.flush().await;
+        drop(heartbeat);
+        done
+    }
 }
 
 fn ended_at_start(ended: &std::process::ExitStatus) -> io::Error {
@@ -131,8 +207,8 @@ const FLUSH: Duration = Duration::from_secs(1);
 struct Child {
     process: tokio::process::Child,
     group: channel::Group,
-    /// Kept as long as the kernel runs, which reads it.
-    _connection: channel::ConnectionFile,
+    /// Kept as long as the kernel may read it.
+    _connection: Option<channel::ConnectionFile>,
 }
 
 impl Child {
@@ -141,7 +217,7 @@ impl Child {
         command.arg("--control_file").arg(path);
         channel::end_together(&mut command);
         let process = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
-        Ok(Self { group: channel::Group::of(&process), process, _connection: connection })
+        Ok(Self { group: channel::Group::of(&process), process, _connection: connection.after_start() })
     }
 
     async fn wait(&mut self) -> io::Result<std::process::ExitStatus> {
@@ -227,6 +303,9 @@ fn spawn_reader(mut inbox: Inbox, events: Sender<Event>, key: Key, event: fn(Mes
     });
 }
 
+/// After a pause of this length the next spare kernel is started.
+const QUIET: Duration = Duration::from_secs(5);
+
 /// The sockets of both sides and the state between them.
 struct Relay {
     iopub: Publisher,
@@ -244,9 +323,16 @@ struct Relay {
 }
 
 impl Relay {
-    /// Handles what arrives, until a client requests the shutdown.
-    async fn run(&mut self, incoming: &mut Receiver<Event>) -> io::Result<()> {
+    /// Handles what arrives, until a client requests the shutdown. Starts the next spare kernel once.
+    async fn run(&mut self, incoming: &mut Receiver<Event>, mut spare: Option<&Spare>) -> io::Result<()> {
         loop {
+            let is_idle = self.state.is_idle();
+            let quiet = async {
+                match &spare {
+                    Some(_) if is_idle => tokio::time::sleep(QUIET).await,
+                    _ => std::future::pending().await,
+                }
+            };
             let deadline = self.state.deadline();
             let due = async {
                 match deadline {
@@ -272,6 +358,10 @@ impl Relay {
                 event = from_cells => self.handle_cells(event, &mut actions),
                 channel = self.handover.next() => self.open(channel),
                 () = due => self.state.tick(Instant::now(), &mut actions),
+                () = quiet => if let Some(spare) = spare.take() {
+                    // Without one, a restart takes longer.
+                    let _ = spare.start();
+                },
             }
             for action in actions {
                 self.act(action).await?;

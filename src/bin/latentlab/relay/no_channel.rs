@@ -48,6 +48,10 @@ impl ConnectionFile {
         let path = file.into_temp_path();
         Ok((path.to_path_buf(), Self(path)))
     }
+
+    pub fn after_start(self) -> Option<Self> {
+        Some(self)
+    }
 }
 
 pub fn end_together(_: &mut Command) {}

@@ -106,6 +106,11 @@ impl State {
         self.advance(actions);
     }
 
+    /// Whether no request is being worked on or waits.
+    pub fn is_idle(&self) -> bool {
+        self.current.is_none() && self.waiting.is_empty()
+    }
+
     /// The client whose request the kernel is working on, if it is this request.
     pub fn client_of(&self, id: &str) -> Option<Vec<Bytes>> {
         let current = self.current.as_ref().filter(|current| current.request.id() == id)?;

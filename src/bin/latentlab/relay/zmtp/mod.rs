@@ -32,6 +32,8 @@ use self::listen::Listening;
 use self::peers::Received;
 use self::wire::SocketType;
 
+#[cfg(unix)]
+pub use self::ipc::bind as bind_file;
 pub use self::peers::Limits;
 pub use self::transport::Endpoint;
 
