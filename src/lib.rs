@@ -86,6 +86,9 @@ pub use data::{
 };
 pub use dfdx;
 pub use error::{Error, ErrorKind, Result};
+pub use jupyter::{
+    Control, Values, button, checkbox, dropdown, int_slider, interact, slider, text_input, traverse,
+};
 pub use model::{Autoencoder, Classifier, Gan, Vae};
 pub use ndarray;
 #[doc(hidden)]
