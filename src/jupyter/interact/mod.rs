@@ -25,6 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde_json::{Map, Value as Json, json};
 
 use self::control::check;
@@ -168,7 +169,10 @@ impl Interaction {
         while let Some(before) = self.next() {
             let begun = Instant::now();
             let mut values = before.clone();
-            let forms = forms(&mut function, &mut values);
+            let forms = match &*THREADS {
+                Some(threads) => threads.install(|| forms(&mut function, &mut values)),
+                None => forms(&mut function, &mut values),
+            };
             let moved = values.changes(&before);
             if !moved.is_empty() {
                 self.lock().values.take_over(&moved, &values, &before);
@@ -184,6 +188,11 @@ impl Interaction {
         }
     }
 }
+
+/// The threads of the functions: those of all other computations are busy while a cell trains.
+static THREADS: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
+    ThreadPoolBuilder::new().thread_name(|index| format!("interact {index}")).build().ok()
+});
 
 /// What the function returns, or its failure.
 fn forms(function: &mut Function, values: &mut Values) -> Forms {
