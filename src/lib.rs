@@ -86,9 +86,7 @@ pub use data::{
 };
 pub use dfdx;
 pub use error::{Error, ErrorKind, Result};
-pub use jupyter::{
-    Control, Values, button, checkbox, dropdown, int_slider, interact, slider, text_input, traverse,
-};
+pub use jupyter::{Control, Values, button, checkbox, dropdown, int_slider, interact, slider, text_input, traverse};
 pub use model::{Autoencoder, Classifier, Gan, Vae};
 pub use ndarray;
 #[doc(hidden)]

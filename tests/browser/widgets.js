@@ -13,18 +13,9 @@ const CELLS = [
   "loop {}",
 ];
 
-/** The outputs of a cell that are seen. */
-function seen(notebook, index) {
-  return notebook.cell(index).locator(".jp-OutputArea-child:visible");
-}
-
-function figure(notebook, index) {
-  return seen(notebook, index).locator("img:visible").last();
-}
-
 /** Presses a key on a slider; the milliseconds until the figure has changed. */
 async function press(notebook, index, slider, key) {
-  const before = await figure(notebook, index).getAttribute("src");
+  const before = await notebook.cell(index).locator("img:visible").last().getAttribute("src");
   const handle = notebook.cell(index).locator(".noUi-handle").nth(slider);
   await handle.focus();
   // In the page, for Playwright's own messages take as long as the figure.
@@ -60,6 +51,10 @@ async function latency(notebook, index, presses) {
   return `median ${at(0.5)} ms, 95 % ${at(0.95)} ms`;
 }
 
+function readouts(notebook) {
+  return notebook.cell(1).locator(".widget-readout").allInnerTexts();
+}
+
 async function sliders(browser, server) {
   write("widgets.ipynb", CELLS);
   let notebook = await Notebook.open(browser, server, "widgets.ipynb");
@@ -68,15 +63,14 @@ async function sliders(browser, server) {
   await notebook.run(1);
   await notebook.cell(1).locator(".noUi-handle").nth(2).waitFor({ timeout: MINUTE });
   assert.strictEqual(await notebook.cell(1).locator(".widget-readout").count(), 3, "image, latent 1, latent 2");
-  const readouts = () => notebook.cell(1).locator(".widget-readout").allInnerTexts();
-  const before = await readouts();
+  const before = await readouts(notebook);
   const idle = await latency(notebook, 1, 12);
   await press(notebook, 1, 0, "PageUp");
   await notebook.page.waitForFunction(
     ([cell, before]) => document.querySelectorAll(".jp-Notebook .jp-CodeCell")[cell].querySelectorAll(".widget-readout")[1].innerText !== before,
     [1, before[1]],
   );
-  const set = await readouts();
+  const set = await readouts(notebook);
   assert(set[0] !== before[0] && set[1] !== before[1] && set[2] !== before[2], `an image sets the sliders: ${before} ${set}`);
   await notebook.shot("widgets");
 
@@ -102,7 +96,7 @@ async function sliders(browser, server) {
   notebook = await Notebook.open(browser, server, "widgets.ipynb");
   await notebook.ready();
   await notebook.cell(1).locator(".noUi-handle").nth(2).waitFor({ timeout: MINUTE });
-  assert.deepStrictEqual(await readoutsOf(notebook), set, "the sliders are where they were");
+  assert.deepStrictEqual(await readouts(notebook), set, "the sliders are where they were");
   await press(notebook, 1, 1, "PageUp");
   assert.strictEqual(await notebook.cell(1).locator("img:visible").count(), 1, "one figure");
   await notebook.shot("widgets-opened-again");
@@ -113,13 +107,10 @@ async function sliders(browser, server) {
   await notebook.page.waitForTimeout(1000);
   await notebook.stop();
   await notebook.cell(1).locator(".noUi-handle").first().waitFor({ state: "detached", timeout: MINUTE });
+  await notebook.cell(1).getByText("no longer move").waitFor({ timeout: MINUTE });
   assert.strictEqual(await notebook.cell(1).locator("img:visible").count(), 1, "the last figure stays");
   await notebook.shot("widgets-ended");
   await notebook.close();
-}
-
-function readoutsOf(notebook) {
-  return notebook.cell(1).locator(".widget-readout").allInnerTexts();
 }
 
 run([sliders]);

@@ -152,9 +152,7 @@ impl Control {
                 return wrong("", "a slider for start_at and step".into(), "another control".into());
             }
             return match &self.kind {
-                Kind::Dropdown(options) if options.is_empty() => {
-                    wrong("", "at least 1 option".into(), "none".into())
-                }
+                Kind::Dropdown(options) if options.is_empty() => wrong("", "at least 1 option".into(), "none".into()),
                 _ => Ok(()),
             };
         };
@@ -204,10 +202,16 @@ impl Control {
     fn steps(&self, low: f64, high: f64) -> (f64, usize) {
         let default = if self.is_whole() { 1.0 } else { 10_f64.powf(((high - low) / 50.0).log10().floor()) };
         let step = self.step.unwrap_or(default);
-        (step, (-step.log10().floor()).clamp(0.0, 6.0) as usize)
+        let is_whole = |digits: &i32| {
+            let scaled = step * 10_f64.powi(*digits);
+            (scaled - scaled.round()).abs() < 1e-6 * scaled
+        };
+        (step, (0..MOST_DIGITS).find(is_whole).unwrap_or(MOST_DIGITS) as usize)
     }
 }
 
+/// The most digits after the point of a slider's number.
+const MOST_DIGITS: i32 = 6;
 /// The most controls that a page can take.
 const MOST: usize = 100;
 
@@ -355,7 +359,8 @@ impl Values {
 
     /// For each of the first sliders, its lowest, first and highest value, with a title.
     pub(super) fn extremes(&self, sliders: usize) -> Vec<[(String, Self); 3]> {
-        let all = self.controls.iter().enumerate().filter_map(|(index, control)| Some((index, control, control.range()?)));
+        let all =
+            self.controls.iter().enumerate().filter_map(|(index, control)| Some((index, control, control.range()?)));
         let titled = |(index, control, (low, high)): (usize, &Control, (f64, f64))| {
             let (_, digits) = control.steps(low, high);
             let first = self.state(index)["value"].as_f64().unwrap_or(low);
@@ -407,7 +412,8 @@ pub fn models(root: &str, values: &Values) -> Vec<(String, Json)> {
         (format!("{root}-box-layout"), layout(json!({}))),
     ];
     for (index, control) in values.controls.iter().enumerate() {
-        let mut own = json!({ "description": visible(&control.name), "layout": refer("-layout"), "disabled": false });
+        let layout = if matches!(control.kind, Kind::Button) { "-box-layout" } else { "-layout" };
+        let mut own = json!({ "description": visible(&control.name), "layout": refer(layout), "disabled": false });
         let (name, style, more) = match &control.kind {
             Kind::Slider(..) | Kind::IntSlider(..) => {
                 let (low, high) = control.range().unwrap_or_default();
@@ -446,4 +452,49 @@ pub fn models(root: &str, values: &Values) -> Vec<(String, Json)> {
     let state = json!({ "children": children, "layout": refer("-box-layout") });
     models.push((root.to_owned(), model(["VBoxModel", "VBoxView"], [CONTROLS, CONTROLS], state)));
     models
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_model_refers_only_to_models_before_it() {
+        let controls = vec![
+            slider("a", 0.0..=1.0).step(0.25),
+            int_slider("b", 1..=9).start_at(3.0),
+            checkbox("c", true),
+            dropdown("d", ["p", "q"]),
+            text_input("e", "hi"),
+            button("f"),
+            slider("tiny", 0.0..=5e-324),
+        ];
+        check(&controls).unwrap();
+        let models = models("root", &Values::new(controls));
+        for (index, (id, state)) in models.iter().enumerate() {
+            let text = state.to_string();
+            for reference in text.split("IPY_MODEL_").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+                assert!(models[..index].iter().any(|(before, _)| before == reference), "{id} refers to {reference}");
+            }
+            assert!(state["_model_name"].is_string() && state["_view_module_version"] == "2.0.0", "{state}");
+        }
+        let of = |id: &str| &models.iter().find(|model| model.0 == id).unwrap().1;
+        assert_eq!((&of("root-0")["step"], &of("root-0")["readout_format"]), (&json!(0.25), &json!(".2f")));
+        assert_eq!((&of("root-1")["value"], &of("root-1")["max"]), (&json!(3), &json!(9)));
+        assert_eq!((&of("root-3")["index"], &of("root-3")["_options_labels"]), (&json!(0), &json!(["p", "q"])));
+        assert_eq!(of("root")["children"].as_array().unwrap().len(), 7);
+    }
+
+    #[test]
+    fn what_a_page_sends_is_brought_into_the_range() {
+        let mut values = Values::new(vec![slider("a", -1.0..=1.0), int_slider("b", 2..=9), dropdown("d", ["p", "q"])]);
+        for (index, state) in [(0, json!({ "value": 7 })), (1, json!({ "value": -3.5 })), (2, json!({ "index": 99 }))] {
+            assert!(values.receive(index, &json!({ "state": state })));
+        }
+        assert_eq!(values.float("a").unwrap(), 1.0);
+        assert_eq!((values.integer("b").unwrap(), values.text("d").unwrap()), (2, "q"));
+        for odd in [json!({}), json!({ "value": null }), json!({ "value": "1" }), json!({ "index": -1 })] {
+            assert!((0..4).all(|index| !values.receive(index, &json!({ "state": odd }))), "{odd}");
+        }
+    }
 }

@@ -30,8 +30,8 @@ use serde_json::{Map, Value as Json, json};
 
 use self::control::check;
 pub use self::control::{Control, Values, button, checkbox, dropdown, int_slider, slider, text_input};
-pub use self::shown::{Content, Shown};
 pub(super) use self::shown::text_form;
+pub use self::shown::{Content, Shown};
 pub use self::traverse::traverse;
 use super::display::Forms;
 use super::errors::failure_forms;
@@ -122,9 +122,9 @@ fn start(controls: Vec<Control>, function: Function) -> Result<()> {
     channel::send(&json!({ "widgets": root, "models": models, "text": text }));
     let (first, shown) = handover();
     let worker = thread::Builder::new().name("interact".into());
-    worker.spawn(move || interaction.work(&root, function, first)).map_err(|error| {
-        Error::new(ErrorKind::Io, "interact", format!("cannot start a thread ({error})"))
-    })?;
+    worker
+        .spawn(move || interaction.work(&root, function, first))
+        .map_err(|error| Error::new(ErrorKind::Io, "interact", format!("cannot start a thread ({error})")))?;
     // The cell ends with its first figure. If the thread is closed before, there is none.
     let _ = shown.recv();
     Ok(())
@@ -190,9 +190,8 @@ impl Interaction {
 }
 
 /// The threads of the functions: those of all other computations are busy while a cell trains.
-static THREADS: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
-    ThreadPoolBuilder::new().thread_name(|index| format!("interact {index}")).build().ok()
-});
+static THREADS: LazyLock<Option<ThreadPool>> =
+    LazyLock::new(|| ThreadPoolBuilder::new().thread_name(|index| format!("interact {index}")).build().ok());
 
 /// What the function returns, or its failure.
 fn forms(function: &mut Function, values: &mut Values) -> Forms {

@@ -87,9 +87,8 @@ impl Comms {
         if !matches!(request.kind(), "comm_info_request" | "comm_open" | "comm_msg" | "comm_close") {
             return false;
         }
-        let status = |state| {
-            Action::IoPub(Message::new("status", &request.header, json!({ "execution_state": state })))
-        };
+        let status =
+            |state| Action::IoPub(Message::new("status", &request.header, json!({ "execution_state": state })));
         actions.push(status("busy"));
         let content = request.content();
         let id = text(&content["comm_id"]);
@@ -112,9 +111,8 @@ impl Comms {
     }
 
     fn list(&self, target: &Value) -> Value {
-        let ids = self.0.values().flat_map(|widgets| widgets.models.keys()).filter(|_| {
-            target.is_null() || *target == TARGET
-        });
+        let ids =
+            self.0.values().flat_map(|widgets| widgets.models.keys()).filter(|_| target.is_null() || *target == TARGET);
         ids.map(|id| (id.clone(), json!({ "target_name": TARGET }))).collect::<Map<_, _>>().into()
     }
 
@@ -157,8 +155,7 @@ impl Comms {
             }
             states.extend(models.into_iter().map(|(id, state)| {
                 let of = |name: &str| state.get(name).cloned().unwrap_or_default();
-                let (name, module, version) =
-                    (of("_model_name"), of("_model_module"), of("_model_module_version"));
+                let (name, module, version) = (of("_model_name"), of("_model_module"), of("_model_module_version"));
                 let described = json!({ "model_name": name, "model_module": module,
                     "model_module_version": version, "state": state });
                 (id, described)
@@ -186,7 +183,13 @@ impl Comms {
 
     /// The cell process has ended.
     pub fn end(&mut self, actions: &mut Vec<Action>) {
-        for (root, widgets) in std::mem::take(&mut self.0) {
+        for (root, mut widgets) in std::mem::take(&mut self.0) {
+            if widgets.is_mirrored {
+                // In a page that was opened later, only this can still tell.
+                let value = format!("<em>{ENDED}</em><br>{}", html(&widgets.figure));
+                actions.push(to_model(&figure_id(&root), "update", &json!({ "value": value }), &widgets.cell));
+                widgets.models.remove(&root);
+            }
             widgets.close(actions);
             let data = json!({ "text/html": format!("<em>{ENDED}</em>"), "text/plain": ENDED });
             actions.push(display(false, &root, data, &widgets.cell));
@@ -381,6 +384,10 @@ mod tests {
         shown().end(&mut actions);
         assert_eq!(kinds(&actions), ["comm_close", "comm_close", "update_display_data"]);
         assert_eq!(content(&actions, 2)["data"]["text/plain"], ENDED);
+        let (mut comms, mut actions) = (shown(), Vec::new());
+        answered(&mut comms, "comm_msg", "later", json!({ "comm_id": "c", "data": { "method": "request_states" } }));
+        comms.end(&mut actions);
+        assert_eq!(kinds(&actions), ["comm_msg update", "comm_close", "update_display_data"]);
     }
 
     #[test]
