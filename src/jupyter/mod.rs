@@ -8,13 +8,10 @@
 
 mod display;
 mod errors;
-mod interact;
+pub(crate) mod interact;
 mod values;
 
 pub use crate::channel::protocol::ERROR_MEDIA_TYPE;
 pub use crate::show::escape_html;
 pub use display::{display, display_html};
 pub use errors::{install_error_display, print_line, show_failure};
-pub use interact::{
-    Control, Shown, Values, button, checkbox, dropdown, int_slider, interact, slider, text_input, traverse,
-};
