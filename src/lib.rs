@@ -42,7 +42,8 @@
 //!    [`Predictions`], and [`Confusion`] counts them; [`sample`] and [`generate`] draw new images.
 //! 7. **Figures.** [`History::plot`], [`Codes::scatter`], [`reconstructions`] and the charts ([`LineChart`],
 //!    [`BarChart`], [`Scatter`], [`Scatter3d`], [`Heatmap`], [`ImageGrid`]) make a [`Figure`], saved as SVG or PNG;
-//!    [`row`] and [`grid`] put figures together. [`explore`] is an interactive map of the codes.
+//!    [`row`] and [`grid`] put figures together. [`explore`] is an interactive map of the codes; [`interact`] and
+//!    [`traverse`] put sliders above what a function returns.
 //!
 //! # What to expect
 //!
@@ -86,6 +87,9 @@ pub use data::{
 };
 pub use dfdx;
 pub use error::{Error, ErrorKind, Result};
+pub use jupyter::interact::{
+    Control, Shown, Values, button, checkbox, dropdown, int_slider, interact, slider, text_input, traverse,
+};
 pub use model::{Autoencoder, Classifier, Gan, Vae};
 pub use ndarray;
 #[doc(hidden)]

@@ -17,7 +17,7 @@ use serde_json::json;
 #[cfg(unix)]
 pub(crate) use self::cell_loop::{serve, tell_kernel};
 #[cfg(unix)]
-pub(crate) use self::socket::{is_open, send, stop_requested};
+pub(crate) use self::socket::{is_open, receive_widgets_with, send, send_aside, stop_requested};
 
 #[cfg(not(unix))]
 mod none {
@@ -33,12 +33,16 @@ mod none {
 
     pub(crate) fn send(_: &serde_json::Value) {}
 
+    pub(crate) fn send_aside(_: &serde_json::Value) {}
+
+    pub(crate) fn receive_widgets_with(_: fn(&serde_json::Value)) {}
+
     pub(crate) fn stop_requested() -> bool {
         false
     }
 }
 #[cfg(not(unix))]
-pub(crate) use self::none::{is_open, send, serve, stop_requested, tell_kernel};
+pub(crate) use self::none::{is_open, receive_widgets_with, send, send_aside, serve, stop_requested, tell_kernel};
 
 /// While it exists, Jupyter's stop button stops the run instead of interrupting the kernel.
 #[derive(Debug)]

@@ -31,6 +31,8 @@ use super::protocol;
 
 static CHANNEL: OnceLock<Channel> = OnceLock::new();
 static STOP: AtomicBool = AtomicBool::new(false);
+/// What happens to a message about widgets.
+static RECEIVER: OnceLock<fn(&Value)> = OnceLock::new();
 
 struct Channel {
     /// Locked while a frame is written.
@@ -54,9 +56,22 @@ pub(crate) fn send(what: &Value) {
     }
 }
 
+/// [`send`] for a message that has no place among what is printed: it may come before that.
+pub(crate) fn send_aside(what: &Value) {
+    if let Some(channel) = CHANNEL.get() {
+        let text = what.to_string();
+        let _ = write_frame(&mut channel.lock(), protocol::MESSAGE, text.as_bytes());
+    }
+}
+
 /// Whether the stop button has been pressed in this cell. This takes a nanosecond.
 pub(crate) fn stop_requested() -> bool {
     STOP.load(Ordering::Relaxed)
+}
+
+/// Passes on what users do with widgets: `receive` must return at once.
+pub(crate) fn receive_widgets_with(receive: fn(&Value)) {
+    RECEIVER.get_or_init(|| receive);
 }
 
 /// Flushes text without a newline.
@@ -129,7 +144,17 @@ fn serve(mut requests: UnixStream) {
 
 fn read_request(requests: &mut UnixStream) -> Option<u8> {
     let mut request = [0];
-    requests.read_exact(&mut request).ok().map(|()| request[0])
+    requests.read_exact(&mut request).ok()?;
+    if request[0] == protocol::WIDGET {
+        let mut length = [0; 4];
+        requests.read_exact(&mut length).ok()?;
+        let mut content = Vec::new();
+        requests.take(u32::from_le_bytes(length).into()).read_to_end(&mut content).ok()?;
+        if let (Ok(event), Some(receive)) = (serde_json::from_slice(&content), RECEIVER.get()) {
+            receive(&event);
+        }
+    }
+    Some(request[0])
 }
 
 /// Kills the process group: the kernel, this process, and all processes that the cells have started.
@@ -150,7 +175,7 @@ impl Channel {
             let count = ioctl_fionread(pipe)?;
             if count > 0 {
                 let count = u32::try_from(count).unwrap_or(u32::MAX);
-                (&*socket).write_all(&header(*kind, count))?;
+                (&*socket).write_all(&protocol::header(*kind, count))?;
                 move_bytes(pipe.as_fd(), socket, count as usize)?;
             }
         }
@@ -184,13 +209,8 @@ fn move_bytes(pipe: BorrowedFd<'_>, mut socket: &UnixStream, mut count: usize) -
     Ok(())
 }
 
-fn header(kind: u8, length: u32) -> [u8; 5] {
-    let [a, b, c, d] = length.to_le_bytes();
-    [kind, a, b, c, d]
-}
-
 fn write_frame(socket: &mut UnixStream, kind: u8, content: &[u8]) -> io::Result<()> {
     let length = u32::try_from(content.len()).map_err(|_| io::Error::other("a message of more than 4 GB"))?;
-    socket.write_all(&header(kind, length))?;
+    socket.write_all(&protocol::header(kind, length))?;
     socket.write_all(content)
 }

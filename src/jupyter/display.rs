@@ -22,6 +22,14 @@ pub fn display(forms: &[(&str, &str)]) {
     channel::send(&json!({ "content": content }));
 }
 
+/// One value in several forms: media types and contents.
+pub(crate) type Forms = Vec<(&'static str, String)>;
+
+pub(super) fn display_forms(forms: &Forms) {
+    let forms: Vec<(&str, &str)> = forms.iter().map(|(media_type, content)| (*media_type, content.as_str())).collect();
+    display(&forms);
+}
+
 /// Shows a table, or anything else written in HTML, with the text to use where HTML cannot be shown.
 pub fn display_html(html: &str, text: &str) {
     display(&[("text/html", html), ("text/plain", text)]);

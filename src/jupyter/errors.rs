@@ -20,7 +20,7 @@ use std::thread::{self, ThreadId};
 
 use serde_json::{Value, json};
 
-use super::display::{display, print_at_once, unmarked};
+use super::display::{Forms, display, print_at_once, unmarked};
 use crate::{
     channel::{self, protocol::ERROR_MEDIA_TYPE},
     error::visible_lines,
@@ -51,6 +51,12 @@ pub fn install_error_display() {
 /// `title` is what happened ("Error"), `message` the whole text.
 pub fn show_failure(title: &str, message: &str) {
     show(&Failure { kind: "error", title, message, location: None, thread: None });
+}
+
+/// A failure that does not fail the cell: a box, and text where there is no HTML.
+pub(super) fn failure_forms(title: &str, message: &str) -> Forms {
+    let failure = Failure { kind: "error", title, message, location: None, thread: None };
+    vec![("text/html", failure.html()), ("text/plain", failure.text())]
 }
 
 fn show_panic(info: &PanicHookInfo<'_>, cells: ThreadId) {

@@ -8,6 +8,7 @@
 
 mod display;
 mod errors;
+pub(crate) mod interact;
 mod values;
 
 pub use crate::channel::protocol::ERROR_MEDIA_TYPE;

@@ -5,8 +5,9 @@ use std::fmt;
 use base64::Engine;
 use serde_json::json;
 
-use super::display::{display, display_html, print_at_once};
+use super::display::{Forms, display_forms, print_at_once};
 use super::errors::show_failure;
+use super::interact::{Content, Shown, text_form};
 use crate::{
     analyse::{Clustering, Codes, Confusion, Predictions, PrincipalComponents, RocCurve, TsneEmbedding},
     channel,
@@ -18,14 +19,20 @@ use crate::{
     train::{GanHistory, History, Study, TrialRecord},
 };
 
-/// What a cell shows of its last expression.
+/// What a cell shows of its last expression, and [`interact`](crate::interact) below its controls.
 macro_rules! shown_by_the_kernel {
-    ($($type:ty),+: |$self:ident| $show:expr, $what:literal) => {$(
+    ($($type:ty),+: |$self:ident| $forms:expr, $what:literal) => {$(
         impl $type {
             #[doc = "What the Rust kernel calls for a cell's last expression:"]
             #[doc = concat!("it prints the ", $what, " for Jupyter.")]
             pub fn evcxr_display(&$self) {
-                $show;
+                display_forms(&$forms);
+            }
+        }
+
+        impl Shown for $type {
+            fn content(&$self) -> Result<Content, String> {
+                Ok(Content::Forms($forms))
             }
         }
     )+};
@@ -33,11 +40,16 @@ macro_rules! shown_by_the_kernel {
 
 // The kernel would show some of them by `Debug` too, but compiles the cell twice to find out.
 shown_by_the_kernel!(Clustering, Confusion, Dataset, GanHistory, History, Study, Summary:
-    |self| display_html(&self.to_html(), &self.to_string()), "value");
-shown_by_the_kernel!(Explorer: |self| display_html(self.to_html(), &self.to_string()), "value");
-shown_by_the_kernel!(Autoencoder, Classifier, Gan, Sequential, Vae: |self| self.summary().evcxr_display(), "summary");
+    |self| html_forms(self.to_html(), self), "value");
+shown_by_the_kernel!(Explorer: |self| html_forms(self.to_html().into(), self), "value");
+shown_by_the_kernel!(Autoencoder, Classifier, Gan, Sequential, Vae:
+    |self| html_forms(self.summary().to_html(), &self.summary()), "summary");
 shown_by_the_kernel!(Codes, PrincipalComponents, Predictions, RocCurve, TrialRecord, TsneEmbedding:
-    |self| display(&[("text/plain", &self.to_string())]), "value");
+    |self| text_form(self), "value");
+
+fn html_forms(html: String, text: &impl fmt::Display) -> Forms {
+    vec![("text/html", html), ("text/plain", text.to_string())]
+}
 
 /// The same text as `Display`: a notebook may print either.
 macro_rules! debug_as_display {
@@ -80,13 +92,15 @@ impl Figure {
             print_at_once(&format!("{}\n", self.describe()));
             return Ok(());
         }
-        let (media_type, content) = if self.prefers_svg() {
-            ("image/svg+xml", self.to_svg()?)
-        } else {
-            ("image/png", base64::engine::general_purpose::STANDARD.encode(self.to_png()?))
-        };
-        display(&[(media_type, content.trim_end())]);
+        display_forms(&self.forms()?);
         Ok(())
+    }
+
+    pub(super) fn forms(&self) -> Result<Forms> {
+        Ok(vec![match self.prefers_svg() {
+            true => ("image/svg+xml", self.to_svg()?.trim_end().to_owned()),
+            false => ("image/png", base64::engine::general_purpose::STANDARD.encode(self.to_png()?)),
+        }])
     }
 }
 
@@ -127,6 +141,6 @@ fn debug(f: &mut fmt::Formatter<'_>, text: &str, show: impl FnOnce()) -> fmt::Re
     f.write_str(text)
 }
 
-fn in_notebook() -> bool {
+pub(super) fn in_notebook() -> bool {
     std::env::var_os("EVCXR_IS_RUNTIME").is_some()
 }

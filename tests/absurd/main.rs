@@ -8,6 +8,7 @@
 mod analyse;
 mod arguments;
 mod data;
+mod interact;
 mod interface;
 mod models;
 mod networks;
@@ -43,6 +44,7 @@ fn table() -> Table {
     [
         analyse::rows(),
         data::rows(),
+        interact::rows(),
         models::rows(),
         networks::rows(),
         own::rows(),

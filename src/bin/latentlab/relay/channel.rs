@@ -14,6 +14,7 @@ use crate::protocol;
 use rustix::io::{FdFlags, fcntl_setfd, ioctl_fionread};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, Signal, kill_process_group};
+use serde_json::Value;
 use tokio::io::Interest;
 use tokio::net::UnixDatagram;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -107,6 +108,14 @@ impl Channel {
     /// Sends a request to the process; nothing happens if it has died.
     pub fn ask(&mut self, request: u8) {
         let _ = self.socket.write_all(&[request]);
+    }
+
+    /// Sends what a user has done with a widget.
+    pub fn tell(&mut self, what: &Value) {
+        let text = what.to_string();
+        let length = u32::try_from(text.len()).unwrap_or_default();
+        let frame = [&protocol::header(protocol::WIDGET, length), &text.as_bytes()[..length as usize]].concat();
+        let _ = self.socket.write_all(&frame);
     }
 
     /// The next event; [`Event::Closed`] is the last. If the future is dropped, nothing is lost.

@@ -121,6 +121,17 @@ impl Message {
         Self { content, ..self }
     }
 
+    /// The same message with this metadata.
+    pub fn with_metadata(mut self, metadata: &Value) -> Self {
+        self.parts[2] = metadata.to_string().into();
+        self
+    }
+
+    /// Its metadata, which the relay seldom needs.
+    pub fn metadata(&self) -> Value {
+        serde_json::from_slice(&self.parts[2]).unwrap_or_default()
+    }
+
     /// The same message with other identities.
     pub fn with_identities(self, identities: &[Bytes]) -> Self {
         Self { identities: identities.to_vec(), ..self }

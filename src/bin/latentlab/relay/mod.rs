@@ -5,6 +5,7 @@
 
 #[cfg_attr(not(unix), path = "no_channel.rs", allow(dead_code))]
 mod channel;
+mod comms;
 mod connection;
 mod message;
 #[cfg_attr(not(unix), path = "no_spare.rs")]
@@ -426,6 +427,11 @@ impl Relay {
             Action::Control(reply) => self.control.send(reply.into_frames(&self.key)),
             Action::IoPub(message) => self.iopub.publish(message.into_frames(&self.key)).await,
             Action::Sync => self.ask_cells(protocol::SYNC),
+            Action::Tell(what) => {
+                if let Some(channel) = &mut self.channel {
+                    channel.tell(&what);
+                }
+            }
             Action::Stop(true) => self.ask_cells(protocol::STOP),
             Action::Stop(false) => self.ask_cells(protocol::GO_ON),
         }
@@ -445,6 +451,9 @@ impl Relay {
 
     /// Answers in place of the kernel, which would answer only after the running cell.
     async fn shut_down(&mut self, request: &Message) -> io::Result<()> {
+        for message in self.state.last_words() {
+            let _ = timeout(FLUSH, self.iopub.publish(message.into_frames(&self.key))).await;
+        }
         let content = json!({ "status": "ok", "restart": request.content()["restart"] == true });
         self.control.send(request.answer("shutdown_reply", content.clone()).into_frames(&self.key));
         let published = Message::new("shutdown_reply", &request.header, content);

@@ -20,6 +20,7 @@ use crate::protocol::ERROR_MEDIA_TYPE;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::comms::Comms;
 use super::message::Message;
 use super::stream::Piece;
 
@@ -47,6 +48,8 @@ pub enum Action {
     Sync,
     /// Set or clear the stop request in the cell process.
     Stop(bool),
+    /// Tell the cell process what a user has done with a widget.
+    Tell(Value),
 }
 
 /// The process in which evcxr runs the cells.
@@ -67,6 +70,9 @@ pub struct State {
     waiting: VecDeque<Message>,
     current: Option<Current>,
     output: Output,
+    comms: Comms,
+    /// The last cell's id, if the client has told one.
+    cell_id: Value,
     /// The number of cells that clients have executed, and the kernel's own count.
     count: u64,
     kernel_count: Value,
@@ -102,6 +108,14 @@ impl State {
 
     /// A client's request.
     pub fn request(&mut self, request: Message, actions: &mut Vec<Action>) {
+        if self.comms.answer(&request, actions) {
+            // Jupyter takes the last status for the kernel's.
+            if let Some(running) = self.current.as_ref().filter(|current| current.is_clients_cell()) {
+                let busy = json!({ "execution_state": "busy" });
+                actions.push(Action::IoPub(Message::new("status", &running.request.header, busy)));
+            }
+            return;
+        }
         self.waiting.push_back(request);
         self.advance(actions);
     }
@@ -244,7 +258,16 @@ impl State {
             self.displayed = Some(text.to_owned());
             return;
         }
+        if message["figure"].is_string() {
+            return self.comms.show_figure(&message, actions);
+        }
+        if message["set"].is_object() {
+            return self.comms.set(&message["set"], actions);
+        }
         self.flush(actions);
+        if message["widgets"].is_string() {
+            return self.comms.open(&message, &self.output.parent, &self.cell_id, actions);
+        }
         let content = message["content"].take();
         if content["data"].get(ERROR_MEDIA_TYPE).is_some() {
             return self.library_error(&content["data"], actions);
@@ -327,6 +350,7 @@ impl State {
     /// The cell process has ended.
     pub fn closed(&mut self, actions: &mut Vec<Action>) {
         self.cell_process = CellProcess::New(0);
+        self.comms.end(actions);
         match self.current.as_mut().filter(|current| current.is_clients_cell()) {
             Some(current) => current.has_died = true,
             None => {
@@ -335,6 +359,17 @@ impl State {
             }
         }
         self.advance(actions);
+    }
+
+    /// What the pages are told when the kernel is about to end.
+    pub fn last_words(&mut self) -> Vec<Message> {
+        let mut actions = Vec::new();
+        self.comms.end(&mut actions);
+        let published = |action| match action {
+            Action::IoPub(message) => Some(message),
+            _ => None,
+        };
+        actions.into_iter().filter_map(published).collect()
     }
 
     /// The end of a sentence about what is lost with the cell process.
@@ -349,6 +384,9 @@ impl State {
         loop {
             let Some(current) = &mut self.current else {
                 let Some(next) = self.next() else { return };
+                if next.is_clients_cell() {
+                    self.comms.cell_begins(&self.cell_id, actions);
+                }
                 actions.push(Action::Ask(next.request.clone().with_identities(&[])));
                 self.current = Some(next);
                 continue;
@@ -389,6 +427,7 @@ impl State {
         let request = self.waiting.pop_front()?;
         if request.kind() == EXECUTE {
             self.output.parent = request.header.clone();
+            self.cell_id = request.metadata()["cellId"].take();
             self.count += u64::from(request.content()["silent"] != true);
         }
         Some(Current::new(with_code_points(request), Purpose::Client))

@@ -28,6 +28,7 @@ fn lines(actions: &mut Vec<Action>) -> Vec<String> {
             Action::IoPub(published) => message("iopub", &published),
             Action::Sync => "sync".to_owned(),
             Action::Stop(on) => format!("stop {on}"),
+            Action::Tell(what) => format!("tell {what}"),
         })
         .collect()
 }

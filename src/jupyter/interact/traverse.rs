@@ -1,0 +1,88 @@
+//! A slider for each number of an autoencoder's code.
+
+use ndarray::{Array2, Axis, concatenate};
+
+use super::{Content, Control, Function, int_slider, slider, start};
+use crate::{
+    analyse::{decode, embed},
+    data::Dataset,
+    error::{Error, Result},
+    model::Autoencoder,
+    show::ImageGrid,
+};
+
+/// The sliders that a page has room for.
+const SLIDERS: usize = 16;
+
+/// Shows a slider for each latent number of an autoencoder, and the image that its decoder makes of them: a latent
+/// traversal. The first slider picks one of `images`, whose code the others then take.
+///
+/// Each slider goes from the lowest to the highest value among the codes of `images`. Of more than 16 latent numbers,
+/// the 16 that vary most have a slider; the others stay as the image's code has them. What [`interact`](super::interact)
+/// says of kernels, threads and saved notebooks holds here too. The model and the images are copied.
+///
+/// # Errors
+/// If there are no images, or their shape is not that of the encoder's input.
+///
+/// ```
+/// use latentlab::{Autoencoder, Dataset, traverse};
+///
+/// let (autoencoder, test) = (Autoencoder::tiny(2)?, Dataset::built_in_digits(100, 0)?);
+/// traverse(&autoencoder, &test)?;
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+pub fn traverse(autoencoder: &Autoencoder, images: &Dataset) -> Result<()> {
+    if images.is_empty() {
+        return Err(Error::argument("traverse, images", "at least 1 image", "none"));
+    }
+    let codes = embed(autoencoder, images)?;
+    let mut controls = vec![int_slider("image", 0..=(images.len() - 1).max(1)).start_at(0.0)];
+    let moved = most_varied(codes.points());
+    controls.extend(moved.iter().map(|latent| latent_slider(*latent, codes.points(), &codes.axis_name(*latent))));
+    let (autoencoder, images) = (autoencoder.clone(), images.clone());
+    let mut picked = None;
+    let function: Function = Box::new(move |values| {
+        let mut figure = || {
+            let image = values.integer("image")?.min(images.len() - 1);
+            let mut code = codes.points().row(image).to_owned();
+            if picked.replace(image).is_some_and(|before| before == image) {
+                for (index, latent) in moved.iter().enumerate() {
+                    code[*latent] = values.code()[[0, index]];
+                }
+            } else {
+                for (index, latent) in moved.iter().enumerate() {
+                    values.set_float(index + 1, f64::from(code[*latent]));
+                }
+            }
+            let original = images.images().select(Axis(0), &[image]);
+            let both = concatenate![Axis(0), codes.points().select(Axis(0), &[image]), code.insert_axis(Axis(0))];
+            let made = decode(&autoencoder, &both)?;
+            let all = concatenate![Axis(0), original, made];
+            let label = &images.class_names()[images.labels()[image]];
+            let captions = [label.as_str(), "reconstruction", "sliders"];
+            ImageGrid::new(&all, 3).captions(captions).figure()
+        };
+        figure().map(Content::Figure).map_err(|error| error.to_string())
+    });
+    start(controls, function)
+}
+
+/// The latent numbers with the largest variance, in order.
+fn most_varied(codes: &Array2<f32>) -> Vec<usize> {
+    let variance = codes.mapv(f64::from).var_axis(Axis(0), 0.0);
+    let mut latent: Vec<usize> = (0..codes.ncols()).collect();
+    latent.sort_by(|a, b| variance[*b].total_cmp(&variance[*a]));
+    latent.truncate(SLIDERS);
+    latent.sort_unstable();
+    latent
+}
+
+/// From the lowest to the highest value; around it if there is only one.
+fn latent_slider(latent: usize, codes: &Array2<f32>, name: &str) -> Control {
+    let column = codes.column(latent);
+    let lowest = f64::from(column.fold(f32::INFINITY, |a, b| a.min(*b)));
+    let highest = f64::from(column.fold(f32::NEG_INFINITY, |a, b| a.max(*b)));
+    let first = f64::from(column[0]);
+    let range = if lowest < highest { lowest..=highest } else { first - 1.0..=first + 1.0 };
+    slider(name, range).start_at(first)
+}
