@@ -17,34 +17,55 @@ pub(super) struct Neighbours {
 /// Queries that go through the blocks together, so that each block is read from memory once for all of them.
 const TOGETHER: usize = 32;
 
+/// Queries after which it is told how many are done: on two cores a second's work among a million points.
+const BAND: usize = 4096;
+
 impl Neighbours {
     /// The `count` nearest of the first `n` points in `blocks` to each of `points`, of equally near ones the first.
-    /// `among_themselves`: the points are those in the blocks, and none is a neighbour of itself.
-    pub fn find(points: &Array2<f32>, blocks: &PointBlocks, n: usize, count: usize, among_themselves: bool) -> Self {
-        let starts: Vec<usize> = (0..points.nrows()).step_by(TOGETHER).collect();
-        let found = starts.into_par_iter().flat_map_iter(|start| {
-            let queries = start..points.nrows().min(start + TOGETHER);
-            let itself = |query| if among_themselves { query as u32 } else { u32::MAX };
-            let mut searches: Vec<Search> = queries
-                .map(|query| Search { point: points.row(query).to_vec(), itself: itself(query), ..Search::new(count) })
-                .collect();
-            let mut distances = [0.0; WIDTH];
-            for (number, block) in blocks.all().enumerate() {
-                let first = number * WIDTH;
-                for search in &mut searches {
-                    squared_distances(block, &search.point, &mut distances);
-                    search.look_at(first, &distances[..WIDTH.min(n - first)]);
+    /// `among_themselves`: the points are those in the blocks, and none is a neighbour of itself. `tell` hears the
+    /// number of points whose neighbours are found, now and then.
+    pub fn find(
+        points: &Array2<f32>,
+        blocks: &PointBlocks,
+        n: usize,
+        count: usize,
+        among_themselves: bool,
+        mut tell: impl FnMut(usize),
+    ) -> Self {
+        let mut found =
+            Self { count, indices: vec![0; points.nrows() * count], distances: vec![0.0; points.nrows() * count] };
+        let bands = found.indices.chunks_mut(BAND * count).zip(found.distances.chunks_mut(BAND * count));
+        for (band, (indices, distances)) in bands.enumerate() {
+            let groups = indices.par_chunks_mut(TOGETHER * count).zip(distances.par_chunks_mut(TOGETHER * count));
+            groups.enumerate().for_each(|(group, (indices, distances))| {
+                let first = band * BAND + group * TOGETHER;
+                let search = |query| {
+                    let itself = if among_themselves { query as u32 } else { u32::MAX };
+                    Search { point: points.row(query).to_vec(), itself, ..Search::new(count) }
+                };
+                let mut searches: Vec<Search> = (first..first + indices.len() / count).map(search).collect();
+                look_through(blocks, n, &mut searches);
+                let rows = indices.chunks_mut(count).zip(distances.chunks_mut(count));
+                for (search, (indices, distances)) in searches.into_iter().zip(rows) {
+                    let row = indices.iter_mut().zip(distances).zip(search.finish());
+                    row.for_each(|((index, distance), nearest)| (*distance, *index) = nearest);
                 }
-            }
-            searches.into_iter().flat_map(Search::finish)
-        });
-        let (distances, indices) = found.unzip();
-        Self { count, indices, distances }
+            });
+            tell(points.nrows().min((band + 1) * BAND));
+        }
+        found
     }
+}
 
-    /// Index and squared distance of each neighbour of each point.
-    pub fn rows(&self) -> impl IndexedParallelIterator<Item = (&[u32], &[f32])> {
-        self.indices.par_chunks(self.count).zip(self.distances.par_chunks(self.count))
+/// Shows all points to the searches.
+fn look_through(blocks: &PointBlocks, n: usize, searches: &mut [Search]) {
+    let mut distances = [0.0; WIDTH];
+    for (number, block) in blocks.all().enumerate() {
+        let first = number * WIDTH;
+        for search in &mut *searches {
+            squared_distances(block, &search.point, &mut distances);
+            search.look_at(first, &distances[..WIDTH.min(n - first)]);
+        }
     }
 }
 
@@ -107,7 +128,7 @@ mod tests {
     fn neighbours_are_those_of_sorting_all() {
         let mut random = random::stream(1, 0);
         let points = Array2::from_shape_fn((700, 3), |_| random.gen_range(0_i32..12) as f32); // with many ties
-        let neighbours = Neighbours::find(&points, &PointBlocks::new(points.view()), 700, 20, true);
+        let neighbours = Neighbours::find(&points, &PointBlocks::new(points.view()), 700, 20, true, drop);
         for (i, point) in points.rows().into_iter().enumerate() {
             let distance = |j: usize| (&point - &points.row(j)).mapv(|x| x * x).sum();
             let mut all: Vec<(f32, u32)> = (0..700).filter(|j| *j != i).map(|j| (distance(j), j as u32)).collect();
