@@ -120,7 +120,7 @@ mod tests {
     use rand::Rng;
 
     use super::*;
-    use crate::analyse::point_blocks::PointBlocks;
+    use crate::analyse::neighbours::KnownPoints;
     use crate::random;
 
     #[test]
@@ -128,7 +128,7 @@ mod tests {
         const N: usize = BAND + 100; // more than are joined at a time
         let mut random = random::stream(5, 0);
         let points = Array2::from_shape_simple_fn((N, 2), || random.r#gen::<f32>());
-        let find = || Neighbours::find(&points, &PointBlocks::new(points.view()), N, 6, true, drop);
+        let find = || Neighbours::find(&points, &KnownPoints::new(&points), 6, true, drop);
         let (indices, conditional) = conditional(find(), 2.0);
         let mut joint = std::collections::BTreeMap::<(usize, usize), f32>::new();
         for (entry, (&j, p)) in indices.iter().zip(&conditional).enumerate() {
