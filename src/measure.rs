@@ -3,9 +3,10 @@
 use std::{sync::Arc, time::Instant};
 
 use rand::Rng;
+use rayon::prelude::*;
 
 use crate::{
-    engine::{Accumulate, Buffer, GatherLhs, PackedRhs, Reuse, gemm, offsets},
+    engine::{Accumulate, Buffer, GatherLhs, PackedRhs, Reuse, gemm, offsets, vectorized, zeros},
     model::Autoencoder,
     nn::{Loss, Optimizer, OptimizerState, Pass, Plan, Sequential},
     random,
@@ -54,6 +55,52 @@ fn round() -> f64 {
         count += 1;
     }
     (count * ROWS * STEPS * COLUMNS) as f64 / start.elapsed().as_secs_f64()
+}
+
+/// How fast all threads together reach memory, in bytes a second.
+pub struct MemoryRate {
+    /// Of values that are only read.
+    pub read: f64,
+    /// Of values that are copied: those read and those written.
+    pub copy: f64,
+}
+
+/// The rates of reading and of copying arrays of 256 MB, which no cache of a usual machine holds: the best of some
+/// rounds.
+pub fn memory_rate() -> MemoryRate {
+    const ROUNDS: usize = 8;
+    const VALUES: usize = 1 << 26;
+    let (from, mut to) = (zeros(VALUES), zeros(VALUES));
+    let share = VALUES / rayon::current_num_threads();
+    let bytes = size_of_val(&from[..]) as f64;
+    let best = |round: &mut dyn FnMut()| {
+        // The first round is not timed: in it the pages come from the operating system.
+        let seconds = (0..=ROUNDS).map(|_| {
+            let start = Instant::now();
+            round();
+            start.elapsed().as_secs_f64()
+        });
+        seconds.skip(1).fold(f64::INFINITY, f64::min)
+    };
+    let copying = best(&mut || {
+        to.par_chunks_mut(share).zip(from.par_chunks(share)).for_each(|(to, from)| to.copy_from_slice(from));
+        std::hint::black_box(&to);
+    });
+    let reading = best(&mut || {
+        std::hint::black_box(to.par_chunks(share).map(sum).collect::<Vec<f32>>());
+    });
+    MemoryRate { read: bytes / reading, copy: 2.0 * bytes / copying }
+}
+
+vectorized! {
+    /// The sum, in as many parts as the processor can add at once.
+    fn sum(values: &[f32]) -> f32 {
+        let mut sums = [0.0; 64];
+        for values in values.as_chunks::<64>().0 {
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        }
+        sums.iter().sum()
+    }
 }
 
 /// A network and a batch of random rows, to go through it again and again.
@@ -208,5 +255,13 @@ mod tests {
         step.update();
         assert_ne!(before, step.network.parameters().flat_map(|weights| weights.to_vec()).collect::<Vec<_>>());
         assert!(gemm_rate() > 0.0);
+    }
+
+    #[test]
+    fn memory_is_read_and_copied() {
+        let MemoryRate { read, copy } = memory_rate();
+        // Between a disk's rate and that of a first-level cache.
+        assert!([read, copy].iter().all(|rate| (1e8..1e13).contains(rate)), "{read}, {copy}");
+        assert_eq!(sum(&[0.5; 128]), 64.0);
     }
 }

@@ -95,6 +95,19 @@ impl Progress {
         matches!(self.screen, Screen::Bar(_) | Screen::Notebook(..))
     }
 
+    /// Whether nothing is shown.
+    pub fn is_silent(&self) -> bool {
+        matches!(self.screen, Screen::Silent)
+    }
+
+    /// Before the first unit: also where there are only lines.
+    pub fn announce(&mut self, state: &State) {
+        match &self.screen {
+            Screen::Lines => print_line(state),
+            Screen::Silent | Screen::Bar(_) | Screen::Notebook(..) => self.show(state),
+        }
+    }
+
     /// Within a unit.
     pub fn within(&mut self, state: impl FnOnce() -> State) {
         if self.is_live() && self.is_due() {
@@ -110,10 +123,7 @@ impl Progress {
     pub fn unit(&mut self, done: usize, last: bool, state: impl FnOnce() -> State) {
         match &self.screen {
             Screen::Silent => {}
-            Screen::Lines if last || done == 1 || done.is_multiple_of(self.every) => {
-                // A closed output must not end the run.
-                let _ = writeln!(std::io::stdout(), "{}", visible(&state().text));
-            }
+            Screen::Lines if last || done == 1 || done.is_multiple_of(self.every) => print_line(&state()),
             Screen::Lines => {}
             Screen::Bar(_) | Screen::Notebook(..) if last || self.is_due() => self.show(&state()),
             Screen::Bar(_) | Screen::Notebook(..) => {}
@@ -137,6 +147,11 @@ impl Progress {
             Screen::Silent | Screen::Lines => {}
         }
     }
+}
+
+fn print_line(state: &State) {
+    // A closed output must not end the run.
+    let _ = writeln!(std::io::stdout(), "{}", visible(&state.text));
 }
 
 impl Drop for Progress {

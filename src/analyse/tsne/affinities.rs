@@ -12,24 +12,28 @@ pub(super) struct Affinities {
     values: Vec<f32>,
 }
 
+/// Rows that are joined at a time: enough for all threads, few enough to need little memory.
+const BAND: usize = 4096;
+
 impl Affinities {
     /// pᵢⱼ = (pⱼ|ᵢ + pᵢ|ⱼ) / 2n, of all points' nearest neighbours.
-    pub fn new(neighbours: &Neighbours, perplexity: f64) -> Self {
-        let n = neighbours.indices.len() / neighbours.count;
-        let conditional = conditional(neighbours, perplexity);
+    pub fn new(neighbours: Neighbours, perplexity: f64) -> Self {
+        let count = neighbours.count;
+        let n = neighbours.indices.len() / count;
+        let (forth, conditional) = conditional(neighbours, perplexity);
         // The points that have each point among their neighbours, in order.
-        let mut ends = vec![0; n + 1];
-        neighbours.indices.iter().for_each(|&j| ends[j as usize + 1] += 1);
-        (0..n).for_each(|j| ends[j + 1] += ends[j]);
-        let (mut next, mut back) = (ends.clone(), vec![(0, 0.0); neighbours.indices.len()]);
-        for (entry, (&j, &p)) in neighbours.indices.iter().zip(&conditional).enumerate() {
-            back[next[j as usize]] = ((entry / neighbours.count) as u32, p);
+        let mut starts = vec![0; n + 1];
+        forth.iter().for_each(|&j| starts[j as usize + 1] += 1);
+        (0..n).for_each(|j| starts[j + 1] += starts[j]);
+        let (mut next, mut back) = (starts.clone(), vec![(0, 0.0); forth.len()]);
+        for (entry, (&j, &p)) in forth.iter().zip(&conditional).enumerate() {
+            back[next[j as usize]] = ((entry / count) as u32, p);
             next[j as usize] += 1;
         }
-        let rows = neighbours.indices.par_chunks(neighbours.count).zip(conditional.par_chunks(neighbours.count));
-        let rows = rows.enumerate().map(|(i, (indices, values))| {
-            let mut row: Vec<(u32, f32)> = indices.iter().copied().zip(values.iter().copied()).collect();
-            row.extend(&back[ends[i]..ends[i + 1]]);
+        let joined = |i: usize| {
+            let own = i * count..(i + 1) * count;
+            let own = forth[own.clone()].iter().copied().zip(conditional[own].iter().copied());
+            let mut row: Vec<(u32, f32)> = own.chain(back[starts[i]..starts[i + 1]].iter().copied()).collect();
             row.sort_unstable_by_key(|entry| entry.0);
             row.dedup_by(|later, first| {
                 let same = later.0 == first.0;
@@ -38,15 +42,21 @@ impl Affinities {
             });
             row.iter_mut().for_each(|entry| entry.1 /= 2.0 * n as f32);
             row
-        });
-        let rows: Vec<Vec<(u32, f32)>> = rows.collect();
-        let mut end = 0;
-        let ends = rows.iter().map(|row| {
-            end += row.len();
-            end
-        });
-        let ends = ends.collect();
-        let (indices, values) = rows.into_iter().flatten().unzip();
+        };
+        // Room for the case that no two points are each other's neighbours: what is not written costs no memory.
+        let most = 2 * forth.len();
+        let (mut ends, mut indices, mut values) =
+            (Vec::with_capacity(n), Vec::with_capacity(most), Vec::with_capacity(most));
+        for band in (0..n).step_by(BAND) {
+            let rows: Vec<_> = (band..n.min(band + BAND)).into_par_iter().map(joined).collect();
+            for row in rows {
+                indices.extend(row.iter().map(|entry| entry.0));
+                values.extend(row.iter().map(|entry| entry.1));
+                ends.push(indices.len());
+            }
+        }
+        indices.shrink_to_fit();
+        values.shrink_to_fit();
         Self { ends, indices, values }
     }
 
@@ -57,10 +67,12 @@ impl Affinities {
     }
 }
 
-/// pⱼ|ᵢ for the neighbours of every point: a Gaussian of the distance with the width that gives the perplexity; each
-/// row sums to 1.
-pub(super) fn conditional(neighbours: &Neighbours, perplexity: f64) -> Vec<f32> {
-    neighbours.rows().flat_map_iter(|(_, distances)| gaussian(distances, perplexity)).collect()
+/// The neighbours of every point and their pⱼ|ᵢ: a Gaussian of the distance with the width that gives the perplexity;
+/// each row sums to 1.
+pub(super) fn conditional(neighbours: Neighbours, perplexity: f64) -> (Vec<u32>, Vec<f32>) {
+    let Neighbours { count, indices, mut distances } = neighbours;
+    distances.par_chunks_mut(count).for_each(|row| row.copy_from_slice(&gaussian(row, perplexity)));
+    (indices, distances)
 }
 
 /// Finds the β at which exp(−β d²), normalised, has the entropy ln(perplexity).
@@ -104,7 +116,34 @@ fn gaussian(distances: &[f32], perplexity: f64) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array2;
+    use rand::Rng;
+
     use super::*;
+    use crate::analyse::neighbours::KnownPoints;
+    use crate::random;
+
+    #[test]
+    fn affinities_are_those_of_the_definition() {
+        const N: usize = BAND + 100; // more than are joined at a time
+        let mut random = random::stream(5, 0);
+        let points = Array2::from_shape_simple_fn((N, 2), || random.r#gen::<f32>());
+        let find = || Neighbours::find(&points, &KnownPoints::new(&points), 6, true, drop);
+        let (indices, conditional) = conditional(find(), 2.0);
+        let mut joint = std::collections::BTreeMap::<(usize, usize), f32>::new();
+        for (entry, (&j, p)) in indices.iter().zip(&conditional).enumerate() {
+            let (i, j) = (entry / 6, j as usize);
+            *joint.entry((i, j)).or_default() += p;
+            *joint.entry((j, i)).or_default() += p;
+        }
+        let affinities = Affinities::new(find(), 2.0);
+        let rows = (0..N).flat_map(|i| {
+            let (indices, values) = affinities.row(i);
+            indices.iter().zip(values).map(move |(&j, &p)| ((i, j as usize), p))
+        });
+        assert!(rows.eq(joint.into_iter().map(|(place, p)| (place, p / (2.0 * N as f32)))));
+        assert_eq!(affinities.ends.last(), Some(&affinities.values.len()));
+    }
 
     #[test]
     fn gaussians_have_the_perplexity() {

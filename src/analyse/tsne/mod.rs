@@ -21,12 +21,14 @@ use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
 use self::affinities::Affinities;
-use self::descent::{Descent, Rates, divergence};
+use self::descent::{Descent, Rates, divergence, rehearse};
 use self::linfa::LINFA_ITERATIONS;
-use super::{Codes, neighbours::Neighbours, pca::pca, point_blocks::PointBlocks, rescale::Rescale};
+use super::neighbours::{KnownPoints, Neighbours};
+use super::{Codes, pca::pca, rescale::Rescale};
 use crate::channel::Stoppable;
 use crate::error::{Error, Result};
 use crate::file::tensors::Fitted;
+use crate::format::thousands;
 use crate::limit;
 use crate::progress::{Progress, State, duration_text, times};
 use crate::random::{self, Random};
@@ -171,6 +173,11 @@ impl Tsne {
     /// Embeds codes in the plane: (n, latent_dim) to (n, 2). The same seed gives the same bits with any number of
     /// threads.
     ///
+    /// The neighbours are exact: the time of their search grows with n² where the codes have no groups, with about n^1.4
+    /// where ten values form clusters; that of an iteration grows with n. If both together will take more than a minute, the first line of the progress says how long, a
+    /// second or so after the start. Memory: about 100 · perplexity bytes a code, 3 kB with the default perplexity (3 GB
+    /// for a million codes), and four times the codes themselves.
+    ///
     /// # Errors
     /// If there are fewer than 4 codes, a setting is out of its range or unknown to the method, or one result cannot
     /// hold the affinities of the neighbours (4 GiB). With [`TsneMethod::Linfa`] also if the codes are all equal or
@@ -191,11 +198,15 @@ impl Tsne {
         let clock = Instant::now();
         let scale = Rescale::fit(codes.points());
         let known = scale.apply(codes.points());
-        let blocks = PointBlocks::new(known.view());
-        let neighbours = Neighbours::find(&known, &blocks, codes.len(), (3.0 * perplexity) as usize, true);
-        let affinities = Affinities::new(&neighbours, perplexity);
+        let searched = KnownPoints::new(&known);
+        let is_silent = self.method == TsneMethod::Linfa;
+        let mut progress = Progress::begin(if is_silent { 0 } else { self.progress_every.unwrap_or(250) });
+        let neighbours = self.neighbours(&known, &searched, (3.0 * perplexity) as usize, clock, &mut progress);
+        let affinities = Affinities::new(neighbours, perplexity);
         let (points, iterations) = match self.method {
-            TsneMethod::Grid => descend(&affinities, start(codes, &known, scale.unit, self)?, self, clock),
+            TsneMethod::Grid => {
+                descend(&affinities, start(codes, &known, scale.unit, self)?, self, clock, &mut progress)
+            }
             TsneMethod::Linfa => (linfa::embed(&known, perplexity, self.iterations)?, self.iterations),
         };
         Ok(TsneEmbedding {
@@ -203,10 +214,39 @@ impl Tsne {
             codes: codes.moved(Array2::from(points), AXIS)?,
             known,
             scale,
-            blocks,
+            searched,
             perplexity,
             iterations,
             seconds: clock.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Finds the `count` neighbours of each code, and tells how long everything will take.
+    fn neighbours(
+        &self,
+        known: &Array2<f32>,
+        searched: &KnownPoints,
+        count: usize,
+        clock: Instant,
+        progress: &mut Progress,
+    ) -> Neighbours {
+        let (n, mut rehearsed) = (known.nrows(), None);
+        Neighbours::find(known, searched, count, true, |done| {
+            if done == n || progress.is_silent() {
+                return;
+            }
+            let so_far = clock.elapsed().as_secs_f64();
+            let is_first = rehearsed.is_none();
+            let descent = *rehearsed.get_or_insert_with(|| self.iterations as f64 * rehearse(n, count));
+            let search = so_far * n as f64 / done as f64;
+            match announcement(n, search, self.iterations, descent).filter(|_| is_first) {
+                Some(state) => progress.announce(&state),
+                None => progress.within(|| {
+                    let share = so_far / (search + descent);
+                    let text = format!("neighbours of {done}/{n} codes  {}", times(so_far, share));
+                    State { share, text, ..State::default() }
+                }),
+            }
         })
     }
 
@@ -264,8 +304,8 @@ impl Tsne {
                 return wrong("iterations", range, self.iterations.to_string());
             }
         }
-        // Neighbours with their distances and affinities, the latter in both directions.
-        limit::check("tsne, perplexity", "affinities of 13 values each", &[n, (3.0 * perplexity) as usize, 13])?;
+        // Neighbours and their affinities: of each point, the other way round, and joined.
+        limit::check("tsne, perplexity", "affinities of 8 values each", &[n, (3.0 * perplexity) as usize, 8])?;
         Ok(perplexity)
     }
 
@@ -335,14 +375,23 @@ fn start(codes: &Codes, known: &Array2<f32>, unit: f64, settings: &Tsne) -> Resu
     Ok(coordinates.points().rows().into_iter().map(point).collect())
 }
 
-fn descend(affinities: &Affinities, start: Vec<[f32; 2]>, settings: &Tsne, clock: Instant) -> (Vec<[f32; 2]>, usize) {
+fn descend(
+    affinities: &Affinities,
+    start: Vec<[f32; 2]>,
+    settings: &Tsne,
+    clock: Instant,
+    progress: &mut Progress,
+) -> (Vec<[f32; 2]>, usize) {
     let _stoppable = Stoppable::begin();
     let every = settings.progress_every.unwrap_or(250);
     // A handle of its own hears the notebook's stop button.
     let stop = settings.stop.clone().unwrap_or_default();
-    let mut progress = Progress::begin(every);
     let rates = settings.rates(start.len());
     let mut descent = Descent::new(affinities, start, rates);
+    let search = clock.elapsed().as_secs_f64();
+    let state = |iteration, divergence| {
+        state(iteration, settings.iterations, divergence, search, clock.elapsed().as_secs_f64())
+    };
     for iteration in 1..=settings.iterations {
         if stop.should_stop() {
             return (descent.points, iteration - 1);
@@ -350,27 +399,38 @@ fn descend(affinities: &Affinities, start: Vec<[f32; 2]>, settings: &Tsne, clock
         descent.step();
         let last = iteration == settings.iterations;
         if iteration % every.max(1) == 0 || last {
-            progress.unit(iteration, last, || {
-                let now = divergence(affinities, &descent.points);
-                state(iteration, settings.iterations, Some(now), clock)
-            });
+            progress.unit(iteration, last, || state(iteration, Some(divergence(affinities, &descent.points))));
         } else {
-            progress.within(|| state(iteration, settings.iterations, None, clock));
+            progress.within(|| state(iteration, None));
         }
     }
     (descent.points, settings.iterations)
 }
 
-/// `iteration  250/1000  KL divergence 4.4277  1.2 s so far, 3.6 s left`.
-fn state(iteration: usize, iterations: usize, divergence: Option<f64>, clock: Instant) -> State {
-    let (width, seconds) = (iterations.to_string().len(), clock.elapsed().as_secs_f64());
+/// `iteration  250/1000  KL divergence 4.4277  1.2 s so far, 3.6 s left`. The first `search` of these `seconds` were
+/// spent before the first iteration.
+fn state(iteration: usize, iterations: usize, divergence: Option<f64>, search: f64, seconds: f64) -> State {
+    let width = iterations.to_string().len();
     let mut text = format!("iteration {iteration:>width$}/{iterations}");
     if let Some(divergence) = divergence {
         text += &format!("  KL divergence {divergence:.4}");
     }
-    let share = iteration as f64 / iterations as f64;
+    let all = search + (seconds - search) * iterations as f64 / iteration as f64;
+    // Rounding must not leave a rest after the last iteration.
+    let share = if iteration == iterations { 1.0 } else { seconds / all };
     text += &format!("  {}", times(seconds, share));
     State { share, text, ..State::default() }
+}
+
+/// What is said beforehand of an embedding that takes more than a minute:
+/// `t-SNE of 1,000,000 codes takes about 22 min 5 s: 5 min 2 s for their neighbours, 17 min 3 s for 1000 iterations`.
+fn announcement(n: usize, search: f64, iterations: usize, descent: f64) -> Option<State> {
+    let [all, search_text, descent_text] = [search + descent, search, descent].map(duration_text);
+    let text = format!(
+        "t-SNE of {} codes takes about {all}: {search_text} for their neighbours, {descent_text} for {iterations} iterations",
+        thousands(n)
+    );
+    (search + descent > 60.0).then(|| State { text, ..State::default() })
 }
 
 fn pairs(points: &Array2<f32>) -> Vec<[f32; 2]> {
@@ -394,7 +454,7 @@ pub struct TsneEmbedding {
     /// The embedded codes, rescaled, to find the neighbours of new ones.
     known: Array2<f32>,
     scale: Rescale,
-    blocks: PointBlocks,
+    searched: KnownPoints,
 }
 
 /// What a file holds beside arrays.
@@ -453,8 +513,8 @@ impl TsneEmbedding {
         let count = (3.0 * perplexity) as usize;
         limit::check("TsneEmbedding::transform", "affinities of 3 values each", &[codes.len(), count, 3])?;
         let rescaled = self.scale.apply(codes.points());
-        let neighbours = Neighbours::find(&rescaled, &self.blocks, self.codes.len(), count, false);
-        codes.moved(place::place(&neighbours, perplexity, &pairs(self.codes.points())).into(), AXIS)
+        let neighbours = Neighbours::find(&rescaled, &self.searched, count, false, drop);
+        codes.moved(place::place(neighbours, perplexity, &pairs(self.codes.points())).into(), AXIS)
     }
 
     /// Saves the embedding as a safetensors file with a SHA-256 of the whole, atomically: the points, and the codes
@@ -514,8 +574,8 @@ impl TsneEmbedding {
             let scale = Rescale::of(mean, unit).filter(|_| is_sound).ok_or("its embedding is damaged")?;
             let codes = Codes::new(points, labels.mapv(|label| label as usize), names);
             let codes = codes.map_err(|error| format!("its codes are damaged ({error})"))?.named(AXIS);
-            let blocks = PointBlocks::new(known.view());
-            Ok(Self { codes, divergence, perplexity, iterations, seconds, known, scale, blocks })
+            let searched = KnownPoints::new(&known);
+            Ok(Self { codes, divergence, perplexity, iterations, seconds, known, scale, searched })
         })
     }
 }
@@ -529,5 +589,35 @@ impl fmt::Display for TsneEmbedding {
             "t-SNE of {n} codes: perplexity {perplexity}, {iterations} iterations, \
              KL divergence {divergence:.4}, {time}"
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_long_is_announced() {
+        let text = announcement(1_000_000, 302.0, 1000, 1023.0).unwrap().text;
+        let expected = "t-SNE of 1,000,000 codes takes about 22 min 5 s: 5 min 2 s for their neighbours, \
+                        17 min 3 s for 1000 iterations";
+        assert_eq!(text, expected);
+        assert!(announcement(60_000, 2.0, 1000, 50.0).is_none());
+    }
+
+    #[test]
+    fn an_iteration_is_rehearsed() {
+        // One takes less than a millisecond.
+        assert!((1e-7..10.0).contains(&rehearse(2000, 9)));
+    }
+
+    #[test]
+    fn the_time_left_is_that_of_the_iterations() {
+        // 100 seconds of search, then 10 iterations of a second.
+        let State { share, text, .. } = state(10, 1000, None, 100.0, 110.0);
+        assert_eq!(text, "iteration   10/1000  1 min 50 s so far, 16 min 30 s left");
+        assert!((share - 0.1).abs() < 1e-9);
+        let State { share, text, .. } = state(1000, 1000, Some(1.5), 0.3, 9.1);
+        assert_eq!((share, &text[..]), (1.0, "iteration 1000/1000  KL divergence 1.5000  9.1 s"));
     }
 }

@@ -13,13 +13,14 @@ const MOMENTUM: f32 = 0.5;
 
 /// Places each new point where the attraction to its neighbours in the embedding balances the repulsion from all of the
 /// embedding; starts at the median of its neighbours.
-pub(super) fn place(neighbours: &Neighbours, perplexity: f64, embedding: &[[f32; 2]]) -> Vec<[f32; 2]> {
-    let conditional = conditional(neighbours, perplexity);
+pub(super) fn place(neighbours: Neighbours, perplexity: f64, embedding: &[[f32; 2]]) -> Vec<[f32; 2]> {
+    let count = neighbours.count;
+    let (indices, conditional) = conditional(neighbours, perplexity);
     let potential = Potential::of(embedding, None);
     // In the embedding, a point's affinities sum to about 1 / n, not to 1.
     let share = embedding.len() as f32 / Repulsion::of(embedding, None).total;
-    let rows = neighbours.rows().zip(conditional.par_chunks(neighbours.count));
-    let placed = rows.map(|((indices, _), values)| {
+    let rows = indices.par_chunks(count).zip(conditional.par_chunks(count));
+    let placed = rows.map(|(indices, values)| {
         let mut point = [0, 1].map(|axis| median(indices.iter().map(|&j| embedding[j as usize][axis]).collect()));
         let mut step = [0.0; 2];
         for _ in 0..ITERATIONS {

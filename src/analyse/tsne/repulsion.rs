@@ -163,11 +163,17 @@ impl Grid {
         Convolution::new(self.side, kernel, response)
     }
 
+    /// Where a coordinate lies among the grid lines, and the first line that its spline covers.
+    fn line(&self, axis: usize, at: f32) -> (f32, usize) {
+        let line = ((at - self.origin[axis]) / self.spacing).clamp(2.0, (self.side - 6) as f32 - 0.01);
+        (line, (line as usize).saturating_sub(2))
+    }
+
     fn place(&self, point: [f32; 2]) -> Place {
         let mut place = Place { first: [0; 2], weights: [[0.0; 8]; 2], slopes: [[0.0; 8]; 2] };
-        for (axis, at) in point.iter().enumerate() {
-            let line = ((at - self.origin[axis]) / self.spacing).clamp(2.0, (self.side - 6) as f32 - 0.01);
-            place.first[axis] = (line as usize).saturating_sub(2);
+        for (axis, at) in point.into_iter().enumerate() {
+            let (line, first) = self.line(axis, at);
+            place.first[axis] = first;
             (place.weights[axis], place.slopes[axis]) = spline(line.fract());
         }
         place
@@ -175,26 +181,30 @@ impl Grid {
 
     /// The points' weights on the grid, (side, side).
     fn spread(&self, points: &[[f32; 2]]) -> Vec<f32> {
-        let places: Vec<Place> = points.par_iter().map(|point| self.place(*point)).collect();
+        let lines: Vec<u32> = points.par_iter().map(|point| self.line(1, point[1]).1 as u32).collect();
         // The points of each line, in order (a counting sort).
         let mut ends = vec![0_u32; self.side + 1];
-        places.iter().for_each(|place| ends[place.first[1] + 1] += 1);
+        lines.iter().for_each(|line| ends[*line as usize + 1] += 1);
         (0..self.side).for_each(|line| ends[line + 1] += ends[line]);
         let mut next = ends.clone();
         let mut order = vec![0_u32; points.len()];
-        for (index, place) in (0_u32..).zip(&places) {
-            let slot = &mut next[place.first[1]];
+        for (index, line) in (0_u32..).zip(&lines) {
+            let slot = &mut next[*line as usize];
             order[*slot as usize] = index;
             *slot += 1;
         }
+        // Six lines read each point's weights: those of a line stand together.
+        let weights = |&index: &u32| {
+            let Place { first, weights, .. } = self.place(points[index as usize]);
+            (first[0] as u32, weights)
+        };
+        let weights: Vec<(u32, [Weights; 2])> = order.par_iter().map(weights).collect();
         // Every line gathers its sum in a fixed order.
         let mut grid = vec![0.0; self.side * self.side];
         grid.par_chunks_mut(self.side).enumerate().for_each(|(line, row)| {
             for offset in 0..SUPPORT.min(line + 1) {
-                for &index in &order[ends[line - offset] as usize..ends[line - offset + 1] as usize] {
-                    let Place { first, weights, .. } = &places[index as usize];
-                    let weight = weights[1][offset];
-                    row[first[0]..][..8].iter_mut().zip(&weights[0]).for_each(|(sum, along)| *sum += weight * along);
+                for (first, [x, y]) in &weights[ends[line - offset] as usize..ends[line - offset + 1] as usize] {
+                    row[*first as usize..][..8].iter_mut().zip(x).for_each(|(sum, along)| *sum += y[offset] * along);
                 }
             }
         });

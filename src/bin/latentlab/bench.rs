@@ -4,13 +4,17 @@
 use std::time::Instant;
 
 use clap::builder::PossibleValuesParser;
-use latentlab::{Autoencoder, Dataset, Result, TrainConfig, embed, measure, ndarray::Array4, reconstruct, train_ae};
+use latentlab::measure::{self, MemoryRate};
+use latentlab::{Autoencoder, Dataset, Result, TrainConfig, embed, ndarray::Array4, reconstruct, train_ae};
 
 /// What stands in `--help` below the options.
 const COLUMNS: &str = "\
 Each row begins with the model and its images a second. The roofline beside it is the most that arithmetic
 allows: the rate of a program that does nothing but the multiply-adds of the model's matrix products and
 convolutions, as fast as this machine multiplies matrices in its cache (measured first, in the headline).
+With --inference, memory's bound stands beside it: the rate of a program that does nothing but read the images
+and write the reconstructions, as fast as this machine reads and copies large arrays; the share is that of the
+lower of the two.
 Peak memory (Linux) is that of the process so far: name one model to see its own.";
 
 #[derive(clap::Args)]
@@ -50,15 +54,22 @@ const MODELS: [Model; 6] = [
 pub fn bench(arguments: &Arguments) -> Result<()> {
     let multiply_adds = measure::gemm_rate();
     let (threads, gigaflops) = (rayon::current_num_threads(), 2e-9 * multiply_adds);
-    println!("{threads} threads, {gigaflops:.0} GFLOP/s in matrix products (two operations a multiply-add)");
+    print!("{threads} threads, {gigaflops:.0} GFLOP/s in matrix products (two operations a multiply-add)");
+    let memory = arguments.inference.then(measure::memory_rate);
+    if let Some(MemoryRate { read, copy }) = &memory {
+        print!(", memory {:.1} GB/s read and {:.1} GB/s copied (read + written)", read * 1e-9, copy * 1e-9);
+    }
+    println!();
     let chosen = |model: &&Model| arguments.models.is_empty() || arguments.models.iter().any(|name| name == model.name);
     for model in MODELS.iter().filter(chosen) {
         let autoencoder = (model.build)()?;
-        let columns = if arguments.inference {
-            inference(&autoencoder, arguments.seconds, multiply_adds)?
-        } else {
-            let roofline = multiply_adds / measure::training_multiply_adds(&autoencoder) as f64;
-            beside_roofline(training(autoencoder, model.batch_size, arguments.seconds)?, roofline)
+        let columns = match &memory {
+            Some(memory) => inference(&autoencoder, arguments.seconds, multiply_adds, memory)?,
+            None => {
+                let roofline = multiply_adds / measure::training_multiply_adds(&autoencoder) as f64;
+                let rate = training(autoencoder, model.batch_size, arguments.seconds)?;
+                beside_bounds(rate, roofline, None)
+            }
         };
         println!("{:<10} {columns}{}", model.name, peak_memory());
     }
@@ -80,10 +91,10 @@ fn training(mut autoencoder: Autoencoder, batch_size: usize, seconds: f64) -> Re
 }
 
 /// Images a second of `reconstruct` and `embed`, on 60,000 random images.
-fn inference(autoencoder: &Autoencoder, seconds: f64, multiply_adds: f64) -> Result<String> {
+fn inference(autoencoder: &Autoencoder, seconds: f64, multiply_adds: f64, memory: &MemoryRate) -> Result<String> {
     let images = noise(60_000)?;
     let rate = |work: &dyn Fn(&Dataset) -> Result<()>| -> Result<f64> {
-        work(&images.take(5_000))?; // the warm-up
+        work(&images)?; // the warm-up
         let (start, mut count) = (Instant::now(), 0);
         while start.elapsed().as_secs_f64() < seconds {
             work(&images)?;
@@ -93,17 +104,22 @@ fn inference(autoencoder: &Autoencoder, seconds: f64, multiply_adds: f64) -> Res
     };
     let encoding = measure::prediction_multiply_adds(autoencoder.encoder());
     let decoding = measure::prediction_multiply_adds(autoencoder.decoder());
+    let image_bytes = size_of::<f32>() * autoencoder.image_shape().iter().product::<usize>();
+    let code_bytes = size_of::<f32>() * autoencoder.latent_dim();
     let reconstructing = rate(&|images| reconstruct(autoencoder, images).map(drop))?;
     let embedding = rate(&|images| embed(autoencoder, images).map(drop))?;
-    Ok(format!(
-        "{}   embed {}",
-        beside_roofline(reconstructing, multiply_adds / (encoding + decoding) as f64),
-        beside_roofline(embedding, multiply_adds / encoding as f64),
-    ))
+    let row = |rate, work: usize, memory, bytes: usize| {
+        beside_bounds(rate, multiply_adds / work as f64, Some(memory / bytes as f64))
+    };
+    let reconstructing = row(reconstructing, encoding + decoding, memory.copy, 2 * image_bytes);
+    Ok(format!("{reconstructing}   embed {}", row(embedding, encoding, memory.read, image_bytes + code_bytes)))
 }
 
-fn beside_roofline(rate: f64, roofline: f64) -> String {
-    format!("{rate:>8.0} img/s   roofline {roofline:>8.0} img/s, {:>3.0} % reached", 100.0 * rate / roofline)
+/// The rate, what arithmetic and memory allow, and the share of the lower of them that it reaches.
+fn beside_bounds(rate: f64, roofline: f64, memory: Option<f64>) -> String {
+    let memory_text = memory.map(|memory| format!(", memory {memory:>8.0} img/s")).unwrap_or_default();
+    let share = 100.0 * rate / memory.map_or(roofline, |memory| memory.min(roofline));
+    format!("{rate:>8.0} img/s   roofline {roofline:>8.0} img/s{memory_text}, {share:>3.0} % reached")
 }
 
 /// The most memory that the process has held so far, where the operating system says it (Linux).
