@@ -195,17 +195,20 @@ fn tensor(values: Vec<f32>, rows: usize, columns: usize) -> DfdxTensor<(usize, u
     Cpu::default().tensor_from_vec(values, (rows, columns))
 }
 
-/// What a function makes of the values, its shape, and the gradient of the values from that of the result, or what the
-/// panic of that says. The function has a tape of its own, so that nothing that it does with it can harm ours.
+/// From the gradient of a result to that of the input, or to what its panic says.
+type BackwardPass = Box<dyn FnOnce(&[f32]) -> Result<Buffer, String>>;
+
+/// What a function makes of the values, its shape, and the backward pass. The function has a tape of its own, so that
+/// nothing that it does with it can harm ours.
 fn run<S: Shape, F: FnOnce(DfdxTensor) -> DfdxTensor<S>>(
     x: &Variable,
     columns: usize,
     function: F,
-) -> (Vec<f32>, S, impl FnOnce(&[f32]) -> Result<Buffer, String> + use<S, F>) {
+) -> (Vec<f32>, S, BackwardPass) {
     let input = tensor(x.values.to_vec(), x.rows, columns);
     let (output, mut tape) = function(input.clone().put_tape(OwnedTape::default())).split_tape();
     let (values, shape) = (output.as_vec(), *output.shape());
-    let backward = move |g: &[f32]| {
+    let backward: BackwardPass = Box::new(move |g| {
         let g = g.to_vec();
         // Recorded last, run first.
         tape.add_backward_op(move |gradients| {
@@ -220,7 +223,7 @@ fn run<S: Shape, F: FnOnce(DfdxTensor) -> DfdxTensor<S>>(
             })
         };
         caught(run)?.map(Buffer::from).map_err(|error| format!("{error:?}"))
-    };
+    });
     (values, shape, backward)
 }
 
