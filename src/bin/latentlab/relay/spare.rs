@@ -163,7 +163,7 @@ impl Spare {
         if self.lock.is_some() { Ok(()) } else { done }
     }
 
-    /// Waits for a connection file, and for the process that hands it over. An error if the spare is of no use any more.
+    /// Waits for a connection file, and for the process that hands it over. An error if the spare is of no more use.
     async fn wait(&self, listener: &UnixListener) -> io::Result<(UnixStream, Connection)> {
         loop {
             let (mut client, _) = listener.accept().await?;
