@@ -19,6 +19,9 @@ PROJECT = Path(__file__).resolve().parents[2]
 TOOL = Path(sys.argv[1] if len(sys.argv) > 1 else PROJECT / "target/tool/latentlab").resolve()
 # All processes of a run inherit this variable.
 TOKEN = f"LATENTLAB_TEST_TOKEN={os.getpid()}-{time.time_ns()}"
+SLIDER = """latentlab::interact([latentlab::slider("x", 0.0..=1.0)], |values| {
+    values.float("x").map(|x| format!("x is {x}"))
+})?;"""
 
 
 def notebook(path, *cells):
@@ -73,6 +76,7 @@ def check_tags_and_knobs(folder):
         ('let wrong: usize = "text";', "raises-exception"),
         ('panic!("on purpose")', "raises-exception"),
         ("compile_error!()", "skip-execution"),
+        (SLIDER,),
         ('println!("{size} {a} {b}");',),
     )
     other = notebook(folder / "v1.ipynb", ('panic!("alone")',), ('println!("never");',))
@@ -85,6 +89,10 @@ def check_tags_and_knobs(folder):
     assert executed.cells[-1].outputs[0].text == "3 1 5\n", executed.cells[-1]
     assert "on purpose" in str(executed.cells[2].outputs) and executed.cells[3].outputs == []
     assert "<html" in (folder / "out/v1.0.html").read_text()
+    slider, figure = executed.cells[4].outputs
+    saved = executed.metadata["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+    assert slider["data"]["application/vnd.jupyter.widget-view+json"]["model_id"] in saved, list(saved)
+    assert figure["data"] == {"text/plain": "x is 0.5"}, figure
     # Its own outputs are replaced; a failing notebook that runs at the same time has its own.
     code, output, errors = run(path, other, "--jobs", "2", "--out", folder / "out")
     assert code == 1 and "1 of 2 notebooks failed" in errors and "alone" in errors, (output, errors)

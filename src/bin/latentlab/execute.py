@@ -248,6 +248,8 @@ def work(connection, manager, folder):
             execute(client, manager, notebook, connection, started_kernel, task["counts"])
     finally:
         end_kernel(client, manager)
+    # Sliders stay in the saved notebook, at rest.
+    client.set_widgets_metadata()
     if task["mark"]:
         connection.say(event="executed", **executed(notebook, task["name"], task["mark"]))
 
