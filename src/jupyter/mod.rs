@@ -10,6 +10,8 @@ mod display;
 mod errors;
 pub(crate) mod interact;
 mod values;
+#[doc(hidden)]
+pub mod variables;
 
 pub use crate::channel::protocol::ERROR_MEDIA_TYPE;
 pub use crate::show::escape_html;

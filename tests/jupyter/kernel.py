@@ -326,6 +326,9 @@ def a_failed_cell_names_the_variables_that_are_lost(session):
     session.ok("struct Point; let point = Point;")
     text = session.text('struct Point { x: u8 } println!("{other} again");')
     assert "point" in text and "1 again" in text, text
+    # All this in the library's store of variables, which cells have in place of evcxr's.
+    cells = sorted(JUPYTER.glob("build/slot*/ctx/src/lib.rs"), key=lambda path: path.stat().st_mtime)
+    assert "use ::latentlab::jupyter::variables as evcxr_internal_runtime;" in cells[-1].read_text(), cells[-1]
 
 
 def cells_are_counted_from_one_without_gaps(session):
