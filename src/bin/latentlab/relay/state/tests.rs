@@ -211,7 +211,7 @@ fn requests_are_sent_one_at_a_time() {
     assert_eq!(talk.end("").last().unwrap(), "ask execute_request b");
     // A request that the kernel never replies to does not block the next.
     talk.end("");
-    assert_eq!(talk.request("comm_info_request", "c", json!({})), ["ask comm_info_request"]);
+    assert_eq!(talk.request("history_request", "c", json!({})), ["ask history_request"]);
     assert_eq!(talk.iopub("status", json!({ "execution_state": "idle" })), ["iopub status idle"]);
     assert_eq!(talk.run("d"), ["ask execute_request d"]);
 }
