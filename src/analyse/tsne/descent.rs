@@ -64,8 +64,8 @@ impl<'a> Descent<'a> {
     }
 }
 
-/// About how many seconds an iteration takes with `n` points that have `count` neighbours each: measured on random points
-/// that lie as far apart as those of an embedding halfway.
+/// About how many seconds an iteration takes with `n` points that have `count` neighbours each: measured on random
+/// points that lie as far apart as those of an embedding halfway.
 pub(super) fn rehearse(n: usize, count: usize) -> f64 {
     /// The points whose neighbours are looked at.
     const PULLED: usize = 4096;

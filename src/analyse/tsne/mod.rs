@@ -173,10 +173,11 @@ impl Tsne {
     /// Embeds codes in the plane: (n, latent_dim) to (n, 2). The same seed gives the same bits with any number of
     /// threads.
     ///
-    /// The neighbours are exact: the time of their search grows with n² where the codes have no groups, with about n^1.4
-    /// where ten values form clusters; that of an iteration grows with n. If both together will take more than a minute, the first line of the progress says how long, a
-    /// second or so after the start. Memory: about 100 · perplexity bytes a code, 3 kB with the default perplexity (3 GB
-    /// for a million codes), and four times the codes themselves.
+    /// The neighbours are exact: the time of their search grows with n² where the codes have no groups, with about
+    /// n^1.4 where ten values form clusters; that of an iteration grows with n. If both together will take more than a
+    /// minute, the first line of the progress says how long, a second or so after the start. Memory: about
+    /// 100 · perplexity bytes a code, 3 kB with the default perplexity (3 GB for a million codes), and four times the
+    /// codes themselves.
     ///
     /// # Errors
     /// If there are fewer than 4 codes, a setting is out of its range or unknown to the method, or one result cannot
@@ -427,7 +428,8 @@ fn state(iteration: usize, iterations: usize, divergence: Option<f64>, search: f
 fn announcement(n: usize, search: f64, iterations: usize, descent: f64) -> Option<State> {
     let [all, search_text, descent_text] = [search + descent, search, descent].map(duration_text);
     let text = format!(
-        "t-SNE of {} codes takes about {all}: {search_text} for their neighbours, {descent_text} for {iterations} iterations",
+        "t-SNE of {} codes takes about {all}: {search_text} for their neighbours, {descent_text} for {iterations} \
+         iterations",
         thousands(n)
     );
     (search + descent > 60.0).then(|| State { text, ..State::default() })

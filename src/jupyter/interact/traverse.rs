@@ -18,8 +18,9 @@ const SLIDERS: usize = 16;
 /// traversal. The first slider picks one of `images`, whose code the others then take.
 ///
 /// Each slider goes from the lowest to the highest value among the codes of `images`. Of more than 16 latent numbers,
-/// the 16 that vary most have a slider; the others stay as the image's code has them. What [`interact`](super::interact)
-/// says of kernels, threads and saved notebooks holds here too. The model and the images are copied.
+/// the 16 that vary most have a slider; the others stay as the image's code has them. What
+/// [`interact`](super::interact) says of kernels, threads and saved notebooks holds here too. The model and the images
+/// are copied.
 ///
 /// # Errors
 /// If there are no images, or their shape is not that of the encoder's input.
