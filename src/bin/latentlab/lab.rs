@@ -2,6 +2,7 @@
 
 use crate::command::become_program;
 use crate::project::{Outcome, Project};
+use crate::relay::Spare;
 use crate::setup::set_up;
 
 #[derive(clap::Args)]
@@ -38,5 +39,7 @@ pub fn lab(arguments: &Arguments) -> Outcome<()> {
     if let Some(port) = arguments.port {
         command.arg(format!("--port={port}"));
     }
+    // Without one, the first notebook waits longer.
+    let _ = Spare::start_for(&command, &notebooks);
     Err(format!("JupyterLab could not be started ({}).", become_program(command)))
 }

@@ -116,10 +116,22 @@ impl Spare {
 
     /// Starts the process of the spare, which outlives this one.
     pub fn start(&self) -> io::Result<()> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(["kernel", "--spare"]).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
         // When it ends, Tokio collects its exit code.
-        tokio::process::Command::from(command).spawn().map(drop)
+        tokio::process::Command::from(command()?).spawn().map(drop)
+    }
+
+    /// Starts the process of the first spare, for the server that this process becomes by `server`, with notebooks in
+    /// `folder`: it gets what the server gives its kernels.
+    pub fn start_for(server: &Command, folder: &Path) -> io::Result<()> {
+        let mut command = command()?;
+        for (name, value) in server.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.env("JPY_PARENT_PID", std::process::id().to_string()).env(SESSION, "").current_dir(folder);
+        command.spawn().map(drop)
     }
 
     /// Makes this process that of the spare. False if there is an equal one already; another one ends.
@@ -184,6 +196,13 @@ impl Spare {
             }
         }
     }
+}
+
+/// The process of a spare.
+fn command() -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["kernel", "--spare"]).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+    Ok(command)
 }
 
 #[cfg(test)]
