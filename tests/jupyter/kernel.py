@@ -117,6 +117,17 @@ def all_figures_appear_at_once(session):
     assert times[2] - times[0] > 0.5, f"the figures came together: {times}"
 
 
+def all_messages_are_of_one_session(session):
+    """Else JupyterLab drops what it has not handled yet, such as the models of widgets."""
+    request = session.client.execute("digits.plot_images(5)?")
+    messages = [session.client.get_shell_msg(timeout=60)]
+    while messages[-1]["content"].get("execution_state") != "idle":
+        message = session.client.get_iopub_msg(timeout=60)
+        messages += [message] if message["parent_header"].get("msg_id") == request else []
+    assert "display_data" in {message["msg_type"] for message in messages}, messages
+    assert len({message["header"]["session"] for message in messages}) == 1, messages
+
+
 def the_debug_text_of_a_displayed_figure_is_not_printed(session):
     for code in ["let few = digits.plot_images(5)?; row([few])", "let few = digits.plot_images(5)?; Some(few)"]:
         kinds = [(kind, *sorted(content["data"])) for kind, content, _ in session.ok(code)]
@@ -746,6 +757,7 @@ def main():
         session.ok("let digits = Dataset::built_in_digits(1_000, 0)?; let mut model = Autoencoder::tiny(2)?;")
         for test in [
             all_figures_appear_at_once,
+            all_messages_are_of_one_session,
             the_debug_text_of_a_displayed_figure_is_not_printed,
             a_training_updates_one_output,
             other_runs_show_progress,

@@ -57,6 +57,11 @@ pub struct Message {
     content: Value,
 }
 
+/// Of all messages to clients.
+fn session() -> String {
+    format!("latentlab-relay-{}", std::process::id())
+}
+
 impl Message {
     /// `None` if it is malformed or not signed with the key.
     pub fn read(mut frames: Vec<Bytes>, key: &Key) -> Option<Self> {
@@ -84,7 +89,7 @@ impl Message {
     /// A message of the relay itself, with this parent header.
     pub fn new(kind: &str, parent: &Value, content: Value) -> Self {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let session = format!("latentlab-relay-{}", std::process::id());
+        let session = session();
         let header = json!({
             "msg_id": format!("{session}-{}", COUNT.fetch_add(1, Ordering::Relaxed)),
             "msg_type": kind,
@@ -95,6 +100,14 @@ impl Message {
         });
         let parts = [&header, parent, &json!({}), &content].map(|part| Bytes::from(part.to_string())).to_vec();
         Self { identities: Vec::new(), parts, header, parent: parent.clone(), content }
+    }
+
+    /// A message of the kernel as one of the relay's session. To JupyterLab, another session is another kernel: it drops
+    /// what it has not handled yet of the one before, such as models of widgets while it loads their code.
+    pub fn of_this_session(mut self) -> Self {
+        self.header["session"] = session().into();
+        self.parts[0] = self.header.to_string().into();
+        self
     }
 
     pub fn kind(&self) -> &str {

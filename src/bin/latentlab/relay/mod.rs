@@ -285,10 +285,10 @@ async fn connect(kernel: &KernelConnection, events: &Sender<Event>) -> io::Resul
             break;
         }
     }
-    spawn_reader(iopub, events.clone(), key.clone(), Event::KernelIoPub);
-    spawn_reader(shell_inbox, events.clone(), key.clone(), Event::KernelShell);
-    spawn_reader(control_inbox, events.clone(), key.clone(), Event::KernelControl);
-    spawn_reader(input_inbox, events.clone(), key.clone(), Event::KernelInput);
+    spawn_reader(iopub, events.clone(), key.clone(), |message| Event::KernelIoPub(message.of_this_session()));
+    spawn_reader(shell_inbox, events.clone(), key.clone(), |message| Event::KernelShell(message.of_this_session()));
+    spawn_reader(control_inbox, events.clone(), key.clone(), |message| Event::KernelControl(message.of_this_session()));
+    spawn_reader(input_inbox, events.clone(), key.clone(), |message| Event::KernelInput(message.of_this_session()));
     Ok(Kernel { key, shell, control, input })
 }
 
