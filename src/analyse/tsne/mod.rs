@@ -609,8 +609,8 @@ mod tests {
 
     #[test]
     fn an_iteration_is_rehearsed() {
-        // One takes less than a millisecond.
-        assert!((1e-7..10.0).contains(&rehearse(2000, 9)));
+        let seconds = rehearse(2000, 9);
+        assert!(seconds > 0.0 && seconds.is_finite(), "{seconds}");
     }
 
     #[test]
