@@ -102,8 +102,8 @@ impl Message {
         Self { identities: Vec::new(), parts, header, parent: parent.clone(), content }
     }
 
-    /// A message of the kernel as one of the relay's session. To JupyterLab, another session is another kernel: it drops
-    /// what it has not handled yet of the one before, such as models of widgets while it loads their code.
+    /// A message of the kernel as one of the relay's session. To JupyterLab, another session is another kernel: it
+    /// drops what it has not handled yet of the one before, such as models of widgets while it loads their code.
     pub fn of_this_session(mut self) -> Self {
         self.header["session"] = session().into();
         self.parts[0] = self.header.to_string().into();
