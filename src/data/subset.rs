@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ndarray::{Array4, Axis, s};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
+use rayon::prelude::*;
 
 use super::Dataset;
 use crate::error::{Error, Result};
@@ -145,8 +146,9 @@ impl Dataset {
     pub(super) fn gather(&self, indices: &[usize]) -> Self {
         let [channels, height, width] = self.image_shape();
         let size = channels * height * width;
-        let mut values = Vec::with_capacity(indices.len() * size);
-        indices.iter().for_each(|index| values.extend_from_slice(&self.values()[index * size..][..size]));
+        let mut values = vec![0.0; indices.len() * size];
+        let images = values.par_chunks_mut(size.max(1)).with_min_len(IN_A_PIECE).zip(indices);
+        images.for_each(|(image, index)| image.copy_from_slice(&self.values()[index * size..][..size]));
         let images = Array4::from_shape_vec((indices.len(), channels, height, width), values);
         Self {
             // As many values as the shape has
@@ -164,6 +166,9 @@ impl Dataset {
         }
     }
 }
+
+/// How many images one thread copies at least: starting another takes as long.
+const IN_A_PIECE: usize = 512;
 
 /// The numbers below `n` in random order (Fisher and Yates), the same on every platform: the draws have 64 bits
 /// whatever the width of `usize`.
