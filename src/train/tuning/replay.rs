@@ -2,8 +2,8 @@
 //!
 //! Optuna's workers write first and look afterwards: of two that start one waiting trial the later is ignored, and so
 //! is what comes for a trial that has ended, or for a study that was deleted. Ours look first, under the journal's
-//! lock: such a line of ours was damaged. A trial of ours that is handed out again begins anew: its earlier reports stay
-//! in the file, but count no more.
+//! lock: such a line of ours was damaged. A trial of ours that is handed out again begins anew: its earlier reports
+//! stay in the file, but count no more.
 
 use std::collections::BTreeMap;
 
