@@ -328,16 +328,20 @@ mod tests {
         let interaction = interaction(vec![slider("x", 0.0..=1.0)]);
         running().insert("last".into(), interaction.clone());
         assert_eq!(interaction.next().unwrap().float("x").unwrap(), 0.5);
+        assert!(interaction.is_current());
         for value in 0..=100 {
             receive(&json!({ "model": "last-0", "state": { "value": f64::from(value) / 100.0 } }));
         }
+        assert!(!interaction.is_current(), "a function that shows figures meanwhile need not go on");
         assert_eq!(interaction.next().unwrap().float("x").unwrap(), 1.0);
         for odd in [json!(null), json!({ "model": "last" }), json!({ "model": "last-1" }), json!({ "model": "a-0" })] {
             receive(&odd);
         }
         receive(&json!({ "model": "last-0", "state": { "value": "text" } }));
         assert!(!interaction.lock().is_due);
+        assert!(interaction.is_current());
         receive(&json!({ "closed": "last" }));
+        assert!(!interaction.is_current());
         assert!(interaction.next().is_none() && !running().contains_key("last"));
     }
 

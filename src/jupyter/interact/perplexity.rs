@@ -19,10 +19,11 @@ const FIRST: usize = 30;
 /// Shows a slider for the perplexity of t-SNE, and below it the embedding as it comes about: when the slider moves,
 /// t-SNE starts again with the same seed.
 ///
-/// The slider goes from 1 to a third of the other points, at most 100, and starts at 30. Of more than 1,000 codes it
-/// takes 1,000, evenly spaced in their order. Each run has 750 iterations, 250 of them with early exaggeration; all
-/// other settings are [`Tsne`]'s defaults. A run that is not finished when the slider moves is given up. What
-/// [`interact`](super::interact) says of kernels, threads and saved notebooks holds here too.
+/// The slider goes from 1 to a third of the other points, at most 100, and starts at 30; van der Maaten & Hinton (2008)
+/// advise 5 to 50. Of more than 1,000 codes it takes 1,000, evenly spaced in their order. Each run has 750 iterations,
+/// 250 of them with early exaggeration; all other settings are [`Tsne`]'s defaults. A run that is not finished when the
+/// slider moves is given up. What [`interact`](super::interact) says of kernels, threads and saved notebooks holds here
+/// too.
 ///
 /// # Errors
 /// If there are fewer than 7 codes, for which only one perplexity would be possible.
