@@ -108,7 +108,8 @@ mod tests {
             (
                 vec![model(28), model(9)],
                 &images,
-                "compare_models, \"a\", images: expected [1, 9, 9], the encoder's input, got [1, 28, 28] (built-in digits, seed 0)",
+                "compare_models, \"a\", images: expected [1, 9, 9], the encoder's input, got [1, 28, 28] \
+                 (built-in digits, seed 0)",
             ),
         ] {
             assert_eq!(comparison(models, images).map(drop).unwrap_err().to_string(), expected);

@@ -71,7 +71,7 @@ pub fn int_slider(name: &str, range: RangeInclusive<usize>) -> Control {
 /// ```
 /// use latentlab::{interact, selection_slider};
 ///
-/// interact([selection_slider("β", ["0.01", "1", "100"])], |values| values.text("β").map(|beta| format!("β = {beta}")))?;
+/// interact([selection_slider("β", ["0.01", "1", "100"])], |values| values.text("β").map(|beta| format!("β {beta}")))?;
 /// # Ok::<(), latentlab::Error>(())
 /// ```
 pub fn selection_slider<S: Into<String>>(name: &str, options: impl IntoIterator<Item = S>) -> Control {
