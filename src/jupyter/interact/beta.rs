@@ -50,7 +50,7 @@ pub fn compare_beta<'a>(models: impl IntoIterator<Item = (f64, &'a Vae)>, images
     start(controls, function)
 }
 
-pub fn comparison(mut models: Vec<(f64, Vae)>, images: &Dataset) -> Result<(Vec<Control>, Function)> {
+fn comparison(mut models: Vec<(f64, Vae)>, images: &Dataset) -> Result<(Vec<Control>, Function)> {
     if !(1..=MOST).contains(&models.len()) {
         let got = if models.is_empty() { "none" } else { "more" };
         return Err(Error::argument("compare_beta", format!("1 to {MOST} models"), got));

@@ -45,7 +45,7 @@ pub fn compare_models<'a, S: Into<String>>(
     start(controls, function)
 }
 
-pub fn comparison(models: Vec<(String, Autoencoder)>, images: &Dataset) -> Result<(Vec<Control>, Function)> {
+fn comparison(models: Vec<(String, Autoencoder)>, images: &Dataset) -> Result<(Vec<Control>, Function)> {
     if !(1..=MOST).contains(&models.len()) {
         let got = if models.is_empty() { "none" } else { "more" };
         return Err(Error::argument("compare_models", format!("1 to {MOST} models"), got));

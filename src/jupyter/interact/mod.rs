@@ -267,8 +267,8 @@ fn forms(function: &mut Function, values: &mut Values, show: &mut Show<'_>) -> F
     }
 }
 
-/// The sliders of which figures are shown where there are no widgets, and the greatest width of those of one slider side
-/// by side.
+/// The sliders of which figures are shown where there are no widgets, and the greatest width of those of one slider,
+/// side by side.
 const STATIC: usize = 4;
 const WIDEST: u32 = 2_000;
 

@@ -40,7 +40,7 @@ pub fn tsne_perplexity(codes: &Codes) -> Result<()> {
     start(controls, function)
 }
 
-pub fn embedding(codes: &Codes, iterations: usize) -> Result<(Vec<Control>, Function)> {
+fn embedding(codes: &Codes, iterations: usize) -> Result<(Vec<Control>, Function)> {
     if codes.len() < 7 {
         return Err(Error::argument("tsne_perplexity, codes", "at least 7", codes.len()));
     }

@@ -18,8 +18,8 @@ const ANGLE: &str = "angle, degrees";
 const NEW: &str = "new noise";
 
 impl Gan {
-    /// Shows a slider that walks through the noise, and below it twelve images that the generator makes on the way, each
-    /// between two noises of its own: `a` at 0 degrees and `b` at 90. A button draws new ones.
+    /// Shows a slider that walks through the noise, and below it twelve images that the generator makes on the way,
+    /// each between two noises of its own: `a` at 0 degrees and `b` at 90. A button draws new ones.
     ///
     /// The noise at angle φ is a·cos φ + b·sin φ. It is drawn from N(0, I) as `a` and `b` are, so the generator knows
     /// such noise from its training; halfway on the straight line between them it would be shorter by a factor of √2
@@ -42,7 +42,7 @@ impl Gan {
     }
 }
 
-pub fn walk(gan: &Gan) -> Result<(Vec<Control>, Function)> {
+fn walk(gan: &Gan) -> Result<(Vec<Control>, Function)> {
     let (generator, latent_dim, shape) = (gan.generator().clone(), gan.latent_dim(), gan.image_shape());
     let draw = move |seed: usize| random_codes(2 * WALKS, latent_dim, seed as u64).map(|noises| (seed, noises));
     let (mut drawn, mut noises) = draw(0)?;

@@ -38,7 +38,7 @@ pub fn anomaly_threshold(positive: &[bool], scores: &[f64]) -> Result<()> {
     start(controls, function)
 }
 
-pub fn moving_threshold(positive: &[bool], scores: &[f64]) -> Result<(Vec<Control>, Function)> {
+fn moving_threshold(positive: &[bool], scores: &[f64]) -> Result<(Vec<Control>, Function)> {
     let roc = roc_curve(positive, scores).map_err(|error| error.within("anomaly_threshold"))?;
     let of = |kind: bool| -> Vec<f64> {
         scores.iter().zip(positive).filter(|(_, positive)| **positive == kind).map(|(score, _)| *score).collect()
