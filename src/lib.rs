@@ -102,7 +102,7 @@ pub use nn::{
 pub use progress::duration_text;
 pub use show::{
     BarChart, Explore, Explorer, Figure, Heatmap, Histogram, ImageGrid, LineChart, PALETTE, RocChart, Scatter,
-    Scatter3d, explore, grid, reconstructions, row,
+    Scatter3d, draw, explore, grid, reconstructions, row,
 };
 pub use stop::StopHandle;
 pub use train::{
