@@ -28,10 +28,10 @@ const MOST_PIXELS: usize = 1 << 24;
 /// beforehand over a plane are mixed; a line below the image says so.
 ///
 /// Codes of two numbers are shown as they are; of longer ones, the plane of their first two principal components and
-/// any two of their numbers, side by side, and a scatter of three of them that turns. What is marked with a lasso on one
-/// map is marked on all, and its images are listed; entries of the legend show and hide their class. [`Explore`] has
-/// settings: a map by t-SNE, colours by cluster. As the last expression of a notebook cell it is shown, and stays in the
-/// notebook; [`save`](Explorer::save) writes a web page.
+/// any two of their numbers, side by side, and a scatter of three of them that turns. What is marked with a lasso on
+/// one map is marked on all, and its images are listed; entries of the legend show and hide their class. [`Explore`]
+/// has settings: a map by t-SNE, colours by cluster. As the last expression of a notebook cell it is shown, and stays
+/// in the notebook; [`save`](Explorer::save) writes a web page.
 ///
 /// A [`Vae`](crate::Vae) is explored by its [`autoencoder`](crate::Vae::autoencoder).
 ///
@@ -61,8 +61,8 @@ pub fn explore(autoencoder: &Autoencoder, images: &Dataset) -> Result<Explorer> 
 /// it grows, and places it on the maps among the codes of `images`. [`Explore::classifier`] also tells what it takes it
 /// for; without one, the labels of the nearest codes are counted.
 ///
-/// The drawing becomes an image as MNIST's digits did (LeCun et al. 1998): its longer side 20 of 28 pixels, its centre of
-/// mass in the middle. Encoder and decoder run in the page, which needs no kernel.
+/// The drawing becomes an image as MNIST's digits did (LeCun et al. 1998): its longer side 20 of 28 pixels, its centre
+/// of mass in the middle. Encoder and decoder run in the page, which needs no kernel.
 ///
 /// # Errors
 /// As [`explore`], and if the images are not grey, or the encoder has layers that the page cannot run.
@@ -140,8 +140,8 @@ impl Explore {
         Self { points: Some(points), ..self }
     }
 
-    /// Puts the map of the first two principal components first. The probe decodes points of their plane. Real codes lie
-    /// beside it, the farther the less of the variance the two components explain; the axes say how much.
+    /// Puts the map of the first two principal components first. The probe decodes points of their plane. Real codes
+    /// lie beside it, the farther the less of the variance the two components explain; the axes say how much.
     pub fn pca(self) -> Self {
         Self { first: First::Pca, ..self }
     }
@@ -164,7 +164,7 @@ impl Explore {
         Self { clusters: Some(clusters), ..self }
     }
 
-    /// Adds a board to draw on, as [`draw`] has it. The weights of the encoder make the page larger than the rest may be.
+    /// Adds a board to draw on, as [`draw`] has it. The page may be larger by the weights of the encoder.
     pub fn draw(self) -> Self {
         Self { draw: true, ..self }
     }
@@ -174,8 +174,8 @@ impl Explore {
         Self { draw: true, classifier: Some(classifier.clone()), ..self }
     }
 
-    /// How many points across and down a plane are decoded beforehand, where the decoder cannot run in the page; between
-    /// them the probe mixes the nearest four.
+    /// How many points across and down a plane are decoded beforehand, where the decoder cannot run in the page;
+    /// between them the probe mixes the nearest four.
     pub fn grid(self, grid: usize) -> Self {
         Self { grid: Some(grid), ..self }
     }
@@ -183,7 +183,8 @@ impl Explore {
     /// Embeds and decodes the images, and puts everything together.
     ///
     /// # Errors
-    /// As [`explore`] or [`draw`], if a setting is out of its range, or if the classifier is for other images or classes.
+    /// As [`explore`] or [`draw`], if a setting is out of its range, or if the classifier is for other images or
+    /// classes.
     pub fn of(&self, autoencoder: &Autoencoder, images: &Dataset) -> Result<Explorer> {
         let shown = self.selection(images)?;
         let grid = self.grid_for(images.image_shape())?;
@@ -400,8 +401,8 @@ mod tests {
         assert!(given(&here, "note").starts_with("Decoded in this page, with weights of "), "{}", given(&here, "note"));
         let mixed = explore(&with_gelu([1, 28, 28]), &digits(60)).unwrap();
         assert!(mixed.to_html().contains("\"decoder\":null") && mixed.to_html().contains("\"decoded\":{\"axes\":"));
-        let note = "The decoder has a layer that the page cannot run (gelu): mixed from the nearest four of 20 × 20 decoded \
-                    codes.";
+        let note = "The decoder has a layer that the page cannot run (gelu): mixed from the nearest four of 20 × 20 \
+                    decoded codes.";
         assert_eq!(given(&mixed, "note"), note);
         let wide = Sequential::input([2]).dense(1500).relu().dense(784).sigmoid().reshape([1, 28, 28]);
         let large = Autoencoder::new(dense(2).encoder().clone(), wide).unwrap();

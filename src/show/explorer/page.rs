@@ -108,9 +108,10 @@ impl Page<'_> {
         data.hash(&mut hasher);
         let name = format!("latentlab-explorer-{:016x}", hasher.finish());
         Ok(format!(
-            "<div id=\"{name}\" data-lm-suppress-shortcuts=\"true\">{still}</div>\n<script>\n{{\n{NETWORK}\n{BOARD}\n{SCRIPT}\n\
-             for (const host of document.querySelectorAll('#{name}:not([data-live])')) explore(host, {data}, {style});\n\
-             }}\n</script>\n"
+            "<div id=\"{name}\" data-lm-suppress-shortcuts=\"true\">{still}</div>\n\
+             <script>\n{{\n{NETWORK}\n{BOARD}\n{SCRIPT}\n\
+             for (const host of document.querySelectorAll('#{name}:not([data-live])'))\n  \
+             explore(host, {data}, {style});\n}}\n</script>\n"
         ))
     }
 
