@@ -114,7 +114,7 @@ fn every_layer_is_decoded_in_the_page() {
     let mut autoencoder = Autoencoder::new(encoder, decoder).unwrap();
     let mut decoder = autoencoder.decoder().clone();
     for name in decoder.weight_names().into_iter().filter(|name| name.ends_with("weight")) {
-        let larger = decoder.weights(&name).unwrap() * 1.8;
+        let larger = decoder.weights(&name).unwrap() * 3.2;
         decoder.set_weights(&name, &larger).unwrap();
     }
     autoencoder = Autoencoder::new(autoencoder.encoder().clone(), decoder).unwrap();

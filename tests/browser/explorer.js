@@ -266,7 +266,7 @@ const use = async (browser, options) => {
 /// What the page decodes is what the library decodes, but for one of 255 greys.
 const decodesTruly = async (browser) => {
   const expected = file.replace(/html$/, "json");
-  if (!fs.existsSync(expected)) return;
+  if (!fs.existsSync(expected)) return check(!path.basename(file).startsWith("explorer-decoder"), `${expected} is missing`);
   const { pixels } = JSON.parse(fs.readFileSync(expected, "utf8"));
   const { context, page, wrong } = await open(browser, { viewport: { width: 1000, height: 800 } });
   await page.locator(".map:not([hidden]) .probe .reach").first().waitFor({ timeout: 20_000 });
