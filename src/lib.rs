@@ -42,8 +42,8 @@
 //!    [`Predictions`], and [`Confusion`] counts them; [`sample`] and [`generate`] draw new images.
 //! 7. **Figures.** [`History::plot`], [`Codes::scatter`], [`reconstructions`] and the charts ([`LineChart`],
 //!    [`BarChart`], [`Scatter`], [`Scatter3d`], [`Heatmap`], [`ImageGrid`]) make a [`Figure`], saved as SVG or PNG;
-//!    [`row`] and [`grid`] put figures together. [`explore`] is an interactive map of the codes; [`interact`] and
-//!    [`traverse`] put sliders above what a function returns.
+//!    [`row`] and [`grid`] put figures together. [`explore`] is an interactive map of the codes, [`draw`] the same with
+//!    a board to draw on; [`interact`] and [`traverse`] put sliders above what a function returns.
 //!
 //! # What to expect
 //!
