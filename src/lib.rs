@@ -42,9 +42,9 @@
 //!    [`Predictions`], and [`Confusion`] counts them; [`sample`] and [`generate`] draw new images.
 //! 7. **Figures.** [`History::plot`], [`Codes::scatter`], [`reconstructions`] and the charts ([`LineChart`],
 //!    [`BarChart`], [`Scatter`], [`Scatter3d`], [`Heatmap`], [`ImageGrid`]) make a [`Figure`], saved as SVG or PNG;
-//!    [`row`] and [`grid`] put figures together. [`explore`] is an interactive map of the codes; [`interact`] puts
-//!    sliders above what a function returns; ready-made are [`traverse`], [`compare_models`], [`tsne_perplexity`],
-//!    [`compare_beta`], [`anomaly_threshold`] and [`Gan::play`].
+//!    [`row`] and [`grid`] put figures together. [`explore`] is an interactive map of the codes, [`draw`] the same with
+//!    a board to draw on; [`interact`] puts sliders above what a function returns; ready-made are [`traverse`],
+//!    [`compare_models`], [`tsne_perplexity`], [`compare_beta`], [`anomaly_threshold`] and [`Gan::play`].
 //!
 //! # What to expect
 //!
@@ -104,7 +104,7 @@ pub use nn::{
 pub use progress::duration_text;
 pub use show::{
     BarChart, Explore, Explorer, Figure, Heatmap, Histogram, ImageGrid, LineChart, PALETTE, RocChart, Scatter,
-    Scatter3d, explore, grid, reconstructions, row,
+    Scatter3d, draw, explore, grid, reconstructions, row,
 };
 pub use stop::StopHandle;
 pub use train::{

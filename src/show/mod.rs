@@ -42,7 +42,7 @@ mod tables;
 mod text;
 
 pub use bar_chart::BarChart;
-pub use explorer::{Explore, Explorer, explore};
+pub use explorer::{Explore, Explorer, draw, explore};
 pub use figure::{Figure, grid, row};
 pub use heatmap::Heatmap;
 pub use histogram::Histogram;

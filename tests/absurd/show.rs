@@ -1,8 +1,8 @@
 //! Figures, and how values show themselves.
 
 use latentlab::{
-    BarChart, Explore, Figure, Heatmap, Histogram, ImageGrid, LineChart, Result, RocChart, Scatter, Scatter3d, Tsne,
-    explore, grid, jupyter,
+    BarChart, Classifier, Explore, Figure, Heatmap, Histogram, ImageGrid, LineChart, Result, RocChart, Scatter,
+    Scatter3d, Tsne, draw, explore, grid, jupyter,
     ndarray::{Array1, Array2, Array4, array},
     reconstructions, roc_curve, row,
 };
@@ -434,6 +434,32 @@ pub fn rows() -> Table {
                     let tsne = Tsne::new().iterations(5).perplexity(perplexity).progress_every(0);
                     either(Explore::new().tsne(&tsne).of(&autoencoder(), &digits(12)));
                 }
+            }),
+        ),
+        (
+            "draw",
+            Call(|| {
+                for images in datasets() {
+                    if let Some(explorer) = either(draw(&autoencoder(), &images)) {
+                        assert!(!explorer.to_html().contains("<script>alert"));
+                    }
+                }
+            }),
+        ),
+        ("Explore::draw", Call(|| drop(either(Explore::new().draw().points(1).of(&autoencoder(), &digits(12)))))),
+        (
+            "Explore::classifier",
+            Call(|| {
+                for classes in [1, 2, 10, 4000] {
+                    let classifier = Classifier::linear(autoencoder().encoder(), classes).unwrap();
+                    either(Explore::new().classifier(&classifier).of(&autoencoder(), &digits(12)));
+                }
+            }),
+        ),
+        (
+            "Explore::clusters",
+            Call(|| {
+                SIZES.iter().for_each(|n| drop(either(Explore::new().clusters(*n).of(&autoencoder(), &digits(12)))));
             }),
         ),
         (
