@@ -119,7 +119,11 @@ impl<'a> Classes<'a> {
                         && other[0].1 < behind[1].1
                 })
             };
-            let moved = |(x, y): (i32, i32)| (place.0 + x * width / 2, place.1 + y * height);
+            let (across, down) = canvas.size();
+            let inside = |at: i32, length: i32, size: i32| at.min(size - length / 2).max(length / 2);
+            let moved = |(x, y): (i32, i32)| {
+                (inside(place.0 + x * width / 2, width, across), inside(place.1 + y * height, height, down))
+            };
             let near = [(0, 0), (0, -1), (0, 1), (-1, 0), (1, 0), (-2, 0), (2, 0), (0, -2), (0, 2)].map(moved);
             let near = &near[..if wanted { near.len() } else { 1 }];
             let found = near.iter().copied().find(is_free);

@@ -19,7 +19,8 @@ fn each_bar_has_its_name_its_number_and_its_length() {
 
 #[test]
 fn all_numbers_have_the_same_decimals_and_the_line_of_chance_crosses_all_bars() {
-    let chart = BarChart::new("%").bar("a", 97.0).bar_with_error("b", 91.46, 1.5).bar("c", 9.04).baseline("chance", 10.0);
+    let chart =
+        BarChart::new("%").bar("a", 97.0).bar_with_error("b", 91.46, 1.5).bar("c", 9.04).baseline("chance", 10.0);
     let svg = chart.figure().unwrap().to_svg().unwrap();
     for text in ["97.0", "91.5", "9.0", "chance"] {
         assert!(svg.contains(&format!("\n{text}\n")), "{text} in {svg}");

@@ -134,17 +134,15 @@ fn feature_maps_tell_negative_values_from_positive_ones_and_go_through_skips() {
     let (_, _, pixels) = decoded(&figure);
     let many = |color: [u8; 3]| pixels.iter().filter(|pixel| **pixel == color).count();
     let (blue, grey, black) = (many([0x4d, 0xa6, 0xff]), many([128; 3]), many([0; 3]));
-    assert_eq!((blue, grey), (3 * 28 * 28 * SHARE, 4 * 28 * 28 * SHARE), "and {black} black");
-    assert_eq!(black, 28 * 28 * SHARE, "what the ReLU made of the negative value");
+    let cell = 28 * 28;
+    assert_eq!((blue, black), (3 * cell, cell), "black is what the ReLU made of the negative value");
+    assert!((4 * cell..4 * cell + cell / 4).contains(&grey), "{grey}: the edges of letters have some of that grey");
 }
-
-/// The pixels of a PNG for one of the figure.
-const SHARE: usize = 1;
 
 #[test]
 fn models_show_what_they_make_of_an_image() {
     let digits = Dataset::built_in_digits(3, 0).unwrap();
-    let autoencoder = Autoencoder::tiny(2).unwrap();
+    let autoencoder = Autoencoder::tiny(8).unwrap();
     let range = |values: &[f32]| values.iter().copied().fold(f32::MIN, f32::max);
     let made = reconstruct(&autoencoder, &digits.take(1)).unwrap();
     let highest = format!("{:.2e}", range(made.images().as_slice().unwrap())).parse::<f64>().unwrap();

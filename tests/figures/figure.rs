@@ -157,7 +157,8 @@ fn images_of_a_plane_have_its_coordinates() {
 
 #[test]
 fn charts_beside_each_other_begin_at_one_height() {
-    let two_lines = "a title of so many words that it needs more than one line above a chart of the usual width, or three";
+    let two_lines =
+        "a title of so many words that it needs more than one line above a chart of the usual width, or three";
     let svg = row([chart().title(two_lines), chart().title("short"), chart()]).to_svg().unwrap();
     // The upright axis of each chart: the first line of ink that is upright.
     let upright = |line: &&str| {

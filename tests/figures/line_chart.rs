@@ -94,7 +94,8 @@ fn few_points_are_marked_and_many_are_not() {
 #[test]
 fn a_line_of_runs_is_their_mean_in_a_band_of_their_deviation() {
     let runs = [vec![1.0, 4.0], vec![3.0, 4.0], vec![f64::NAN, 4.0]];
-    let svg = LineChart::new("epoch", "loss").runs("three", &runs).baseline("b", 0.0).figure().unwrap().to_svg().unwrap();
+    let svg =
+        LineChart::new("epoch", "loss").runs("three", &runs).baseline("b", 0.0).figure().unwrap().to_svg().unwrap();
     let band = svg.lines().find(|line| line.starts_with("<polygon")).unwrap();
     let point = |point: &str| point.split_once(',').map(|(_, y)| y.parse::<f64>().unwrap());
     let y: Vec<f64> = attribute(band, "points").split(' ').filter_map(point).collect();
