@@ -95,8 +95,8 @@ impl LineChart {
         self.series(name.into(), values, Style::Line, false)
     }
 
-    /// Adds the mean of several runs, such as one for each seed, with a band of their standard deviation on both sides;
-    /// each value over the runs that have a finite one.
+    /// Adds the mean of several runs, such as one for each seed, with a band of their standard deviation on both
+    /// sides; each value over the runs that have a finite one.
     ///
     /// ```
     /// use latentlab::LineChart;
@@ -125,8 +125,8 @@ impl LineChart {
         self.series(name.into(), values, Style::Steps, true)
     }
 
-    /// Draws an error bar at each value of the line, dots or crosses before it, from `value - error` to `value + error`,
-    /// such as the standard deviation over seeds; none where the error is NaN.
+    /// Draws an error bar at each value of the line, dots or crosses before it, from `value - error` to
+    /// `value + error`, such as the standard deviation over seeds; none where the error is NaN.
     pub fn error_bars(self, errors: &[f64]) -> Self {
         let values = self.lines.last().map_or(Vec::new(), |line| line.values.clone());
         let side = |sign: f64| {
