@@ -139,7 +139,7 @@ impl Study {
             Some(*best)
         });
         let mut chart = LineChart::new("trial", "value").dots("complete", &complete);
-        chart = chart.line_with_gaps("best so far", &best_so_far.collect::<Vec<f64>>());
+        chart = chart.steps("best so far", &best_so_far.collect::<Vec<f64>>());
         if pruned.iter().any(|value| value.is_finite()) {
             chart = chart.crosses("pruned", &pruned);
         }
@@ -211,7 +211,7 @@ impl TsneEmbedding {
 }
 
 impl Scatter {
-    /// A scatter of two-dimensional codes, with the names of their classes.
+    /// A scatter of two-dimensional codes, with the names of their classes and [equal axes](Self::equal_axes).
     ///
     /// ```
     /// use latentlab::{Codes, Scatter, ndarray::array};
@@ -223,6 +223,6 @@ impl Scatter {
     /// ```
     pub fn of(codes: &Codes) -> Self {
         let scatter = Self::new(codes.points(), codes.labels()).names(codes.class_names());
-        scatter.axis_names(codes.axis_name(0), codes.axis_name(1))
+        scatter.axis_names(codes.axis_name(0), codes.axis_name(1)).equal_axes(true)
     }
 }

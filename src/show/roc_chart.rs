@@ -3,11 +3,11 @@
 use plotters::style::Color;
 
 use super::axis::Axis;
-use super::canvas::{Canvas, px, stroke};
+use super::canvas::{Canvas, px};
 use super::chart::Chart;
 use super::figure::Figure;
-use super::frame::{Entry, Frame, Legend, Mark, draw_line};
-use super::palette::{self, INK};
+use super::frame::{Entry, Frame, Legend, Mark, draw_baseline, draw_line};
+use super::palette;
 use crate::analyse::RocCurve;
 use crate::error::{Error, Result};
 
@@ -72,7 +72,7 @@ impl RocChart {
 
     /// The names, in the corner that a curve better than chance leaves free.
     fn names(&self) -> Legend {
-        let mark = |index| Mark::Line(index, palette::color(index));
+        let mark = |index| Mark::Line(index, palette::color(index), false);
         let entry = |(index, (name, curve)): (usize, &(String, RocCurve))| {
             let name = if name.is_empty() { String::new() } else { format!(": {name}") };
             Entry { text: format!("AUC {:.3}{name}", curve.auc()), mark: mark(index) }
@@ -101,7 +101,7 @@ impl Chart for RocChart {
     fn draw(&self, canvas: &Canvas<'_>) {
         let frame = self.frame();
         let plot = frame.draw(canvas);
-        plot.canvas.dashed(&[plot.place(0.0, 0.0), plot.place(1.0, 1.0)], [3.0, 3.0], stroke(INK.mix(0.5), 1.0));
+        draw_baseline(&plot.canvas, [plot.place(0.0, 0.0), plot.place(1.0, 1.0)]);
         for (index, (_, curve)) in self.curves.iter().enumerate() {
             let points = curve.false_positive_rates().into_iter().zip(curve.true_positive_rates());
             let places: Vec<_> = points.map(|(x, y)| plot.place(x, y)).collect();
