@@ -9,6 +9,7 @@ use crate::{
     error::{Error, Result},
     model::Autoencoder,
     show::ImageGrid,
+    train::Live,
 };
 
 /// The sliders that a page has room for.
@@ -19,8 +20,11 @@ const SLIDERS: usize = 16;
 ///
 /// Each slider goes from the lowest to the highest value among the codes of `images`. Of more than 16 latent numbers,
 /// the 16 that vary most have a slider; the others stay as the image's code has them. What
-/// [`interact`](super::interact) says of kernels, threads and saved notebooks holds here too. The model and the images
-/// are copied.
+/// [`interact`](super::interact) says of kernels, threads and saved notebooks holds here too. The images are copied.
+///
+/// It shows the autoencoder, or what a [`Live`] view is of, as it is when a slider moves: while another cell trains it,
+/// with the weights of after the last batch. The ranges of the sliders stay those of the codes at the beginning. Give
+/// it a clone to keep to the weights of now.
 ///
 /// # Errors
 /// If there are no images, or their shape is not that of the encoder's input.
@@ -32,20 +36,26 @@ const SLIDERS: usize = 16;
 /// traverse(&autoencoder, &test)?;
 /// # Ok::<(), latentlab::Error>(())
 /// ```
-pub fn traverse(autoencoder: &Autoencoder, images: &Dataset) -> Result<()> {
+pub fn traverse(autoencoder: impl Into<Live<Autoencoder>>, images: &Dataset) -> Result<()> {
+    traverse_live(autoencoder.into(), images)
+}
+
+fn traverse_live(live: Live<Autoencoder>, images: &Dataset) -> Result<()> {
     if images.is_empty() {
         return Err(Error::argument("traverse, images", "at least 1 image", "none"));
     }
-    let codes = embed(autoencoder, images)?;
+    let codes = embed(&live.model(), images)?;
     let mut controls = vec![int_slider("image", 0..=(images.len() - 1).max(1)).start_at(0.0)];
     let moved = most_varied(codes.points());
     controls.extend(moved.iter().map(|latent| latent_slider(*latent, codes.points(), &codes.axis_name(*latent))));
-    let (autoencoder, images) = (autoencoder.clone(), images.clone());
+    let images = images.clone();
     let mut picked = None;
     let function: Function = Box::new(move |values| {
         let mut figure = || {
             let image = values.integer("image")?.min(images.len() - 1);
-            let mut code = codes.points().row(image).to_owned();
+            let (autoencoder, picture) = (live.model(), images.select(&[image])?);
+            let encoded = embed(&autoencoder, &picture)?;
+            let mut code = encoded.points().row(0).to_owned();
             if picked.replace(image).is_some_and(|before| before == image) {
                 for (index, latent) in moved.iter().enumerate() {
                     code[*latent] = values.code()[[0, index]];
@@ -55,11 +65,10 @@ pub fn traverse(autoencoder: &Autoencoder, images: &Dataset) -> Result<()> {
                     values.set_float(index + 1, f64::from(code[*latent]));
                 }
             }
-            let original = images.images().select(Axis(0), &[image]);
-            let both = concatenate![Axis(0), codes.points().select(Axis(0), &[image]), code.insert_axis(Axis(0))];
+            let both = concatenate![Axis(0), *encoded.points(), code.insert_axis(Axis(0))];
             let made = decode(&autoencoder, &both)?;
-            let all = concatenate![Axis(0), original, made];
-            let label = &images.class_names()[images.labels()[image]];
+            let all = concatenate![Axis(0), *picture.images(), made];
+            let label = &picture.class_names()[picture.labels()[0]];
             let captions = [label.as_str(), "reconstruction", "sliders"];
             ImageGrid::new(&all, 3).captions(captions).figure()
         };
