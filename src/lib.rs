@@ -33,8 +33,8 @@
 //! 4. **Training.** [`train_ae`], [`train_classifier`], [`train_vae`] and [`train_gan`] take a [`TrainConfig`] (for
 //!    GANs a [`GanConfig`]) with [`Loss`], [`Optimizer`] and [`Schedule`], and return a [`History`]. A [`StopHandle`]
 //!    stops them, a [`checkpoint`](TrainConfig::checkpoint) lets them resume. [`Watch`] measures gradients and dead
-//!    units too; a [`Live`] view shows a model to other threads while it trains. [`Dataset::folds`] cross-validates, and
-//!    a [`Study`] searches a [`Space`] for good settings.
+//!    units too; a [`Live`] view shows a model to other threads while it trains. [`Dataset::folds`] cross-validates,
+//!    and a [`Study`] searches a [`Space`] for good settings.
 //! 5. **Your own.** [`Loss::of`] and [`Sequential::map`] make losses and layers of functions of [`Tensor`]s; a [`Step`]
 //!    is a training step over any networks and [`Parameter`]s; [`Training`] goes an epoch at a time; [`train_pairs`]
 //!    learns targets that are not the input.

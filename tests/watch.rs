@@ -1,4 +1,4 @@
-//! What a training measures beside the loss: right, of all models, kept by a checkpoint, and without effect on its bits.
+//! What a training measures beside the loss: right, of all models, kept by a checkpoint, without effect on its bits.
 
 use latentlab::{
     Autoencoder, Classifier, Dataset, ErrorKind, Gan, GanConfig, History, LayerActivations, Loss, Optimizer,

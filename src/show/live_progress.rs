@@ -234,7 +234,7 @@ mod tests {
         ] {
             let curves = vec![(name.into(), values), ("b".into(), vec![1.0])];
             let charts = [Scale::Linear, Scale::Logarithmic, Scale::Percent].map(|scale| {
-                let curves = (0..15).map(|_| &curves).flatten().cloned().collect();
+                let curves = vec![curves.clone(); 15].concat();
                 Curves { quantity: "gradient norm", scale, curves }
             });
             let axes = [name.into(), name.into()];

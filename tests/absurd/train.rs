@@ -330,6 +330,11 @@ pub fn rows() -> Table {
         ("Epoch::validation_loss", Nothing("the epoch alone")),
         ("Epoch::history", Nothing("the epoch alone")),
         ("Epoch::model", Nothing("the epoch alone; of a wrong type in TrainConfig::after_epoch")),
+        ("Autoencoder::live", Nothing("the model alone; see Live::model")),
+        ("Classifier::live", Nothing("the model alone")),
+        ("Gan::live", Nothing("the model alone")),
+        ("Sequential::live", Nothing("the model alone")),
+        ("Vae::live", Nothing("the model alone")),
         (
             "Live::model",
             Call(|| {
