@@ -64,7 +64,7 @@ fn chart(state: &State) -> Option<String> {
         right + MARGIN.max(room(&last) / 2.0),
         bottom + BELOW,
     );
-    let mut text = |x: f64, y: f64, anchor: &str, text: &str| svg += &svg_text(x, y, anchor, text);
+    let mut text = |x: f64, y: f64, anchor: &str, text: &str| svg += &svg_text(x, y, anchor, &label(text));
     let [across, up] = &state.axes;
     text(left - 4.0, bottom, "end", &least);
     text(left - 4.0, MARGIN + 10.0, "end", &most);
@@ -94,7 +94,11 @@ fn small_chart(of: &Curves) -> Option<String> {
     const NAMED: usize = 12;
     const POINTS: usize = 200;
     let [width, least_height] = SIZE;
-    let scaled = |value: f64| if matches!(of.scale, Scale::Logarithmic) { value.log10() } else { value };
+    let scaled = |value: f64| match of.scale {
+        Scale::Linear => value,
+        Scale::Logarithmic => value.log10(),
+        Scale::Percent => value.clamp(0.0, 1.0),
+    };
     let length = of.curves.iter().map(|(_, values)| values.len()).max().filter(|length| *length > 1)?;
     let values = of.curves.iter().flat_map(|(_, values)| values).copied();
     let (mut low, mut high) = range(values.filter(|value| scaled(*value).is_finite()));
@@ -106,13 +110,13 @@ fn small_chart(of: &Curves) -> Option<String> {
         Scale::Linear | Scale::Logarithmic => short(value),
     };
     if matches!(of.scale, Scale::Percent) {
-        (low, high) = (0.0, high.max(0.01));
+        (low, high) = (0.0, high.clamp(0.01, 1.0));
     }
     let (least, most, last) = (number(low), number(high), length.to_string());
     let count = of.curves.len();
     let mut legend: Vec<String> = match count {
         1 => Vec::new(),
-        _ => of.curves.iter().take(NAMED).map(|(name, _)| shortened(&cell(name), LONG)).collect(),
+        _ => of.curves.iter().take(NAMED).map(|(name, _)| label(name)).collect(),
     };
     legend.extend((count > NAMED).then(|| format!("and {} more", count - NAMED)));
     let left = 6.0 + room(&least).max(room(&most));
@@ -152,18 +156,22 @@ fn small_chart(of: &Curves) -> Option<String> {
 }
 
 fn svg_text(x: f64, y: f64, anchor: &str, text: &str) -> String {
-    let text = escape_html(&shortened(&cell(text), LONG / if is_wide(text) { 2 } else { 1 }));
-    format!("<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{text}</text>")
+    format!("<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{}</text>", escape_html(text))
+}
+
+/// A text that is not too long.
+fn label(text: &str) -> String {
+    shortened(&cell(text), LONG / if is_wide(text) { 2 } else { 1 })
 }
 
 /// The width that a text has at most.
 fn room(text: &str) -> f64 {
-    CHARACTER * text.chars().count() as f64
+    CHARACTER * (text.chars().count() * if is_wide(text) { 2 } else { 1 }) as f64
 }
 
 /// Whether a text has characters that are about as wide as high.
 fn is_wide(text: &str) -> bool {
-    text.chars().any(|c| c >= '\u{1100}')
+    text.chars().any(|c| matches!(c, '\u{1100}'..='\u{1fff}' | '\u{2e80}'..))
 }
 
 /// Four figures that count.
@@ -203,8 +211,8 @@ mod tests {
         let curves: Vec<_> = layers.map(|(name, values)| (name.into(), values.to_vec())).into();
         let svg = small_chart(&Curves { quantity: "gradient norm", scale: Scale::Logarithmic, curves }).unwrap();
         // 0 has no place on a logarithmic scale; a tenth stands halfway between 0.01 and 1.
-        assert!(svg.contains("points=\"62.0,24.0 182.0,72.0 302.0,120.0\""), "{svg}");
-        assert!(svg.contains("points=\"182.0,72.0\"") && svg.contains(">encoder, layer 3, dense<"), "{svg}");
+        assert!(svg.contains("points=\"54.0,24.0 174.0,72.0 294.0,120.0\""), "{svg}");
+        assert!(svg.contains("points=\"174.0,72.0\"") && svg.contains(">encoder, layer 3, dense<"), "{svg}");
         assert!(svg.contains(">gradient norm, log scale<") && svg.contains(">0.0100<"), "{svg}");
 
         let of = |scale, curves| small_chart(&Curves { quantity: "dead units", scale, curves });
