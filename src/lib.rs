@@ -32,8 +32,9 @@
 //!    same way. Each has ready-made architectures, such as [`Autoencoder::tiny`], and `save` and `load`.
 //! 4. **Training.** [`train_ae`], [`train_classifier`], [`train_vae`] and [`train_gan`] take a [`TrainConfig`] (for
 //!    GANs a [`GanConfig`]) with [`Loss`], [`Optimizer`] and [`Schedule`], and return a [`History`]. A [`StopHandle`]
-//!    stops them, a [`checkpoint`](TrainConfig::checkpoint) lets them resume. [`Dataset::folds`] cross-validates, and a
-//!    [`Study`] searches a [`Space`] for good settings.
+//!    stops them, a [`checkpoint`](TrainConfig::checkpoint) lets them resume. [`Watch`] measures gradients and dead
+//!    units too; a [`Live`] view shows a model to other threads while it trains. [`Dataset::folds`] cross-validates,
+//!    and a [`Study`] searches a [`Space`] for good settings.
 //! 5. **Your own.** [`Loss::of`] and [`Sequential::map`] make losses and layers of functions of [`Tensor`]s; a [`Step`]
 //!    is a training step over any networks and [`Parameter`]s; [`Training`] goes an epoch at a time; [`train_pairs`]
 //!    learns targets that are not the input.
@@ -108,8 +109,8 @@ pub use show::{
 };
 pub use stop::StopHandle;
 pub use train::{
-    Epoch, GanConfig, GanHistory, GanLosses, History, Schedule, Setting, Snapshot, Space, StoppedBy, Study,
-    TrainConfig, Trainable, Training, Trial, TrialRecord, TrialState, evaluate, gan_step, reconstruction_errors,
+    Epoch, GanConfig, GanHistory, GanLosses, History, Live, Schedule, Setting, Snapshot, Space, StoppedBy, Study,
+    TrainConfig, Trainable, Training, Trial, TrialRecord, TrialState, Watch, evaluate, gan_step, reconstruction_errors,
     train_ae, train_classifier, train_gan, train_pairs, train_vae,
 };
 

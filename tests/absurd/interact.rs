@@ -117,6 +117,8 @@ pub fn rows() -> Table {
                 }
                 either(traverse(&Autoencoder::tiny(600).unwrap(), &digits(3)));
                 datasets().iter().for_each(|images| _ = either(traverse(&tiny, images)));
+                let live = Autoencoder::tiny(2).unwrap().live();
+                datasets().iter().for_each(|images| _ = either(traverse(&live, images)));
             }),
         ),
         (

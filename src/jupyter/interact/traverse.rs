@@ -9,6 +9,7 @@ use crate::{
     error::Result,
     model::Autoencoder,
     show::ImageGrid,
+    train::Live,
 };
 
 /// The sliders that a page has room for.
@@ -19,8 +20,11 @@ const SLIDERS: usize = 16;
 ///
 /// Each slider goes from the lowest to the highest value among the codes of `images`. Of more than 16 latent numbers,
 /// the 16 that vary most have a slider; the others stay as the image's code has them. What
-/// [`interact`](super::interact) says of kernels, threads and saved notebooks holds here too. The model and the images
-/// are copied.
+/// [`interact`](super::interact) says of kernels, threads and saved notebooks holds here too. The images are copied.
+///
+/// It shows the autoencoder, or what a [`Live`] view is of, as it is when a slider moves: while another cell trains it,
+/// with the weights of after the last batch. The ranges of the sliders stay those of the codes at the beginning. Give
+/// it a clone to keep to the weights of now.
 ///
 /// # Errors
 /// If there are no images, or their shape is not that of the encoder's input.
@@ -32,21 +36,22 @@ const SLIDERS: usize = 16;
 /// traverse(&autoencoder, &test)?;
 /// # Ok::<(), latentlab::Error>(())
 /// ```
-pub fn traverse(autoencoder: &Autoencoder, images: &Dataset) -> Result<()> {
-    let (controls, function) = traversal(autoencoder, images)?;
+pub fn traverse(autoencoder: impl Into<Live<Autoencoder>>, images: &Dataset) -> Result<()> {
+    let (controls, function) = traversal(autoencoder.into(), images)?;
     start(controls, function)
 }
 
-fn traversal(autoencoder: &Autoencoder, images: &Dataset) -> Result<(Vec<Control>, Function)> {
+fn traversal(live: Live<Autoencoder>, images: &Dataset) -> Result<(Vec<Control>, Function)> {
     let mut controls = vec![image_slider("traverse", images)?];
-    let codes = embed(autoencoder, images)?;
+    let codes = embed(&live.model(), images)?;
     let moved = most_varied(codes.points());
     controls.extend(moved.iter().map(|latent| latent_slider(*latent, codes.points(), &codes.axis_name(*latent))));
-    let (autoencoder, images) = (autoencoder.clone(), images.clone());
+    let images = images.clone();
     let mut before: Option<Values> = None;
     let function = figures(move |values, _| {
-        let image = picked(values, &images)?;
-        let mut code = codes.points().row(image).to_owned();
+        let (autoencoder, picture) = (live.model(), images.select(&[picked(values, &images)?])?);
+        let encoded = embed(&autoencoder, &picture)?;
+        let mut code = encoded.points().row(0).to_owned();
         let is_another = before.as_ref().is_none_or(|before| values.changes(before) == [0]);
         for (index, latent) in moved.iter().enumerate() {
             if is_another {
@@ -56,11 +61,10 @@ fn traversal(autoencoder: &Autoencoder, images: &Dataset) -> Result<(Vec<Control
             }
         }
         before = Some(values.clone());
-        let original = images.images().select(Axis(0), &[image]);
-        let both = concatenate![Axis(0), codes.points().select(Axis(0), &[image]), code.insert_axis(Axis(0))];
+        let both = concatenate![Axis(0), *encoded.points(), code.insert_axis(Axis(0))];
         let made = decode(&autoencoder, &both)?;
-        let all = concatenate![Axis(0), original, made];
-        let label = &images.class_names()[images.labels()[image]];
+        let all = concatenate![Axis(0), *picture.images(), made];
+        let label = &picture.class_names()[picture.labels()[0]];
         let captions = [label.as_str(), "reconstruction", "sliders"];
         ImageGrid::new(&all, 3).captions(captions).figure()
     });
@@ -94,7 +98,7 @@ mod tests {
     #[test]
     fn an_image_sets_the_sliders_and_they_are_read_otherwise() {
         let (autoencoder, images) = (Autoencoder::tiny(2).unwrap(), Dataset::built_in_digits(5, 0).unwrap());
-        let (controls, mut function) = traversal(&autoencoder, &images).unwrap();
+        let (controls, mut function) = traversal((&autoencoder).into(), &images).unwrap();
         let codes = embed(&autoencoder, &images).unwrap();
         let mut called = |values: &mut Values| function(values, &mut |_| true).map(drop).unwrap();
         let start = Values::new(controls);
