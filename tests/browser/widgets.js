@@ -1,7 +1,7 @@
 // Sliders of a Rust cell in JupyterLab: node widgets.js FOLDER, with playwright-core where node finds it. Screenshots go to FOLDER.
 
 const assert = require("node:assert");
-const { ERROR, MINUTE, Notebook, run, write } = require("./jupyterlab.js");
+const { ERROR, MINUTE, Notebook, run, write } = require("./jupyter.js");
 
 const CELLS = [
   "use latentlab::*; let digits = Dataset::built_in_digits(2_000, 0)?; let mut model = Autoencoder::tiny(2)?;\n" +

@@ -1,4 +1,5 @@
-// A notebook in JupyterLab and Chromium (CHROMIUM, else `chromium`), with playwright-core where node finds it: what the tests share.
+// A notebook in JupyterLab or Notebook 7 and Chromium (CHROMIUM, else `chromium`), with playwright-core where node finds it: what
+// the tests share.
 
 const assert = require("node:assert");
 const { execFileSync, spawn } = require("node:child_process");
@@ -68,16 +69,20 @@ async function startLab() {
   }
 }
 
+/** What a front end calls its page of a notebook. Notebook 7, if it is installed, is served by the same server as JupyterLab. */
+const LAB = "lab/tree";
+const NOTEBOOK_7 = "notebooks";
+
 /** One notebook in one page. */
 class Notebook {
-  static async open(browser, { address, token }, name) {
+  static async open(browser, { address, token }, name, frontEnd = LAB) {
     const page = await browser.newPage({ viewport: { width: 1300, height: 2600 } });
     const notebook = new Notebook(page);
     page.on("pageerror", (error) => notebook.errors.push(String(error)));
     notebook.connected = new Promise((resolve) => {
       page.on("websocket", (socket) => socket.on("framereceived", ({ payload }) => payload.includes("kernel_info_reply") && resolve()));
     });
-    await page.goto(`${address}/lab/tree/executed/${name}?token=${token}&reset`, { waitUntil: "domcontentloaded" });
+    await page.goto(`${address}/${frontEnd}/executed/${name}?token=${token}&reset`, { waitUntil: "domcontentloaded" });
     await page.waitForSelector(".jp-Notebook .jp-CodeCell", { timeout: MINUTE });
     return notebook;
   }
