@@ -190,7 +190,7 @@ function parent(pid) {
 /** Evcxr's process and the relay's, each killed while a slider is dragged: Jupyter starts a new kernel, in which the cells run. */
 async function killed(browser, server) {
   write("killed.ipynb", ['use latentlab::*; let digits = Dataset::built_in_digits(20, 0)?; println!("{}", std::process::id());', FIGURES]);
-  const notebook = await Notebook.open(browser, server, "killed.ipynb");
+  let notebook = await Notebook.open(browser, server, "killed.ipynb");
   await notebook.ready();
   for (const victim of ["evcxr", "relay"]) {
     await notebook.run(0);
@@ -213,14 +213,37 @@ async function killed(browser, server) {
     await notebook.shot(`killed-${victim}`);
     await told.locator(".jp-mod-accept").click();
     await (victim === "evcxr" ? ended : disconnected)(notebook, 1);
-    await notebook.status("idle");
+    await notebook.status("idle", 3 * MINUTE);
   }
   await notebook.run(0);
   await notebook.run(1);
   await press(notebook, 1, 0, "ArrowRight");
   // Of ipywidgets, where a control without a kernel is moved.
   notebook.errors = notebook.errors.filter((error) => !error.includes("no comm channel defined"));
+  await notebook.save();
   await notebook.close();
+
+  // The next day: another kernel, which knows nothing of the controls.
+  await shutDownAll(server);
+  assert.deepStrictEqual(zombies(server), [], "ended processes that the server has not collected");
+  notebook = await Notebook.open(browser, server, "killed.ipynb");
+  await notebook.ready();
+  await disconnected(notebook, 1);
+  assert.doesNotMatch(await notebook.text(1), /Loading widget|Error displaying/);
+  await notebook.shot("next-day");
+  await notebook.close();
+}
+
+async function shutDownAll({ address, token }) {
+  const headers = { Authorization: `token ${token}` };
+  const sessions = await (await fetch(`${address}/api/sessions`, { headers })).json();
+  for (const { id } of sessions) assert((await fetch(`${address}/api/sessions/${id}`, { method: "DELETE", headers })).ok);
+}
+
+/** The server's child processes that have ended. */
+function zombies({ lab }) {
+  const children = execFileSync("ps", ["-eo", "ppid=,stat=,args="], { encoding: "utf8" }).split("\n").map((line) => line.trim().split(/\s+/));
+  return children.filter(([parent, state]) => Number(parent) === lab.pid && state.startsWith("Z"));
 }
 
 /** What nbclient has saved, as a page without a kernel and without a network. */
