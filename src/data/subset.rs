@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use ndarray::{Array4, Axis, s};
+use ndarray::{Axis, s};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
 
@@ -143,14 +143,8 @@ impl Dataset {
 
     /// `select` for indices that are in range.
     pub(super) fn gather(&self, indices: &[usize]) -> Self {
-        let [channels, height, width] = self.image_shape();
-        let size = channels * height * width;
-        let mut values = Vec::with_capacity(indices.len() * size);
-        indices.iter().for_each(|index| values.extend_from_slice(&self.values()[index * size..][..size]));
-        let images = Array4::from_shape_vec((indices.len(), channels, height, width), values);
         Self {
-            // As many values as the shape has
-            images: Arc::new(images.unwrap_or_default()),
+            images: self.images.select(indices),
             labels: Arc::new(self.labels.select(Axis(0), indices)),
             ..self.clone()
         }
@@ -158,7 +152,7 @@ impl Dataset {
 
     fn range(&self, range: Range<usize>) -> Self {
         Self {
-            images: Arc::new(self.images.slice(s![range.clone(), .., .., ..]).to_owned()),
+            images: self.images.range(range.clone()),
             labels: Arc::new(self.labels.slice(s![range]).to_owned()),
             ..self.clone()
         }
@@ -178,7 +172,7 @@ pub(crate) fn shuffled_indices(n: usize, seed: u64) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use ndarray::Array1;
+    use ndarray::{Array1, Array4};
 
     use super::*;
 
