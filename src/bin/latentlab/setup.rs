@@ -60,8 +60,8 @@ pub fn set_up(project: &Project) -> Outcome<()> {
     warm::set_up(project, true).map(drop)
 }
 
-/// The folders where Jupyter keeps its secrets: kernel keys, the server's token, the password hash, the signing key. And
-/// what JupyterLab's settings are until a user changes them.
+/// The folders where Jupyter keeps its secrets: kernel keys, the server's token, the password hash, the signing key.
+/// And what JupyterLab's settings are until a user changes them.
 fn set_up_folders(project: &Project) -> Outcome<()> {
     ["runtime", "config", "data"].iter().try_for_each(|name| make_private_folder(&project.jupyter.join(name)))?;
     write(&project.jupyter.join("config/labconfig/default_setting_overrides.json"), SETTINGS)

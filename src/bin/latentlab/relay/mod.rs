@@ -460,7 +460,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Tells the pages that the kernel ends, once: at a shutdown before the reply, after which they forget its displays.
+    /// Tells the pages, once, that the kernel ends; at a shutdown before the reply, after which they forget displays.
     async fn say_last_words(&mut self) {
         for message in self.state.last_words() {
             let _ = timeout(FLUSH, self.iopub.publish(message.into_frames(&self.key))).await;
