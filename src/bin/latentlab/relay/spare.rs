@@ -121,8 +121,8 @@ impl Spare {
     }
 
     /// Starts the process of the first spare, for the server that this process becomes by `server`, with notebooks in
-    /// `folder`: it gets what the server gives its kernels. A process in between, which ends at once, is its parent: the
-    /// server does not collect exit codes of other processes than its kernels.
+    /// `folder`: it gets what the server gives its kernels. A process in between, which ends at once, is its parent,
+    /// because the server would not collect its exit code.
     pub fn start_for(server: &Command, folder: &Path) -> io::Result<()> {
         let mut command = command()?;
         for (name, value) in server.get_envs() {
