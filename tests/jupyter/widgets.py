@@ -45,6 +45,10 @@ class Page:
     def next(self, timeout=60):
         """Takes note of the next published message."""
         message = self.client.get_iopub_msg(timeout=timeout)
+        self.note(message)
+        return message
+
+    def note(self, message):
         kind, content = message["msg_type"], message["content"]
         if kind == "comm_open":
             assert message["metadata"]["version"] == "2.1.0", message
@@ -63,13 +67,12 @@ class Page:
             # A page that is opened later does not know the displays of the cells before.
             if kind == "update_display_data" and name not in self.outputs:
                 assert self.is_later, name
-                return message
+                return
             self.outputs[name] = content["data"]
             if name and name.endswith("-figure"):
                 self.figures.append(content["data"])
         elif kind == "status":
             self.statuses.append(content["execution_state"])
-        return message
 
     def until(self, condition, what, seconds=60):
         end = time.monotonic() + seconds
