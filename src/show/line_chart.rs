@@ -95,6 +95,11 @@ impl LineChart {
         self.series(name.into(), values, Style::Line, false)
     }
 
+    /// A line whose gaps the legend does not count.
+    pub(super) fn line_with_gaps(self, name: &str, values: &[f64]) -> Self {
+        self.series(name.into(), values, Style::Line, true)
+    }
+
     /// Adds the mean of several runs, such as one for each seed, with a band of their standard deviation on both
     /// sides; each value over the runs that have a finite one.
     ///

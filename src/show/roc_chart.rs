@@ -7,7 +7,7 @@ use super::canvas::{Canvas, px};
 use super::chart::Chart;
 use super::figure::Figure;
 use super::frame::{Entry, Frame, Legend, Mark, draw_baseline, draw_line};
-use super::palette;
+use super::palette::{self, INK};
 use crate::analyse::RocCurve;
 use crate::error::{Error, Result};
 
