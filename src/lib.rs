@@ -43,8 +43,9 @@
 //!    [`Predictions`], and [`Confusion`] counts them; [`sample`] and [`generate`] draw new images.
 //! 7. **Figures.** [`History::plot`], [`Codes::scatter`], [`reconstructions`] and the charts ([`LineChart`],
 //!    [`BarChart`], [`Scatter`], [`Scatter3d`], [`Heatmap`], [`ImageGrid`]) make a [`Figure`], saved as SVG or PNG;
-//!    [`row`] and [`grid`] put figures together. [`explore`] is an interactive map of the codes; [`interact`] and
-//!    [`traverse`] put sliders above what a function returns.
+//!    [`row`] and [`grid`] put figures together. [`explore`] is an interactive map of the codes; [`interact`] puts
+//!    sliders above what a function returns; ready-made are [`traverse`], [`compare_models`], [`tsne_perplexity`],
+//!    [`compare_beta`], [`anomaly_threshold`] and [`Gan::play`].
 //!
 //! # What to expect
 //!
@@ -89,7 +90,8 @@ pub use data::{
 pub use dfdx;
 pub use error::{Error, ErrorKind, Result};
 pub use jupyter::interact::{
-    Control, Shown, Values, button, checkbox, dropdown, int_slider, interact, slider, text_input, traverse,
+    Control, Shown, Values, anomaly_threshold, button, checkbox, compare_beta, compare_models, dropdown, int_slider,
+    interact, selection_slider, slider, text_input, traverse, tsne_perplexity,
 };
 pub use model::{Autoencoder, Classifier, Gan, Vae};
 pub use ndarray;

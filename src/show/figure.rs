@@ -230,6 +230,11 @@ impl Figure {
         Ok(measured)
     }
 
+    /// Its width in pixels; 0 if it cannot be drawn.
+    pub(crate) fn width(&self) -> u32 {
+        self.measured().map_or(0, |measured| measured.size.0)
+    }
+
     fn measure(&self) -> Measured {
         let mut parts = Vec::new();
         let (mut widths, mut heights) = (Vec::new(), Vec::new());

@@ -26,6 +26,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Default)]
 pub struct RocChart {
     curves: Vec<(String, RocCurve)>,
+    operating_point: Option<[f64; 2]>,
 }
 
 /// More names would reach the curves.
@@ -44,6 +45,11 @@ impl RocChart {
     pub fn curve(mut self, name: impl Into<String>, curve: &RocCurve) -> Self {
         self.curves.push((name.into(), curve.clone()));
         self
+    }
+
+    /// Marks the false and the true positive rate of one threshold.
+    pub(crate) fn operating_point(self, rates: [f64; 2]) -> Self {
+        Self { operating_point: Some(rates), ..self }
     }
 
     /// The finished figure.
@@ -107,5 +113,10 @@ impl Chart for RocChart {
         let (width, height) = area.size();
         area.rectangle([(-px(4), -px(4)), (width, height)], plotters::style::WHITE.mix(0.8).filled());
         names.draw(&area);
+        if let Some([x, y]) = self.operating_point {
+            let place = plot.place(x, y);
+            plot.canvas.circle(place, px(7), INK);
+            plot.canvas.circle(place, px(4.5), plotters::style::WHITE);
+        }
     }
 }

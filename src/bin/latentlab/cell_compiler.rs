@@ -88,8 +88,8 @@ fn is_kernels(item: &[TokenTree]) -> bool {
     !has("fn") && (has("evcxr_internal_runtime") || has("EvcxrUserCodeError"))
 }
 
-/// Keywords, and methods of arrays and iterators, that go through many values; and the tensors of dfdx, whose operations
-/// are compiled with the cell.
+/// Keywords, and methods of arrays and iterators, that go through many values; and the tensors of dfdx, whose
+/// operations are compiled with the cell.
 const LOOPS: [&str; 9] = ["for", "while", "loop", "iter", "sum", "mean", "dot", "collect", "DfdxTensor"];
 
 /// Keywords after which a sign has one operand.
