@@ -37,7 +37,11 @@ const SLIDERS: usize = 16;
 /// # Ok::<(), latentlab::Error>(())
 /// ```
 pub fn traverse(autoencoder: impl Into<Live<Autoencoder>>, images: &Dataset) -> Result<()> {
-    let (controls, function) = traversal(autoencoder.into(), images)?;
+    traverse_live(autoencoder.into(), images)
+}
+
+fn traverse_live(live: Live<Autoencoder>, images: &Dataset) -> Result<()> {
+    let (controls, function) = traversal(live, images)?;
     start(controls, function)
 }
 
