@@ -160,10 +160,10 @@ fn of_image(networks: &[(&str, &Sequential)], images: &Dataset) -> Result<Figure
 }
 
 fn of_input(networks: &[(&str, &Sequential)], input: &ArrayD<f32>) -> Result<Figure> {
-    if input.ndim() > 0 && input.shape()[0] == 0 {
+    if input.shape().first().is_none_or(|count| *count == 0) {
         return Err(Error::argument("diagram_of", "at least 1 input", "none"));
     }
-    let mut x = if input.ndim() > 0 { input.slice_axis(Axis(0), (0..1).into()).to_owned() } else { input.clone() };
+    let mut x = input.slice_axis(Axis(0), (0..1).into()).to_owned();
     let mut parts = Parts::default();
     for (name, network) in networks {
         x = parts.begin(name, network, Some(&x))?;
