@@ -32,8 +32,9 @@
 //!    same way. Each has ready-made architectures, such as [`Autoencoder::tiny`], and `save` and `load`.
 //! 4. **Training.** [`train_ae`], [`train_classifier`], [`train_vae`] and [`train_gan`] take a [`TrainConfig`] (for
 //!    GANs a [`GanConfig`]) with [`Loss`], [`Optimizer`] and [`Schedule`], and return a [`History`]. A [`StopHandle`]
-//!    stops them, a [`checkpoint`](TrainConfig::checkpoint) lets them resume. [`Dataset::folds`] cross-validates, and a
-//!    [`Study`] searches a [`Space`] for good settings.
+//!    stops them, a [`checkpoint`](TrainConfig::checkpoint) lets them resume. [`Watch`] measures gradients and dead
+//!    units too; a [`Live`] view shows a model to other threads while it trains. [`Dataset::folds`] cross-validates,
+//!    and a [`Study`] searches a [`Space`] for good settings.
 //! 5. **Your own.** [`Loss::of`] and [`Sequential::map`] make losses and layers of functions of [`Tensor`]s; a [`Step`]
 //!    is a training step over any networks and [`Parameter`]s; [`Training`] goes an epoch at a time; [`train_pairs`]
 //!    learns targets that are not the input.
@@ -42,8 +43,9 @@
 //!    [`Predictions`], and [`Confusion`] counts them; [`sample`] and [`generate`] draw new images.
 //! 7. **Figures.** [`History::plot`], [`Codes::scatter`], [`reconstructions`] and the charts ([`LineChart`],
 //!    [`BarChart`], [`Scatter`], [`Scatter3d`], [`Heatmap`], [`ImageGrid`]) make a [`Figure`], saved as SVG or PNG;
-//!    [`row`] and [`grid`] put figures together. [`explore`] is an interactive map of the codes; [`interact`] and
-//!    [`traverse`] put sliders above what a function returns.
+//!    [`row`] and [`grid`] put figures together. [`explore`] is an interactive map of the codes, [`draw`] the same with
+//!    a board to draw on; [`interact`] puts sliders above what a function returns; ready-made are [`traverse`],
+//!    [`compare_models`], [`tsne_perplexity`], [`compare_beta`], [`anomaly_threshold`] and [`Gan::play`].
 //!
 //! # What to expect
 //!
@@ -88,7 +90,8 @@ pub use data::{
 pub use dfdx;
 pub use error::{Error, ErrorKind, Result};
 pub use jupyter::interact::{
-    Control, Shown, Values, button, checkbox, dropdown, int_slider, interact, slider, text_input, traverse,
+    Control, Shown, Values, anomaly_threshold, button, checkbox, compare_beta, compare_models, dropdown, int_slider,
+    interact, selection_slider, slider, text_input, traverse, tsne_perplexity,
 };
 pub use model::{Autoencoder, Classifier, Gan, Vae};
 pub use ndarray;
@@ -102,12 +105,12 @@ pub use nn::{
 pub use progress::duration_text;
 pub use show::{
     BarChart, Explore, Explorer, Figure, Heatmap, Histogram, ImageGrid, LineChart, PALETTE, RocChart, Scatter,
-    Scatter3d, explore, grid, reconstructions, row,
+    Scatter3d, draw, explore, grid, reconstructions, row,
 };
 pub use stop::StopHandle;
 pub use train::{
-    Epoch, GanConfig, GanHistory, GanLosses, History, Schedule, Setting, Snapshot, Space, StoppedBy, Study,
-    TrainConfig, Trainable, Training, Trial, TrialRecord, TrialState, evaluate, gan_step, reconstruction_errors,
+    Epoch, GanConfig, GanHistory, GanLosses, History, Live, Schedule, Setting, Snapshot, Space, StoppedBy, Study,
+    TrainConfig, Trainable, Training, Trial, TrialRecord, TrialState, Watch, evaluate, gan_step, reconstruction_errors,
     train_ae, train_classifier, train_gan, train_pairs, train_vae,
 };
 

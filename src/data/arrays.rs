@@ -114,7 +114,7 @@ impl Dataset {
         let [channels, height, width] = shape;
         let images = self.images().clone().into_shape_with_order((self.len(), channels, height, width));
         let images = images.map_err(|error| Error::new(ErrorKind::Shape, "with_image_shape", error.to_string()))?;
-        Ok(Self { images: Arc::new(images), ..self.clone() })
+        Ok(Self { images: images.into(), ..self.clone() })
     }
 
     /// The values of each image as a row: (n, channels · height · width), for a table (n, features).

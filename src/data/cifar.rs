@@ -138,7 +138,7 @@ impl Cifar {
         }
         let images = Array4::from_shape_vec((n, 3, SIDE, SIDE), images);
         Ok(Dataset {
-            images: Arc::new(images.map_err(|error| Error::new(ErrorKind::Shape, self.name, error.to_string()))?),
+            images: images.map_err(|error| Error::new(ErrorKind::Shape, self.name, error.to_string()))?.into(),
             labels: Arc::new(labels.into()),
             class_names,
             source: format!("{}, {} images from {}", self.name, thousands(n), folder.display()).into(),

@@ -3,6 +3,7 @@
 //! | file | what is there |
 //! |---|---|
 //! | `mod` | [`Dataset`] itself |
+//! | `images` | the images in memory: an array, or bytes that become one |
 //! | `arrays` | from arrays of any number of axes, and to arrays |
 //! | `subset` | parts of a data set: split, take, shuffle, batches, classes |
 //! | `batches` | shuffled batches for a training loop of one's own |
@@ -35,6 +36,7 @@ mod download;
 mod folder;
 mod folds;
 mod idx;
+mod images;
 #[cfg(test)]
 #[path = "../../tests/mutate/mod.rs"]
 mod mutate;
@@ -58,6 +60,8 @@ use rayon::prelude::*;
 
 use crate::error::{Error, ErrorKind, Result, visible, visible_lines};
 use crate::format::{cell, thousands};
+
+use images::Images;
 
 pub use augmentation::Augmentation;
 pub use batches::Batches;
@@ -87,7 +91,7 @@ pub use search::{DataFile, DataFileState, data_files, fetch_data};
 /// ```
 #[derive(Clone)]
 pub struct Dataset {
-    images: Arc<Array4<f32>>, // (n, channels, height, width) in standard layout
+    images: Images,
     labels: Arc<Array1<usize>>,
     class_names: Arc<[String]>,
     source: Arc<str>,
@@ -165,12 +169,12 @@ impl Dataset {
     /// The images, of shape (n, channels, height, width): grey values in \[0, 1\] as read from a file, anything finite
     /// after a normalisation.
     pub fn images(&self) -> &Array4<f32> {
-        &self.images
+        self.images.array()
     }
 
     /// The values of all images, one image after the other.
     pub(crate) fn values(&self) -> &[f32] {
-        self.images.as_slice().unwrap_or_default() // always in standard layout
+        self.images().as_slice().unwrap_or_default() // always in standard layout
     }
 
     /// The label of each image, of shape (n): its place in [`class_names`](Self::class_names).
@@ -200,8 +204,7 @@ impl Dataset {
 
     /// The shape of one image: \[channels, height, width\].
     pub fn image_shape(&self) -> [usize; 3] {
-        let (_, channels, height, width) = self.images.dim();
-        [channels, height, width]
+        self.images.image_shape()
     }
 
     /// "70,000 images of shape 1×28×28", or "150 rows of 4 features" for a table.
@@ -256,7 +259,7 @@ fn say(line: impl fmt::Display) {
 }
 
 /// Images as a [`Dataset`] holds them: one for each label, with pixels, all finite, in standard layout.
-fn checked_images(images: Array4<f32>, label_count: usize) -> Result<Arc<Array4<f32>>> {
+fn checked_images(images: Array4<f32>, label_count: usize) -> Result<Images> {
     let (n, channels, height, width) = images.dim();
     if n != label_count {
         let got = format!("{n} images and {label_count} labels");
@@ -277,7 +280,7 @@ fn checked_images(images: Array4<f32>, label_count: usize) -> Result<Arc<Array4<
         let place = format!("data set, image {image}, channel {channel}, row {row}, column {column}");
         return Err(Error::argument(place, "a finite value", values[at]));
     }
-    Ok(Arc::new(images))
+    Ok(images.into())
 }
 
 /// The number and shape of the images, the number of each class, and where they came from.

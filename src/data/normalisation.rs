@@ -19,7 +19,7 @@ impl Dataset {
 
     /// The mean of `f` over all values, summed by image: the same bits with any number of threads.
     fn average(&self, f: impl Fn(f32) -> f64 + Sync) -> f64 {
-        let values = self.images.as_slice().unwrap_or_default();
+        let values = self.values();
         let size: usize = self.image_shape().iter().product();
         let sums: Vec<f64> = values.par_chunks(size).map(|image| image.iter().map(|&value| f(value)).sum()).collect();
         sums.iter().sum::<f64>() / values.len() as f64

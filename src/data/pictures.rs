@@ -194,7 +194,7 @@ impl Pictures {
         let images = Array4::from_shape_vec((n, channels, height, width), values);
         let images = images.map_err(|error| Error::new(ErrorKind::Shape, place, error.to_string()))?;
         Ok(Dataset {
-            images: Arc::new(images),
+            images: images.into(),
             labels: Arc::new(self.files.iter().map(|(_, label)| *label).collect()),
             class_names: self.class_names.into(),
             source: format!("{} images from {shown}", thousands(n)).into(),

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ndarray::{Array1, Array4};
-use rayon::prelude::*;
 
 use super::collection::{Collection, FASHION_MNIST, MNIST};
 use super::idx::{Idx, Kind};
+use super::images::Images;
 use super::search::Search;
 use super::{Dataset, say, synthetic};
 use crate::error::{Error, ErrorKind, Result};
@@ -138,7 +138,7 @@ impl Dataset {
         let source = format!("{} images from {}", thousands(images.sizes[0]), images_path.display());
         Ok(Self {
             labels: Arc::new(labels.labels(highest + 1)?.into()),
-            images: Arc::new(grey_values(&[&images])),
+            images: Images::of_files(vec![images]),
             class_names: (0..=highest).map(|label| label.to_string()).collect(),
             source: source.into(),
         })
@@ -158,7 +158,7 @@ fn open(collection: &Collection, search: &Search) -> Result<Dataset> {
     let shown = folder.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap_or(&folder);
     let source = format!("{}, {} images from {}", collection.name, thousands(labels.len()), shown.display());
     Ok(Dataset {
-        images: Arc::new(grey_values(&[&train_images, &test_images])),
+        images: Images::of_files(vec![train_images, test_images]),
         labels: Arc::new(labels.into()),
         class_names: collection.class_names.map(String::from).into(),
         source: source.into(),
@@ -197,27 +197,11 @@ fn built_in(
     limit::check(format!("built-in {}", collection.built_in), "the images", &[n, height, width])?;
     let (images, labels) = draw(n, seed);
     Ok(Dataset {
-        images: Arc::new(images),
+        images: images.into(),
         labels: Arc::new(labels),
         class_names: collection.class_names.map(String::from).into(),
         source: format!("built-in {}, seed {seed}", collection.built_in).into(),
     })
-}
-
-/// The images of files that agree in height and width, one after the other: (n, 1, height, width) in \[0, 1\].
-fn grey_values(files: &[&Idx]) -> Array4<f32> {
-    let n = files.iter().map(|file| file.sizes[0]).sum();
-    let (height, width) = (files[0].sizes[1], files[0].sizes[2]);
-    let mut images = Array4::zeros((n, 1, height, width));
-    let mut rest = images.as_slice_mut().unwrap_or_default();
-    for file in files {
-        let (part, after) = rest.split_at_mut(file.values().len());
-        rest = after;
-        part.par_chunks_mut(1 << 16).zip(file.values().par_chunks(1 << 16)).for_each(|(grey, bytes)| {
-            grey.iter_mut().zip(bytes).for_each(|(grey, &byte)| *grey = f32::from(byte) / 255.0);
-        });
-    }
-    images
 }
 
 #[cfg(test)]

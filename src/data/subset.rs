@@ -3,10 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use ndarray::{Array4, Axis, s};
+use ndarray::{Axis, s};
 use rand::{Rng, SeedableRng};
 use rand_xoshiro::Xoshiro256PlusPlus;
-use rayon::prelude::*;
 
 use super::Dataset;
 use crate::error::{Error, Result};
@@ -144,15 +143,8 @@ impl Dataset {
 
     /// `select` for indices that are in range.
     pub(super) fn gather(&self, indices: &[usize]) -> Self {
-        let [channels, height, width] = self.image_shape();
-        let size = channels * height * width;
-        let mut values = vec![0.0; indices.len() * size];
-        let images = values.par_chunks_mut(size.max(1)).with_min_len(IN_A_PIECE).zip(indices);
-        images.for_each(|(image, index)| image.copy_from_slice(&self.values()[index * size..][..size]));
-        let images = Array4::from_shape_vec((indices.len(), channels, height, width), values);
         Self {
-            // As many values as the shape has
-            images: Arc::new(images.unwrap_or_default()),
+            images: self.images.select(indices),
             labels: Arc::new(self.labels.select(Axis(0), indices)),
             ..self.clone()
         }
@@ -160,15 +152,12 @@ impl Dataset {
 
     fn range(&self, range: Range<usize>) -> Self {
         Self {
-            images: Arc::new(self.images.slice(s![range.clone(), .., .., ..]).to_owned()),
+            images: self.images.range(range.clone()),
             labels: Arc::new(self.labels.slice(s![range]).to_owned()),
             ..self.clone()
         }
     }
 }
-
-/// How many images one thread copies at least: starting another takes as long.
-const IN_A_PIECE: usize = 512;
 
 /// The numbers below `n` in random order (Fisher and Yates), the same on every platform: the draws have 64 bits
 /// whatever the width of `usize`.
@@ -183,7 +172,7 @@ pub(crate) fn shuffled_indices(n: usize, seed: u64) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use ndarray::Array1;
+    use ndarray::{Array1, Array4};
 
     use super::*;
 

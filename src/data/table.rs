@@ -10,6 +10,7 @@ use csv::{ReaderBuilder, StringRecord, Trim};
 use ndarray::Array4;
 
 use super::arrays::UNLABELLED;
+use super::images::Images;
 use super::{Dataset, collected_names, content, open};
 use crate::error::{Error, ErrorKind, Result};
 use crate::{format::thousands, limit};
@@ -156,14 +157,14 @@ impl Csv {
             return Err(self.bad(0, "at least one row", "only a header"));
         }
         let images = Array4::from_shape_vec((n, 1, 1, features), values);
-        let images = Arc::new(images.map_err(|error| self.bad(0, "a table", error))?);
+        let images = Images::from(images.map_err(|error| self.bad(0, "a table", error))?);
         let source: Arc<str> = format!("{} rows from {}", thousands(n), self.path.display()).into();
         let mut numbered: Vec<_> = labels.into_iter().map(Labels::numbered).collect();
         if numbered.is_empty() {
             numbered.push((vec![0; n], vec![UNLABELLED.to_string()]));
         }
         let of_column = |(labels, class_names): (Vec<usize>, Vec<String>)| {
-            let (images, source, labels) = (Arc::clone(&images), Arc::clone(&source), Arc::new(labels.into()));
+            let (images, source, labels) = (images.clone(), Arc::clone(&source), Arc::new(labels.into()));
             Ok(Dataset { images, labels, class_names: collected_names(class_names)?, source })
         };
         numbered.into_iter().map(of_column).collect()
@@ -368,7 +369,7 @@ mod tests {
         let [kind, year] = Csv::new(&path).read_by(["kind", "year"]).unwrap();
         assert_eq!((kind.labels().to_vec(), kind.class_names()), (vec![0, 1, 0], &["x", "y"].map(String::from)[..]));
         assert_eq!((year.labels().to_vec(), year.class_names()), (vec![1, 0, 0], &["9", "10"].map(String::from)[..]));
-        assert!(Arc::ptr_eq(&kind.images, &year.images));
+        assert!(kind.images.shares_with(&year.images));
         assert_eq!(kind.values(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         let [alone] = Csv::new(&path).without(["year"]).read_by([1]).unwrap();
         assert_eq!(alone.labels(), Csv::new(&path).without(["year"]).label("kind").read().unwrap().labels());

@@ -190,6 +190,10 @@ impl Model for Classifier {
     }
 
     fn trained_mut(&mut self) -> Vec<&mut Sequential> {
-        if self.frozen { vec![&mut self.head] } else { vec![&mut self.encoder, &mut self.head] }
+        if self.frozen { vec![&mut self.head] } else { self.networks_mut() }
+    }
+
+    fn networks_mut(&mut self) -> Vec<&mut Sequential> {
+        vec![&mut self.encoder, &mut self.head]
     }
 }

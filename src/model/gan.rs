@@ -113,11 +113,15 @@ impl Gan {
     pub fn seed(self, seed: u64) -> Self {
         let (generator, discriminator) =
             (self.generator.seed(random::mix(seed, 0)), self.discriminator.seed(random::mix(seed, 1)));
-        let mut gan = Self { generator, discriminator, seed, ..self };
-        for descent in &mut gan.descents {
+        Self { generator, discriminator, seed, ..self }.with_new_optimizers()
+    }
+
+    /// With optimizers that have made no step.
+    pub(crate) fn with_new_optimizers(mut self) -> Self {
+        for descent in &mut self.descents {
             *descent = OptimizerState::new(descent.optimizer, descent.learning_rate);
         }
-        gan
+        self
     }
 
     /// The generator: noise `[latent_dim]` to `[channels, height, width]`.

@@ -35,6 +35,11 @@ pub(crate) trait Model: Any + Send + Sync {
 
     /// The same, to be changed.
     fn trained_mut(&mut self) -> Vec<&mut Sequential>;
+
+    /// All networks, in the order of the [file](Self::file).
+    fn networks_mut(&mut self) -> Vec<&mut Sequential> {
+        self.trained_mut()
+    }
 }
 
 /// A network by itself.

@@ -17,11 +17,7 @@ impl Clip {
     pub fn apply(self, gradients: &mut [Buffer]) {
         match self {
             Self::Norm(largest) => {
-                let squares = |block: &[f32]| block.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>();
-                // In fixed blocks: the same bits for any number of threads.
-                let blocks: Vec<&[f32]> = gradients.iter().flat_map(|gradient| gradient.chunks(BLOCK)).collect();
-                let sums: Vec<f64> = blocks.into_par_iter().on_threads().map(squares).collect();
-                let norm = sums.iter().sum::<f64>().sqrt();
+                let norm = squares_of_blocks(gradients).iter().sum::<f64>().sqrt();
                 if norm > largest {
                     let factor = (largest / norm) as f32;
                     each(gradients, |g| g * factor);
@@ -30,6 +26,19 @@ impl Clip {
             Self::Value(largest) => each(gradients, |g| if g.abs() > largest { largest.copysign(g) } else { g }),
         }
     }
+}
+
+/// The sum of squares of each gradient.
+pub(crate) fn squares(gradients: &[Buffer]) -> Vec<f64> {
+    let mut sums = squares_of_blocks(gradients).into_iter();
+    gradients.iter().map(|gradient| sums.by_ref().take(gradient.len().div_ceil(BLOCK)).sum()).collect()
+}
+
+/// In fixed blocks: the same bits for any number of threads.
+fn squares_of_blocks(gradients: &[Buffer]) -> Vec<f64> {
+    let squares = |block: &[f32]| block.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>();
+    let blocks: Vec<&[f32]> = gradients.iter().flat_map(|gradient| gradient.chunks(BLOCK)).collect();
+    blocks.into_par_iter().on_threads().map(squares).collect()
 }
 
 fn each(gradients: &mut [Buffer], f: impl Fn(f32) -> f32 + Sync) {

@@ -6,6 +6,7 @@ use ndarray::{Array, ArrayD, ArrayViewD, Dimension, IxDyn};
 
 use super::{
     layers::shape_text,
+    live,
     plan::{PlanStep, steps_of},
     sequential::{Node, Sequential},
 };
@@ -89,6 +90,7 @@ impl Sequential {
         if let Some(weights) = self.parameters_mut().nth(index) {
             *weights = Arc::new(values.iter().copied().collect());
         }
+        live::publish([&*self]);
         Ok(())
     }
 

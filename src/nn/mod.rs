@@ -11,6 +11,7 @@ mod fusion;
 mod init;
 mod inspect;
 mod layers;
+mod live;
 mod loss;
 mod optimizer;
 mod optimizer_state;
@@ -44,6 +45,7 @@ pub use tensor::{Parameter, ParameterSet, Parameters, Step, StepGradients, Tenso
 pub(crate) use clip::Clip;
 pub(crate) use cross_entropy::cross_entropy;
 pub(crate) use layers::{Layer, Weights, channels_first, channels_last};
+pub(crate) use live::{Shown, publish, weights_now};
 pub(crate) use optimizer_state::PastGradients;
 pub(crate) use reparametrisation::reparametrise;
 pub(crate) use step::{BatchSplit, Learned, learn};

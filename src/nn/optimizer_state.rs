@@ -25,6 +25,8 @@ pub struct OptimizerState {
     pub(crate) moments: Vec<PastGradients>,
     /// The product of Nadam's momenta up to that step: it follows from the steps, and is kept to be made once.
     momenta: (i32, f64),
+    /// If they are wanted, the sums of squares of the next gradients, as they come.
+    pub(crate) squares: Option<Vec<f64>>,
     /// Keeps the buffers of one step for the next, in steps of one's own.
     pub(super) reuse: Option<Arc<Reuse>>,
 }
@@ -35,7 +37,7 @@ pub(crate) type PastGradients = [Vec<f32>; 3];
 impl OptimizerState {
     /// At its beginning. The settings must have been checked.
     pub(crate) fn new(optimizer: Optimizer, learning_rate: f64) -> Self {
-        Self { optimizer, learning_rate, steps: 0, moments: Vec::new(), momenta: (0, 1.0), reuse: None }
+        Self { optimizer, learning_rate, steps: 0, moments: Vec::new(), momenta: (0, 1.0), squares: None, reuse: None }
     }
 
     /// Moves every parameter against its gradient; [`Optimizer`] has the formulas.

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use super::{
     init::Init,
     layers::{Layer, Weights, channels_first, channels_last, shape_text},
+    live::{self, Viewed},
     plan::{Compiled, Plan},
     summary::Summary,
     tape::{ParameterKey, Pass, Variable},
@@ -48,6 +49,8 @@ pub struct Sequential {
     failed: Option<Layer>,
     /// What runs it, from when it first runs.
     compiled: OnceLock<Compiled>,
+    /// Who looks at its weights while they change.
+    viewed: Viewed,
 }
 
 /// A layer in its place: its shapes are known and its weights drawn.
@@ -108,6 +111,7 @@ impl Sequential {
             mistake,
             failed: None,
             compiled: OnceLock::new(),
+            viewed: Viewed::default(),
         }
     }
 
@@ -163,7 +167,7 @@ impl Sequential {
             self.failed = None;
             return self;
         }
-        self.compiled = OnceLock::new();
+        (self.compiled, self.viewed) = (OnceLock::new(), Viewed::default());
         let (number, operation) = (self.nodes.len() + 1, layer.operation());
         let place = format!("layer {number}, {}", layer.name());
         let added = (|| {
@@ -225,10 +229,11 @@ impl Sequential {
 
     fn redraw(&mut self) {
         let fresh = Self { init: self.init, seed: self.seed, ..Self::input(&self.input) };
-        let (mistake, failed) = (self.mistake.take(), self.failed.take());
+        let (mistake, failed, viewed) = (self.mistake.take(), self.failed.take(), std::mem::take(&mut self.viewed));
         *self = self.nodes.drain(..).fold(fresh, |network, node| network.push(node.layer));
         if self.mistake.is_none() {
-            (self.mistake, self.failed) = (mistake, failed);
+            (self.mistake, self.failed, self.viewed) = (mistake, failed, viewed);
+            live::publish([&*self]);
         }
     }
 
@@ -467,6 +472,10 @@ impl Sequential {
         self.nodes.last().is_some_and(|node| node.layer.name() == "sigmoid")
     }
 
+    pub(super) fn viewed(&self) -> &Viewed {
+        &self.viewed
+    }
+
     pub(crate) fn nodes(&self) -> &[Node] {
         &self.nodes
     }
@@ -485,12 +494,13 @@ impl Sequential {
         self.all_mut().filter(|parameter| !parameter.trainable).map(|parameter| &mut parameter.values)
     }
 
-    /// All parameters in the order of the layers.
+    /// All parameters in the order of the layers. Whoever changes them [publishes](live::publish) the network then.
     pub(crate) fn parameters_mut(&mut self) -> impl Iterator<Item = &mut Weights> {
         self.all_mut().map(|parameter| &mut parameter.values)
     }
 
     fn all_mut(&mut self) -> impl Iterator<Item = &mut LayerParameter> {
+        self.viewed.withdraw();
         self.compiled.get_mut().into_iter().for_each(Compiled::forget_weights);
         self.nodes.iter_mut().flat_map(|node| &mut node.parameters)
     }

@@ -5,8 +5,9 @@ use std::{ops::Range, sync::Arc};
 use rayon::prelude::*;
 
 use super::{
-    clip::Clip,
+    clip::{Clip, squares},
     layers::add_products,
+    live,
     optimizer_state::OptimizerState,
     penalty::Penalty,
     sequential::Sequential,
@@ -94,6 +95,7 @@ impl<const N: usize> Learned<N> {
         }
         let trainable: Vec<_> = networks.iter_mut().flat_map(|network| network.trainable_mut()).collect();
         let gradients = &mut self.gradients[..trainable.len()];
+        optimizer.squares.iter_mut().for_each(|of| *of = squares(gradients));
         clip.into_iter().for_each(|clip| clip.apply(gradients));
         optimizer.update(trainable.into_iter(), gradients);
         self.observe(networks);
@@ -107,12 +109,13 @@ impl<const N: usize> Learned<N> {
         pairs.map(|(kernel, gradient)| penalty.of_weights(&kernel.values, &kernel.shape, gradient)).sum()
     }
 
-    /// Gives the networks the new values of their statistics.
+    /// Gives the networks the new values of their statistics; the last change of a step.
     pub fn observe(&self, networks: &mut [&mut Sequential]) {
         let observed = networks.iter_mut().flat_map(|network| network.statistics_mut());
         for (running, new) in observed.zip(&self.statistics) {
             new.iter().for_each(|new| *running = Arc::new(new.clone()));
         }
+        live::publish(networks.iter().map(|network| &**network));
     }
 
     /// Joins what the same networks learned from another batch: the sums of the means and of the gradients, and the

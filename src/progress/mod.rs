@@ -4,6 +4,7 @@
 mod time;
 
 use std::{
+    borrow::Borrow,
     env,
     io::{IsTerminal, Write},
     sync::{
@@ -22,8 +23,9 @@ use crate::{channel, error::visible};
 pub use time::duration_text;
 pub(crate) use time::times;
 
-/// The shortest time between two updates of a bar.
+/// The shortest time between two updates of a bar, and how many times as long as an update takes.
 const BETWEEN: Duration = Duration::from_millis(200);
+const REST: u32 = 50;
 
 /// How a notebook draws a state, as HTML: set where the channel to the notebook is opened, because `show` comes after
 /// this module.
@@ -44,8 +46,25 @@ pub(crate) struct State {
     /// What the horizontal axis of the curves counts, and the curves by name.
     pub axes: [String; 2],
     pub curves: Vec<(String, Vec<f64>)>,
-    /// Images that the model makes at this moment, (n, 1, height, width).
-    pub images: Option<Array4<f32>>,
+    /// More curves, each kind of them in a small chart.
+    pub charts: Vec<Curves>,
+    /// Images that the model makes at this moment, (n, channels, height, width), and how many of them in a row.
+    pub images: Option<(usize, Array4<f32>)>,
+}
+
+/// Curves of one quantity.
+pub(crate) struct Curves {
+    pub quantity: &'static str,
+    pub scale: Scale,
+    /// By name; the name of one alone is empty.
+    pub curves: Vec<(String, Vec<f64>)>,
+}
+
+pub(crate) enum Scale {
+    Linear,
+    Logarithmic,
+    /// Of shares, from 0 on.
+    Percent,
 }
 
 /// Shows how far a run is.
@@ -54,8 +73,8 @@ pub(crate) struct Progress {
     screen: Screen,
     /// A line is printed after this number of units.
     every: usize,
-    /// The time of the last update.
-    shown: Option<Instant>,
+    /// The time of the next update.
+    due: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -87,12 +106,17 @@ impl Progress {
         } else {
             Screen::Lines
         };
-        Self { screen, every, shown: None }
+        Self { screen, every, due: None }
     }
 
     /// Whether there is a bar, not only lines.
     pub fn is_live(&self) -> bool {
         matches!(self.screen, Screen::Bar(_) | Screen::Notebook(..))
+    }
+
+    /// Whether curves and images are drawn, not only a bar.
+    pub fn is_drawn(&self) -> bool {
+        matches!(self.screen, Screen::Notebook(..))
     }
 
     /// Whether nothing is shown.
@@ -104,19 +128,19 @@ impl Progress {
     pub fn announce(&mut self, state: &State) {
         match &self.screen {
             Screen::Lines => print_line(state),
-            Screen::Silent | Screen::Bar(_) | Screen::Notebook(..) => self.show(state),
+            Screen::Silent | Screen::Bar(_) | Screen::Notebook(..) => self.show(|| state),
         }
     }
 
     /// Within a unit.
     pub fn within(&mut self, state: impl FnOnce() -> State) {
         if self.is_live() && self.is_due() {
-            self.show(&state());
+            self.show(state);
         }
     }
 
     fn is_due(&self) -> bool {
-        self.shown.is_none_or(|shown| shown.elapsed() >= BETWEEN)
+        self.due.is_none_or(|due| Instant::now() >= due)
     }
 
     /// After `done` units; `last` if no other follows.
@@ -125,13 +149,15 @@ impl Progress {
             Screen::Silent => {}
             Screen::Lines if last || done == 1 || done.is_multiple_of(self.every) => print_line(&state()),
             Screen::Lines => {}
-            Screen::Bar(_) | Screen::Notebook(..) if last || self.is_due() => self.show(&state()),
+            Screen::Bar(_) | Screen::Notebook(..) if last || self.is_due() => self.show(state),
             Screen::Bar(_) | Screen::Notebook(..) => {}
         }
     }
 
-    fn show(&mut self, state: &State) {
-        self.shown = Some(Instant::now());
+    fn show<S: Borrow<State>>(&mut self, state: impl FnOnce() -> S) {
+        let begun = Instant::now();
+        let state = state();
+        let state = state.borrow();
         match &mut self.screen {
             Screen::Bar(bar) => {
                 bar.set_position((1000.0 * state.share) as u64);
@@ -146,6 +172,7 @@ impl Progress {
             }
             Screen::Silent | Screen::Lines => {}
         }
+        self.due = Some(begun + BETWEEN.max(REST * begun.elapsed()));
     }
 }
 

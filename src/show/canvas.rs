@@ -98,8 +98,12 @@ impl<'a> Canvas<'a> {
         self.add(Shape::Text(Box::new((text, style.clone())), (self.corner.0 + x, self.corner.1 + y)));
     }
 
-    /// An image, its place in pixels of this canvas.
+    /// An image, its place in pixels of this canvas, with a thin edge around it: it may be as white as the page.
     pub(super) fn image(&self, sprite: Sprite) {
+        let corner = (px(sprite.x), px(sprite.y));
+        let (width, height) = (px(sprite.width * sprite.scale), px(sprite.height() * sprite.scale));
+        let edge = [(corner.0 - 1, corner.1 - 1), (corner.0 + width, corner.1 + height)];
+        self.rectangle(edge, stroke(BLACK.mix(0.35), 0.5));
         let (left, top) = (self.corner.0 as u32 / DETAIL, self.corner.1 as u32 / DETAIL);
         self.add(Shape::Image(Sprite { x: left + sprite.x, y: top + sprite.y, ..sprite }));
     }
@@ -154,6 +158,7 @@ mod tests {
         part.image(Sprite { x: 1, y: 2, scale: 3, width: 2, rows: vec![[0; 3]; 6] });
         let shapes = shapes.into_inner();
         assert!(matches!(shapes[0], Shape::Rectangle([(30, 52), (50, 70)], _)));
-        assert!(matches!(&shapes[1], Shape::Image(image) if (image.x, image.y, image.height()) == (16, 27, 3)));
+        assert!(matches!(shapes[1], Shape::Rectangle([(31, 53), (44, 70)], _)), "the image's edge");
+        assert!(matches!(&shapes[2], Shape::Image(image) if (image.x, image.y, image.height()) == (16, 27, 3)));
     }
 }

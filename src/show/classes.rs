@@ -100,24 +100,35 @@ impl<'a> Classes<'a> {
         legend
     }
 
-    /// If there are many classes, writes their names among their points, the largest first, where they do not touch.
+    /// If there are many classes, writes their names among their points, the largest first, where they do not touch; of
+    /// all classes, if they are `wanted`: those that would touch another one are moved a little.
     /// `places`: by label, the middle of its points in units of the canvas.
-    pub(super) fn draw_names(&self, canvas: &Canvas<'_>, places: &BTreeMap<usize, Point>) {
+    pub(super) fn draw_names(&self, canvas: &Canvas<'_>, places: &BTreeMap<usize, Point>, wanted: bool) {
         let mut taken: Vec<[Point; 2]> = Vec::new();
-        for label in self.largest(if self.are_many() { 2 * NAMED } else { 0 }) {
-            let Some(&(x, y)) = places.get(&label) else { continue };
+        for label in self.largest(if self.are_many() || wanted { 2 * NAMED } else { 0 }) {
+            let Some(&place) = places.get(&label) else { continue };
             let name = text::fitting(&self.name(label), SMALL, NAME_WIDTH);
             let (width, height) = (px(text::width(&name, SMALL) + 4.0), px(SMALL * LINE));
-            let behind = [(x - width / 2, y - height / 2), (x + width / 2, y + height / 2)];
-            let touches = |other: &[Point; 2]| {
-                behind[0].0 < other[1].0
-                    && other[0].0 < behind[1].0
-                    && behind[0].1 < other[1].1
-                    && other[0].1 < behind[1].1
+            let around = |(x, y): Point| [(x - width / 2, y - height / 2), (x + width / 2, y + height / 2)];
+            let is_free = |at: &Point| {
+                let behind = around(*at);
+                !taken.iter().any(|other| {
+                    behind[0].0 < other[1].0
+                        && other[0].0 < behind[1].0
+                        && behind[0].1 < other[1].1
+                        && other[0].1 < behind[1].1
+                })
             };
-            if taken.iter().any(touches) {
-                continue;
-            }
+            let (across, down) = canvas.size();
+            let inside = |at: i32, length: i32, size: i32| at.min(size - length / 2).max(length / 2);
+            let moved = |(x, y): (i32, i32)| {
+                (inside(place.0 + x * width / 2, width, across), inside(place.1 + y * height, height, down))
+            };
+            let near = [(0, 0), (0, -1), (0, 1), (-1, 0), (1, 0), (-2, 0), (2, 0), (0, -2), (0, 2)].map(moved);
+            let near = &near[..if wanted { near.len() } else { 1 }];
+            let found = near.iter().copied().find(is_free);
+            let Some((x, y)) = found.or(wanted.then_some(place)) else { continue };
+            let behind = around((x, y));
             canvas.rectangle(behind, WHITE.mix(0.75).filled());
             text::draw(canvas, &name, &text::style(SMALL, HPos::Center, VPos::Center), (x, y));
             taken.push(behind);

@@ -230,6 +230,11 @@ impl Figure {
         Ok(measured)
     }
 
+    /// Its width in pixels; 0 if it cannot be drawn.
+    pub(crate) fn width(&self) -> u32 {
+        self.measured().map_or(0, |measured| measured.size.0)
+    }
+
     fn measure(&self) -> Measured {
         let mut parts = Vec::new();
         let (mut widths, mut heights) = (Vec::new(), Vec::new());
@@ -238,6 +243,14 @@ impl Figure {
             Content::Refused(_) => (1, 1),
             Content::Grid { columns, figures } => {
                 parts = figures.iter().map(Figure::measure).collect();
+                // Charts beside each other begin at one height, also where a title has more lines than another.
+                for row in parts.chunks_mut((*columns).max(1)) {
+                    let tallest = row.iter().map(|part| part.top).max().unwrap_or(0);
+                    for part in row {
+                        part.size.1 = part.size.1.saturating_add(tallest - part.top);
+                        part.top = tallest;
+                    }
+                }
                 widths = vec![0; *columns.min(&figures.len())];
                 heights = vec![0; figures.len().div_ceil(*columns)];
                 for (index, Measured { size: (width, height), .. }) in parts.iter().enumerate() {

@@ -33,8 +33,9 @@ pub(super) struct Entry {
 /// What is drawn before a legend's text.
 #[derive(Clone, Copy)]
 pub(super) enum Mark {
-    /// A series' number for its pattern, and its colour.
-    Line(usize, RGBColor),
+    /// A series' number for its pattern, its colour, and whether its points are marked.
+    Line(usize, RGBColor, bool),
+    Baseline,
     Dot(RGBColor),
     Cross(RGBColor),
     Mean(RGBColor),
@@ -55,6 +56,11 @@ impl Plot<'_> {
     /// Where a point given in drawn coordinates of the axes is on the canvas.
     pub(super) fn place(&self, x: f64, y: f64) -> (i32, i32) {
         (self.frame.x.place(x, self.width), self.height - self.frame.y.place(y, self.height))
+    }
+
+    /// The lowest drawn coordinate of the y axis.
+    pub(super) fn lowest(&self) -> f64 {
+        self.frame.y.low
     }
 
     /// Vertical lines with a text each, given their drawn x.
@@ -130,6 +136,15 @@ impl Frame {
         }
     }
 
+    /// Puts each entry of the legend beside its drawn y.
+    pub(super) fn beside(mut self, ends: &[f64]) -> Self {
+        let height = f64::from(self.plot.1);
+        let down = |at: &f64| height * (1.0 - (at - self.y.low) / (self.y.high - self.y.low));
+        let wanted: Vec<f64> = ends.iter().map(down).collect();
+        self.legend = self.legend.beside(&wanted, height);
+        self
+    }
+
     pub(super) fn size(&self) -> (u32, u32) {
         (self.left + self.plot.0 + self.right + self.legend.width, TOP + self.plot.1 + self.bottom)
     }
@@ -176,6 +191,8 @@ impl Frame {
 /// A legend in one column or several.
 pub(super) struct Legend {
     entries: Vec<Entry>,
+    /// Where the entries stand, if each has a place of its own.
+    places: Vec<f64>,
     rows: usize,
     column: u32,
     /// In pixels.
@@ -196,18 +213,50 @@ impl Legend {
         };
         let rows = entries.len().div_ceil(columns.max(1));
         let height = (rows as f64 * NORMAL * LINE) as u32;
-        Self { entries, rows, column, width: columns as u32 * column, height }
+        Self { entries, places: Vec::new(), rows, column, width: columns as u32 * column, height }
+    }
+
+    /// Puts each entry beside what it names, `wanted` pixels below the top of a plot of that height, as near as the
+    /// others leave space; in one column only.
+    fn beside(mut self, wanted: &[f64], height: f64) -> Self {
+        let line = NORMAL * LINE;
+        if wanted.len() != self.entries.len() || self.rows != wanted.len() || self.rows as f64 * line > height {
+            return self;
+        }
+        let mut order: Vec<usize> = (0..wanted.len()).collect();
+        order.sort_by(|a, b| wanted[*a].total_cmp(&wanted[*b]));
+        let mut places = vec![0.0; wanted.len()];
+        let mut lowest = line / 2.0;
+        for &index in &order {
+            places[index] = wanted[index].max(lowest);
+            lowest = places[index] + line;
+        }
+        let mut highest = height - line / 2.0;
+        for &index in order.iter().rev() {
+            places[index] = places[index].min(highest);
+            highest = places[index] - line;
+        }
+        self.places = places;
+        self
     }
 
     pub(super) fn draw(&self, canvas: &Canvas<'_>) {
         for (index, Entry { text, mark }) in self.entries.iter().enumerate() {
             let left = px(self.column) * (index / self.rows) as i32;
-            let y = px(((index % self.rows) as f64 + 0.5) * NORMAL * LINE);
+            let y = match self.places.get(index) {
+                Some(place) => px(*place),
+                None => px(((index % self.rows) as f64 + 0.5) * NORMAL * LINE),
+            };
             let middle = (left + px(MARK) / 2, y);
+            let line = [(left + px(4), y), (left + px(MARK) - px(6), y)];
             match *mark {
-                Mark::Line(series, color) => {
-                    draw_line(canvas, &[(left + px(4), y), (left + px(MARK) - px(6), y)], series, color);
+                Mark::Line(series, color, marked) => {
+                    draw_line(canvas, &line, series, color);
+                    if marked {
+                        draw_marker(canvas, middle_of(&line), series, color);
+                    }
                 }
+                Mark::Baseline => draw_baseline(canvas, line),
                 Mark::Dot(color) => canvas.circle(middle, px(4), color),
                 Mark::Cross(color) => draw_cross(canvas, middle, px(4), color.into()),
                 Mark::Mean(color) => draw_mean(canvas, middle, color),
@@ -224,6 +273,38 @@ pub(super) fn draw_line(canvas: &Canvas<'_>, points: &[Point], series: usize, co
     match [None, Some([8.0, 4.0]), Some([2.0, 3.0]), Some([14.0, 6.0])][series % 4] {
         None => canvas.path(points, style),
         Some(dashes) => canvas.dashed(points, dashes, style),
+    }
+}
+
+/// What all else is compared with, chance or a naive answer: the same in all charts.
+pub(super) fn draw_baseline(canvas: &Canvas<'_>, ends: [Point; 2]) {
+    canvas.dashed(&ends, [6.0, 4.0], stroke(INK.mix(0.65), 1.5));
+}
+
+/// An error bar, upright or lying, with its ends.
+pub(super) fn draw_error(canvas: &Canvas<'_>, ends: [Point; 2]) {
+    let [(x0, y0), (x1, y1)] = ends;
+    let style = stroke(INK.mix(0.8), 1.3);
+    canvas.path(&ends, style);
+    for (x, y) in ends {
+        let (dx, dy) = if x0 == x1 && y0 != y1 { (px(3), 0) } else { (0, px(3)) };
+        canvas.path(&[(x - dx, y - dy), (x + dx, y + dy)], style);
+    }
+}
+
+/// The middle of a line.
+fn middle_of([(x0, y0), (x1, y1)]: &[Point; 2]) -> Point {
+    ((x0 + x1) / 2, (y0 + y1) / 2)
+}
+
+/// A point of a series: its colour, and a shape that tells it apart without colour.
+pub(super) fn draw_marker(canvas: &Canvas<'_>, (x, y): Point, series: usize, color: RGBColor) {
+    let (r, d) = (px(3.2), px(4.4));
+    match series % 4 {
+        0 => canvas.circle((x, y), px(3.6), color),
+        1 => canvas.rectangle([(x - r, y - r), (x + r, y + r)], color.filled()),
+        2 => canvas.polygon(&[(x - d, y), (x, y - d), (x + d, y), (x, y + d)], color),
+        _ => canvas.polygon(&[(x - d, y + r), (x, y - d), (x + d, y + r)], color),
     }
 }
 

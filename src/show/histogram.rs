@@ -139,7 +139,7 @@ impl Histogram {
         y.ticks.retain(|(at, _)| *at >= 0.0);
         let mut legend = Vec::new();
         for (index, (name, values)) in self.series.iter().enumerate() {
-            legend.push(Entry { text: name.clone(), mark: Mark::Line(index, palette::color(index)) });
+            legend.push(Entry { text: name.clone(), mark: Mark::Line(index, palette::color(index), false) });
             let missing = values.iter().filter(|value| !value.is_finite()).count();
             if missing > 0 {
                 legend.push(Entry { text: format!("({missing} NaN or infinite)"), mark: Mark::Space });

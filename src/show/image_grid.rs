@@ -1,10 +1,13 @@
 //! Images in rows and columns.
 
 use ndarray::{Array4, Axis};
+use plotters::style::FontTransform;
 
-use super::canvas::{Canvas, Sprite, px};
+use super::axis as numbers;
+use super::canvas::{Canvas, Sprite, px, stroke};
 use super::chart::Chart;
 use super::figure::Figure;
+use super::palette::INK;
 use super::text::{self, HPos, LINE, NORMAL, SMALL, VPos};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -28,6 +31,8 @@ pub struct ImageGrid {
     captions: Vec<String>,
     row_names: Vec<String>,
     column_names: Vec<String>,
+    /// The names of the coordinates across and up, and their values at the first and the last image.
+    axes: Option<[(String, [f64; 2]); 2]>,
 }
 
 impl ImageGrid {
@@ -39,6 +44,7 @@ impl ImageGrid {
             captions: Vec::new(),
             row_names: Vec::new(),
             column_names: Vec::new(),
+            axes: None,
         }
     }
 
@@ -48,7 +54,7 @@ impl ImageGrid {
         let (row_names, sets): (_, Vec<_>) = rows.into_iter().map(|(name, set)| (name.into(), set.clone())).unzip();
         let count = sets.first().map_or(0, |set| set.dim().0);
         let columns = count.div_ceil(count.div_ceil(10).max(1));
-        Self { sets, columns, captions: Vec::new(), row_names, column_names: Vec::new() }
+        Self { sets, columns, captions: Vec::new(), row_names, column_names: Vec::new(), axes: None }
     }
 
     /// A text under each image, set by set.
@@ -63,10 +69,27 @@ impl ImageGrid {
         self
     }
 
+    /// Draws the coordinates of the images below and at the left, for the images of a
+    /// [`code_grid`](crate::code_grid): the same lowest and highest values as there.
+    ///
+    /// ```
+    /// use latentlab::{Autoencoder, ImageGrid, code_grid, decode};
+    ///
+    /// let images = decode(&Autoencoder::tiny(2)?, &code_grid([0.0, 0.0], [3.0, 3.0], 12)?)?;
+    /// let manifold = ImageGrid::new(&images, 12).axes([0.0, 0.0], [3.0, 3.0]).figure()?;
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn axes(mut self, lowest: [f32; 2], highest: [f32; 2]) -> Self {
+        let axis = |k: usize| (format!("latent {}", k + 1), [lowest[k], highest[k]].map(f64::from));
+        self.axes = Some([axis(0), axis(1)]);
+        self
+    }
+
     /// The finished figure.
     ///
     /// # Errors
-    /// If there are no images, a shape or a number of texts does not fit, or a pixel is NaN.
+    /// If there are no images, a shape or a number of texts does not fit, a pixel is NaN, or the axes have no finite
+    /// lowest value below their highest, or stand beside named rows.
     pub fn figure(&self) -> Result<Figure> {
         let wrong = |kind, what: &str, expected: String, got: String| {
             Err(Error::expected(kind, format!("image grid, {what}"), expected, got))
@@ -112,7 +135,24 @@ impl ImageGrid {
                 return wrong(ErrorKind::Argument, what, needed.to_string(), texts.len().to_string());
             }
         }
-        Ok(Figure::new(self.clone()))
+        let is_range = |[low, high]: [f64; 2]| low.is_finite() && high.is_finite() && low < high;
+        match &self.axes {
+            Some(axes) if !axes.iter().all(|(_, ends)| is_range(*ends)) => {
+                let got = format!("{:?} and {:?}", axes[0].1, axes[1].1);
+                wrong(ErrorKind::Argument, "axes", "lowest values below the highest".into(), got)
+            }
+            Some(_) if !self.row_names.is_empty() => {
+                wrong(ErrorKind::Argument, "axes", "images without names of rows".into(), "rows".into())
+            }
+            _ => Ok(Figure::new(self.clone())),
+        }
+    }
+
+    /// The axes of the coordinates: from the middle of the first image to that of the last one.
+    fn coordinates(&self) -> Option<[(String, numbers::Axis); 2]> {
+        let axis =
+            |(name, [low, high]): &(String, [f64; 2])| (name.clone(), numbers::Axis::linear((*low, *high), 0.0, 7));
+        self.axes.as_ref().map(|axes| axes.each_ref().map(axis))
     }
 
     /// How many images each set has.
@@ -145,10 +185,15 @@ impl ImageGrid {
         let (height, width, columns) = (side(height), side(width), side(self.columns));
         let mut row_names: Vec<Vec<String>> =
             self.row_names.iter().map(|name| text::lines(name, NORMAL, WIDEST_NAME, LINES)).collect();
-        let left = match row_names.is_empty() {
-            true => 0,
-            false => text::widest(row_names.iter().flatten(), NORMAL) as u32 + 12,
+        let coordinates = self.coordinates();
+        let left = match &coordinates {
+            Some([_, (_, up)]) => {
+                (text::widest(up.ticks.iter().map(|(_, text)| text), SMALL) + NORMAL * LINE) as u32 + 14
+            }
+            None if row_names.is_empty() => 0,
+            None => text::widest(row_names.iter().flatten(), NORMAL) as u32 + 12,
         };
+        let bottom = if coordinates.is_some() { ((SMALL + NORMAL) * LINE) as u32 + 14 } else { 0 };
         let comfortable = match self.sets.len() * self.count() {
             0..=4 => 140,
             5..=40 => 84,
@@ -185,7 +230,7 @@ impl ImageGrid {
             1 => cell.1,
             sets => side(sets).saturating_mul(cell.1).saturating_add(top + 4 * GAP),
         };
-        Layout { scale, left, top, image, cell, band, captions, column_names, row_names }
+        Layout { scale, left, top, bottom, image, cell, band, captions, column_names, row_names }
     }
 }
 
@@ -199,11 +244,11 @@ impl Chart for ImageGrid {
     }
 
     fn size(&self) -> (u32, u32) {
-        let Layout { left, top, cell, band, .. } = self.layout();
+        let Layout { left, top, bottom, cell, band, .. } = self.layout();
         let times = |count: usize, length: u32| u32::try_from(count).unwrap_or(u32::MAX).saturating_mul(length);
         let last = times(self.sets.len(), cell.1).saturating_add(top);
         let width = times(self.columns, cell.0).saturating_add(left + GAP);
-        (width, times(self.bands() - 1, band).saturating_add(last).saturating_add(GAP))
+        (width, times(self.bands() - 1, band).saturating_add(last).saturating_add(GAP + bottom))
     }
 
     fn draw(&self, canvas: &Canvas<'_>) {
@@ -224,6 +269,16 @@ impl Chart for ImageGrid {
                 }
             }
         }
+        if let Some([across, up]) = self.coordinates() {
+            let last = self.columns.min(self.count()) - 1;
+            let (columns, rows) = (
+                [middle(0), middle(last)],
+                [0, self.bands() - 1].map(|band| px(y(0, band * self.columns)) + px(image.1) / 2),
+            );
+            let bottom = rows[1] + px(image.1) / 2 + px(GAP);
+            draw_coordinates(canvas, across, columns, bottom);
+            draw_upright_coordinates(canvas, up, rows, px(left));
+        }
         for (index, name) in layout.column_names.iter().enumerate() {
             let style = text::style(NORMAL, HPos::Center, VPos::Center);
             text::draw_lines(canvas, name, &style, (middle(index), px(y(0, index)) - px(top) / 2 - px(1)));
@@ -238,12 +293,42 @@ impl Chart for ImageGrid {
     }
 }
 
+/// Ticks and a name below the images, whose first and last column are there.
+fn draw_coordinates(canvas: &Canvas<'_>, (name, axis): (String, numbers::Axis), [first, last]: [i32; 2], top: i32) {
+    let axis = axis.thinned(f64::from(last - first) / f64::from(px(1)), |text| text::width(text, SMALL) + 6.0);
+    for (at, text) in &axis.ticks {
+        let x = first + axis.place(*at, last - first);
+        canvas.path(&[(x, top), (x, top + px(4))], stroke(INK, 1.0));
+        text::draw(canvas, text, &text::style(SMALL, HPos::Center, VPos::Top), (x, top + px(6)));
+    }
+    let style = text::style(NORMAL, HPos::Center, VPos::Top);
+    text::draw(canvas, &name, &style, ((first + last) / 2, top + px(8.0 + SMALL * LINE)));
+}
+
+/// The same at the left, from the top row to the bottom one.
+fn draw_upright_coordinates(
+    canvas: &Canvas<'_>,
+    (name, axis): (String, numbers::Axis),
+    [top, bottom]: [i32; 2],
+    left: i32,
+) {
+    let axis = axis.thinned(f64::from(bottom - top) / f64::from(px(1)), |_| SMALL + 4.0);
+    for (at, text) in &axis.ticks {
+        let y = bottom - axis.place(*at, bottom - top);
+        canvas.path(&[(left - px(4), y), (left, y)], stroke(INK, 1.0));
+        text::draw(canvas, text, &text::style(SMALL, HPos::Right, VPos::Center), (left - px(6), y));
+    }
+    let style = text::style(NORMAL, HPos::Center, VPos::Top).transform(FontTransform::Rotate270);
+    text::draw(canvas, &name, &style, (0, (top + bottom) / 2));
+}
+
 /// Lengths in pixels.
 struct Layout {
     /// The side of the square drawn for an image's pixel.
     scale: u32,
     left: u32,
     top: u32,
+    bottom: u32,
     image: (u32, u32),
     /// From one image to the next.
     cell: (u32, u32),

@@ -1,16 +1,14 @@
 //! A run's progress as a notebook shows it: small charts of its own, since it is drawn again several times a second.
 
-use std::fmt::Write;
-
 use super::axis::range;
 use super::html::escape_html;
-use super::palette::{color, hex};
+use super::palette::{color, color_of, hex};
 use super::sparkline::polyline;
 use super::sprite_sheet::SpriteSheet;
 use crate::{
     error::visible,
     format::{cell, shortened},
-    progress::State,
+    progress::{Curves, Scale, State},
 };
 
 const WIDTH: f64 = 420.0;
@@ -35,9 +33,15 @@ pub(crate) fn progress_html(state: &State) -> String {
         escape_html(&visible(&state.text)),
     );
     html += &chart(state).unwrap_or_default();
-    if let Some(images) = &state.images {
+    if !state.charts.is_empty() {
+        let charts: String = state.charts.iter().filter_map(small_chart).collect();
         html +=
-            &SpriteSheet::new(images, 10, 256).to_html(2, "what the model makes at this moment").unwrap_or_default();
+            &format!("<div style=\"display: flex; flex-wrap: wrap; gap: 8px 24px; margin-top: 4px\">{charts}</div>");
+    }
+    if let Some((columns, images)) = &state.images {
+        html += &SpriteSheet::new(images, *columns, 256)
+            .to_html(2, "what the model makes at this moment")
+            .unwrap_or_default();
     }
     html
 }
@@ -60,10 +64,7 @@ fn chart(state: &State) -> Option<String> {
         right + MARGIN.max(room(&last) / 2.0),
         bottom + BELOW,
     );
-    let mut text = |x: f64, y: f64, anchor: &str, text: &str| {
-        let text = escape_html(&shortened(&cell(text), LONG / if is_wide(text) { 2 } else { 1 }));
-        let _ = write!(svg, "<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{text}</text>");
-    };
+    let mut text = |x: f64, y: f64, anchor: &str, text: &str| svg += &svg_text(x, y, anchor, &label(text));
     let [across, up] = &state.axes;
     text(left - 4.0, bottom, "end", &least);
     text(left - 4.0, MARGIN + 10.0, "end", &most);
@@ -86,14 +87,91 @@ fn chart(state: &State) -> Option<String> {
     Some(svg + "</svg>")
 }
 
+/// Curves of one quantity, beside their names, as soon as one has two points.
+fn small_chart(of: &Curves) -> Option<String> {
+    const SIZE: [f64; 2] = [240.0, 96.0];
+    const ROW: f64 = 14.0;
+    const NAMED: usize = 12;
+    const POINTS: usize = 200;
+    let [width, least_height] = SIZE;
+    let scaled = |value: f64| match of.scale {
+        Scale::Linear => value,
+        Scale::Logarithmic => value.log10(),
+        Scale::Percent => value.clamp(0.0, 1.0),
+    };
+    let length = of.curves.iter().map(|(_, values)| values.len()).max().filter(|length| *length > 1)?;
+    let values = of.curves.iter().flat_map(|(_, values)| values).copied();
+    let (mut low, mut high) = range(values.filter(|value| scaled(*value).is_finite()));
+    if low > high {
+        return None;
+    }
+    let number = |value: f64| match of.scale {
+        Scale::Percent => format!("{} %", (1000.0 * value).round() / 10.0),
+        Scale::Linear | Scale::Logarithmic => short(value),
+    };
+    if matches!(of.scale, Scale::Percent) {
+        (low, high) = (0.0, high.clamp(0.01, 1.0));
+    }
+    let (least, most, last) = (number(low), number(high), length.to_string());
+    let count = of.curves.len();
+    let mut legend: Vec<String> = match count {
+        1 => Vec::new(),
+        _ => of.curves.iter().take(NAMED).map(|(name, _)| label(name)).collect(),
+    };
+    legend.extend((count > NAMED).then(|| format!("and {} more", count - NAMED)));
+    let left = 6.0 + room(&least).max(room(&most));
+    let (top, height) = (MARGIN + 16.0, least_height.max(ROW * legend.len() as f64));
+    let (right, bottom) = (left + width, top + height);
+    let beside = legend.iter().map(|name| 40.0 + room(name)).fold(room(&last) / 2.0, f64::max);
+    let mut svg = format!(
+        "<svg width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" font-family=\"sans-serif\" font-size=\"12\" \
+         fill=\"currentColor\" style=\"display: block\"><path d=\"M{left} {top}V{bottom}H{right}\" fill=\"none\" \
+         stroke=\"currentColor\" opacity=\"0.4\"/>",
+        right + MARGIN + beside,
+        bottom + BELOW,
+    );
+    let title = if matches!(of.scale, Scale::Logarithmic) { ", log scale" } else { "" };
+    svg += &svg_text(left, MARGIN + 4.0, "start", &format!("{}{title}", of.quantity));
+    svg += &svg_text(left - 4.0, bottom, "end", &least);
+    svg += &svg_text(left - 4.0, top + 10.0, "end", &most);
+    svg += &svg_text(left, bottom + 14.0, "middle", "1");
+    svg += &svg_text(right, bottom + 14.0, "middle", &last);
+    svg += &svg_text(left + width / 2.0, bottom + 28.0, "middle", "epoch");
+    let row = |index: usize| top + 10.0 + ROW * index as f64;
+    let every = length.div_ceil(POINTS);
+    for (index, (_, values)) in of.curves.iter().enumerate() {
+        let few: Vec<f64> = values.iter().step_by(every).map(|value| scaled(*value)).collect();
+        let color = hex(color_of(index, count));
+        let place = [left, top, width, height];
+        svg += &polyline(&few, [scaled(low), scaled(high)], length.div_ceil(every), place, &color);
+        if index < legend.len().min(NAMED) {
+            let y = row(index) - 4.0;
+            svg += &polyline(&[0.0; 2], [0.0; 2], 2, [right + 12.0, y, 18.0, 0.0], &color);
+        }
+    }
+    for (index, name) in legend.iter().enumerate() {
+        svg += &svg_text(right + 36.0, row(index), "start", name);
+    }
+    Some(svg + "</svg>")
+}
+
+fn svg_text(x: f64, y: f64, anchor: &str, text: &str) -> String {
+    format!("<text x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{}</text>", escape_html(text))
+}
+
+/// A text that is not too long.
+fn label(text: &str) -> String {
+    shortened(&cell(text), LONG / if is_wide(text) { 2 } else { 1 })
+}
+
 /// The width that a text has at most.
 fn room(text: &str) -> f64 {
-    CHARACTER * text.chars().count() as f64
+    CHARACTER * (text.chars().count() * if is_wide(text) { 2 } else { 1 }) as f64
 }
 
 /// Whether a text has characters that are about as wide as high.
 fn is_wide(text: &str) -> bool {
-    text.chars().any(|c| c >= '\u{1100}')
+    text.chars().any(|c| matches!(c, '\u{1100}'..='\u{1fff}' | '\u{2e80}'..))
 }
 
 /// Four figures that count.
@@ -117,13 +195,35 @@ mod tests {
         assert!(bar.contains("width: 25.0%") && bar.contains("epoch 1/4 &lt;5 s") && !bar.contains("<svg"), "{bar}");
         state.axes = ["epoch".into(), "loss".into()];
         state.curves = vec![("training".into(), vec![4.0, 2.0, f64::NAN, 1.0]), ("validation".into(), vec![3.0])];
-        state.images = Some(Array4::zeros((12, 1, 4, 4)));
+        state.images = Some((10, Array4::zeros((12, 1, 4, 4))));
         let all = progress_html(&state);
         assert!(all.contains("points=\"64.0,8.0 204.0,114.7 484.0,168.0\""), "{all}");
         assert!(
             ["epoch", "loss", "training", "validation", "image/png"].iter().all(|text| all.contains(text)),
             "{all}"
         );
+    }
+
+    #[test]
+    fn a_small_chart_has_a_line_and_a_name_for_each_layer() {
+        let layers =
+            [("encoder, layer 1, conv2d", [1.0, 0.1, 0.01]), ("encoder, layer 3, dense", [0.0, 0.1, f64::NAN])];
+        let curves: Vec<_> = layers.map(|(name, values)| (name.into(), values.to_vec())).into();
+        let svg = small_chart(&Curves { quantity: "gradient norm", scale: Scale::Logarithmic, curves }).unwrap();
+        // 0 has no place on a logarithmic scale; a tenth stands halfway between 0.01 and 1.
+        assert!(svg.contains("points=\"54.0,24.0 174.0,72.0 294.0,120.0\""), "{svg}");
+        assert!(svg.contains("points=\"174.0,72.0\"") && svg.contains(">encoder, layer 3, dense<"), "{svg}");
+        assert!(svg.contains(">gradient norm, log scale<") && svg.contains(">0.0100<"), "{svg}");
+
+        let of = |scale, curves| small_chart(&Curves { quantity: "dead units", scale, curves });
+        let share = of(Scale::Percent, vec![("a".into(), vec![0.0, 0.25])]).unwrap();
+        assert!(share.contains(">0 %<") && share.contains(">25 %<") && !share.contains(">a<"), "{share}");
+        let many =
+            of(Scale::Linear, (0..20).map(|layer| (format!("layer {layer}"), vec![1.0, 2.0])).collect()).unwrap();
+        assert!(many.contains(">layer 11<") && !many.contains(">layer 12<") && many.contains(">and 8 more<"), "{many}");
+        for nothing in [vec![], vec![("a".into(), vec![1.0])], vec![("a".into(), vec![f64::NAN; 3])]] {
+            assert!(of(Scale::Linear, nothing.clone()).is_none() && of(Scale::Logarithmic, nothing).is_none());
+        }
     }
 
     /// The number after a prefix.
@@ -141,15 +241,23 @@ mod tests {
             (&"お".repeat(100), vec![1.0; 100_000]),
         ] {
             let curves = vec![(name.into(), values), ("b".into(), vec![1.0])];
-            let state = State { axes: [name.into(), name.into()], curves, text: hostile.into(), ..State::default() };
+            let charts = [Scale::Linear, Scale::Logarithmic, Scale::Percent].map(|scale| {
+                let curves = vec![curves.clone(); 15].concat();
+                Curves { quantity: "gradient norm", scale, curves }
+            });
+            let axes = [name.into(), name.into()];
+            let state = State { axes, curves, charts: charts.into(), text: hostile.into(), ..State::default() };
             let html = progress_html(&state);
-            let width = number(&html, "<svg width=\"");
-            for part in html.split("<text ").skip(1) {
+            let charts =
+                html.split("<svg ").skip(1).flat_map(|svg| svg.split("<text ").skip(1).map(move |part| (svg, part)));
+            for (svg, part) in charts {
+                let width = number(svg, "width=\"");
                 let (x, text) = (number(part, "x=\""), part.split(['>', '<']).nth(1).unwrap());
                 let characters = text.replace("&lt;", "<").replace("&gt;", ">");
                 // Digits of a usual font are 7.6 pixels wide.
                 let wide: f64 = characters.chars().map(|c| if c == 'お' { 12.0 } else { 7.6 }).sum();
-                let left = x - wide * if part.contains("\"end\"") { 1.0 } else { 0.5 };
+                let before = [("\"end\"", 1.0), ("\"middle\"", 0.5), ("\"start\"", 0.0)];
+                let left = x - wide * before.iter().find(|(anchor, _)| part.contains(anchor)).unwrap().1;
                 assert!(left >= 0.0 && left + wide <= width, "{text} at {left} of {width}");
             }
             assert!(!html.contains("EVCXR_END_CONTENT") && !html.contains(['\u{1}', '\u{fffe}']), "{html}");

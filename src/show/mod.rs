@@ -6,6 +6,7 @@
 //! | `chart` | the trait of the kinds of chart below, and how to add one |
 //! | `line_chart`, `histogram`, `roc_chart`, `scatter`, `scatter3d` | kinds of chart |
 //! | `bar_chart`, `heatmap`, `image_grid` | further ones |
+//! | `diagram`, `diagram_layout` | a network as a picture |
 //! | `canvas`, `bitmap` | what charts draw on, and the pixels of a PNG |
 //! | `axis`, `frame`, `classes`, `palette`, `text`, `font` | parts of charts |
 //! | `plots` | figures made directly from data, models and results |
@@ -20,6 +21,8 @@ mod bitmap;
 mod canvas;
 mod chart;
 mod classes;
+mod diagram;
+mod diagram_layout;
 mod explorer;
 mod figure;
 mod font;
@@ -42,7 +45,7 @@ mod tables;
 mod text;
 
 pub use bar_chart::BarChart;
-pub use explorer::{Explore, Explorer, explore};
+pub use explorer::{Explore, Explorer, draw, explore};
 pub use figure::{Figure, grid, row};
 pub use heatmap::Heatmap;
 pub use histogram::Histogram;

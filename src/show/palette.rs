@@ -17,6 +17,9 @@ pub const PALETTE: [[u8; 3]; 10] = [
     [0x92, 0xda, 0xdd],
 ];
 
+/// How opaque dots are at least where they cover each other: paler, the ten colours come too near to each other.
+pub(super) const OPACITY: f64 = 0.8;
+
 /// Text, axes and edges.
 pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 /// The lines behind a chart.
@@ -87,5 +90,48 @@ mod tests {
             }
         }
         assert_eq!(color_of(3, 10), color(3));
+    }
+
+    /// CIELAB of a colour, given as a screen has it, seen with a colour-vision deficiency (Machado, Oliveira and
+    /// Fernandes 2009, severity 1; the matrices apply to linear light).
+    fn seen(color: [u8; 3], opacity: f64, vision: &[[f64; 3]; 3]) -> [f64; 3] {
+        let linear = color.map(|channel| {
+            let value = opacity * f64::from(channel) / 255.0 + 1.0 - opacity;
+            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        });
+        let times =
+            |matrix: &[[f64; 3]; 3], v: [f64; 3]| matrix.map(|row| row[0] * v[0] + row[1] * v[1] + row[2] * v[2]);
+        let seen = times(vision, linear).map(|value| value.clamp(0.0, 1.0));
+        const XYZ: [[f64; 3]; 3] =
+            [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]];
+        let [x, y, z] = times(&XYZ, seen);
+        let f = |t: f64| if t > 0.008856 { t.cbrt() } else { 7.787 * t + 16.0 / 116.0 };
+        let (x, y, z) = (f(x / 0.95047), f(y), f(z / 1.08883));
+        [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
+    }
+
+    #[test]
+    fn translucent_colours_stay_apart_for_colour_blind_readers() {
+        let visions = [
+            [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+            [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+            [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+            [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+        ];
+        let nearest = |opacity: f64| {
+            let mut nearest = f64::INFINITY;
+            for vision in &visions {
+                let colors = PALETTE.map(|color| seen(color, opacity, vision));
+                for (index, a) in colors.iter().enumerate() {
+                    for b in &colors[..index] {
+                        nearest = nearest.min((0..3).map(|k| (a[k] - b[k]).powi(2)).sum::<f64>().sqrt());
+                    }
+                }
+            }
+            nearest
+        };
+        // In CIELAB; 2.3 is just noticeable (Mahy et al. 1994).
+        assert!(nearest(OPACITY) > 12.0, "{}", nearest(OPACITY));
+        assert!(nearest(0.5) < 12.0, "what the threshold is for: {}", nearest(0.5));
     }
 }

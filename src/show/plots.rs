@@ -72,6 +72,22 @@ impl History {
         snapshots(originals.chain(self.snapshots.iter().map(labelled)), self.snapshots.len())
     }
 
+    /// The norm of each layer's gradient, epoch by epoch, with a logarithmic scale unless one is 0.
+    ///
+    /// # Errors
+    /// If the training did not watch them ([`Watch::GradientNorms`](crate::Watch::GradientNorms)).
+    pub fn plot_gradient_norms(&self) -> Result<Figure> {
+        gradient_norms(&self.gradient_norms)
+    }
+
+    /// The share of dead units in each `relu` layer, epoch by epoch.
+    ///
+    /// # Errors
+    /// If the training did not watch them ([`Watch::DeadUnits`](crate::Watch::DeadUnits)).
+    pub fn plot_dead_units(&self) -> Result<Figure> {
+        by_layer("plot_dead_units", "share of dead units", &self.dead_units)?.figure()
+    }
+
     /// A classifier's accuracy: in training, and on the validation images if there were any.
     ///
     /// # Errors
@@ -98,6 +114,22 @@ impl GanHistory {
         chart.line("discriminator", &self.discriminator_loss).figure()
     }
 
+    /// The norm of the gradient of each layer of both networks: see [`History::plot_gradient_norms`].
+    ///
+    /// # Errors
+    /// If the training did not watch them.
+    pub fn plot_gradient_norms(&self) -> Result<Figure> {
+        gradient_norms(&self.gradient_norms)
+    }
+
+    /// The share of dead units in each `relu` layer of both networks: see [`History::plot_dead_units`].
+    ///
+    /// # Errors
+    /// If the training did not watch them.
+    pub fn plot_dead_units(&self) -> Result<Figure> {
+        by_layer("plot_dead_units", "share of dead units", &self.dead_units)?.figure()
+    }
+
     /// The images of the [`snapshots`](crate::GanConfig::snapshots), a row for each epoch. At most 16 images.
     ///
     /// # Errors
@@ -105,6 +137,21 @@ impl GanHistory {
     pub fn plot_snapshots(&self) -> Result<Figure> {
         snapshots(self.snapshots.iter().map(labelled), self.snapshots.len())
     }
+}
+
+/// A line for each layer.
+fn by_layer(place: &str, quantity: &str, curves: &[(String, Vec<f64>)]) -> Result<LineChart> {
+    if curves.is_empty() {
+        return Err(Error::argument(place, "a training with TrainConfig::watch", "one without"));
+    }
+    let chart = LineChart::new("epoch", quantity);
+    Ok(curves.iter().fold(chart, |chart, (layer, values)| chart.line_with_gaps(layer, values)))
+}
+
+fn gradient_norms(curves: &[(String, Vec<f64>)]) -> Result<Figure> {
+    let chart = by_layer("plot_gradient_norms", "gradient norm", curves)?;
+    let is_positive = curves.iter().flat_map(|(_, values)| values).all(|value| value.is_nan() || *value > 0.0);
+    if is_positive { chart.log_y().figure() } else { chart.figure() }
 }
 
 fn labelled(snapshot: &Snapshot) -> (String, &Array4<f32>) {
@@ -139,7 +186,7 @@ impl Study {
             Some(*best)
         });
         let mut chart = LineChart::new("trial", "value").dots("complete", &complete);
-        chart = chart.line_with_gaps("best so far", &best_so_far.collect::<Vec<f64>>());
+        chart = chart.steps("best so far", &best_so_far.collect::<Vec<f64>>());
         if pruned.iter().any(|value| value.is_finite()) {
             chart = chart.crosses("pruned", &pruned);
         }
@@ -211,7 +258,7 @@ impl TsneEmbedding {
 }
 
 impl Scatter {
-    /// A scatter of two-dimensional codes, with the names of their classes.
+    /// A scatter of two-dimensional codes, with the names of their classes and [equal axes](Self::equal_axes).
     ///
     /// ```
     /// use latentlab::{Codes, Scatter, ndarray::array};
@@ -223,6 +270,6 @@ impl Scatter {
     /// ```
     pub fn of(codes: &Codes) -> Self {
         let scatter = Self::new(codes.points(), codes.labels()).names(codes.class_names());
-        scatter.axis_names(codes.axis_name(0), codes.axis_name(1))
+        scatter.axis_names(codes.axis_name(0), codes.axis_name(1)).equal_axes(true)
     }
 }

@@ -3,10 +3,10 @@
 use plotters::style::Color;
 
 use super::axis::Axis;
-use super::canvas::{Canvas, px, stroke};
+use super::canvas::{Canvas, px};
 use super::chart::Chart;
 use super::figure::Figure;
-use super::frame::{Entry, Frame, Legend, Mark, draw_line};
+use super::frame::{Entry, Frame, Legend, Mark, draw_baseline, draw_line};
 use super::palette::{self, INK};
 use crate::analyse::RocCurve;
 use crate::error::{Error, Result};
@@ -26,6 +26,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Default)]
 pub struct RocChart {
     curves: Vec<(String, RocCurve)>,
+    operating_point: Option<[f64; 2]>,
 }
 
 /// More names would reach the curves.
@@ -44,6 +45,11 @@ impl RocChart {
     pub fn curve(mut self, name: impl Into<String>, curve: &RocCurve) -> Self {
         self.curves.push((name.into(), curve.clone()));
         self
+    }
+
+    /// Marks the false and the true positive rate of one threshold.
+    pub(crate) fn operating_point(self, rates: [f64; 2]) -> Self {
+        Self { operating_point: Some(rates), ..self }
     }
 
     /// The finished figure.
@@ -66,7 +72,7 @@ impl RocChart {
 
     /// The names, in the corner that a curve better than chance leaves free.
     fn names(&self) -> Legend {
-        let mark = |index| Mark::Line(index, palette::color(index));
+        let mark = |index| Mark::Line(index, palette::color(index), false);
         let entry = |(index, (name, curve)): (usize, &(String, RocCurve))| {
             let name = if name.is_empty() { String::new() } else { format!(": {name}") };
             Entry { text: format!("AUC {:.3}{name}", curve.auc()), mark: mark(index) }
@@ -95,7 +101,7 @@ impl Chart for RocChart {
     fn draw(&self, canvas: &Canvas<'_>) {
         let frame = self.frame();
         let plot = frame.draw(canvas);
-        plot.canvas.dashed(&[plot.place(0.0, 0.0), plot.place(1.0, 1.0)], [3.0, 3.0], stroke(INK.mix(0.5), 1.0));
+        draw_baseline(&plot.canvas, [plot.place(0.0, 0.0), plot.place(1.0, 1.0)]);
         for (index, (_, curve)) in self.curves.iter().enumerate() {
             let points = curve.false_positive_rates().into_iter().zip(curve.true_positive_rates());
             let places: Vec<_> = points.map(|(x, y)| plot.place(x, y)).collect();
@@ -107,5 +113,10 @@ impl Chart for RocChart {
         let (width, height) = area.size();
         area.rectangle([(-px(4), -px(4)), (width, height)], plotters::style::WHITE.mix(0.8).filled());
         names.draw(&area);
+        if let Some([x, y]) = self.operating_point {
+            let place = plot.place(x, y);
+            plot.canvas.circle(place, px(7), INK);
+            plot.canvas.circle(place, px(4.5), plotters::style::WHITE);
+        }
     }
 }

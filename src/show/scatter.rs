@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use ndarray::{Array1, Array2};
 use plotters::style::{Color, WHITE};
 
-use super::axis::{Axis, range};
+use super::axis::{Axis, range, widened};
 use super::canvas::{Canvas, Point, px};
 use super::chart::Chart;
 use super::classes::{Classes, check_classes};
 use super::figure::Figure;
 use super::frame::{Entry, Frame, Legend, Mark, Plot, draw_cross, draw_mean};
-use super::palette::INK;
+use super::palette::{INK, OPACITY};
 use super::text::{self, HPos, LINE, NORMAL, VPos};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -36,6 +36,8 @@ pub struct Scatter {
     axis_names: (String, String),
     crosses: Option<Crosses>,
     class_means: bool,
+    equal_axes: bool,
+    class_labels: bool,
     notes: Vec<([f32; 2], String)>,
 }
 
@@ -57,6 +59,8 @@ impl Scatter {
             axis_names: ("latent 1".into(), "latent 2".into()),
             crosses: None,
             class_means: false,
+            equal_axes: false,
+            class_labels: false,
             notes: Vec::new(),
         }
     }
@@ -83,6 +87,19 @@ impl Scatter {
     /// Marks the mean of each class by a large diamond in its colour.
     pub fn class_means(mut self) -> Self {
         self.class_means = true;
+        self
+    }
+
+    /// Draws both axes to the same scale, so that distances and the shapes of clusters are true: Matplotlib's
+    /// `axis("equal")`. Default: yes for codes ([`Scatter::of`], [`Codes::scatter`](crate::Codes::scatter)), else no.
+    pub fn equal_axes(mut self, equal: bool) -> Self {
+        self.equal_axes = equal;
+        self
+    }
+
+    /// Writes the name of each class at the mean of its points, in place of the legend's entries.
+    pub fn class_labels(mut self) -> Self {
+        self.class_labels = true;
         self
     }
 
@@ -128,12 +145,7 @@ impl Scatter {
     }
 
     fn frame(&self) -> Frame {
-        let axis = |column: usize| {
-            let points = self.points.column(column);
-            let notes = self.notes.iter().map(|(place, _)| place[column]);
-            Axis::linear(range(points.iter().copied().chain(notes).map(f64::from)), 0.04, 7)
-        };
-        let mut legend = self.classes().legend();
+        let mut legend = if self.class_labels { Vec::new() } else { self.classes().legend() };
         if let Some(Crosses { cross, dot, .. }) = &self.crosses {
             legend.push(Entry { text: String::new(), mark: Mark::Space });
             legend.push(Entry { text: cross.clone(), mark: Mark::Cross(INK) });
@@ -143,8 +155,18 @@ impl Scatter {
             legend.push(Entry { text: String::new(), mark: Mark::Space });
             legend.push(Entry { text: "mean of a class".into(), mark: Mark::Mean(WHITE) });
         }
+        let legend = Legend::new(legend);
+        let ranges = [0, 1].map(|column| {
+            let points = self.points.column(column);
+            let notes = self.notes.iter().map(|(place, _)| place[column]);
+            range(points.iter().copied().chain(notes).map(f64::from))
+        });
+        let (size, [x, y]) = match self.equal_axes {
+            true => equal_axes(ranges, legend.height),
+            false => (PLOT, ranges.map(|range| Axis::linear(range, MARGIN, TICKS))),
+        };
         let (x_name, y_name) = &self.axis_names;
-        Frame::new((500, 440), (axis(0), x_name), (axis(1), y_name), Legend::new(legend))
+        Frame::new(size, (x, x_name), (y, y_name), legend)
     }
 
     fn classes(&self) -> Classes<'_> {
@@ -161,6 +183,27 @@ impl Scatter {
         }
         sums.into_iter().map(|(class, (sum, count))| (class, sum.map(|sum| sum / count))).collect()
     }
+}
+
+/// The size of the plot in pixels, the share of the axes beyond the points, and about how many ticks an axis has.
+const PLOT: (u32, u32) = (500, 440);
+const MARGIN: f64 = 0.04;
+const TICKS: usize = 7;
+/// How flat the plot may become where both axes have one scale.
+const FLATTEST: f64 = 220.0;
+
+/// A plot, and axes of one scale in it: what is wider than high makes it less high, down to a half of its width.
+fn equal_axes(ranges: [(f64, f64); 2], least_height: u32) -> ((u32, u32), [Axis; 2]) {
+    let ranges = ranges.map(|(low, high)| widened(low, high));
+    let [across, up] = ranges.map(|(low, high)| high - low);
+    let width = f64::from(PLOT.0);
+    let height = (width * up / across).clamp(FLATTEST, f64::from(PLOT.1)).max(f64::from(least_height)).round();
+    let unit = (1.0 + 2.0 * MARGIN) * (across / width).max(up / height);
+    let axis = |(low, high): (f64, f64), length: f64| {
+        let (middle, half) = (low / 2.0 + high / 2.0, unit * length / 2.0);
+        Axis::linear((middle - half, middle + half), 0.0, TICKS)
+    };
+    ((PLOT.0, height as u32), [axis(ranges[0], width), axis(ranges[1], height)])
 }
 
 impl Chart for Scatter {
@@ -182,9 +225,9 @@ impl Chart for Scatter {
         let place = |[x, y]: [f32; 2]| plot.place(f64::from(x), f64::from(y));
         let (radius, opacity) = match self.points() {
             0..=200 => (px(4), 0.9),
-            201..=1_000 => (px(3), 0.8),
-            1_001..=4_000 => (px(2.5), 0.7),
-            _ => (px(2), 0.6),
+            201..=1_000 => (px(3), 0.85),
+            1_001..=4_000 => (px(2.5), OPACITY),
+            _ => (px(2), OPACITY),
         };
         // Data sets are often sorted by class, and the last class must not cover the others.
         let mut order: Vec<usize> = (0..self.points()).collect();
@@ -203,7 +246,7 @@ impl Chart for Scatter {
         for (class, place) in BTreeMap::iter(&places).filter(|_| self.class_means) {
             draw_mean(&plot.canvas, *place, classes.color(*class));
         }
-        classes.draw_names(&plot.canvas, &places);
+        classes.draw_names(&plot.canvas, &places, self.class_labels);
         self.notes.iter().for_each(|(at, text)| draw_note(&plot, place(*at), text));
     }
 }

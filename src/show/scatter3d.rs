@@ -205,12 +205,12 @@ impl Chart for Scatter3d {
             let (sum, count) = middles.entry(label).or_default();
             (sum[0], sum[1], *count) = (sum[0] + i64::from(at.0), sum[1] + i64::from(at.1), *count + 1);
             let near = 1.0 - depth;
-            let color = classes.color(label).mix(0.3 + 0.6 * near);
+            let color = classes.color(label).mix(0.6 + 0.3 * near);
             canvas.circle(at, px(radius * (0.7 + 0.6 * near)), color);
         }
         let middle = |([x, y], count): ([i64; 2], i64)| ((x / count) as i32, (y / count) as i32);
         let middles = middles.into_iter().map(|(label, sum)| (label, middle(sum))).collect();
-        classes.draw_names(&canvas.part(0, 0, PLOT), &middles);
+        classes.draw_names(&canvas.part(0, 0, PLOT), &middles, false);
         let legend = Legend::new(classes.legend());
         legend.draw(&canvas.part(PLOT.0, TOP, (legend.width, self.size().1 - TOP)));
     }

@@ -138,8 +138,8 @@ impl Objective for Autoencoder {
         prepared(data, config, "autoencoder", self.image_shape(), |images| self.check_images(images))
     }
 
-    fn snapshot(&self, config: &TrainConfig) -> Result<Option<Array4<f32>>> {
-        config.snapshots.images().map(|images| reconstructed(self, images)).transpose()
+    fn reconstruct(&self, images: &Dataset) -> Result<Option<Array4<f32>>> {
+        reconstructed(self, images).map(Some)
     }
 }
 
@@ -152,12 +152,14 @@ pub(super) fn prepared(
     check_images: impl Fn(&Dataset) -> Result<()>,
 ) -> Result<Data> {
     config.check_used(kind)?;
-    [Some(&data.0), data.1.as_ref(), config.snapshots.images()].into_iter().flatten().try_for_each(check_images)?;
+    let watched = config.watched_images();
+    let all = [Some(&data.0), data.1.as_ref(), config.snapshots.images(), watched.as_ref()];
+    all.into_iter().flatten().try_for_each(check_images)?;
     config.check_targets(&data, output)?;
     Ok(data)
 }
 
-/// The reconstructions for a snapshot.
+/// The reconstructions of images that have been checked.
 pub(super) fn reconstructed(autoencoder: &Autoencoder, images: &Dataset) -> Result<Array4<f32>> {
     let codes = autoencoder.encoder().run(images.values(), images.len()).map_err(|error| error.within("encoder"))?;
     decoded(autoencoder.decoder(), &codes, images.len(), autoencoder.image_shape())

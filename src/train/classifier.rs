@@ -64,6 +64,7 @@ impl Objective for Classifier {
 
     fn prepare(&self, (training, validation): Data, config: &TrainConfig) -> Result<Data> {
         config.check_used("classifier")?;
+        config.refuse_reconstructions("TrainConfig", "classifier")?;
         self.check_images(&training)?;
         validation.iter().try_for_each(|images| self.check_images(images))?;
         let wrong = |place, expected, got| Err(Error::expected(ErrorKind::Argument, place, expected, got));

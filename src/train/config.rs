@@ -10,6 +10,7 @@ use super::{
     observers::{Callback, Epoch},
     schedule::Schedule,
     tuning::{Trial, TrialLink},
+    watch::Watch,
 };
 use crate::{
     data::Dataset,
@@ -35,6 +36,7 @@ use crate::{
 /// | [`input_noise`](Self::input_noise) | 0 | at least 0 |
 /// | [`kl_weight`](Self::kl_weight) | 1 | at least 0 |
 /// | [`snapshots`](Self::snapshots) | none | at least 1 image |
+/// | [`watch`](Self::watch) | nothing | see [`Watch`] |
 /// | [`after_epoch`](Self::after_epoch) | none | |
 /// | [`checkpoint`](Self::checkpoint), [`resume`](Self::resume) | none | |
 /// | [`stop_handle`](Self::stop_handle), [`trial`](Self::trial) | none | |
@@ -69,6 +71,7 @@ pub struct TrainConfig {
     pub(super) input_noise: f32,
     kl_weight: Option<f64>,
     pub(super) snapshots: Snapshots,
+    pub(super) watch: Vec<Watch>,
     pub(super) after_epoch: Vec<Callback>,
     pub(super) checkpoint: Option<PathBuf>,
     pub(super) resume: Option<PathBuf>,
@@ -151,6 +154,7 @@ impl TrainConfig {
             input_noise: 0.0,
             kl_weight: None,
             snapshots: Snapshots::default(),
+            watch: Vec::new(),
             after_epoch: Vec::new(),
             checkpoint: None,
             resume: None,
@@ -291,6 +295,28 @@ impl TrainConfig {
     /// ```
     pub fn snapshots(self, images: &Dataset, epochs: impl IntoIterator<Item = usize>) -> Self {
         Self { snapshots: Snapshots::new(SnapshotOf::Images(images.clone()), epochs), ..self }
+    }
+
+    /// Measures this too, beside the loss: the norm of the gradients, the share of dead units, the learning rate, the
+    /// reconstructions of some images. In a notebook each is a small figure that grows while the training runs, at most
+    /// five times a second; the numbers go into the [`History`](crate::History) too, anywhere. The training gives the
+    /// same bits with and without it. Calls add up. It is no part of what [`resume`](Self::resume) compares.
+    ///
+    /// ```
+    /// use latentlab::{Autoencoder, Dataset, TrainConfig, Watch, train_ae};
+    ///
+    /// let (train, test) = Dataset::built_in_digits(300, 0)?.split(200, 100)?;
+    /// let watch = [Watch::GradientNorms, Watch::DeadUnits, Watch::Reconstructions(test.take(10))];
+    /// let config = TrainConfig::new().epochs(3).watch(watch);
+    /// let history = train_ae(&mut Autoencoder::strided([4, 8, 16], 32, 2)?, &train, &config)?;
+    /// let (layer, norms) = &history.gradient_norms[0];
+    /// assert_eq!((layer.as_str(), norms.len()), ("encoder, layer 1, conv2d", 3));
+    /// let figure = history.plot_gradient_norms()?;
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn watch(mut self, what: impl IntoIterator<Item = Watch>) -> Self {
+        self.watch.extend(what);
+        self
     }
 
     /// Calls this function after each epoch, on the thread that called the training: to draw a figure, to measure

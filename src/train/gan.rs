@@ -1,6 +1,6 @@
 use std::{fmt, ops::ControlFlow, path::Path, sync::Arc};
 
-use ndarray::Array4;
+use ndarray::{Array1, Array4, ArrayD};
 use rayon::prelude::*;
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
     observers::Epoch,
     run::train,
     training::{LearnerMut, Trainable},
+    watch::{Watch, rearranged},
 };
 use crate::{
     data::Dataset,
@@ -36,6 +37,7 @@ use crate::{
 /// | [`seed`](Self::seed) | 0 | |
 /// | [`clip_norm`](Self::clip_norm) or [`clip_value`](Self::clip_value) | none | above 0 |
 /// | [`snapshots`](Self::snapshots) | none | at least 1 image |
+/// | [`watch`](Self::watch) | nothing | see [`Watch`] |
 /// | [`after_epoch`](Self::after_epoch) | none | |
 /// | [`checkpoint`](Self::checkpoint), [`resume`](Self::resume), [`stop_handle`](Self::stop_handle) | none | |
 /// | [`progress_every`](Self::progress_every) | 1 epoch | 0 for silence |
@@ -88,6 +90,12 @@ impl GanConfig {
         self
     }
 
+    /// Measures this too, of both networks: see [`TrainConfig::watch`]. There are no reconstructions to watch: the live
+    /// view always shows what the generator makes.
+    pub fn watch(self, what: impl IntoIterator<Item = Watch>) -> Self {
+        Self(self.0.watch(what))
+    }
+
     /// Calls this function after each epoch: see [`TrainConfig::after_epoch`].
     pub fn after_epoch(self, call: impl Fn(&Epoch<'_>) -> Result<ControlFlow<()>> + Send + Sync + 'static) -> Self {
         Self(self.0.after_epoch(call))
@@ -135,6 +143,12 @@ pub struct GanHistory {
     pub generator_loss: Vec<f64>,
     /// The discriminator's losses.
     pub discriminator_loss: Vec<f64>,
+    /// The norm of the gradient of each layer of both networks: see
+    /// [`History::gradient_norms`](crate::History::gradient_norms).
+    pub gradient_norms: Vec<(String, Vec<f64>)>,
+    /// The share of dead units in each `relu` layer of both networks: see
+    /// [`History::dead_units`](crate::History::dead_units).
+    pub dead_units: Vec<(String, Vec<f64>)>,
     /// How long each epoch took, in seconds.
     pub seconds: Vec<f64>,
     /// What went wrong without ending the training, with the epoch: a checkpoint that could not be written.
@@ -227,6 +241,8 @@ pub fn train_gan(gan: &mut Gan, images: &Dataset, config: &GanConfig) -> Result<
     Ok(GanHistory {
         discriminator_loss: std::mem::take(history.curve(DISCRIMINATOR_LOSS, false)),
         generator_loss: history.loss,
+        gradient_norms: history.gradient_norms,
+        dead_units: history.dead_units,
         seconds: history.seconds,
         warnings: history.warnings,
         snapshots: history.snapshots,
@@ -265,6 +281,7 @@ impl Learner for Gan {
     }
 
     fn prepare(&self, data: Data, config: &TrainConfig) -> Result<Data> {
+        config.refuse_reconstructions("GanConfig", "GAN")?;
         let count = match config.snapshots.of {
             SnapshotOf::Samples(count) => count,
             SnapshotOf::Nothing | SnapshotOf::Images(_) => 0,
@@ -301,8 +318,12 @@ impl Learner for Gan {
         }
     }
 
-    fn sample(&self) -> Result<Option<Array4<f32>>> {
-        generated(self, 20).map(Some)
+    fn sample(&self, _config: &TrainConfig) -> Result<Option<(usize, Array4<f32>)>> {
+        Ok(Some((10, generated(self, 20)?)))
+    }
+
+    fn probe(&self, _images: &Dataset, n: usize) -> Result<ArrayD<f32>> {
+        rearranged(Array1::from(random::normal(n * self.latent_dim(), 0)).into_dyn(), &[n, self.latent_dim()])
     }
 }
 

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use ndarray::Array4;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::objective::Measures;
 use crate::{error::Error, progress::duration_text};
@@ -37,6 +37,15 @@ pub struct History {
     pub best_epoch: usize,
     /// What ended the training before its last epoch; `None` if all ran.
     pub stopped_by: Option<StoppedBy>,
+    /// The norm of each layer's gradient in each epoch, by the layer's name, for
+    /// [`Watch::GradientNorms`](crate::Watch::GradientNorms). NaN for an epoch in which it was not watched, before one
+    /// in which it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "with_gaps")]
+    pub gradient_norms: Vec<(String, Vec<f64>)>,
+    /// The share of dead units in each `relu` layer after each epoch, for
+    /// [`Watch::DeadUnits`](crate::Watch::DeadUnits); as `gradient_norms`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "with_gaps")]
+    pub dead_units: Vec<(String, Vec<f64>)>,
     /// What went wrong without ending the training, with the epoch: a checkpoint that could not be written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -50,6 +59,26 @@ pub struct History {
     /// is the generator's; empty for other models.
     #[serde(flatten)]
     pub metrics: BTreeMap<String, Vec<f64>>,
+}
+
+/// Reads curves in which NaN is written as null.
+fn with_gaps<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<(String, Vec<f64>)>, D::Error> {
+    let curves: Vec<(String, Vec<Option<f64>>)> = Vec::deserialize(from)?;
+    let value = |value: Option<f64>| value.unwrap_or(f64::NAN);
+    Ok(curves.into_iter().map(|(name, values)| (name, values.into_iter().map(value).collect())).collect())
+}
+
+/// Adds an epoch's values to the curves of the layers of these names.
+pub(super) fn record_by_layer(curves: &mut Vec<(String, Vec<f64>)>, epoch: usize, values: Vec<(String, f64)>) {
+    for (layer, value) in values {
+        let known = curves.iter().position(|(known, _)| *known == layer);
+        let index = known.unwrap_or_else(|| {
+            curves.push((layer, Vec::new()));
+            curves.len() - 1
+        });
+        curves[index].1.resize(epoch - 1, f64::NAN);
+        curves[index].1.push(value);
+    }
 }
 
 /// A model's images after an epoch: reconstructions of the same originals, or samples from the same noise.

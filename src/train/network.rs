@@ -56,6 +56,7 @@ impl Objective for Sequential {
 
     fn prepare(&self, data: Data, config: &TrainConfig) -> Result<Data> {
         self.check()?;
+        config.refuse_reconstructions("TrainConfig", "network by itself")?;
         let images = |shape: &[usize], side: &str| {
             let wrong = |_| {
                 let expected = format!("an {side} of [channels, height, width]");

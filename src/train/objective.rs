@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use ndarray::Array4;
+use ndarray::{Array4, ArrayD, Axis, concatenate};
 use rand::Rng;
 use rand_distr::StandardNormal;
 use rayon::prelude::*;
 
-use super::config::TrainConfig;
+use super::{config::TrainConfig, watch::rearranged};
 use crate::{
     data::Dataset,
     engine::{Buffer, OnThreads, for_shards},
@@ -44,8 +44,8 @@ pub(crate) trait Objective: Model + Sized {
         config.loss_used().needs_whole_batch() || config.code_penalty.is_some_and(Penalty::needs_whole_batch)
     }
 
-    /// The images of a snapshot, if this model makes images.
-    fn snapshot(&self, _config: &TrainConfig) -> Result<Option<Array4<f32>>> {
+    /// Its reconstructions of images of its shape, if this model reconstructs.
+    fn reconstruct(&self, _images: &Dataset) -> Result<Option<Array4<f32>>> {
         Ok(None)
     }
 }
@@ -86,12 +86,16 @@ pub(crate) trait Learner: Model {
         Ok([f64::NAN; 3])
     }
 
-    /// See [`Objective::snapshot`].
+    /// The images of a snapshot, if this model makes images.
     fn snapshot(&self, config: &TrainConfig) -> Result<Option<Array4<f32>>>;
 
-    /// What a live view shows of the model after each epoch.
-    fn sample(&self) -> Result<Option<Array4<f32>>> {
-        Ok(None)
+    /// What a live view shows of the model, and how many images of it in a row.
+    fn sample(&self, config: &TrainConfig) -> Result<Option<(usize, Array4<f32>)>>;
+
+    /// Inputs of the first network that is trained, always the same, (n, …input shape): the first images.
+    fn probe(&self, images: &Dataset, n: usize) -> Result<ArrayD<f32>> {
+        let first = images.take(n).images().clone().into_dyn();
+        rearranged(first, &[&[n], self.trained()[0].input_shape()].concat())
     }
 }
 
@@ -148,7 +152,13 @@ impl<O: Objective> Learner for O {
     }
 
     fn snapshot(&self, config: &TrainConfig) -> Result<Option<Array4<f32>>> {
-        Objective::snapshot(self, config)
+        config.snapshots.images().map_or(Ok(None), |images| self.reconstruct(images))
+    }
+
+    fn sample(&self, config: &TrainConfig) -> Result<Option<(usize, Array4<f32>)>> {
+        let Some(images) = config.watched_images() else { return Ok(None) };
+        let reconstructions = self.reconstruct(&images)?;
+        Ok(reconstructions.map(|made| (images.len(), concatenate![Axis(0), *images.images(), made])))
     }
 }
 

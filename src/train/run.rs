@@ -11,13 +11,14 @@ use super::{
     objective::{Learner, Measures},
     observers::{self, BatchEnd, EpochEnd, Observer, Settings},
     tuning::TrialLink,
+    watch::{self, Gradients},
 };
 use crate::{
     channel::Stoppable,
     data::{Dataset, shuffled_indices},
     engine::Reuse,
     error::{Error, ErrorKind, Result},
-    nn::{BatchSplit, OptimizerState, Sequential, Weights},
+    nn::{BatchSplit, OptimizerState, Sequential, Weights, publish},
     random,
 };
 
@@ -56,6 +57,7 @@ impl Run {
         config.split_targets(images)?;
         let (training, validation) = model.prepare(config.prepare(model.settings(), images)?, &config)?;
         check_batches(model, &training, &config)?;
+        watch::check(model, &config)?;
         if !model.measures().contains(&"accuracy") && config.trial.as_ref().is_some_and(TrialLink::maximizes) {
             let expected = "a trial of a study that minimizes: there is a loss, and no accuracy";
             return Err(Error::expected(ErrorKind::Argument, "TrainConfig::trial", expected, "one that maximizes"));
@@ -161,20 +163,23 @@ impl Run {
         let mut sums = Measures::default();
         let (mut steps, mut seen) = (0, 0);
         let batches = batches(&order, config.batch_size, layer_of_two_rows(model).is_some());
+        let mut gradients = Gradients::of(config, batches.len());
         optimizer.learning_rate = learning_rate;
         for rows in &batches {
             if config.stop.should_stop() {
                 return Ok(false);
             }
             steps += 1;
+            gradients.before(steps, model.optimizers(optimizer));
             let means = model.step((training, rows), random::mix(seed, steps as u64), config, optimizer);
             let means = means.map_err(|error| error.within(&format!("epoch {epoch}, step {steps}")))?;
             if let Some(loss) = means.into_iter().find(|mean| !mean.is_finite()) {
                 return diverged(steps, format!("the loss became {loss}"));
             }
+            gradients.after(steps, model.optimizers(optimizer));
             seen += rows.len();
             sums.iter_mut().zip(means).for_each(|(sum, mean)| *sum += mean * rows.len() as f64);
-            let end = BatchEnd { batch: [steps, batches.len()], loss: sums[0] / seen as f64, start };
+            let end = BatchEnd { batch: [steps, batches.len()], loss: sums[0] / seen as f64, start, model };
             observers.iter_mut().for_each(|observer| observer.after_batch(history, config, &end));
         }
         if !weights(model).iter().all(|weights| weights.par_iter().all(|w| w.is_finite())) {
@@ -191,6 +196,7 @@ impl Run {
         }
         history.learning_rate.push(learning_rate);
         history.record(model.measures(), sums.map(|sum| sum / training.len() as f64), validated);
+        watch::record(model, config, &gradients, training, history);
         history.seconds.push(start.elapsed().as_secs_f64());
         Ok(true)
     }
@@ -239,6 +245,7 @@ pub(super) fn weights(model: &dyn Learner) -> Vec<Weights> {
 pub(super) fn restore(model: &mut dyn Learner, weights: &[Weights]) {
     let parameters = model.trained_mut().into_iter().flat_map(Sequential::parameters_mut);
     parameters.zip(weights).for_each(|(to, from)| *to = Arc::clone(from));
+    publish(model.trained());
 }
 
 fn diverged(epoch: usize, step: usize, what: String, learning_rate: f64) -> Error {

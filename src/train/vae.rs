@@ -69,7 +69,7 @@ impl Objective for Vae {
         prepared(data, config, "vae", self.image_shape(), |images| self.check_images(images))
     }
 
-    fn snapshot(&self, config: &TrainConfig) -> Result<Option<Array4<f32>>> {
-        config.snapshots.images().map(|images| reconstructed(&self.autoencoder(), images)).transpose()
+    fn reconstruct(&self, images: &Dataset) -> Result<Option<Array4<f32>>> {
+        reconstructed(&self.autoencoder(), images).map(Some)
     }
 }

@@ -1,9 +1,9 @@
 //! Figures, and how values show themselves.
 
 use latentlab::{
-    BarChart, Explore, Figure, Heatmap, Histogram, ImageGrid, LineChart, Result, RocChart, Scatter, Scatter3d, Tsne,
-    explore, grid, jupyter,
-    ndarray::{Array1, Array2, Array4, array},
+    BarChart, Classifier, Explore, Figure, Gan, Heatmap, Histogram, ImageGrid, LineChart, Result, RocChart, Scatter,
+    Scatter3d, Sequential, Tensor, Tsne, draw, explore, grid, jupyter,
+    ndarray::{Array1, Array2, Array4, ArrayD, array},
     reconstructions, roc_curve, row,
 };
 
@@ -73,6 +73,22 @@ pub fn rows() -> Table {
             }),
         ),
         (
+            "BarChart::bar_with_error",
+            Call(|| {
+                for value in NUMBERS {
+                    NUMBERS.iter().for_each(|e| quickly(BarChart::new("x").bar_with_error("a", value, *e).figure()));
+                }
+            }),
+        ),
+        (
+            "BarChart::baseline",
+            Call(|| {
+                let bar = || BarChart::new("x").bar("a", 1.0);
+                NUMBERS.iter().for_each(|value| quickly(bar().baseline("chance", *value).figure()));
+                texts().iter().for_each(|text| drawn(bar().baseline(text.as_str(), 2.0).figure()));
+            }),
+        ),
+        (
             "BarChart::figure",
             Call(|| {
                 for bars in [50, 51, 100_000] {
@@ -123,6 +139,45 @@ pub fn rows() -> Table {
             }),
         ),
         ("RocChart::figure", Nothing("the chart alone; see RocChart::curve")),
+        ("LineChart::steps", Call(|| series().iter().for_each(|v| quickly(lines().steps("b", v).figure())))),
+        (
+            "LineChart::runs",
+            Call(|| {
+                quickly(lines().runs("b", &[]).figure());
+                series().iter().for_each(|v| quickly(lines().runs("b", &[v.clone(), vec![1.0; 3]]).log_y().figure()));
+            }),
+        ),
+        (
+            "LineChart::error_bars",
+            Call(|| {
+                quickly(LineChart::new("x", "y").error_bars(&[1.0]).figure());
+                for errors in series() {
+                    let values = vec![1.0; errors.len()];
+                    quickly(LineChart::new("x", "y").dots("a", &values).error_bars(&errors).figure());
+                    quickly(LineChart::new("x", "y").line("a", &values).error_bars(&errors).log_y().figure());
+                    quickly(lines().error_bars(&errors).figure());
+                }
+            }),
+        ),
+        (
+            "LineChart::band",
+            Call(|| {
+                for a in series() {
+                    quickly(LineChart::new("x", "y").line("a", &a).band(&a, &a).figure());
+                    quickly(LineChart::new("x", "y").line("a", &a).band(&vec![-1.0; a.len()], &a).log_y().figure());
+                    quickly(lines().band(&a, &[1.0; 3]).figure());
+                }
+            }),
+        ),
+        (
+            "LineChart::baseline",
+            Call(|| {
+                NUMBERS.iter().for_each(|value| quickly(lines().baseline("chance", *value).figure()));
+                NUMBERS.iter().for_each(|value| quickly(lines().baseline("chance", *value).log_y().figure()));
+                texts().iter().for_each(|text| drawn(lines().baseline(text.as_str(), 2.0).figure()));
+                drawn((0..200).fold(lines(), |chart, n| chart.baseline(n.to_string(), f64::from(n))).figure());
+            }),
+        ),
         (
             "LineChart::new",
             Call(|| {
@@ -243,6 +298,25 @@ pub fn rows() -> Table {
             }),
         ),
         (
+            "Scatter::equal_axes",
+            Call(|| {
+                for x in FLOATS {
+                    for y in FLOATS {
+                        let points = array![[0.0, 0.0], [x, y]];
+                        quickly(Scatter::new(&points, &array![0, 1]).equal_axes(true).figure());
+                    }
+                }
+            }),
+        ),
+        (
+            "Scatter::class_labels",
+            Call(|| {
+                drawn(plain().class_labels().figure());
+                let many = Array1::from_iter(0..600);
+                drawn(Scatter::new(&Array2::zeros((600, 2)), &many).class_labels().figure());
+            }),
+        ),
+        (
             "Scatter::annotate",
             Call(|| {
                 for a in FLOATS {
@@ -358,6 +432,17 @@ pub fn rows() -> Table {
             }),
         ),
         (
+            "ImageGrid::axes",
+            Call(|| {
+                for low in FLOATS {
+                    for high in FLOATS {
+                        quickly(ImageGrid::new(&images(4), 2).axes([low, 0.0], [high, 1.0]).figure());
+                        quickly(ImageGrid::new(&images(1), 1).axes([0.0, low], [1.0, high]).figure());
+                    }
+                }
+            }),
+        ),
+        (
             "ImageGrid::captions",
             Call(|| {
                 drawn(ImageGrid::new(&images(3), 2).captions([""; 0]).figure());
@@ -403,6 +488,64 @@ pub fn rows() -> Table {
                 datasets().iter().for_each(|images| drawn(reconstructions(&autoencoder(), images)));
             }),
         ),
+        ("Autoencoder::diagram", Call(|| drawn(autoencoder().diagram()))),
+        (
+            "Autoencoder::diagram_of",
+            Call(|| datasets().iter().for_each(|images| drawn(autoencoder().diagram_of(images)))),
+        ),
+        ("Vae::diagram", Call(|| drawn(vae().diagram()))),
+        ("Vae::diagram_of", Call(|| datasets().iter().for_each(|images| drawn(vae().diagram_of(images))))),
+        ("Classifier::diagram", Call(|| drawn(Classifier::convolutional(2).unwrap().diagram()))),
+        (
+            "Classifier::diagram_of",
+            Call(|| {
+                let classifier = Classifier::convolutional(2).unwrap();
+                datasets().iter().for_each(|images| drawn(classifier.diagram_of(images)));
+            }),
+        ),
+        ("Gan::diagram", Call(|| drawn(Gan::convolutional(2).unwrap().diagram()))),
+        (
+            "Sequential::diagram",
+            Call(|| {
+                fn same(x: &Tensor) -> Tensor {
+                    x.clone()
+                }
+                drawn(Sequential::input([0]).diagram());
+                drawn(Sequential::input([2, 2, 2, 2]).diagram());
+                drawn(Sequential::input([1 << 24]).diagram());
+                drawn(Sequential::input([1, 1 << 24, 1]).diagram());
+                drawn(Sequential::input([2]).skip(|inner| inner).diagram());
+                drawn(Sequential::input([2]).dense(1).dense(0).diagram());
+                for layers in [299, 300, 3_000] {
+                    drawn((0..layers).fold(Sequential::input([1]), |network, _| network.relu()).diagram());
+                    drawn((0..layers).fold(Sequential::input([1]), |network, _| network.dense(1)).diagram());
+                }
+                for depth in [1, 7, 8, 9, 20] {
+                    let deep = (0..depth).fold(Sequential::input([2]).dense(2), |inside, _| {
+                        Sequential::input([2]).skip(move |_| inside)
+                    });
+                    drawn(deep.diagram());
+                    drawn(deep.diagram_of(&ArrayD::zeros(vec![1, 2])));
+                }
+                for text in texts() {
+                    drawn(Sequential::input([2]).map(text.leak(), same).diagram());
+                }
+            }),
+        ),
+        (
+            "Sequential::diagram_of",
+            Call(|| {
+                let network = Sequential::input([2]).dense(3).relu();
+                for shape in [vec![], vec![0], vec![2], vec![0, 2], vec![1, 2], vec![5, 2], vec![1, 3], vec![1, 2, 1]] {
+                    FLOATS.iter().for_each(|value| {
+                        drawn(network.diagram_of(&ArrayD::from_elem(shape.clone(), *value)));
+                    });
+                }
+                for shape in [vec![1, 300, 2, 1], vec![1, 1, 1, 3_000], vec![1, 3, 500, 7], vec![1, 2, 70_000]] {
+                    drawn(Sequential::input(&shape[1..]).relu().diagram_of(&ArrayD::ones(shape)));
+                }
+            }),
+        ),
         (
             "explore",
             Call(|| {
@@ -434,6 +577,32 @@ pub fn rows() -> Table {
                     let tsne = Tsne::new().iterations(5).perplexity(perplexity).progress_every(0);
                     either(Explore::new().tsne(&tsne).of(&autoencoder(), &digits(12)));
                 }
+            }),
+        ),
+        (
+            "draw",
+            Call(|| {
+                for images in datasets() {
+                    if let Some(explorer) = either(draw(&autoencoder(), &images)) {
+                        assert!(!explorer.to_html().contains("<script>alert"));
+                    }
+                }
+            }),
+        ),
+        ("Explore::draw", Call(|| drop(either(Explore::new().draw().points(1).of(&autoencoder(), &digits(12)))))),
+        (
+            "Explore::classifier",
+            Call(|| {
+                for classes in [1, 2, 10, 4000] {
+                    let classifier = Classifier::linear(autoencoder().encoder(), classes).unwrap();
+                    either(Explore::new().classifier(&classifier).of(&autoencoder(), &digits(12)));
+                }
+            }),
+        ),
+        (
+            "Explore::clusters",
+            Call(|| {
+                SIZES.iter().for_each(|n| drop(either(Explore::new().clusters(*n).of(&autoencoder(), &digits(12)))));
             }),
         ),
         (

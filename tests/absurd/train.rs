@@ -3,9 +3,9 @@
 use std::{fs, ops::ControlFlow};
 
 use latentlab::{
-    Error, Gan, GanConfig, GanHistory, History, Loss, Optimizer, Schedule, Setting, Space, StopHandle, Study,
-    TrainConfig, Training, Trial, evaluate, gan_step, reconstruction_errors, train_ae, train_classifier, train_gan,
-    train_vae,
+    Error, Gan, GanConfig, GanHistory, History, Loss, Optimizer, Schedule, Sequential, Setting, Space, StopHandle,
+    Study, TrainConfig, Training, Trial, Watch, evaluate, gan_step, reconstruction_errors, train_ae, train_classifier,
+    train_gan, train_vae,
 };
 
 use crate::{
@@ -41,6 +41,9 @@ fn histories(check: impl Fn(&History)) {
             check(&history);
             let mut odd = history.clone();
             odd.objective = texts().concat();
+            let curves = texts().into_iter().map(|name| (name, NUMBERS.to_vec()));
+            odd.gradient_norms = curves.chain([(String::new(), Vec::new())]).collect();
+            odd.dead_units = vec![("a".into(), NUMBERS.to_vec()); 200];
             odd.loss = NUMBERS.to_vec();
             odd.validation_loss = vec![f64::NAN; 2];
             odd.best_epoch = usize::MAX;
@@ -58,6 +61,8 @@ fn gan_histories(check: impl Fn(&GanHistory)) {
             check(&history);
             let mut odd = history.clone();
             odd.generator_loss = NUMBERS.to_vec();
+            odd.gradient_norms = vec![("a".into(), vec![f64::NAN; 3]), ("b".into(), vec![1e-300, 1e300, 1.0])];
+            odd.dead_units = vec![("a".into(), NUMBERS.to_vec()); 200];
             odd.seconds = vec![f64::NAN];
             check(&odd);
         }
@@ -231,6 +236,24 @@ pub fn rows() -> Table {
             }),
         ),
         (
+            "TrainConfig::watch",
+            Call(|| {
+                let some = || [Watch::GradientNorms, Watch::LearningRate];
+                trained(config().epochs(3).watch(some()).watch(some()));
+                trained(config().watch([Watch::DeadUnits]));
+                trained(config().watch([]));
+                trained(config().epochs(3).learning_rate(1e30).watch(some()));
+                for images in datasets() {
+                    for rate in [1e-30, 1.0, 1e30] {
+                        let config = config().learning_rate(rate).watch(some()).watch([Watch::DeadUnits]);
+                        either(train_vae(&mut vae(), &images, &config));
+                    }
+                }
+                datasets().iter().for_each(|images| trained(config().watch([Watch::Reconstructions(images.clone())])));
+                either(train_classifier(&mut classifier(), &digits(12), &config().watch(some())));
+            }),
+        ),
+        (
             "TrainConfig::after_epoch",
             Call(|| {
                 for next in [ControlFlow::Continue(()), ControlFlow::Break(())] {
@@ -307,6 +330,28 @@ pub fn rows() -> Table {
         ("Epoch::validation_loss", Nothing("the epoch alone")),
         ("Epoch::history", Nothing("the epoch alone")),
         ("Epoch::model", Nothing("the epoch alone; of a wrong type in TrainConfig::after_epoch")),
+        ("Autoencoder::live", Nothing("the model alone; see Live::model")),
+        ("Classifier::live", Nothing("the model alone")),
+        ("Gan::live", Nothing("the model alone")),
+        ("Sequential::live", Nothing("the model alone")),
+        ("Vae::live", Nothing("the model alone")),
+        (
+            "Live::model",
+            Call(|| {
+                let mistaken = Sequential::input([2]).dense(0);
+                assert!(mistaken.live().model().build().is_err());
+                assert!(Sequential::input([0]).live().model().build().is_err());
+                let mut endless = autoencoder();
+                let live = endless.live();
+                drop(either(train_ae(&mut endless, &digits(12), &config().learning_rate(f64::MAX))));
+                assert_eq!(live.model().parameter_count(), endless.parameter_count());
+                drop(endless);
+                let others = (classifier().live(), gan().live(), vae().live());
+                shown(&others.0.model().summary());
+                shown(&others.1.model().summary());
+                shown(&others.2.model().summary());
+            }),
+        ),
         (
             "Training::of",
             Call(|| {
@@ -356,6 +401,8 @@ pub fn rows() -> Table {
         ),
         ("History::plot", Call(|| histories(|history| drawn(history.plot())))),
         ("History::plot_snapshots", Call(|| histories(|history| drawn(history.plot_snapshots())))),
+        ("History::plot_gradient_norms", Call(|| histories(|history| drawn(history.plot_gradient_norms())))),
+        ("History::plot_dead_units", Call(|| histories(|history| drawn(history.plot_dead_units())))),
         ("History::plot_accuracy", Call(|| histories(|history| drawn(history.plot_accuracy())))),
         ("History::evcxr_display", Call(|| histories(History::evcxr_display))),
         ("GanConfig::new", Nothing("nothing")),
@@ -370,6 +417,14 @@ pub fn rows() -> Table {
             Call(|| {
                 SIZES.iter().for_each(|n| trained_gan(gan_config().snapshots(*n, [0, 1, usize::MAX])));
                 trained_gan(gan_config().snapshots(1, 0..));
+            }),
+        ),
+        (
+            "GanConfig::watch",
+            Call(|| {
+                trained_gan(gan_config().watch([Watch::GradientNorms, Watch::DeadUnits, Watch::LearningRate]));
+                trained_gan(gan_config().watch([Watch::GradientNorms, Watch::GradientNorms]));
+                trained_gan(gan_config().watch([Watch::Reconstructions(digits(0))]));
             }),
         ),
         (
@@ -392,6 +447,8 @@ pub fn rows() -> Table {
         ("GanConfig::progress_every", Call(|| SIZES.iter().for_each(|n| trained_gan(gan_config().progress_every(*n))))),
         ("GanHistory::to_html", Call(|| gan_histories(|history| drop(history.to_html())))),
         ("GanHistory::plot", Call(|| gan_histories(|history| drawn(history.plot())))),
+        ("GanHistory::plot_gradient_norms", Call(|| gan_histories(|history| drawn(history.plot_gradient_norms())))),
+        ("GanHistory::plot_dead_units", Call(|| gan_histories(|history| drawn(history.plot_dead_units())))),
         ("GanHistory::plot_snapshots", Call(|| gan_histories(|history| drawn(history.plot_snapshots())))),
         ("GanHistory::evcxr_display", Call(|| gan_histories(GanHistory::evcxr_display))),
         ("StopHandle::new", Nothing("nothing")),

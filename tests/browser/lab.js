@@ -3,7 +3,7 @@
 // Opens notebooks in Chromium, runs them, presses stop, closes them and opens them again. Screenshots go to FOLDER.
 
 const assert = require("node:assert");
-const { ERROR, MINUTE, Notebook, lesson, run, write } = require("./jupyterlab.js");
+const { ERROR, MINUTE, Notebook, lesson, run, write } = require("./jupyter.js");
 
 /** Collects the different texts that a cell's output has, until the cell has finished. */
 async function watch(notebook, index) {

@@ -1,12 +1,22 @@
-// Sliders of a Rust cell in JupyterLab: node widgets.js FOLDER, with playwright-core where node finds it. Screenshots go to FOLDER.
+// Sliders of a Rust cell in JupyterLab and Notebook 7: node widgets.js FOLDER, with playwright-core where node finds it, after
+// clients.py of tests/jupyter. Screenshots go to FOLDER. Notebook 7 is tested if it is installed beside JupyterLab.
 
 const assert = require("node:assert");
-const { ERROR, MINUTE, Notebook, run, write } = require("./jupyterlab.js");
+const { execFileSync } = require("node:child_process");
+const fs = require("node:fs");
+const path = require("node:path");
+const { ERROR, MINUTE, NOTEBOOK_7, Notebook, PROJECT, SHOTS, run, write } = require("./jupyter.js");
+
+const TRAINING =
+  "use latentlab::*; let digits = Dataset::built_in_digits(2_000, 0)?; let mut model = Autoencoder::tiny(2)?;\n" +
+  "let before = train_ae(&mut model, &digits, &TrainConfig::new().epochs(20).batch_size(32))?;";
+const TRAVERSE = "traverse(&model, &digits)?;";
+const FIGURES =
+  'let few = digits.take(20); interact([int_slider("images", 1..=9)], move |values| few.plot_images(values.integer("images")?))?;';
 
 const CELLS = [
-  "use latentlab::*; let digits = Dataset::built_in_digits(2_000, 0)?; let mut model = Autoencoder::tiny(2)?;\n" +
-    "let before = train_ae(&mut model, &digits, &TrainConfig::new().epochs(20).batch_size(32))?;",
-  "traverse(&model, &digits)?;",
+  TRAINING,
+  TRAVERSE,
   "let endless = train_ae(&mut model, &digits, &TrainConfig::new().epochs(1_000_000).batch_size(32))?;",
   'interact([slider("x", 0.0..=1.0), int_slider("n", 1..=9), checkbox("noise", true), dropdown("model", ["dense", "convolutional"]),\n' +
     '    text_input("title", "My codes"), button("draw again")], |values| values.float("y"))?;',
@@ -41,10 +51,10 @@ async function press(notebook, index, slider, key) {
   return time;
 }
 
-async function latency(notebook, index, presses) {
+async function latency(notebook, index, presses, [up, down] = ["ArrowRight", "ArrowLeft"]) {
   const times = [];
   for (let number = 0; number < presses; number += 1) {
-    times.push(await press(notebook, index, 1 + (number % 2), number % 4 < 2 ? "ArrowRight" : "ArrowLeft"));
+    times.push(await press(notebook, index, 1 + (number % 2), number % 4 < 2 ? up : down));
   }
   times.sort((a, b) => a - b);
   const at = (share) => times[Math.floor(share * (times.length - 1))].toFixed(0);
@@ -77,12 +87,11 @@ async function sliders(browser, server) {
   await notebook.start(2);
   await notebook.output(2).locator("polyline").first().waitFor({ timeout: MINUTE });
   const training = await latency(notebook, 1, 12);
-  const status = '.jp-Notebook-ExecutionIndicator[data-status="busy"]';
-  await notebook.page.waitForSelector(status, { timeout: 5000 });
+  await notebook.status("busy", 5000);
   await notebook.shot("widgets-training");
   await notebook.stop();
   await notebook.finished(2, MINUTE / 2);
-  console.log(`        from a key to a new image: idle ${idle}; while a cell trains ${training}`);
+  console.log(`        JupyterLab, from a key to a new image: idle ${idle}; while a cell trains ${training}`);
 
   await notebook.run(3);
   await notebook.cell(3).locator(".jupyter-button").waitFor({ timeout: MINUTE });
@@ -103,14 +112,160 @@ async function sliders(browser, server) {
 
   // Interrupted hard: the last figure and a line.
   await notebook.start(4);
-  await notebook.page.waitForSelector(status, { timeout: MINUTE });
+  await notebook.status("busy");
   await notebook.page.waitForTimeout(1000);
   await notebook.stop();
-  await notebook.cell(1).locator(".noUi-handle").first().waitFor({ state: "detached", timeout: MINUTE });
-  await notebook.cell(1).getByText("no longer move").waitFor({ timeout: MINUTE });
-  assert.strictEqual(await notebook.cell(1).locator("img:visible").count(), 1, "the last figure stays");
+  await ended(notebook, 1);
   await notebook.shot("widgets-ended");
   await notebook.close();
 }
 
-run([sliders]);
+/** The source of the image that a cell shows. */
+function image(notebook, index) {
+  return notebook.cell(index).locator("img:visible").last().getAttribute("src");
+}
+
+async function notebook7(browser, server) {
+  const installed = execFileSync(path.join(PROJECT, ".jupyter/python/bin/python"), ["-c", "import importlib.util as i; print(i.find_spec('notebook'))"]);
+  if (String(installed).trim() === "None") return console.log("        Notebook 7 is not installed: not tested");
+  write("notebook-7.ipynb", [TRAINING, TRAVERSE, FIGURES, "Autoencoder::tiny(0)?;"]);
+  const notebook = await Notebook.open(browser, server, "notebook-7.ipynb", NOTEBOOK_7);
+  await notebook.ready();
+  await notebook.start(0);
+  await notebook.output(0).locator("polyline").first().waitFor({ timeout: MINUTE });
+  await notebook.finished(0);
+  assert.match(await notebook.text(0), /epoch 20\/20/);
+  await notebook.run(1);
+  await notebook.cell(1).locator(".noUi-handle").nth(2).waitFor({ timeout: MINUTE });
+  // The arrow keys fold headings there, also on a slider of ipywidgets.
+  console.log(`        Notebook 7, from a key to a new image: ${await latency(notebook, 1, 12, ["PageUp", "PageDown"])}`);
+  await notebook.run(2);
+  await notebook.cell(2).locator("img:visible").waitFor({ timeout: MINUTE });
+  const first = await image(notebook, 1);
+  await press(notebook, 2, 0, "PageUp");
+  assert.strictEqual(await image(notebook, 1), first, "the other figure stays");
+  await notebook.run(3);
+  assert.match(await notebook.cell(3).locator(ERROR).innerText(), /expected at least 1 unit/);
+  const set = await readouts(notebook);
+  await notebook.shot("notebook-7");
+  await notebook.save();
+
+  notebook.connects();
+  await notebook.page.reload({ waitUntil: "domcontentloaded" });
+  await notebook.ready();
+  await notebook.cell(1).locator(".noUi-handle").nth(2).waitFor({ timeout: MINUTE });
+  assert.deepStrictEqual(await readouts(notebook), set, "the sliders are where they were");
+  await press(notebook, 1, 1, "PageUp");
+  assert.strictEqual(await notebook.cell(1).locator("img:visible").count(), 1, "one figure");
+
+  await notebook.restart();
+  await disconnected(notebook, 1);
+  await notebook.shot("notebook-7-restarted");
+  await notebook.run(0);
+  await notebook.run(1);
+  await notebook.cell(1).locator(".noUi-handle").nth(2).waitFor({ timeout: MINUTE });
+  await press(notebook, 1, 1, "PageUp");
+  await notebook.close();
+}
+
+/** The controls of a cell are gone: the last figure and a line are left. */
+async function ended(notebook, index) {
+  await notebook.cell(index).locator(".noUi-handle").first().waitFor({ state: "detached", timeout: MINUTE });
+  await notebook.cell(index).getByText("no longer move").waitFor({ timeout: MINUTE });
+  assert.strictEqual(await notebook.cell(index).locator("img:visible").count(), 1, "the last figure stays");
+}
+
+/** The kernel is gone without a word, or the page restarts it, which then takes no more words of it: as with ipywidgets, the controls stay
+ *  with a broken chain beside each. */
+async function disconnected(notebook, index) {
+  await notebook.cell(index).locator(".noUi-handle").first().waitFor();
+  await notebook.cell(index).locator(".jupyter-widgets-disconnected").first().waitFor({ timeout: MINUTE });
+  assert.strictEqual(await notebook.cell(index).locator("img:visible").count(), 1, "the last figure stays");
+}
+
+function parent(pid) {
+  return Number(execFileSync("ps", ["-o", "ppid=", "-p", String(pid).trim()]));
+}
+
+/** Evcxr's process and the relay's, each killed while a slider is dragged: Jupyter starts a new kernel, in which the cells run. */
+async function killed(browser, server) {
+  write("killed.ipynb", ['use latentlab::*; let digits = Dataset::built_in_digits(20, 0)?; println!("{}", std::process::id());', FIGURES]);
+  let notebook = await Notebook.open(browser, server, "killed.ipynb");
+  await notebook.ready();
+  for (const victim of ["evcxr", "relay"]) {
+    await notebook.run(0);
+    await notebook.run(1);
+    const handle = notebook.cell(1).locator(".noUi-handle");
+    await handle.waitFor({ timeout: MINUTE });
+    await press(notebook, 1, 0, "ArrowRight");
+    const evcxr = parent(await notebook.output(0).filter({ hasText: /^\s*\d+\s*$/ }).innerText());
+    const { mouse } = notebook.page;
+    const { x, y, width, height } = await handle.boundingBox();
+    await mouse.move(x + width / 2, y + height / 2);
+    await mouse.down();
+    for (let step = 1; step <= 40; step += 1) {
+      await mouse.move(x + width / 2 + 3 * step, y + height / 2);
+      if (step === 20) process.kill(victim === "evcxr" ? evcxr : parent(evcxr), "SIGKILL");
+    }
+    await mouse.up();
+    const told = notebook.page.locator(".jp-Dialog", { hasText: "appears to have died" });
+    await told.waitFor({ timeout: MINUTE });
+    await notebook.shot(`killed-${victim}`);
+    await told.locator(".jp-mod-accept").click();
+    await (victim === "evcxr" ? ended : disconnected)(notebook, 1);
+    await notebook.status("idle", 3 * MINUTE);
+  }
+  await notebook.run(0);
+  await notebook.run(1);
+  await press(notebook, 1, 0, "ArrowRight");
+  // Of ipywidgets, where a control without a kernel is moved.
+  notebook.errors = notebook.errors.filter((error) => !error.includes("no comm channel defined"));
+  await notebook.save();
+  await notebook.close();
+
+  // The next day: another kernel, which knows nothing of the controls.
+  await shutDownAll(server);
+  assert.deepStrictEqual(zombies(server), [], "ended processes that the server has not collected");
+  notebook = await Notebook.open(browser, server, "killed.ipynb");
+  await notebook.ready();
+  await disconnected(notebook, 1);
+  assert.doesNotMatch(await notebook.text(1), /Loading widget|Error displaying/);
+  await notebook.shot("next-day");
+  await notebook.close();
+}
+
+async function shutDownAll({ address, token }) {
+  const headers = { Authorization: `token ${token}` };
+  const sessions = await (await fetch(`${address}/api/sessions`, { headers })).json();
+  for (const { id } of sessions) assert((await fetch(`${address}/api/sessions/${id}`, { method: "DELETE", headers })).ok);
+}
+
+/** The server's child processes that have ended. */
+function zombies({ lab }) {
+  const children = execFileSync("ps", ["-eo", "ppid=,stat=,args="], { encoding: "utf8" }).split("\n").map((line) => line.trim().split(/\s+/));
+  return children.filter(([parent, state]) => Number(parent) === lab.pid && state.startsWith("Z"));
+}
+
+/** What nbclient has saved, as a page without a kernel and without a network. */
+async function saved(browser, server) {
+  const page = await browser.newPage({ viewport: { width: 1000, height: 700 } });
+  await page.route(/^https?:/, (route) => route.abort());
+  await page.goto(`file://${path.join(PROJECT, "target/tmp/sliders.html")}`, { waitUntil: "domcontentloaded" });
+  assert.strictEqual(await page.locator("img:visible").count(), 1, "the figure of the page");
+  await page.screenshot({ path: path.join(SHOTS, "saved-html.png") });
+  await page.close();
+  for (const name of ["sliders.ipynb", "figure.ipynb"]) {
+    const saved = JSON.parse(fs.readFileSync(path.join(PROJECT, "target/tmp", name), "utf8"));
+    saved.metadata.kernelspec.name = "missing";
+    write(name, saved);
+    const notebook = await Notebook.open(browser, server, name);
+    await notebook.page.locator(".jp-Dialog button", { hasText: "No Kernel" }).click();
+    await notebook.cell(1).locator("img:visible").waitFor({ timeout: MINUTE });
+    await notebook.page.waitForTimeout(500);
+    await notebook.shot(`saved-${name.split(".")[0]}`);
+    assert.doesNotMatch(await notebook.text(1), /Loading widget|Error displaying/);
+    await notebook.close();
+  }
+}
+
+run([sliders, notebook7, killed, saved]);

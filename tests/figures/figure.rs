@@ -133,3 +133,41 @@ fn a_figure_can_go_anywhere() {
     let drawn: Vec<_> = drawn.into_iter().map(|thread| thread.join().unwrap()).collect();
     assert!(drawn.iter().all(|png| *png == drawn[0]));
 }
+
+#[test]
+fn images_of_a_plane_have_its_coordinates() {
+    let figure = ImageGrid::new(&Array4::zeros((9, 1, 28, 28)), 3).axes([-2.0, 0.0], [2.0, 10.0]).figure().unwrap();
+    let svg = figure.to_svg().unwrap();
+    for text in ["-2", "0", "2", "10", "latent 1", "latent 2"] {
+        assert!(svg.contains(&format!("\n{text}\n")), "{text} in {svg}");
+    }
+    // The lowest value stands below the middle of the first column.
+    let before = svg.split("\n-2\n").next().unwrap();
+    let x: f64 = attribute(&before[before.rfind("<text").unwrap()..], "x").parse().unwrap();
+    let image = &svg[svg.find("<image").unwrap()..];
+    let [left, width] = ["x", "width"].map(|name| attribute(image, name).parse::<f64>().unwrap());
+    assert!((left + width / 2.0 - x).abs() < 2.0, "{left}, {width}, {x}");
+    let wrong = |grid: ImageGrid| grid.figure().unwrap_err().to_string();
+    let images = Array4::zeros((4, 1, 2, 2));
+    let message = wrong(ImageGrid::new(&images, 2).axes([1.0, 0.0], [1.0, 1.0]));
+    assert!(message.starts_with("image grid, axes: expected lowest values below the highest"), "{message}");
+    let message = wrong(ImageGrid::rows([("a", &images)]).axes([0.0, 0.0], [1.0, 1.0]));
+    assert_eq!(message, "image grid, axes: expected images without names of rows, got rows");
+}
+
+#[test]
+fn charts_beside_each_other_begin_at_one_height() {
+    let two_lines =
+        "a title of so many words that it needs more than one line above a chart of the usual width, or three";
+    let svg = row([chart().title(two_lines), chart().title("short"), chart()]).to_svg().unwrap();
+    // The upright axis of each chart: the first line of ink that is upright.
+    let upright = |line: &&str| {
+        let points: Vec<&str> = attribute(line, "points").split_whitespace().collect();
+        line.contains("#222222") && points.len() == 2 && points[0].split(',').next() == points[1].split(',').next()
+    };
+    let heights = |line: &str| attribute(line, "points").split(['\u{20}', ',']).nth(1).unwrap().parse::<i32>().unwrap();
+    let lines = svg.lines().filter(|line| line.starts_with("<polyline"));
+    let tops: Vec<i32> = lines.filter(upright).map(heights).collect();
+    let highest = tops.iter().min().unwrap();
+    assert_eq!(tops.iter().filter(|top| *top == highest).count(), 3, "{tops:?}");
+}

@@ -1,5 +1,7 @@
 use latentlab::LineChart;
 
+use super::attribute;
+
 fn message(chart: LineChart) -> String {
     chart.figure().unwrap_err().to_string()
 }
@@ -38,9 +40,9 @@ fn each_wrong_input_is_named() {
 fn a_line_has_a_gap_where_there_is_no_number() {
     let figure = LineChart::new("x", "y").line("a", &[1.0, 2.0, f64::NAN, 3.0, 2.0, f64::INFINITY, 1.0]).figure();
     let svg = figure.unwrap().to_svg().unwrap();
-    // Two pieces of two points in the line's colour, and a dot for the single point.
+    // Two pieces of two points in the line's colour; a dot at each point, as they are few, and in the legend.
     let pieces = svg.lines().filter(|line| line.starts_with("<polyline") && line.contains("#3F90DA")).count();
-    assert_eq!((pieces, svg.matches("<circle").count()), (2 + 1, 1), "and the legend's line");
+    assert_eq!((pieces, svg.matches("<circle").count()), (2 + 1, 5 + 1), "and the legend's line");
 }
 
 #[test]
@@ -62,6 +64,89 @@ fn dots_and_crosses_are_not_joined() {
     assert_eq!(svg.matches("<circle").count(), 2 + 1, "and the legend's");
     let strokes = svg.lines().filter(|line| line.starts_with("<polyline") && line.contains("#FFA90E")).count();
     assert_eq!(strokes, 2 + 2, "one cross and the legend's, two strokes each");
+}
+
+/// The points of an SVG's lines of a colour.
+fn lines(svg: &str, color: &str) -> Vec<Vec<[i32; 2]>> {
+    let number = |text: &str| text.parse().unwrap();
+    let point = |point: &str| point.split_once(',').map(|(x, y)| [number(x), number(y)]);
+    let of_color = svg.lines().filter(|line| line.starts_with("<polyline") && line.contains(color));
+    of_color.map(|line| attribute(line, "points").split(' ').filter_map(point).collect()).collect()
+}
+
+#[test]
+fn steps_hold_each_value_until_the_next() {
+    let svg = LineChart::new("trial", "best").steps("best", &[3.0, 1.0, 2.0]).figure().unwrap().to_svg().unwrap();
+    let steps = lines(&svg, "#3F90DA").into_iter().max_by_key(Vec::len).unwrap();
+    assert_eq!(steps.len(), 5);
+    assert!(steps.windows(2).all(|ends| ends[0][0] == ends[1][0] || ends[0][1] == ends[1][1]), "{steps:?}");
+}
+
+#[test]
+fn few_points_are_marked_and_many_are_not() {
+    let circles = |count: usize| {
+        let chart = LineChart::new("x", "y").line("a", &vec![1.0; count]).figure();
+        chart.unwrap().to_svg().unwrap().matches("<circle").count()
+    };
+    assert_eq!([circles(2), circles(15), circles(16)], [2 + 1, 15 + 1, 0]);
+}
+
+#[test]
+fn a_line_of_runs_is_their_mean_in_a_band_of_their_deviation() {
+    let runs = [vec![1.0, 4.0], vec![3.0, 4.0], vec![f64::NAN, 4.0]];
+    let svg =
+        LineChart::new("epoch", "loss").runs("three", &runs).baseline("b", 0.0).figure().unwrap().to_svg().unwrap();
+    let band = svg.lines().find(|line| line.starts_with("<polygon")).unwrap();
+    let point = |point: &str| point.split_once(',').map(|(_, y)| y.parse::<f64>().unwrap());
+    let y: Vec<f64> = attribute(band, "points").split(' ').filter_map(point).collect();
+    let line = lines(&svg, "#3F90DA").into_iter().max_by_key(|points| points[1][0] - points[0][0]).unwrap();
+    let (mean, same) = (f64::from(line[0][1]), f64::from(line[1][1]));
+    // At first 2 ± √2, then 4 ± 0.
+    let unit = (mean - same) / 2.0;
+    assert!((y[0] - mean - 2f64.sqrt() * unit).abs() < 2.0 && (mean - y[3] - 2f64.sqrt() * unit).abs() < 2.0, "{y:?}");
+    assert!((y[1] - same).abs() < 1.0 && (y[2] - same).abs() < 1.0, "{y:?}");
+}
+
+#[test]
+fn the_names_stand_beside_the_ends_of_their_lines() {
+    let chart = LineChart::new("x", "y").line("low", &[9.0, 1.0]).line("high", &[2.0, 9.0]).baseline("chance", 5.0);
+    let svg = chart.figure().unwrap().to_svg().unwrap();
+    let y = |name: &str| -> f64 {
+        let before = svg.split(&format!("\n{name}\n")).next().unwrap();
+        attribute(&before[before.rfind("<text").unwrap()..], "y").parse().unwrap()
+    };
+    assert!(y("high") < y("chance") && y("chance") < y("low"));
+    // As far from each other as the ends are: 4 of 8 units each.
+    assert!((y("low") - 2.0 * y("chance") + y("high")).abs() < 3.0);
+    let near = LineChart::new("x", "y").line("a", &[1.0, 2.0]).line("b", &[3.0, 2.0]).line("c", &[5.0, 2.0]);
+    let svg = near.figure().unwrap().to_svg().unwrap();
+    let y = |name: &str| -> f64 {
+        let before = svg.split(&format!("\n{name}\n")).next().unwrap();
+        attribute(&before[before.rfind("<text").unwrap()..], "y").parse().unwrap()
+    };
+    assert!(y("b") - y("a") > 30.0 && y("c") - y("b") > 30.0, "no two names touch");
+}
+
+#[test]
+fn errors_without_a_line_or_of_another_length_are_named() {
+    let chart = || LineChart::new("x", "y");
+    let one = || chart().line("a", &[1.0, 2.0]);
+    for (chart, expected) in [
+        (chart().error_bars(&[1.0]).line("a", &[1.0]), "line chart, error bars: expected a line before it, got none"),
+        (one().error_bars(&[1.0]), "error bars of line \"a\": expected 2 values, as the line has, got 1"),
+        (one().error_bars(&[1.0, -1.0]), "error bars of line \"a\", value 2: expected an error of at least 0, got -1"),
+        (
+            one().band(&[0.0, 3.0], &[2.0, 2.0]),
+            "a band of line \"a\", value 2: expected a lowest value not above the highest, got 3 and 2",
+        ),
+        (one().baseline("chance", f64::NAN), "baseline \"chance\": expected at least 1 value, got only NaN"),
+        (one().baseline("chance", 0.0).log_y(), "baseline \"chance\", value 1: expected a number above 0, got 0"),
+    ] {
+        let message = message(chart);
+        assert!(message.starts_with(expected), "{message}");
+    }
+    let below_zero = one().error_bars(&[2.0, 0.5]).log_y().figure().unwrap();
+    assert!(below_zero.to_png().is_ok(), "an error bar that reaches below 0 ends at the edge");
 }
 
 #[test]

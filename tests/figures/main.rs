@@ -1,6 +1,7 @@
 //! Figures: what is drawn, as SVG and PNG, and what is refused; and results as tables in HTML.
 
 mod bar_chart;
+mod diagram;
 mod figure;
 #[path = "../folder/mod.rs"]
 mod folder;

@@ -1,4 +1,4 @@
-use latentlab::Scatter;
+use latentlab::{Codes, Scatter};
 use ndarray::{Array2, array};
 
 use super::attribute;
@@ -59,4 +59,46 @@ fn each_wrong_input_is_named() {
         let error = scatter.figure().unwrap_err().to_string();
         assert!(error.starts_with(expected), "{error}");
     }
+}
+
+#[test]
+fn equal_axes_have_one_scale_and_codes_have_them() {
+    // Two classes at (0, 0) and (8, 2), and the centres of their dots.
+    let centres = |scatter: Scatter| {
+        let svg = scatter.figure().unwrap().to_svg().unwrap();
+        let circles = svg.lines().filter(|line| line.starts_with("<circle"));
+        let number = |circle: &str, name| attribute(circle, name).parse::<f64>().unwrap();
+        let centres = circles.map(|circle| [number(circle, "cx"), number(circle, "cy")]);
+        let points: Vec<[f64; 2]> = centres.skip(2).collect();
+        ((points[0][0] - points[1][0]).abs(), (points[0][1] - points[1][1]).abs())
+    };
+    let (points, labels) = (array![[0.0, 0.0], [8.0, 2.0]], array![0, 1]);
+    for scatter in [
+        Scatter::new(&points, &labels).equal_axes(true),
+        Scatter::of(&Codes::new(points.clone(), labels.clone(), vec!["a".into(), "b".into()]).unwrap()),
+    ] {
+        let (across, up) = centres(scatter);
+        assert!((across / up - 4.0).abs() < 0.05, "{across} and {up}");
+    }
+    let (across, up) = centres(Scatter::new(&points, &labels));
+    assert!(across / up < 1.5, "each axis fills the plot: {across} and {up}");
+}
+
+#[test]
+fn labels_at_the_classes_replace_the_legend_and_do_not_touch() {
+    let points = array![[0.0, 0.0], [0.01, 0.0], [0.0, 0.01], [5.0, 5.0]];
+    let scatter = Scatter::new(&points, &array![0, 1, 2, 3]).names(["T-shirt", "trouser", "pullover", "dress"]);
+    let svg = scatter.class_labels().figure().unwrap().to_svg().unwrap();
+    let place = |name: &str| {
+        let before = svg.split(&format!("\n{name}\n")).next().unwrap();
+        let text = &before[before.rfind("<text").unwrap()..];
+        ["x", "y"].map(|axis| attribute(text, axis).parse::<f64>().unwrap())
+    };
+    let places = ["T-shirt", "trouser", "pullover"].map(place);
+    for (index, a) in places.iter().enumerate() {
+        for b in &places[..index] {
+            assert!((a[1] - b[1]).abs() > 25.0 || (a[0] - b[0]).abs() > 60.0, "{places:?}");
+        }
+    }
+    assert_eq!(svg.matches("<circle").count(), 4, "no legend");
 }

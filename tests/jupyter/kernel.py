@@ -749,6 +749,11 @@ def main():
     os.environ["LATENTLAB_DATA"] = "built-in"
     if sys.argv[1:2] == ["--endurance"]:
         return endurance(*map(int, sys.argv[2:5]))
+    # Connection files and all that the kernel writes are in a folder of their own, which others may enter: they are
+    # searched, and /tmp may hold a hundred thousand files of other programs.
+    folder = tempfile.TemporaryDirectory()
+    os.chmod(folder.name, 0o755)
+    os.environ["TMPDIR"] = tempfile.tempdir = folder.name
     manager = KernelManager(kernel_name="rust")
     manager.start_kernel(cwd=str(NOTEBOOKS))
     try:

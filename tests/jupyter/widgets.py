@@ -45,6 +45,10 @@ class Page:
     def next(self, timeout=60):
         """Takes note of the next published message."""
         message = self.client.get_iopub_msg(timeout=timeout)
+        self.note(message)
+        return message
+
+    def note(self, message):
         kind, content = message["msg_type"], message["content"]
         if kind == "comm_open":
             assert message["metadata"]["version"] == "2.1.0", message
@@ -63,13 +67,12 @@ class Page:
             # A page that is opened later does not know the displays of the cells before.
             if kind == "update_display_data" and name not in self.outputs:
                 assert self.is_later, name
-                return message
+                return
             self.outputs[name] = content["data"]
             if name and name.endswith("-figure"):
                 self.figures.append(content["data"])
         elif kind == "status":
             self.statuses.append(content["execution_state"])
-        return message
 
     def until(self, condition, what, seconds=60):
         end = time.monotonic() + seconds
@@ -229,6 +232,28 @@ def a_decoder_follows_the_hand_also_while_a_cell_trains(page):
     print(f"        to a new image: idle {idle}, {rate:.0f} a second; training {training}")
 
 
+def a_live_view_shows_the_weights_while_a_cell_trains(page):
+    page.run("let mut trained = Autoencoder::tiny(2)?; let live = trained.live();", "live")
+    sum_of = lambda model: f'{model}.decoder().weights("1.weight").map(|weights| format!("{{:?}}", weights.sum()))'
+    page.run(f'interact([slider("any", 0.0..=1.0)], move |_| {sum_of("live.model()")})?;', "sum")
+    request = page.start("let _ = train_ae(&mut trained, &digits, &TrainConfig::new().epochs(100_000))?;", "train it")
+    page.until(lambda: any("epoch" in data.get("text/plain", "") for data in page.outputs.values()), "no progress")
+    seen = set()
+    for number in range(10):
+        count = len(page.figures)
+        page.change("any", {"value": (number + 0.5) / 10})
+        page.until(lambda: len(page.figures) > count, "no figure", 10)
+        seen.add(page.text())
+        time.sleep(0.1)
+    assert len(seen) == 10, seen
+    page.manager.interrupt_kernel()
+    assert page.reply(request)["status"] == "ok", "the training stops"
+    page.run(f'interact([slider("none", 0.0..=1.0)], move |_| {sum_of("trained")})?;', "its own")
+    last = page.text()
+    page.change("any", {"value": 1.0})
+    page.until(lambda: page.text() == last, f"the view ends with {page.text()}, the model with {last}", 10)
+
+
 def two_interacts_and_a_cell_that_runs_again(page):
     page.run(TEXT.replace('"x"', '"first"'), "one")
     page.run(TEXT.replace('"x"', '"second"'), "two")
@@ -322,6 +347,7 @@ def main():
             the_last_value_wins,
             an_error_and_a_panic_are_shown,
             a_decoder_follows_the_hand_also_while_a_cell_trains,
+            a_live_view_shows_the_weights_while_a_cell_trains,
             two_interacts_and_a_cell_that_runs_again,
             a_page_that_is_opened_later_moves_the_same_widgets,
             an_image_sets_the_sliders_of_a_traversal,

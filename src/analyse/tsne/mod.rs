@@ -74,6 +74,9 @@ enum Start {
     Given(Array2<f32>),
 }
 
+/// What follows the iterations.
+type Watch<'a> = &'a mut dyn FnMut(usize, &[[f32; 2]]) -> bool;
+
 /// How t-SNE is computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -195,6 +198,12 @@ impl Tsne {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn fit(&self, codes: &Codes) -> Result<TsneEmbedding> {
+        self.fit_watched(codes, &mut |_, _| true)
+    }
+
+    /// [`fit`](Self::fit) that tells `watch` each iteration and its points, until it says `false`; only with
+    /// [`TsneMethod::Grid`].
+    pub(crate) fn fit_watched(&self, codes: &Codes, watch: Watch<'_>) -> Result<TsneEmbedding> {
         let perplexity = self.check(codes)?;
         let clock = Instant::now();
         let scale = Rescale::fit(codes.points());
@@ -206,7 +215,8 @@ impl Tsne {
         let affinities = Affinities::new(neighbours, perplexity);
         let (points, iterations) = match self.method {
             TsneMethod::Grid => {
-                descend(&affinities, start(codes, &known, scale.unit, self)?, self, clock, &mut progress)
+                let start = start(codes, &known, scale.unit, self)?;
+                descend(&affinities, start, self, watch, clock, &mut progress)
             }
             TsneMethod::Linfa => (linfa::embed(&known, perplexity, self.iterations)?, self.iterations),
         };
@@ -380,6 +390,7 @@ fn descend(
     affinities: &Affinities,
     start: Vec<[f32; 2]>,
     settings: &Tsne,
+    watch: Watch<'_>,
     clock: Instant,
     progress: &mut Progress,
 ) -> (Vec<[f32; 2]>, usize) {
@@ -403,6 +414,9 @@ fn descend(
             progress.unit(iteration, last, || state(iteration, Some(divergence(affinities, &descent.points))));
         } else {
             progress.within(|| state(iteration, None));
+        }
+        if !watch(iteration, &descent.points) {
+            return (descent.points, iteration);
         }
     }
     (descent.points, settings.iterations)

@@ -88,8 +88,9 @@ fn is_kernels(item: &[TokenTree]) -> bool {
     !has("fn") && (has("evcxr_internal_runtime") || has("EvcxrUserCodeError"))
 }
 
-/// Keywords, and methods of arrays and iterators, that go through many values.
-const LOOPS: [&str; 8] = ["for", "while", "loop", "iter", "sum", "mean", "dot", "collect"];
+/// Keywords, and methods of arrays and iterators, that go through many values; and the tensors of dfdx, whose
+/// operations are compiled with the cell.
+const LOOPS: [&str; 9] = ["for", "while", "loop", "iter", "sum", "mean", "dot", "collect", "DfdxTensor"];
 
 /// Keywords after which a sign has one operand.
 const BEFORE_VALUES: [&str; 6] = ["as", "else", "if", "in", "match", "return"];
@@ -164,6 +165,7 @@ mod tests {
             "x.mapv(|v| v);",
             "&a + b",
             "a.sum()",
+            "fn f(x: DfdxTensor) -> DfdxTensor { x.tanh() }",
         ] {
             assert!(!only_calls(&cell("", code)), "{code}");
         }

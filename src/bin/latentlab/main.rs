@@ -80,6 +80,9 @@ enum Command {
         /// Wait for the connection file of another process
         #[arg(long, conflicts_with_all = ["connection_file", "warm_up", "bare"])]
         spare: bool,
+        /// Start the process that does this, and end
+        #[arg(long, requires = "spare")]
+        leave: bool,
     },
 }
 
@@ -112,6 +115,7 @@ fn main() -> ExitCode {
         Command::Data => data::run().map_err(|error| error.to_string()),
         #[cfg(not(feature = "library"))]
         Command::Bench(_) | Command::Reproduce(_) | Command::Data => with_library::run(),
+        Command::Kernel { leave: true, .. } => relay::Spare::leave(),
         Command::Kernel { connection_file, warm_up, bare, .. } => {
             let kind = if warm_up {
                 Kernel::WarmUp

@@ -27,6 +27,9 @@ const NOT_OPTIMISED: [&str; 3] = ["ra_ap_ide_assists", "ra_ap_ide_diagnostics", 
 const PATIENCE: Duration = Duration::from_secs(30);
 const OLDEST_PYTHON: &str = "3.10";
 const REQUIREMENTS: &str = include_str!("requirements.txt");
+/// Sliders stay in the notebook that JupyterLab saves, at rest. Otherwise they are words when it is opened with another
+/// kernel: "Error displaying widget", or with none, for ever, "Loading widget".
+const SETTINGS: &str = "{ \"@jupyter-widgets/jupyterlab-manager:plugin\": { \"saveState\": true } }\n";
 
 /// Installs what is missing, and prints what it does. Fast if everything is there.
 pub fn set_up(project: &Project) -> Outcome<()> {
@@ -58,8 +61,10 @@ pub fn set_up(project: &Project) -> Outcome<()> {
 }
 
 /// The folders where Jupyter keeps its secrets: kernel keys, the server's token, the password hash, the signing key.
+/// And what JupyterLab's settings are until a user changes them.
 fn set_up_folders(project: &Project) -> Outcome<()> {
-    ["runtime", "config", "data"].iter().try_for_each(|name| make_private_folder(&project.jupyter.join(name)))
+    ["runtime", "config", "data"].iter().try_for_each(|name| make_private_folder(&project.jupyter.join(name)))?;
+    write(&project.jupyter.join("config/labconfig/default_setting_overrides.json"), SETTINGS)
 }
 
 /// JupyterLab in its own virtual environment.

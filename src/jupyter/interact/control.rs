@@ -7,8 +7,8 @@ use serde_json::{Value as Json, json};
 
 use crate::error::{Error, Result, visible};
 
-/// A control for [`interact`](crate::interact): made by [`slider`], [`int_slider`], [`checkbox`], [`dropdown`],
-/// [`text_input`] or [`button`].
+/// A control for [`interact`](crate::interact): made by [`slider`], [`int_slider`], [`selection_slider`], [`checkbox`],
+/// [`dropdown`], [`text_input`] or [`button`].
 #[derive(Clone, Debug)]
 pub struct Control {
     name: String,
@@ -21,6 +21,7 @@ pub struct Control {
 enum Kind {
     Slider(f64, f64),
     IntSlider(usize, usize),
+    SelectionSlider(Vec<String>),
     Checkbox(bool),
     Dropdown(Vec<String>),
     TextInput(String),
@@ -62,6 +63,19 @@ pub fn slider(name: &str, range: RangeInclusive<f64>) -> Control {
 /// ```
 pub fn int_slider(name: &str, range: RangeInclusive<usize>) -> Control {
     Control::new(name, Kind::IntSlider(*range.start(), *range.end()))
+}
+
+/// A slider that stops at each of several options, at first at the first one: ipywidgets' `SelectionSlider`. Read it by
+/// [`Values::text`].
+///
+/// ```
+/// use latentlab::{interact, selection_slider};
+///
+/// interact([selection_slider("β", ["0.01", "1", "100"])], |values| values.text("β").map(|beta| format!("β {beta}")))?;
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+pub fn selection_slider<S: Into<String>>(name: &str, options: impl IntoIterator<Item = S>) -> Control {
+    Control::new(name, Kind::SelectionSlider(options.into_iter().map(Into::into).collect()))
 }
 
 /// A check box. Read it by [`Values::checked`].
@@ -140,7 +154,7 @@ impl Control {
     }
 
     fn is_whole(&self) -> bool {
-        matches!(self.kind, Kind::IntSlider(..))
+        matches!(self.kind, Kind::IntSlider(..) | Kind::SelectionSlider(_))
     }
 
     fn check(&self) -> Result<()> {
@@ -152,7 +166,9 @@ impl Control {
                 return wrong("", "a slider for start_at and step".into(), "another control".into());
             }
             return match &self.kind {
-                Kind::Dropdown(options) if options.is_empty() => wrong("", "at least 1 option".into(), "none".into()),
+                Kind::Dropdown(options) | Kind::SelectionSlider(options) if options.is_empty() => {
+                    wrong("", "at least 1 option".into(), "none".into())
+                }
                 _ => Ok(()),
             };
         };
@@ -177,7 +193,7 @@ impl Control {
             Kind::Slider(low, high) => Value::Float(self.start.unwrap_or(low + (high - low) / 2.0)),
             Kind::IntSlider(low, high) => Value::Integer(self.start.map_or(low + (high - low) / 2, |s| s as usize)),
             Kind::Checkbox(checked) => Value::Checked(*checked),
-            Kind::Dropdown(_) => Value::Option(0),
+            Kind::Dropdown(_) | Kind::SelectionSlider(_) => Value::Option(0),
             Kind::TextInput(text) => Value::Text(text.clone()),
             Kind::Button => Value::Clicks(0),
         }
@@ -192,7 +208,9 @@ impl Control {
                 value.as_f64().map(|number| Value::Integer((number as usize).clamp(*low, *high)))
             }
             Kind::Checkbox(_) => value.as_bool().map(Value::Checked),
-            Kind::Dropdown(options) => index.map(|index| Value::Option((index as usize).min(options.len() - 1))),
+            Kind::Dropdown(options) | Kind::SelectionSlider(options) => {
+                index.map(|index| Value::Option((index as usize).min(options.len() - 1)))
+            }
             Kind::TextInput(_) => value.as_str().map(|text| Value::Text(text.to_owned())),
             Kind::Button => None,
         }
@@ -273,7 +291,7 @@ impl Values {
         }
     }
 
-    /// The option of a [`dropdown`], or the text of a [`text_input`].
+    /// The option of a [`dropdown`] or a [`selection_slider`], or the text of a [`text_input`].
     ///
     /// # Errors
     /// If there is no such control, or it is another.
@@ -281,7 +299,7 @@ impl Values {
         let index = self.index(name)?;
         match (&self.values[index], &self.controls[index].kind) {
             (Value::Text(text), _) => Ok(text),
-            (Value::Option(option), Kind::Dropdown(options)) => Ok(&options[*option]),
+            (Value::Option(option), Kind::Dropdown(options) | Kind::SelectionSlider(options)) => Ok(&options[*option]),
             _ => self.unlike(name, "a text or a choice"),
         }
     }
@@ -326,9 +344,9 @@ impl Values {
         Err(Error::argument(format!("values, {name:?}"), expected, "another control"))
     }
 
-    /// Moves a slider, within its range.
-    pub(super) fn set_float(&mut self, index: usize, number: f64) {
-        if let Some(value) = self.controls[index].accepted(&json!({ "value": number })) {
+    /// Moves a slider, within its range; one of options to the option of this number.
+    pub(super) fn set_number(&mut self, index: usize, number: f64) {
+        if let Some(value) = self.controls[index].accepted(&json!({ "value": number, "index": number as u64 })) {
             self.values[index] = value;
         }
     }
@@ -357,20 +375,33 @@ impl Values {
         }
     }
 
-    /// For each of the first sliders, its lowest, first and highest value, with a title.
-    pub(super) fn extremes(&self, sliders: usize) -> Vec<[(String, Self); 3]> {
-        let all =
-            self.controls.iter().enumerate().filter_map(|(index, control)| Some((index, control, control.range()?)));
-        let titled = |(index, control, (low, high)): (usize, &Control, (f64, f64))| {
+    /// For each of the first sliders its lowest, first and highest value, with a title; the middle one if it starts at
+    /// an end.
+    pub(super) fn extremes(&self, sliders: usize) -> Vec<Vec<(String, Self)>> {
+        let of_slider = |(index, control): (usize, &Control)| {
+            let (low, high) = match &control.kind {
+                Kind::SelectionSlider(options) => (0.0, (options.len() - 1) as f64),
+                _ => control.range()?,
+            };
+            let state = self.state(index);
+            let first = state["value"].as_f64().or(state["index"].as_f64()).filter(|at| low < *at && *at < high);
+            let middle = low + (high - low) / 2.0;
+            let middle = if control.is_whole() { middle.floor() } else { middle };
+            let mut numbers = vec![low, first.unwrap_or(middle), high];
+            numbers.dedup();
             let (_, digits) = control.steps(low, high);
-            let first = self.state(index)["value"].as_f64().unwrap_or(low);
-            [low, first, high].map(|number| {
+            let titled = |number: f64| {
+                let text = match &control.kind {
+                    Kind::SelectionSlider(options) => options[number as usize].clone(),
+                    _ => format!("{number:.digits$}"),
+                };
                 let mut values = self.clone();
-                values.set_float(index, number);
-                (format!("{} = {number:.digits$}", control.name), values)
-            })
+                values.set_number(index, number);
+                (format!("{} = {text}", control.name), values)
+            };
+            Some(numbers.into_iter().map(titled).collect())
         };
-        all.take(sliders).map(titled).collect()
+        self.controls.iter().enumerate().filter_map(of_slider).take(sliders).collect()
     }
 
     /// The part of a model's state that holds its value.
@@ -430,6 +461,13 @@ pub fn models(root: &str, values: &Values) -> Vec<(String, Json)> {
                 });
                 (name, "Slider", more)
             }
+            Kind::SelectionSlider(options) => {
+                let more = json!({
+                    "_options_labels": options, "readout": true, "orientation": "horizontal", "behavior": "drag-tap",
+                    "continuous_update": true,
+                });
+                ("SelectionSlider", "Description", more)
+            }
             Kind::Checkbox(_) => ("Checkbox", "Checkbox", json!({ "indent": true })),
             Kind::Dropdown(options) => ("Dropdown", "Description", json!({ "_options_labels": options })),
             Kind::TextInput(_) => ("Text", "Text", json!({ "placeholder": "", "continuous_update": true })),
@@ -468,6 +506,7 @@ mod tests {
             text_input("e", "hi"),
             button("f"),
             slider("tiny", 0.0..=5e-324),
+            selection_slider("g", ["0.1", "10"]),
         ];
         check(&controls).unwrap();
         let models = models("root", &Values::new(controls));
@@ -482,7 +521,26 @@ mod tests {
         assert_eq!((&of("root-0")["step"], &of("root-0")["readout_format"]), (&json!(0.25), &json!(".2f")));
         assert_eq!((&of("root-1")["value"], &of("root-1")["max"]), (&json!(3), &json!(9)));
         assert_eq!((&of("root-3")["index"], &of("root-3")["_options_labels"]), (&json!(0), &json!(["p", "q"])));
-        assert_eq!(of("root")["children"].as_array().unwrap().len(), 7);
+        assert_eq!((&of("root-7")["index"], &of("root-7")["_options_labels"]), (&json!(0), &json!(["0.1", "10"])));
+        assert_eq!(of("root")["children"].as_array().unwrap().len(), 8);
+    }
+
+    #[test]
+    fn the_extremes_of_a_slider_are_distinct_and_its_options_have_their_names() {
+        let controls = vec![
+            int_slider("start", 0..=5).start_at(0.0),
+            selection_slider("β", ["0.1", "1", "10", "100"]),
+            dropdown("none", ["a"]),
+            selection_slider("two", ["a", "b"]),
+            selection_slider("one", ["a"]),
+        ];
+        let mut values = Values::new(controls);
+        assert!(values.receive(1, &json!({ "state": { "index": 2 } })));
+        let titles =
+            |row: Vec<(String, Values)>| row.into_iter().map(|(title, _)| title).collect::<Vec<_>>().join(", ");
+        let expected = ["start = 0, start = 2, start = 5", "β = 0.1, β = 10, β = 100", "two = a, two = b", "one = a"];
+        assert_eq!(values.extremes(4).into_iter().map(titles).collect::<Vec<_>>(), expected);
+        assert_eq!(values.extremes(2)[1][2].1.text("β").unwrap(), "100");
     }
 
     #[test]

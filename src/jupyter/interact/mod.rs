@@ -4,14 +4,21 @@
 //! |---|---|
 //! | `control` | [`Control`], what it must be, its model as Jupyter's widgets describe it; the [`Values`] of controls |
 //! | `shown` | what a function may return |
-//! | `traverse` | the ready-made controls for an autoencoder's latent space |
+//!
+//! Ready-made: `traverse` (an autoencoder's latent space), `compare` (several models on one image), `play` (a walk
+//! through a GAN's noise), `threshold` (of an anomaly's score), `perplexity` (of t-SNE), `beta` (several VAEs).
 //!
 //! The relay is the kernel of the widgets: it shows their models, and tells this process what a user has moved. A
 //! thread for each call of [`interact`] calls the function and sends what it returns through the channel, so that
 //! nothing waits for a cell that runs.
 
+mod beta;
+mod compare;
 mod control;
+mod perplexity;
+mod play;
 mod shown;
+mod threshold;
 mod traverse;
 
 use std::{
@@ -28,18 +35,25 @@ use std::{
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde_json::{Map, Value as Json, json};
 
+pub use self::beta::compare_beta;
+pub use self::compare::compare_models;
 use self::control::check;
-pub use self::control::{Control, Values, button, checkbox, dropdown, int_slider, slider, text_input};
+pub use self::control::{
+    Control, Values, button, checkbox, dropdown, int_slider, selection_slider, slider, text_input,
+};
+pub use self::perplexity::tsne_perplexity;
 pub(super) use self::shown::text_form;
 pub use self::shown::{Content, Shown};
+pub use self::threshold::anomaly_threshold;
 pub use self::traverse::traverse;
 use super::display::Forms;
 use super::errors::failure_forms;
 use crate::{
     channel,
+    data::Dataset,
     error::{Error, ErrorKind, Result},
     panics,
-    show::{Figure, grid},
+    show::{Figure, grid, row},
 };
 
 /// Shows controls in a notebook, and below them what a function of their values returns, at once and again whenever a
@@ -71,14 +85,43 @@ pub fn interact<S: Shown>(
     controls: impl IntoIterator<Item = Control>,
     mut function: impl FnMut(&Values) -> S + Send + 'static,
 ) -> Result<()> {
-    start(controls.into_iter().collect(), Box::new(move |values| function(values).content()))
+    start(controls.into_iter().collect(), Box::new(move |values, _| function(values).content()))
 }
 
 /// A user's function. It may change the values: then the controls move.
-type Function = Box<dyn FnMut(&mut Values) -> Result<Content, String> + Send>;
+type Function = Box<dyn FnMut(&mut Values, &mut Show<'_>) -> Result<Content, String> + Send>;
 
-/// The shortest time between two figures, so that no page lags behind.
+/// Shows what a function has so far. `false`: it need not go on, because the values have changed or nobody sees the
+/// controls any more.
+type Show<'a> = dyn FnMut(&dyn Fn() -> Result<Figure>) -> bool + 'a;
+
+/// The function of ready-made controls.
+fn figures(mut figure: impl FnMut(&mut Values, &mut Show<'_>) -> Result<Figure> + Send + 'static) -> Function {
+    Box::new(move |values, show| figure(values, show).content())
+}
+
+/// A slider that picks one of the images; see [`picked`].
+fn image_slider(place: &str, images: &Dataset) -> Result<Control> {
+    if images.is_empty() {
+        return Err(Error::argument(format!("{place}, images"), "at least 1 image", "none"));
+    }
+    Ok(int_slider("image", 0..=(images.len() - 1).max(1)).start_at(0.0))
+}
+
+/// The number of the image that the [`image_slider`] picks.
+fn picked(values: &Values, images: &Dataset) -> Result<usize> {
+    Ok(values.integer("image")?.min(images.len() - 1))
+}
+
+/// How many images a row of a figure has space for, at most `most`.
+fn columns([_, _, width]: [usize; 3], most: usize) -> usize {
+    const WIDEST: usize = 800;
+    (WIDEST / width.max(1)).clamp(1, most)
+}
+
+/// The shortest time between two figures, so that no page lags behind, and between two of one call.
 const BETWEEN: Duration = Duration::from_millis(25);
+const BETWEEN_FRAMES: Duration = Duration::from_millis(100);
 
 /// The controls on a page and the thread that calls the function.
 struct Interaction {
@@ -169,9 +212,20 @@ impl Interaction {
         while let Some(before) = self.next() {
             let begun = Instant::now();
             let mut values = before.clone();
+            let mut last_frame = begun;
+            let mut show = |figure: &dyn Fn() -> Result<Figure>| {
+                if last_frame.elapsed() >= BETWEEN_FRAMES {
+                    last_frame = Instant::now();
+                    // A figure that cannot be drawn will be told of in the end.
+                    if let Ok(forms) = figure().and_then(|figure| figure.forms()) {
+                        send_figure(root, forms);
+                    }
+                }
+                self.is_current()
+            };
             let forms = match &*THREADS {
-                Some(threads) => threads.install(|| forms(&mut function, &mut values)),
-                None => forms(&mut function, &mut values),
+                Some(threads) => threads.install(|| forms(&mut function, &mut values, &mut show)),
+                None => forms(&mut function, &mut values, &mut show),
             };
             let moved = values.changes(&before);
             if !moved.is_empty() {
@@ -180,13 +234,24 @@ impl Interaction {
                     moved.iter().map(|index| (format!("{root}-{index}"), values.state(*index))).collect();
                 channel::send_aside(&json!({ "set": models }));
             }
-            let data: Map<String, Json> =
-                forms.into_iter().map(|(media_type, content)| (media_type.to_owned(), content.into())).collect();
-            channel::send_aside(&json!({ "figure": root, "data": data }));
+            send_figure(root, forms);
             first.take();
             thread::sleep(BETWEEN.saturating_sub(begun.elapsed()));
         }
     }
+
+    /// Whether the values are those that the function was called with, and somebody sees the controls.
+    fn is_current(&self) -> bool {
+        let state = self.lock();
+        !state.is_due && !state.is_closed
+    }
+}
+
+/// Shows this below the controls.
+fn send_figure(root: &str, forms: Forms) {
+    let data: Map<String, Json> =
+        forms.into_iter().map(|(media_type, content)| (media_type.to_owned(), content.into())).collect();
+    channel::send_aside(&json!({ "figure": root, "data": data }));
 }
 
 /// The threads of the functions: those of all other computations are busy while a cell trains.
@@ -194,32 +259,41 @@ static THREADS: LazyLock<Option<ThreadPool>> =
     LazyLock::new(|| ThreadPoolBuilder::new().thread_name(|index| format!("interact {index}")).build().ok());
 
 /// What the function returns, or its failure.
-fn forms(function: &mut Function, values: &mut Values) -> Forms {
-    match panics::caught(|| function(values)?.forms()) {
+fn forms(function: &mut Function, values: &mut Values, show: &mut Show<'_>) -> Forms {
+    match panics::caught(|| function(values, show)?.forms()) {
         Ok(Ok(forms)) => forms,
         Ok(Err(error)) => failure_forms("Error", &error),
         Err(panic) => failure_forms("Panic", &panic),
     }
 }
 
-/// The sliders of which figures are shown where there are no widgets.
+/// The sliders of which figures are shown where there are no widgets, and the greatest width of those of one slider,
+/// side by side.
 const STATIC: usize = 4;
+const WIDEST: u32 = 2_000;
 
 /// Without widgets: what the function returns for the initial values; and if these are figures, for the lowest and the
 /// highest of each slider.
 fn show_static(mut values: Values, mut function: Function) -> Result<()> {
     let rows = values.extremes(STATIC);
     if !rows.is_empty() {
-        let titled = |(title, mut values): (String, Values)| match panics::caught(|| function(&mut values)) {
-            Ok(Ok(Content::Figure(figure))) => Some(figure.title(title)),
-            _ => None,
+        let mut titled = |(title, mut values): (String, Values)| {
+            match panics::caught(|| function(&mut values, &mut |_| true)) {
+                // Below its own title.
+                Ok(Ok(Content::Figure(figure))) => Some(grid(1, [figure]).title(title)),
+                _ => None,
+            }
         };
-        let figures: Option<Vec<Figure>> = rows.into_iter().flatten().map(titled).collect();
-        if let Some(figures) = figures {
-            return grid(3, figures).show();
+        let of_slider = |values: Vec<(String, Values)>| {
+            let figures = values.into_iter().map(&mut titled).collect::<Option<Vec<_>>>()?;
+            let width = figures.iter().map(Figure::width).fold(0, u32::saturating_add);
+            Some(if width > WIDEST { grid(1, figures) } else { row(figures) })
+        };
+        if let Some(rows) = rows.into_iter().map(of_slider).collect::<Option<Vec<_>>>() {
+            return grid(1, rows).show();
         }
     }
-    let forms = forms(&mut function, &mut values);
+    let forms = forms(&mut function, &mut values, &mut |_| true);
     if super::values::in_notebook() {
         super::display::display_forms(&forms);
     } else {
@@ -234,6 +308,15 @@ fn show_static(mut values: Values, mut function: Function) -> Result<()> {
 mod tests {
     use super::*;
 
+    /// The figure of a function as SVG.
+    pub fn svg(function: &mut Function, values: &mut Values) -> String {
+        match function(values, &mut |_| true) {
+            Ok(Content::Figure(figure)) => figure.to_svg().unwrap(),
+            Ok(Content::Forms(_)) => panic!("not a figure"),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     fn interaction(controls: Vec<Control>) -> Arc<Interaction> {
         let values = Values::new(controls);
         let state = Mutex::new(State { values, is_due: true, is_closed: false });
@@ -245,16 +328,20 @@ mod tests {
         let interaction = interaction(vec![slider("x", 0.0..=1.0)]);
         running().insert("last".into(), interaction.clone());
         assert_eq!(interaction.next().unwrap().float("x").unwrap(), 0.5);
+        assert!(interaction.is_current());
         for value in 0..=100 {
             receive(&json!({ "model": "last-0", "state": { "value": f64::from(value) / 100.0 } }));
         }
+        assert!(!interaction.is_current(), "a function that shows figures meanwhile need not go on");
         assert_eq!(interaction.next().unwrap().float("x").unwrap(), 1.0);
         for odd in [json!(null), json!({ "model": "last" }), json!({ "model": "last-1" }), json!({ "model": "a-0" })] {
             receive(&odd);
         }
         receive(&json!({ "model": "last-0", "state": { "value": "text" } }));
         assert!(!interaction.lock().is_due);
+        assert!(interaction.is_current());
         receive(&json!({ "closed": "last" }));
+        assert!(!interaction.is_current());
         assert!(interaction.next().is_none() && !running().contains_key("last"));
     }
 
@@ -262,8 +349,8 @@ mod tests {
     fn an_error_and_a_panic_are_shown() {
         let mut values = Values::new(vec![slider("x", 0.0..=1.0)]);
         let mut text = |function: fn(&mut Values) -> Result<Content, String>| {
-            let mut function: Function = Box::new(function);
-            forms(&mut function, &mut values).last().unwrap().1.clone()
+            let mut function: Function = Box::new(move |values, _| function(values));
+            forms(&mut function, &mut values, &mut |_| true).last().unwrap().1.clone()
         };
         assert_eq!(text(|values| values.float("x").content()), "0.5");
         let error = text(|values| values.float("y").content());

@@ -2,13 +2,14 @@
 
 use ndarray::{Array2, Axis, concatenate};
 
-use super::{Content, Control, Function, int_slider, slider, start};
+use super::{Control, Function, Values, figures, image_slider, picked, slider, start};
 use crate::{
     analyse::{decode, embed},
     data::Dataset,
-    error::{Error, Result},
+    error::Result,
     model::Autoencoder,
     show::ImageGrid,
+    train::Live,
 };
 
 /// The sliders that a page has room for.
@@ -19,8 +20,11 @@ const SLIDERS: usize = 16;
 ///
 /// Each slider goes from the lowest to the highest value among the codes of `images`. Of more than 16 latent numbers,
 /// the 16 that vary most have a slider; the others stay as the image's code has them. What
-/// [`interact`](super::interact) says of kernels, threads and saved notebooks holds here too. The model and the images
-/// are copied.
+/// [`interact`](super::interact) says of kernels, threads and saved notebooks holds here too. The images are copied.
+///
+/// It shows the autoencoder, or what a [`Live`] view is of, as it is when a slider moves: while another cell trains it,
+/// with the weights of after the last batch. The ranges of the sliders stay those of the codes at the beginning. Give
+/// it a clone to keep to the weights of now.
 ///
 /// # Errors
 /// If there are no images, or their shape is not that of the encoder's input.
@@ -32,40 +36,43 @@ const SLIDERS: usize = 16;
 /// traverse(&autoencoder, &test)?;
 /// # Ok::<(), latentlab::Error>(())
 /// ```
-pub fn traverse(autoencoder: &Autoencoder, images: &Dataset) -> Result<()> {
-    if images.is_empty() {
-        return Err(Error::argument("traverse, images", "at least 1 image", "none"));
-    }
-    let codes = embed(autoencoder, images)?;
-    let mut controls = vec![int_slider("image", 0..=(images.len() - 1).max(1)).start_at(0.0)];
+pub fn traverse(autoencoder: impl Into<Live<Autoencoder>>, images: &Dataset) -> Result<()> {
+    traverse_live(autoencoder.into(), images)
+}
+
+fn traverse_live(live: Live<Autoencoder>, images: &Dataset) -> Result<()> {
+    let (controls, function) = traversal(live, images)?;
+    start(controls, function)
+}
+
+fn traversal(live: Live<Autoencoder>, images: &Dataset) -> Result<(Vec<Control>, Function)> {
+    let mut controls = vec![image_slider("traverse", images)?];
+    let codes = embed(&live.model(), images)?;
     let moved = most_varied(codes.points());
     controls.extend(moved.iter().map(|latent| latent_slider(*latent, codes.points(), &codes.axis_name(*latent))));
-    let (autoencoder, images) = (autoencoder.clone(), images.clone());
-    let mut picked = None;
-    let function: Function = Box::new(move |values| {
-        let mut figure = || {
-            let image = values.integer("image")?.min(images.len() - 1);
-            let mut code = codes.points().row(image).to_owned();
-            if picked.replace(image).is_some_and(|before| before == image) {
-                for (index, latent) in moved.iter().enumerate() {
-                    code[*latent] = values.code()[[0, index]];
-                }
+    let images = images.clone();
+    let mut before: Option<Values> = None;
+    let function = figures(move |values, _| {
+        let (autoencoder, picture) = (live.model(), images.select(&[picked(values, &images)?])?);
+        let encoded = embed(&autoencoder, &picture)?;
+        let mut code = encoded.points().row(0).to_owned();
+        let is_another = before.as_ref().is_none_or(|before| values.changes(before) == [0]);
+        for (index, latent) in moved.iter().enumerate() {
+            if is_another {
+                values.set_number(index + 1, f64::from(code[*latent]));
             } else {
-                for (index, latent) in moved.iter().enumerate() {
-                    values.set_float(index + 1, f64::from(code[*latent]));
-                }
+                code[*latent] = values.code()[[0, index]];
             }
-            let original = images.images().select(Axis(0), &[image]);
-            let both = concatenate![Axis(0), codes.points().select(Axis(0), &[image]), code.insert_axis(Axis(0))];
-            let made = decode(&autoencoder, &both)?;
-            let all = concatenate![Axis(0), original, made];
-            let label = &images.class_names()[images.labels()[image]];
-            let captions = [label.as_str(), "reconstruction", "sliders"];
-            ImageGrid::new(&all, 3).captions(captions).figure()
-        };
-        figure().map(Content::Figure).map_err(|error| error.to_string())
+        }
+        before = Some(values.clone());
+        let both = concatenate![Axis(0), *encoded.points(), code.insert_axis(Axis(0))];
+        let made = decode(&autoencoder, &both)?;
+        let all = concatenate![Axis(0), *picture.images(), made];
+        let label = &picture.class_names()[picture.labels()[0]];
+        let captions = [label.as_str(), "reconstruction", "sliders"];
+        ImageGrid::new(&all, 3).captions(captions).figure()
     });
-    start(controls, function)
+    Ok((controls, function))
 }
 
 /// The latent numbers with the largest variance, in order.
@@ -86,4 +93,29 @@ fn latent_slider(latent: usize, codes: &Array2<f32>, name: &str) -> Control {
     let first = f64::from(column[0]);
     let range = if lowest < highest { lowest..=highest } else { first - 1.0..=first + 1.0 };
     slider(name, range).start_at(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_sets_the_sliders_and_they_are_read_otherwise() {
+        let (autoencoder, images) = (Autoencoder::tiny(2).unwrap(), Dataset::built_in_digits(5, 0).unwrap());
+        let (controls, mut function) = traversal((&autoencoder).into(), &images).unwrap();
+        let codes = embed(&autoencoder, &images).unwrap();
+        let mut called = |values: &mut Values| function(values, &mut |_| true).map(drop).unwrap();
+        let start = Values::new(controls);
+        let mut picked = start.clone();
+        called(&mut picked);
+        picked.set_number(0, 4.0);
+        called(&mut picked);
+        assert_eq!(picked.code().row(0), codes.points().row(4));
+        // As without widgets: the last image, and then the first one with the lowest value of a slider.
+        let mut low = start.clone();
+        low.set_number(1, -1e9);
+        let lowest = codes.points().column(0).fold(f32::INFINITY, |a, b| a.min(*b));
+        called(&mut low);
+        assert_eq!(low.code()[[0, 0]], lowest);
+    }
 }

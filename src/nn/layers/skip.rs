@@ -11,7 +11,7 @@ use crate::{
         function::intern,
         init::ParameterSpec,
         plan::{PlanStep, fused_steps},
-        sequential::Sequential,
+        sequential::{Node, Sequential},
         tape::{Pass, Variable},
     },
 };
@@ -90,6 +90,17 @@ impl Sequential {
                 self.with_mistake(mistake.within(&place))
             }
         }
+    }
+}
+
+impl Node {
+    /// Of a skip connection, the network inside with its weights.
+    pub(crate) fn inside(&self) -> Option<Sequential> {
+        let Layer::Skip(skip) = &self.layer else { return None };
+        let mut weights = self.parameters.iter();
+        let mut next = || weights.next().map_or_else(Vec::new, |parameter| parameter.values.to_vec());
+        let network = Sequential::input(&self.input);
+        Some(skip.layers.iter().fold(network, |network, layer| network.push_with(layer.clone(), |_, _, _| Ok(next()))))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     nn::{
         layers::Weights,
+        live,
         optimizer::Optimizer,
         optimizer_state::OptimizerState,
         sequential::Sequential,
@@ -357,6 +358,13 @@ impl ParameterSet<'_> {
         }
     }
 
+    fn network(&self) -> Option<&Sequential> {
+        match &self.0 {
+            Set::Network(network) => Some(network),
+            Set::Free(_) => None,
+        }
+    }
+
     fn trainable_mut(&mut self) -> Vec<&mut Weights> {
         match &mut self.0 {
             Set::Network(network) => network.trainable_mut().collect(),
@@ -464,6 +472,7 @@ impl OptimizerState {
         let observed: Vec<_> = sets.iter().map(ParameterSet::observed).collect();
         self.update(sets.iter_mut().flat_map(ParameterSet::trainable_mut), &sums);
         sets.iter_mut().zip(&observed).for_each(|(set, keys)| set.observe(keys, &gradients.statistics));
+        live::publish(sets.iter().filter_map(ParameterSet::network));
         Ok(())
     }
 

@@ -1,30 +1,37 @@
 //! An interactive scatter of codes: what each point is, and what the decoder draws where there is none.
 
+mod maps;
+mod network;
 mod page;
-mod plane;
 
 use std::{fmt, path::Path};
 
+use self::maps::{First, Maps};
 use self::page::{PIXELS, Page};
-use self::plane::Projection;
 use super::classes::check_classes;
 use crate::{
-    analyse::{Tsne, decode, embed},
+    analyse::{KMeans, Tsne, decode, embed},
     data::Dataset,
     error::{Error, ErrorKind, Result},
     format::thousands,
-    model::Autoencoder,
+    model::{Autoencoder, Classifier},
 };
 
 /// Larger images are too large for some browsers.
 const MOST_PIXELS: usize = 1 << 24;
 
-/// An interactive scatter of codes, for pointer, finger or arrow keys: each point shows its image, its reconstruction,
-/// its label and its code, and a probe shows what the decoder draws at any place between them.
+/// An interactive map of codes, for pointer, finger or keyboard: each point shows its image, its reconstruction, its
+/// label, its code and its nearest neighbours, and a probe shows what the decoder draws at any place between them.
 ///
-/// Codes of two numbers are shown as they are, others on the plane of their first two principal components; [`Explore`]
-/// has settings. As the last expression of a notebook cell it is shown, and stays in the notebook;
-/// [`save`](Explorer::save) writes a web page.
+/// The decoder itself runs in the page, with weights in as few bits as keep every pixel within one of 255 greys of
+/// [`decode`](crate::decode). If it is too large for that, or has a layer that the page does not know, images decoded
+/// beforehand over a plane are mixed; a line below the image says so.
+///
+/// Codes of two numbers are shown as they are; of longer ones, the plane of their first two principal components and
+/// any two of their numbers, side by side, and a scatter of three of them that turns. What is marked with a lasso on
+/// one map is marked on all, and its images are listed; entries of the legend show and hide their class. [`Explore`]
+/// has settings: a map by t-SNE, colours by cluster. As the last expression of a notebook cell it is shown, and stays
+/// in the notebook; [`save`](Explorer::save) writes a web page.
 ///
 /// A [`Vae`](crate::Vae) is explored by its [`autoencoder`](crate::Vae::autoencoder).
 ///
@@ -50,13 +57,43 @@ pub fn explore(autoencoder: &Autoencoder, images: &Dataset) -> Result<Explorer> 
     Explore::new().of(autoencoder, images)
 }
 
+/// An [explorer](explore) with a board to draw on, with mouse, finger or keys: the model reconstructs the drawing while
+/// it grows, and places it on the maps among the codes of `images`. [`Explore::classifier`] also tells what it takes it
+/// for; without one, the labels of the nearest codes are counted.
+///
+/// The drawing becomes an image as MNIST's digits did (LeCun et al. 1998): its longer side 20 of 28 pixels, its centre
+/// of mass in the middle. Encoder and decoder run in the page, which needs no kernel.
+///
+/// # Errors
+/// As [`explore`], and if the images are not grey, or the encoder has layers that the page cannot run.
+///
+/// ```
+/// use latentlab::{Autoencoder, Classifier, Dataset, Explore, draw};
+///
+/// let digits = Dataset::built_in_digits(100, 0)?;
+/// let autoencoder = Autoencoder::tiny(2)?; // usually a trained one
+/// let file = std::env::temp_dir().join("latentlab-doc-draw.html");
+/// draw(&autoencoder, &digits)?.save(&file)?;
+/// # std::fs::remove_file(file).ok();
+///
+/// let classifier = Classifier::linear(autoencoder.encoder(), 10)?;
+/// Explore::new().classifier(&classifier).of(&autoencoder, &digits)?;
+/// # Ok::<(), latentlab::Error>(())
+/// ```
+pub fn draw(autoencoder: &Autoencoder, images: &Dataset) -> Result<Explorer> {
+    Explore::new().draw().of(autoencoder, images)
+}
+
 /// The settings of an [`Explorer`].
 ///
 /// | setting | default | range |
 /// |---|---|---|
 /// | [`points`](Self::points) | 2,000, fewer if images are larger than 28 × 28 or in colour | 1 to 21,399 images of 28 × 28 |
-/// | [`pca`](Self::pca) or [`tsne`](Self::tsne) | codes of two numbers as they are, others by `pca` | |
-/// | [`grid`](Self::grid), not with `tsne` | 20, less for images over 204 × 204 | 2 to 64, at most 2²⁴ pixels |
+/// | [`pca`](Self::pca) or [`tsne`](Self::tsne) first | codes of two numbers as they are, others by `pca` | |
+/// | [`clusters`](Self::clusters) | none | 1 to the number of images shown |
+/// | [`draw`](Self::draw) | no board to draw on | |
+/// | [`classifier`](Self::classifier) | none | one of the images' classes |
+/// | [`grid`](Self::grid) | 20, less for images over 204 × 204 | 2 to 64, at most 2²⁴ pixels |
 ///
 /// ```
 /// use latentlab::{Autoencoder, Dataset, Explore, Tsne};
@@ -69,7 +106,11 @@ pub fn explore(autoencoder: &Autoencoder, images: &Dataset) -> Result<Explorer> 
 #[derive(Clone, Debug)]
 pub struct Explore {
     points: Option<usize>,
-    projection: Projection,
+    first: First,
+    tsne: Option<Tsne>,
+    clusters: Option<usize>,
+    draw: bool,
+    classifier: Option<Classifier>,
     grid: Option<usize>,
 }
 
@@ -82,7 +123,15 @@ impl Default for Explore {
 impl Explore {
     /// The defaults in the table above.
     pub fn new() -> Self {
-        Self { points: None, projection: Projection::Default, grid: None }
+        Self {
+            points: None,
+            first: First::Default,
+            tsne: None,
+            clusters: None,
+            draw: false,
+            classifier: None,
+            grid: None,
+        }
     }
 
     /// How many images are shown, evenly spaced over the data set; all if it has fewer. 2,000 take at most 1 MB, more
@@ -91,20 +140,42 @@ impl Explore {
         Self { points: Some(points), ..self }
     }
 
-    /// Puts the codes on the plane of their first two principal components. The probe decodes points of that plane.
-    /// Real codes lie beside it, the farther the less of the variance the two components explain; the axes say how
-    /// much.
+    /// Puts the map of the first two principal components first. The probe decodes points of their plane. Real codes
+    /// lie beside it, the farther the less of the variance the two components explain; the axes say how much.
     pub fn pca(self) -> Self {
-        Self { projection: Projection::Pca, ..self }
+        Self { first: First::Pca, ..self }
     }
 
-    /// Puts the codes on a map by t-SNE. It has no inverse, so the probe decodes nothing and only finds the nearest
-    /// point.
+    /// Adds a map by t-SNE, and puts it first. It has no inverse, so there the probe only finds the nearest point.
     pub fn tsne(self, settings: &Tsne) -> Self {
-        Self { projection: Projection::Tsne(settings.clone()), ..self }
+        Self { first: First::Tsne, tsne: Some(settings.clone()), ..self }
     }
 
-    /// How many points across and down the plane are decoded beforehand; between them the probe mixes the nearest four.
+    /// Clusters the codes by [k-means](KMeans), to be coloured by cluster or by label.
+    ///
+    /// ```
+    /// use latentlab::{Autoencoder, Dataset, Explore};
+    ///
+    /// let explorer = Explore::new().clusters(10).of(&Autoencoder::tiny(4)?, &Dataset::built_in_digits(100, 0)?)?;
+    /// assert!(explorer.to_html().contains("cluster 10"));
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn clusters(self, clusters: usize) -> Self {
+        Self { clusters: Some(clusters), ..self }
+    }
+
+    /// Adds a board to draw on, as [`draw`] has it. The page may be larger by the weights of the encoder.
+    pub fn draw(self) -> Self {
+        Self { draw: true, ..self }
+    }
+
+    /// Adds a board to draw on, and tells what this classifier takes a drawing for.
+    pub fn classifier(self, classifier: &Classifier) -> Self {
+        Self { draw: true, classifier: Some(classifier.clone()), ..self }
+    }
+
+    /// How many points across and down a plane are decoded beforehand, where the decoder cannot run in the page;
+    /// between them the probe mixes the nearest four.
     pub fn grid(self, grid: usize) -> Self {
         Self { grid: Some(grid), ..self }
     }
@@ -112,31 +183,38 @@ impl Explore {
     /// Embeds and decodes the images, and puts everything together.
     ///
     /// # Errors
-    /// As [`explore`], and if a setting is out of its range, or `grid` is set with `tsne`.
+    /// As [`explore`] or [`draw`], if a setting is out of its range, or if the classifier is for other images or
+    /// classes.
     pub fn of(&self, autoencoder: &Autoencoder, images: &Dataset) -> Result<Explorer> {
         let shown = self.selection(images)?;
         let grid = self.grid_for(images.image_shape())?;
         let codes = embed(autoencoder, &shown)?;
         check_classes("explorer", codes.labels(), codes.len(), Some(codes.class_names()))?;
+        let clusters = self.clusters.map(|clusters| KMeans::new(clusters).fit(&codes)).transpose()?;
         let page = Page {
+            autoencoder,
             reconstructions: shown.with_images(decode(autoencoder, codes.points())?)?,
-            plane: self.projection.plane(autoencoder, &codes, grid)?,
+            maps: Maps::new(&codes, self.first, self.tsne.as_ref())?,
+            clusters: clusters.map(|clustering| clustering.assignments().clone()),
+            has_board: self.draw,
+            classifier: self.classifier.as_ref(),
+            grid,
             total: images.len(),
             originals: shown,
             codes,
         };
         let (count, total, latent_dim) = (thousands(page.codes.len()), thousands(page.total), page.codes.latent_dim());
-        let sentence =
-            format!("{count} of {total} images by their codes of {latent_dim} numbers, placed {}", page.plane.placed);
+        let placed = match page.maps.shown[0] {
+            "pca" => "on the plane of two principal components",
+            "tsne" => "by t-SNE",
+            _ => "as they are",
+        };
+        let sentence = format!("{count} of {total} images by their codes of {latent_dim} numbers, placed {placed}");
         Ok(Explorer { html: page.html(&sentence)?, sentence })
     }
 
     /// How many places across and down are decoded, as one image.
     fn grid_for(&self, [_, height, width]: [usize; 3]) -> Result<usize> {
-        if let (Projection::Tsne(_), Some(grid)) = (&self.projection, self.grid) {
-            let error = Error::expected(ErrorKind::Argument, "explorer, grid", "none with tsne", grid);
-            return Err(error.hint("t-SNE has no inverse, so nothing is decoded: leave out grid"));
-        }
         let most = (MOST_PIXELS / (height * width).max(1)).isqrt().min(64);
         let grid = self.grid.unwrap_or(most.min(20));
         if !(2..=most).contains(&grid) {
@@ -274,7 +352,7 @@ mod tests {
         let sorted = sorted.unwrap();
         let explorer = Explore::new().points(25).of(&dense(2), &sorted).unwrap();
         use base64::Engine;
-        let labels = base64::engine::general_purpose::STANDARD.decode(given(&explorer, "labels")).unwrap();
+        let labels = base64::engine::general_purpose::STANDARD.decode(given(&explorer, "of")).unwrap();
         let labels: Vec<u8> = labels.as_chunks::<2>().0.iter().map(|[low, _]| *low).collect();
         let expected: Vec<u8> = (0..25).map(|index| sorted.labels()[4 * index] as u8).collect();
         assert_eq!(labels, expected);
@@ -282,12 +360,55 @@ mod tests {
     }
 
     #[test]
-    fn long_codes_lie_on_a_plane_that_is_decoded_and_a_map_by_tsne_is_not() {
-        let explorer = explore(&dense(8), &digits(60)).unwrap();
-        assert!(explorer.to_string().ends_with("codes of 8 numbers, placed on the plane of two principal components"));
-        assert!(explorer.to_html().contains("\"decoded\":{"));
-        let map = Explore::new().tsne(&Tsne::new().iterations(20).progress_every(0));
-        assert!(map.of(&dense(8), &digits(60)).unwrap().to_html().contains("\"decoded\":null"));
+    fn maps_stand_in_their_order() {
+        let shown = |settings: Explore, latent_dim: usize| {
+            let explorer = settings.of(&dense(latent_dim), &digits(60)).unwrap();
+            let (_, rest) = explorer.to_html().split_once("\"shown\":[").unwrap();
+            (rest.split_once(']').unwrap().0.to_string(), explorer.to_string())
+        };
+        let tsne = Tsne::new().iterations(20).progress_every(0);
+        for (settings, latent_dim, maps, placed) in [
+            (Explore::new(), 2, r#""codes""#, "as they are"),
+            (Explore::new().pca(), 2, r#""pca","codes""#, "on the plane of two principal components"),
+            (Explore::new(), 8, r#""pca","codes""#, "on the plane of two principal components"),
+            (Explore::new().tsne(&tsne), 2, r#""tsne","codes""#, "by t-SNE"),
+            (Explore::new().tsne(&tsne), 8, r#""tsne","pca","codes""#, "by t-SNE"),
+            (
+                Explore::new().tsne(&tsne).pca(),
+                8,
+                r#""pca","codes","tsne""#,
+                "on the plane of two principal components",
+            ),
+        ] {
+            let (got, sentence) = shown(settings, latent_dim);
+            assert_eq!(got, maps);
+            assert!(sentence.ends_with(&format!("codes of {latent_dim} numbers, placed {placed}")), "{sentence}");
+        }
+    }
+
+    /// One with a decoder that has a layer which the page does not know.
+    fn with_gelu(image: [usize; 3]) -> Autoencoder {
+        let pixels = image.iter().product();
+        let encoder = Sequential::input(image).flatten().dense(2);
+        Autoencoder::new(encoder, Sequential::input([2]).dense(8).gelu().dense(pixels).sigmoid().reshape(image))
+            .unwrap()
+    }
+
+    #[test]
+    fn the_decoder_is_in_the_page_or_a_line_says_why_it_is_not() {
+        let here = explore(&dense(8), &digits(60)).unwrap();
+        assert!(here.to_html().contains("\"decoder\":{\"bits\":"));
+        assert!(given(&here, "note").starts_with("Decoded in this page, with weights of "), "{}", given(&here, "note"));
+        let mixed = explore(&with_gelu([1, 28, 28]), &digits(60)).unwrap();
+        assert!(mixed.to_html().contains("\"decoder\":null") && mixed.to_html().contains("\"decoded\":{\"axes\":"));
+        let note = "The decoder has a layer that the page cannot run (gelu): mixed from the nearest four of 20 × 20 \
+                    decoded codes.";
+        assert_eq!(given(&mixed, "note"), note);
+        let wide = Sequential::input([2]).dense(1500).relu().dense(784).sigmoid().reshape([1, 28, 28]);
+        let large = Autoencoder::new(dense(2).encoder().clone(), wide).unwrap();
+        let large = explore(&large, &digits(60)).unwrap();
+        assert!(given(&large, "note").starts_with("The decoder is too large for the page: mixed"));
+        assert!(large.to_html().len() < 1_000_000, "{}", large.to_html().len());
     }
 
     #[test]
@@ -305,9 +426,7 @@ mod tests {
         let images =
             Array4::from_shape_fn((30, 3, 16, 16), |(n, c, y, x)| ((n + y * x) % 7) as f32 / 7.0 * [1.0, 0.5, 0.0][c]);
         let data = Dataset::new(images, Array1::zeros(30), ["a"]).unwrap();
-        let encoder = Sequential::input([3, 16, 16]).flatten().dense(2);
-        let decoder = Sequential::input([2]).dense(768).sigmoid().reshape([3, 16, 16]);
-        let explorer = explore(&Autoencoder::new(encoder, decoder).unwrap(), &data).unwrap();
+        let explorer = explore(&with_gelu([3, 16, 16]), &data).unwrap();
         use base64::Engine;
         for name in ["originals", "reconstructions", "images"] {
             let file = given(&explorer, name).strip_prefix("data:image/png;base64,").unwrap();
@@ -323,7 +442,8 @@ mod tests {
         let names = (0..700).map(|class| format!("class {class}\nEVCXR_END_CONTENT"));
         let data = Dataset::new(digits(30).images().clone(), labels, names).unwrap();
         let explorer = explore(&dense(2), &data).unwrap();
-        let (_, rest) = explorer.to_html().split_once("\"classes\":[").unwrap();
+        let (_, rest) = explorer.to_html().split_once("\"label\":{").unwrap();
+        let (_, rest) = rest.split_once("\"names\":[").unwrap();
         let names: Vec<&str> = rest.split_once(']').unwrap().0.split(',').collect();
         assert_eq!(names.len(), 3, "{names:?}");
         assert!(names[2].starts_with("\"class 500") && !explorer.to_html().contains("EVCXR_END_CONTENT"), "{names:?}");
@@ -333,6 +453,9 @@ mod tests {
     fn each_wrong_input_is_named() {
         let double = Dataset::new(Array4::zeros((3, 2, 28, 28)), Array1::zeros(3), ["a"]).unwrap();
         let small = Dataset::new(Array4::zeros((3, 1, 8, 8)), Array1::zeros(3), ["a"]).unwrap();
+        let colored = Dataset::new(Array4::zeros((9, 3, 8, 8)), Array1::zeros(9), ["a"]).unwrap();
+        let gelu = Sequential::input([1, 28, 28]).flatten().dense(4).gelu().dense(2);
+        let unknown = Autoencoder::new(gelu, dense(2).decoder().clone()).unwrap();
         let mut broken = dense(2);
         let encoder = crate::model::Model::trained_mut(&mut broken).remove(0);
         encoder.parameters_mut().for_each(|values| *values = std::sync::Arc::new(vec![f32::NAN; values.len()]));
@@ -359,9 +482,22 @@ mod tests {
                 "explorer, grid: expected 2 to 64 places of 28 × 28 pixels, got 1",
             ),
             (
-                of(plain().grid(9).tsne(&Tsne::new()), &dense(2), &digits(9)),
-                "explorer, grid: expected none with tsne, got 9. t-SNE has no inverse, so nothing is \
-                 decoded: leave out grid",
+                of(plain().clusters(10), &dense(2), &digits(9)),
+                "KMeans, clusters: expected a number from 1 to 9 (the number of points), got 10",
+            ),
+            (
+                of(plain().draw(), &with_gelu([3, 8, 8]), &colored),
+                "explorer, draw: expected grey images, [1, height, width], got [3, 8, 8]",
+            ),
+            (
+                of(plain().draw(), &unknown, &digits(9)),
+                "explorer, draw: expected an encoder that the page can run, got one that has a layer that the page \
+                 cannot run (gelu)",
+            ),
+            (
+                of(plain().classifier(&Classifier::linear(dense(2).encoder(), 3).unwrap()), &dense(2), &digits(9)),
+                "images: expected 3 classes, as many as the head has outputs, got 10 (built-in digits, seed 0). \
+                 Dataset::of_classes keeps some classes and renumbers them",
             ),
             (
                 of(plain(), &dense(1), &digits(9)),

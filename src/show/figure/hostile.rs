@@ -5,6 +5,7 @@ use ndarray::{Array1, Array2, Array4};
 
 use super::*;
 use crate::analyse::roc_curve;
+use crate::nn::Sequential;
 use crate::show::{BarChart, Heatmap, Histogram, ImageGrid, LineChart, RocChart, Scatter, Scatter3d};
 
 /// Every kind of figure with `classes` classes and this text in each name and caption.
@@ -44,8 +45,10 @@ fn figures(name: &str, classes: usize) -> Vec<(&'static str, Figure)> {
     let heatmap = Heatmap::new(&counts).names(&names).axis_names(name, name);
     let captioned = ImageGrid::new(&images, 6).captions((0..12).map(named)).column_names((0..6).map(named));
     let rows = ImageGrid::rows([(name, &images), (name, &images)]).column_names((0..12).map(named));
+    let network = Sequential::input([4]).map(name.to_string().leak(), |x| x.clone()).dense(2).diagram();
     let figure = lines.figure().unwrap();
     vec![
+        ("network", network.unwrap().title(name)),
         ("lines", figure.clone().title(name)),
         ("marked lines", marked.figure().unwrap()),
         ("far numbers", far.figure().unwrap()),

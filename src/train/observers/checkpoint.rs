@@ -266,6 +266,10 @@ fn check_history(history: &History, measures: &[&str]) -> Result<(), String> {
             return Err(format!("a curve of {} values for {epochs} epochs", curve.len()));
         }
     }
+    let by_layer = history.gradient_norms.iter().chain(&history.dead_units);
+    if let Some((layer, values)) = by_layer.into_iter().find(|(_, values)| values.len() > epochs) {
+        return Err(format!("{} values of {layer} for {epochs} epochs", values.len()));
+    }
     if let Some(name) = measures.iter().find(|name| epochs > 0 && history.clone().curve(name, false).is_empty()) {
         return Err(format!("no {name}"));
     }

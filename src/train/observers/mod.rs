@@ -39,7 +39,7 @@ pub(super) trait Observer: Send {
     }
 
     /// In an epoch.
-    fn after_batch(&mut self, _history: &History, _config: &TrainConfig, _end: &BatchEnd) {}
+    fn after_batch(&mut self, _history: &History, _config: &TrainConfig, _end: &BatchEnd<'_>) {}
 
     /// After an epoch, which is in the history by then. An error or a break ends the training.
     fn after_epoch(&mut self, at: &mut EpochEnd<'_>) -> Result<ControlFlow<StoppedBy>>;
@@ -59,12 +59,13 @@ pub(super) struct EpochEnd<'a> {
 }
 
 /// An epoch after some of its batches.
-pub(super) struct BatchEnd {
+pub(super) struct BatchEnd<'a> {
     /// Which of how many.
     pub batch: [usize; 2],
     /// Their mean loss.
     pub loss: f64,
     pub start: Instant,
+    pub model: &'a dyn Learner,
 }
 
 /// Those that these settings ask for, in their order.

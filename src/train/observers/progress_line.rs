@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 use super::{BatchEnd, EpochEnd, Observer};
 use crate::{
     error::Result,
-    progress::{Progress, State, times},
+    progress::{Curves, Progress, Scale, State, times},
     train::{
         config::TrainConfig,
         history::{History, StoppedBy},
+        objective::Learner,
     },
 };
 
@@ -20,12 +21,12 @@ impl ProgressLine {
         Self(Progress::begin(every))
     }
 
-    fn show(&mut self, at: &EpochEnd<'_>) -> Result<()> {
+    fn show(&mut self, at: &EpochEnd<'_>) {
         let (history, epochs) = (&*at.history, at.config.epochs);
         let epoch = history.epochs();
         let warning = history.warnings.last().filter(|warning| warning.starts_with(&format!("after epoch {epoch}:")));
         let last = epoch == epochs || history.stopped_by.is_some() || warning.is_some();
-        let images = if self.0.is_live() && epoch > 0 { at.model.sample()? } else { None };
+        let drawn = self.0.is_drawn();
         self.0.unit(epoch, last, || {
             let share = if history.stopped_by.is_some() { 1.0 } else { epoch as f64 / epochs as f64 };
             let mut text = line(history, epochs, share);
@@ -34,14 +35,14 @@ impl ProgressLine {
             }
             warning.into_iter().for_each(|warning| text += &format!("  warning: {warning}"));
             let share = epoch as f64 / epochs as f64;
-            State { share, text, axes: axes(history), curves: curves(history), images }
+            state(share, text, history, (&*at.model, at.config), drawn)
         });
-        Ok(())
     }
 }
 
 impl Observer for ProgressLine {
-    fn after_batch(&mut self, history: &History, config: &TrainConfig, end: &BatchEnd) {
+    fn after_batch(&mut self, history: &History, config: &TrainConfig, end: &BatchEnd<'_>) {
+        let drawn = self.0.is_drawn();
         self.0.within(|| {
             let (epochs, [batch, batches]) = (config.epochs, end.batch);
             let done = history.epochs() as f64 + batch as f64 / batches as f64;
@@ -49,21 +50,50 @@ impl Observer for ProgressLine {
             let (epoch, share) = (history.epochs() + 1, done / epochs as f64);
             let (width, loss, times) = (epochs.to_string().len(), end.loss, times(total, share));
             let text = format!("epoch {epoch:>width$}/{epochs}  batch {batch}/{batches}  loss {loss:.4}  {times}");
-            State { share, text, axes: axes(history), curves: curves(history), images: None }
+            state(share, text, history, (end.model, config), drawn)
         });
     }
 
     fn after_epoch(&mut self, at: &mut EpochEnd<'_>) -> Result<ControlFlow<StoppedBy>> {
-        self.show(at).map(ControlFlow::Continue)
+        self.show(at);
+        Ok(ControlFlow::Continue(()))
     }
 
     fn stopped(&mut self, at: &EpochEnd<'_>) {
-        let _ = self.show(at); // only what the model makes can fail, and did not after the epochs
+        self.show(at);
     }
 }
 
-fn axes(history: &History) -> [String; 2] {
-    ["epoch".into(), history.objective.clone()]
+/// The state of a training; with curves and images if they are drawn.
+fn state(
+    share: f64,
+    text: String,
+    history: &History,
+    (model, config): (&dyn Learner, &TrainConfig),
+    drawn: bool,
+) -> State {
+    if !drawn {
+        return State { share, text, ..State::default() };
+    }
+    // A mistake in what only this view asks for ends no training.
+    let images = model.sample(config).unwrap_or_default();
+    let axes = ["epoch".into(), history.objective.clone()];
+    State { share, text, axes, curves: curves(history), charts: charts(history, config), images }
+}
+
+/// What the settings ask to watch.
+fn charts(history: &History, config: &TrainConfig) -> Vec<Curves> {
+    let mut charts = Vec::new();
+    let mut chart = |watched, quantity, scale, curves: &[(String, Vec<f64>)]| {
+        if watched {
+            charts.push(Curves { quantity, scale, curves: curves.to_vec() });
+        }
+    };
+    chart(config.watches_gradients(), "gradient norm", Scale::Logarithmic, &history.gradient_norms);
+    chart(config.watches_dead_units(), "dead units", Scale::Percent, &history.dead_units);
+    let rate = [(String::new(), history.learning_rate.clone())];
+    chart(config.watches_learning_rate(), "learning rate", Scale::Linear, &rate);
+    charts
 }
 
 fn curves(history: &History) -> Vec<(String, Vec<f64>)> {

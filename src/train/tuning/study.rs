@@ -332,7 +332,7 @@ impl Shared {
             text,
             axes: ["complete trial".into(), "value".into()],
             curves,
-            images: None,
+            ..State::default()
         }
     }
 

@@ -190,6 +190,7 @@ impl Started {
             done = relay.run(&mut incoming, spare) => done,
             () = gone => Ok(()),
         };
+        relay.say_last_words().await;
         child.end().await;
         relay.flush().await;
         drop(heartbeat);
@@ -451,14 +452,19 @@ impl Relay {
 
     /// Answers in place of the kernel, which would answer only after the running cell.
     async fn shut_down(&mut self, request: &Message) -> io::Result<()> {
-        for message in self.state.last_words() {
-            let _ = timeout(FLUSH, self.iopub.publish(message.into_frames(&self.key))).await;
-        }
+        self.say_last_words().await;
         let content = json!({ "status": "ok", "restart": request.content()["restart"] == true });
         self.control.send(request.answer("shutdown_reply", content.clone()).into_frames(&self.key));
         let published = Message::new("shutdown_reply", &request.header, content);
         let _ = timeout(FLUSH, self.iopub.publish(published.into_frames(&self.key))).await;
         Ok(())
+    }
+
+    /// Tells the pages, once, that the kernel ends; at a shutdown before the reply, after which they forget displays.
+    async fn say_last_words(&mut self) {
+        for message in self.state.last_words() {
+            let _ = timeout(FLUSH, self.iopub.publish(message.into_frames(&self.key))).await;
+        }
     }
 
     /// Waits until the last messages are sent.

@@ -25,6 +25,10 @@ impl Spare {
         Ok(())
     }
 
+    pub fn leave() -> Outcome<()> {
+        Ok(())
+    }
+
     pub fn start(&self) -> io::Result<()> {
         match *self {}
     }

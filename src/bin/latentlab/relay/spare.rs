@@ -121,7 +121,8 @@ impl Spare {
     }
 
     /// Starts the process of the first spare, for the server that this process becomes by `server`, with notebooks in
-    /// `folder`: it gets what the server gives its kernels.
+    /// `folder`: it gets what the server gives its kernels. A process in between, which ends at once, is its parent,
+    /// because the server would not collect its exit code.
     pub fn start_for(server: &Command, folder: &Path) -> io::Result<()> {
         let mut command = command()?;
         for (name, value) in server.get_envs() {
@@ -131,7 +132,13 @@ impl Spare {
             };
         }
         command.env("JPY_PARENT_PID", std::process::id().to_string()).env(SESSION, "").current_dir(folder);
-        command.spawn().map(drop)
+        command.arg("--leave").status().map(drop)
+    }
+
+    /// Starts the process of the spare in place of this one, which ends.
+    pub fn leave() -> Outcome<()> {
+        let started = command().and_then(|mut command| command.spawn());
+        started.map(drop).map_err(|error| format!("The spare kernel could not be started ({error})."))
     }
 
     /// Makes this process that of the spare. False if there is an equal one already; another one ends.
@@ -151,7 +158,10 @@ impl Spare {
     /// Starts a kernel, and serves a connection file when a process hands one over.
     pub fn run(&mut self, command: Command, slot: &Path) -> Outcome<()> {
         let done = in_runtime(async {
-            let (listener, file) = bind_file(&self.socket())?;
+            let socket = self.socket();
+            // Such as a path that is too long for a socket: then each kernel starts as without a spare.
+            let (listener, file) = bind_file(&socket)
+                .inspect_err(|error| eprintln!("No spare kernel can be started: {}: {error}", socket.display()))?;
             let start = async {
                 let mut started = Started::new(command, slot).await?;
                 started.warm_up().await?;
@@ -261,6 +271,18 @@ mod tests {
             assert!(waited.is_err_and(|error| error.to_string().contains("replaced")));
             assert!(!asked);
         }
+    }
+
+    #[test]
+    fn where_no_socket_can_be_no_kernel_is_started() {
+        let folder = Folder::new("spare");
+        let (deep, started) = (folder.0.join("x".repeat(120)), folder.0.join("started"));
+        fs::create_dir(&deep).unwrap();
+        let mut command = Command::new("touch");
+        command.arg(&started);
+        let done = spare(&deep, "ours").run(command, &folder.0);
+        assert!(done.as_ref().is_err_and(|problem| problem.contains("path")), "{done:?}");
+        assert!(!started.exists());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-// A notebook in JupyterLab and Chromium (CHROMIUM, else `chromium`), with playwright-core where node finds it: what the tests share.
+// A notebook in JupyterLab or Notebook 7 and Chromium (CHROMIUM, else `chromium`), with playwright-core where node finds it: what
+// the tests share.
 
 const assert = require("node:assert");
 const { execFileSync, spawn } = require("node:child_process");
@@ -68,16 +69,21 @@ async function startLab() {
   }
 }
 
+/** What a front end calls its page of a notebook. Notebook 7, if it is installed, is served by the same server as JupyterLab. */
+const LAB = "lab/tree";
+const NOTEBOOK_7 = "notebooks";
+
+/** Errors of Notebook 7.6 itself at its start, also without a kernel. */
+const ITS_OWN = /reading 'schema'|Command 'filebrowser:open-path' not registered/;
+
 /** One notebook in one page. */
 class Notebook {
-  static async open(browser, { address, token }, name) {
+  static async open(browser, { address, token }, name, frontEnd = LAB) {
     const page = await browser.newPage({ viewport: { width: 1300, height: 2600 } });
     const notebook = new Notebook(page);
-    page.on("pageerror", (error) => notebook.errors.push(String(error)));
-    notebook.connected = new Promise((resolve) => {
-      page.on("websocket", (socket) => socket.on("framereceived", ({ payload }) => payload.includes("kernel_info_reply") && resolve()));
-    });
-    await page.goto(`${address}/lab/tree/executed/${name}?token=${token}&reset`, { waitUntil: "domcontentloaded" });
+    page.on("pageerror", (error) => frontEnd === NOTEBOOK_7 && ITS_OWN.test(error) || notebook.errors.push(String(error)));
+    notebook.connects();
+    await page.goto(`${address}/${frontEnd}/executed/${name}?token=${token}&reset`, { waitUntil: "domcontentloaded" });
     await page.waitForSelector(".jp-Notebook .jp-CodeCell", { timeout: MINUTE });
     return notebook;
   }
@@ -85,6 +91,13 @@ class Notebook {
   constructor(page) {
     this.page = page;
     this.errors = [];
+  }
+
+  /** From now on, `ready` waits for a kernel's first answer to this page. */
+  connects() {
+    this.connected = new Promise((resolve) => {
+      this.page.on("websocket", (socket) => socket.on("framereceived", ({ payload }) => payload.includes("kernel_info_reply") && resolve()));
+    });
   }
 
   cell(index) {
@@ -97,7 +110,11 @@ class Notebook {
 
   async ready() {
     await this.connected;
-    await this.page.waitForSelector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', { timeout: 2 * MINUTE });
+    await this.status("idle", 2 * MINUTE);
+  }
+
+  async status(status, timeout = MINUTE) {
+    await this.page.waitForSelector(`.jp-Notebook-ExecutionIndicator[data-status="${status}"]`, { timeout });
   }
 
   async command(menu, label) {
@@ -107,6 +124,8 @@ class Notebook {
 
   /** Starts a cell. */
   async start(index) {
+    // So that the number of an earlier run does not count as finished.
+    await this.cell(index).locator(".jp-InputArea-prompt").evaluate((prompt) => (prompt.textContent = ""));
     await this.cell(index).locator(".jp-InputArea-editor").click();
     await this.page.keyboard.press("Shift+Enter");
   }
@@ -133,8 +152,15 @@ class Notebook {
   }
 
   async save() {
+    const saved = this.page.waitForResponse((answer) => answer.request().method() === "PUT" && answer.url().includes("/api/contents/"));
     await this.page.keyboard.press("Control+s");
-    await this.page.waitForFunction(() => !document.querySelector(".jp-mod-dirty"), null, { timeout: MINUTE });
+    assert((await saved).ok(), "not saved");
+  }
+
+  async restart() {
+    this.connects();
+    await this.command("Kernel", "Restart Kernel…");
+    await this.page.click(".jp-Dialog .jp-mod-accept");
   }
 
   /** Closes the page, in which no script may have failed; its kernel goes on. */
@@ -173,7 +199,10 @@ async function main(tests) {
 module.exports = {
   ERROR,
   MINUTE,
+  NOTEBOOK_7,
   Notebook,
+  PROJECT,
+  SHOTS,
   lesson,
   write,
   run: (tests) =>

@@ -1,0 +1,177 @@
+// Runs the library's networks on one input. Feature maps are flat arrays with the channels last, as (row, column, channel).
+
+const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+
+const activations = {
+  relu: () => (x) => (x < 0 ? 0 : x),
+  leaky_relu: ({ slope }) => (x) => (x < 0 ? slope * x : x),
+  selu: () => (x) => 1.0507009873554805 * (x > 0 ? x : 1.6732632423543772 * Math.expm1(x)),
+  tanh: () => Math.tanh,
+  sigmoid: () => (x) => 1 / (1 + Math.exp(-x)),
+  elu: ({ alpha }) => (x) => (x > 0 ? x : alpha * Math.expm1(x)),
+  softplus: () => (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+  hard_sigmoid: () => (x) => Math.min(1, Math.max(0, x / 6 + 0.5)),
+  silu: () => (x) => x / (1 + Math.exp(-x)),
+};
+
+/// Each layer takes its numbers and weights, and becomes a function of its input.
+const layers = {
+  dense: ({ inputs, outputs }, read) => {
+    const weights = read.weights(inputs * outputs, outputs, (at) => at % outputs);
+    const bias = read.numbers(outputs);
+    return (x) => {
+      const y = Float64Array.from(bias);
+      addProduct(y, x, 0, inputs, weights);
+      return y;
+    };
+  },
+
+  convolution: (layer, read) => {
+    const { from: [channels, height, width], to: [filters, rows, columns], kernel, transposed } = layer;
+    const size = channels * filters;
+    const count = kernel[0] * kernel[1] * size;
+    // In files (row, column, channel, filter), or (row, column, filter, channel) if it is transposed.
+    const weights = read.weights(count, filters, (at) => (transposed ? Math.floor(at / channels) : at) % filters);
+    const bias = read.numbers(filters);
+    const kernels = new Map();
+    /// The weights (channel, filter) of several places of the kernel together: an enlarged input is the same at all of them.
+    const sumOf = (ys, xs) => {
+      const key = `${ys};${xs}`;
+      if (kernels.has(key)) return kernels.get(key);
+      const sum = new Float64Array(size);
+      for (const y of ys) for (const x of xs) {
+        const start = (y * kernel[1] + x) * size;
+        for (let channel = 0; channel < channels; channel++) for (let filter = 0; filter < filters; filter++) {
+          const at = transposed ? filter * channels + channel : channel * filters + filter;
+          sum[channel * filters + filter] += weights[start + at];
+        }
+      }
+      kernels.set(key, sum);
+      return sum;
+    };
+    const [down, across] = [seen(layer, 0, height, rows), seen(layer, 1, width, columns)];
+    // For each place of the output: where the pixels start that it sees, and the weights for each of them.
+    const places = down.flatMap((ys) => across.map((xs) => ys.flatMap(([y, kernelRows]) =>
+      xs.map(([x, kernelColumns]) => [(y * width + x) * channels, sumOf(kernelRows, kernelColumns)]))));
+    const sums = new Float64Array(filters);
+    return (x) => {
+      const y = new Float64Array(places.length * filters);
+      for (let place = 0; place < places.length; place++) {
+        sums.set(bias);
+        for (const [start, weights] of places[place]) addProduct(sums, x, start, channels, weights);
+        y.set(sums, place * filters);
+      }
+      return y;
+    };
+  },
+
+  /// A batch normalisation: y = scale · x + shift for each channel.
+  line: ({ channels }, read) => {
+    const [scale, shift] = [read.numbers(channels), read.numbers(channels)];
+    return (x) => x.map((value, at) => value * scale[at % channels] + shift[at % channels]);
+  },
+
+  max_pool2d: ({ from: [channels, , width], to: [, rows, columns], size, stride }) => (x) => {
+    const y = new Float64Array(rows * columns * channels).fill(-Infinity);
+    for (let at = 0; at < y.length; at++) {
+      const [channel, place] = [at % channels, Math.floor(at / channels)];
+      const [top, left] = [Math.floor(place / columns) * stride[0], (place % columns) * stride[1]];
+      for (let row = top; row < top + size[0]; row++) for (let column = left; column < left + size[1]; column++) {
+        y[at] = Math.max(y[at], x[(row * width + column) * channels + channel]);
+      }
+    }
+    return y;
+  },
+
+  softmax: () => (x) => {
+    const most = x.reduce((most, value) => Math.max(most, value), -Infinity);
+    const powers = x.map((value) => Math.exp(value - most));
+    const sum = powers.reduce((sum, power) => sum + power, 0);
+    return powers.map((power) => power / sum);
+  },
+
+  /// Values have one order, channels first, under any shape.
+  reshape: ({ from, to }) => {
+    const [first, last] = [from, to].map((shape) => {
+      const [channels, pixels] = shape.length === 3 ? [shape[0], shape[1] * shape[2]] : [1, shape.reduce((a, b) => a * b)];
+      return (at) => (at % pixels) * channels + Math.floor(at / pixels);
+    });
+    return (x) => {
+      const y = new Float64Array(x.length);
+      for (let at = 0; at < x.length; at++) y[last(at)] = x[first(at)];
+      return y;
+    };
+  },
+};
+
+/// Adds the product of `count` values of x with a matrix (value, sum). Four values at once load and store a sum less often;
+/// zeros are frequent after a ReLU.
+const addProduct = (sums, x, start, count, matrix) => {
+  const width = sums.length;
+  let at = 0;
+  for (; at + 4 <= count; at += 4) {
+    const [a, b, c, d] = [x[start + at], x[start + at + 1], x[start + at + 2], x[start + at + 3]];
+    if (a === 0 && b === 0 && c === 0 && d === 0) continue;
+    let row = at * width;
+    for (let sum = 0; sum < width; sum++, row++) {
+      sums[sum] += a * matrix[row] + b * matrix[row + width] + c * matrix[row + 2 * width] + d * matrix[row + 3 * width];
+    }
+  }
+  for (; at < count; at++) {
+    const value = x[start + at];
+    for (let sum = 0; sum < width; sum++) sums[sum] += value * matrix[at * width + sum];
+  }
+};
+
+/// For each place along an axis of a convolution's output: the places of its input that it sees, each with those of the kernel.
+const seen = ({ kernel, stride, dilation, factor, padding, transposed }, axis, size, out) => {
+  const span = dilation[axis] * (kernel[axis] - 1) + 1;
+  const enlarged = size * factor[axis];
+  const same = transposed
+    ? Math.max(0, span - stride[axis])
+    : Math.max(0, (Math.ceil(enlarged / stride[axis]) - 1) * stride[axis] + span - enlarged);
+  const before = padding === "valid" ? 0 : padding === "same" ? Math.floor(same / 2) : padding.explicit[axis];
+  return Array.from({ length: out }, (_, place) => {
+    const sources = new Map();
+    for (let at = 0; at < kernel[axis]; at++) {
+      const shifted = transposed
+        ? place + before - dilation[axis] * at
+        : stride[axis] * place - before + dilation[axis] * at;
+      const step = transposed ? stride[axis] : factor[axis];
+      const source = Math.floor(shifted / step);
+      if (shifted < 0 || source >= size || (transposed && shifted % step > 0)) continue;
+      sources.set(source, [...(sources.get(source) ?? []), at]);
+    }
+    return [...sources];
+  });
+};
+
+/// A packed network as a function of an array.
+const unpacked = async (packed) => {
+  const inflated = new Blob([bytesOf(packed.bytes)]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const buffer = await new Response(inflated).arrayBuffer();
+  const numbers = new Float32Array(buffer, 0, packed.numbers);
+  const [upper, lower] = [0, 1].map((half) => new Uint8Array(buffer).subarray(4 * packed.numbers + half * packed.weights));
+  const low = Math.max(0, packed.bits - 8); // the bits of a weight's lower byte
+  const most = 2 ** (packed.bits - 1) - 1;
+  let [number, weight] = [0, 0];
+  const read = {
+    numbers: (count) => numbers.subarray(number, (number += count)),
+    /// Each weight in steps of a scale that its output has.
+    weights: (count, outputs, output) => {
+      const scales = read.numbers(outputs);
+      const values = new Float64Array(count);
+      for (let at = 0; at < count; at++, weight++) {
+        const level = (upper[weight] << low) | (low > 0 ? lower[weight] : 0);
+        values[at] = Math.fround((level - most) * scales[output(at)]);
+      }
+      return values;
+    },
+  };
+  const functions = packed.layers.map((layer) => {
+    if (layer.layer in layers) return layers[layer.layer](layer, read);
+    const activation = activations[layer.layer](layer);
+    return (x) => x.map((value) => activation(value));
+  });
+  return (input) => functions.reduce((x, run) => run(x), Float64Array.from(input));
+};

@@ -1,0 +1,232 @@
+//! A network for the page, where network.js runs it: its layers, and its weights in as few bits as do.
+
+use std::io::Write;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use flate2::{Compression, write::ZlibEncoder};
+use ndarray::{Array2, Axis};
+use serde_json::{Value, json};
+
+use crate::{
+    error::Result,
+    nn::{Layer, Sequential},
+};
+
+/// Whether two values, cut to \[0, 1\], are within one of 255 greys; a little less, for the page sums in another order.
+pub(super) fn within_one_grey(made: f32, expected: f32) -> bool {
+    (made.clamp(0.0, 1.0) - expected.clamp(0.0, 1.0)).abs() <= 1.0 / 256.0
+}
+
+/// The bits of a weight.
+const FEWEST: u32 = 5;
+const MOST: u32 = 16;
+
+/// Rows on which a number of bits is tried before it is tried on all.
+const TRIED: usize = 200;
+
+/// A network as network.js takes it.
+pub(super) struct Packed {
+    pub bits: u32,
+    layers: Vec<Value>,
+    weights: Weights,
+}
+
+/// Those of all layers.
+struct Weights {
+    numbers: usize,
+    weights: usize,
+    /// Deflated: numbers of four bytes, the upper bytes of all weights, their lower bytes.
+    bytes: Vec<u8>,
+}
+
+impl Packed {
+    /// With the fewest bits with which every value that it makes of the `inputs` is `close` to that of the `outputs`;
+    /// or why the page cannot run it.
+    pub fn new(
+        network: &Sequential,
+        inputs: &Array2<f32>,
+        outputs: &Array2<f32>,
+        close: impl Fn(f32, f32) -> bool,
+    ) -> Result<std::result::Result<Self, String>> {
+        let layers = match layers(network) {
+            Ok(layers) => layers,
+            Err(name) => return Ok(Err(format!("has a layer that the page cannot run ({name})"))),
+        };
+        let holds = |bits: u32, inputs: &Array2<f32>, outputs: &Array2<f32>| -> Result<bool> {
+            let inputs = inputs.as_standard_layout();
+            let made = quantised(network, bits).0.run(inputs.as_slice().unwrap_or_default(), inputs.nrows())?;
+            Ok(made.iter().zip(outputs).all(|(made, output)| close(*made, *output)))
+        };
+        let few: Vec<usize> = (0..inputs.nrows()).step_by(inputs.nrows().div_ceil(TRIED).max(1)).collect();
+        let [few_inputs, few_outputs] = [inputs, outputs].map(|rows| rows.select(Axis(0), &few));
+        let (mut bits, mut high) = (FEWEST, MOST);
+        while bits < high {
+            let middle = (bits + high) / 2;
+            if holds(middle, &few_inputs, &few_outputs)? { high = middle } else { bits = middle + 1 }
+        }
+        while !holds(bits, inputs, outputs)? {
+            bits += 1;
+            if bits > MOST {
+                return Ok(Err("needs more precision than the page has".into()));
+            }
+        }
+        Ok(Ok(Self { bits, layers, weights: quantised(network, bits).1 }))
+    }
+
+    pub fn json(&self) -> Value {
+        let Weights { numbers, weights, bytes } = &self.weights;
+        let bytes = STANDARD.encode(bytes);
+        json!({ "bits": self.bits, "layers": self.layers, "numbers": numbers, "weights": weights, "bytes": bytes })
+    }
+}
+
+/// The layers that do something in predictions, as network.js takes them; or the name of one that it does not know.
+fn layers(network: &Sequential) -> std::result::Result<Vec<Value>, String> {
+    // An up-sampling becomes part of the convolution after it.
+    let mut factor = [1, 1];
+    let mut layers = Vec::new();
+    for node in network.nodes() {
+        let (from, to) = (&node.input, &node.output);
+        let unknown = || node.layer.name().to_string();
+        let settings = serde_json::to_value(&node.layer).map_err(|_| unknown())?;
+        if factor != [1, 1] && !matches!(node.layer, Layer::Conv2d(_)) {
+            return Err("up_sample2d".into());
+        }
+        layers.push(match &node.layer {
+            Layer::Dense(_) if from.len() == 1 => json!({ "layer": "dense", "inputs": from[0], "outputs": to[0] }),
+            Layer::Conv2d(_) | Layer::ConvTranspose2d(_) if settings.get("groups").is_none() => {
+                let [rows, columns] = std::mem::replace(&mut factor, [1, 1]);
+                json!({
+                    "layer": "convolution",
+                    "transposed": matches!(node.layer, Layer::ConvTranspose2d(_)),
+                    "from": [from[0], from[1] / rows, from[2] / columns],
+                    "to": to,
+                    "factor": [rows, columns],
+                    "kernel": settings["kernel"],
+                    "stride": settings["stride"],
+                    "dilation": settings.get("dilation").cloned().unwrap_or(json!([1, 1])),
+                    "padding": settings["padding"],
+                })
+            }
+            Layer::BatchNorm(_) => json!({ "layer": "line", "channels": channels(from) }),
+            Layer::MaxPool2d(_) => {
+                json!({ "layer": "max_pool2d", "from": from, "to": to, "size": settings["size"],
+                    "stride": settings["stride"] })
+            }
+            Layer::Activation(_) if node.layer.name() != "gelu" => {
+                json!({ "layer": node.layer.name(), "slope": settings.get("slope"), "alpha": settings.get("alpha") })
+            }
+            Layer::Softmax(_) if from.len() == 1 => json!({ "layer": "softmax" }),
+            Layer::Flatten(_) | Layer::Reshape(_) => json!({ "layer": "reshape", "from": from, "to": to }),
+            Layer::Dropout(_) | Layer::ActivityPenalty(_) => continue,
+            Layer::UpSample2d(layer) => {
+                factor = layer.repeats().ok_or_else(unknown)?;
+                continue;
+            }
+            _ => return Err(unknown()),
+        });
+    }
+    if factor == [1, 1] { Ok(layers) } else { Err("up_sample2d".into()) }
+}
+
+fn channels(shape: &[usize]) -> usize {
+    if shape.len() == 3 { shape[0] } else { shape.last().copied().unwrap_or(1) }
+}
+
+/// The network with the weights that the page will have, and these packed: each in that many bits, from minus to plus
+/// the greatest of its output channel.
+fn quantised(network: &Sequential, bits: u32) -> (Sequential, Weights) {
+    let most = (1 << (bits - 1)) - 1;
+    let (mut numbers, mut levels, mut restored) = (Vec::<f32>::new(), Vec::<u16>::new(), Vec::new());
+    for node in network.nodes() {
+        let weights = node.weights();
+        let inputs = channels(&node.input);
+        let (outputs, inside) = match &node.layer {
+            Layer::BatchNorm(layer) => {
+                let (scale, shift) = layer.line(&weights);
+                numbers.extend(scale.into_iter().chain(shift));
+                restored.extend(weights);
+                continue;
+            }
+            // The weights of an output lie side by side, those of all inputs at a place of the kernel.
+            Layer::ConvTranspose2d(_) => (channels(&node.output), inputs),
+            Layer::Dense(_) | Layer::Conv2d(_) => (channels(&node.output), 1),
+            _ => {
+                restored.extend(weights);
+                continue;
+            }
+        };
+        let output = |index: usize| index / inside % outputs;
+        let mut scales = vec![0.0_f32; outputs];
+        for (index, weight) in weights[0].iter().enumerate() {
+            scales[output(index)] = scales[output(index)].max(weight.abs());
+        }
+        scales.iter_mut().for_each(|scale| *scale /= most as f32);
+        let level = |(index, weight): (usize, &f32)| match scales[output(index)] {
+            0.0 => 0,
+            scale => ((weight / scale).round() as i32).clamp(-most, most),
+        };
+        let of_layer: Vec<i32> = weights[0].iter().enumerate().map(level).collect();
+        let value = |(index, level): (usize, &i32)| *level as f32 * scales[output(index)];
+        restored.push(std::sync::Arc::new(of_layer.iter().enumerate().map(value).collect()));
+        restored.extend(weights.iter().skip(1).cloned());
+        levels.extend(of_layer.iter().map(|level| (level + most) as u16));
+        numbers.extend(&scales);
+        match weights.get(1) {
+            Some(bias) => numbers.extend(bias.iter()),
+            None => numbers.extend(vec![0.0; outputs]),
+        }
+    }
+    let mut emulated = network.clone();
+    emulated.parameters_mut().zip(restored).for_each(|(values, restored)| *values = restored);
+
+    // Deflating packs the bits: bytes that take few values take few bits.
+    let low = bits.saturating_sub(8);
+    let bytes = numbers.iter().flat_map(|number| number.to_le_bytes());
+    let bytes = bytes.chain(levels.iter().map(|level| (level >> low) as u8));
+    let lower = levels.iter().filter(|_| low > 0).map(|level| (level & ((1 << low) - 1)) as u8);
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+    let written = encoder.write_all(&bytes.chain(lower).collect::<Vec<u8>>());
+    // A vector takes whatever is written.
+    let bytes = written.and_then(|()| encoder.finish()).unwrap_or_default();
+    (emulated, Weights { numbers: numbers.len(), weights: levels.len(), bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_have_the_fewest_bits_that_do() {
+        let decoder = Sequential::input([2]).dense(32).relu().dense(784).sigmoid().build().unwrap();
+        let codes = Array2::from_shape_fn((300, 2), |(row, column)| ((row * (3 + column)) % 17) as f32 * 5.0 - 40.0);
+        let outputs = decoder.run(codes.as_slice().unwrap(), 300).unwrap();
+        let outputs = Array2::from_shape_vec((300, 784), outputs).unwrap();
+        let packed = Packed::new(&decoder, &codes, &outputs, within_one_grey).unwrap().unwrap();
+        let off = |bits: u32| {
+            let made = quantised(&decoder, bits).0.run(codes.as_slice().unwrap(), 300).unwrap();
+            made.iter().zip(&outputs).map(|(made, output)| (made - output).abs()).fold(0.0, f32::max)
+        };
+        assert!(packed.bits > FEWEST && packed.bits < MOST, "{}", packed.bits);
+        assert!(off(packed.bits) <= 1.0 / 255.0 && off(packed.bits - 1) > 1.0 / 256.0);
+        assert!(packed.weights.bytes.len() < decoder.parameter_count() * 2, "{}", packed.weights.bytes.len());
+    }
+
+    #[test]
+    fn what_cannot_run_or_be_told_apart_is_said() {
+        let why = |network: Sequential, outputs: Array2<f32>| {
+            Packed::new(&network.build().unwrap(), &Array2::ones((1, 4)), &outputs, within_one_grey).unwrap().err()
+        };
+        let zeros = |columns: usize| Array2::zeros((1, columns));
+        let input = || Sequential::input([4]);
+        let unknown = |name: &str| Some(format!("has a layer that the page cannot run ({name})"));
+        assert_eq!(why(input().reshape([1, 2, 2]).up_sample2d(2), zeros(16)), unknown("up_sample2d"));
+        assert_eq!(
+            why(input().reshape([1, 2, 2]).up_sample2d(2).bilinear().conv2d(1, 1), zeros(16)),
+            unknown("up_sample2d")
+        );
+        assert_eq!(why(input().reshape([2, 1, 2]).conv2d(2, 1).groups(2), zeros(4)), unknown("conv2d"));
+        assert_eq!(why(input().relu(), zeros(4)), Some("needs more precision than the page has".into()));
+        assert_eq!(why(input().dropout(0.5).relu().reshape([1, 2, 2]), Array2::ones((1, 4))), None);
+    }
+}
