@@ -208,7 +208,7 @@ fn a_stopped_study_goes_on_to_the_same_end() {
     trial.report(1, 5.0).unwrap();
     drop((trial, stopped));
     // The process was killed while it wrote a line.
-    let torn = std::fs::read_to_string(&path).unwrap() + "{\"tell\":{\"tri";
+    let torn = std::fs::read_to_string(&path).unwrap() + "{\"op_code\":6,\"worker_id\":\"laten";
     std::fs::write(&path, torn).unwrap();
 
     let resumed = open(30);
@@ -297,13 +297,11 @@ fn the_trial_of_a_killed_process_comes_again() {
 fn a_foreign_journal_is_refused_and_left_alone() {
     let path = journal("foreign");
     drop(Study::minimize(space()).unwrap().journal(&path).unwrap());
-    for study in [Study::maximize(space()), Study::minimize(space().integer("more", 1, 2))] {
+    for (study, line) in [(Study::maximize(space()), 1), (Study::minimize(space().integer("more", 1, 2)), 2)] {
         let error = study.unwrap().journal(&path).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::Data);
-        assert!(
-            error.to_string().contains("line 1, study: its space or direction is not that of the journal"),
-            "{error}"
-        );
+        let expected = format!("line {line}, study: its space or direction is not that of the journal");
+        assert!(error.to_string().contains(&expected), "{error}");
     }
     for text in [
         "important",
@@ -491,9 +489,12 @@ fn a_value_outside_its_space_is_refused_with_its_line() {
     let study = Study::minimize(space()).unwrap().journal(&path).unwrap();
     drop((study.ask().unwrap(), study));
     let text = std::fs::read_to_string(&path).unwrap();
-    // Journals of the first version have no checks: their values are looked at.
-    let body = |line: &str| format!("{}}}", line.split(",\"check\"").next().unwrap());
-    let lines: Vec<String> = text.lines().map(body).collect();
+    // Earlier journals of the first version have no checks: their values are looked at.
+    let lines =
+        [r#"{"study":{"maximize":false,"space":{"parameters":[{"name":"x","range":{"float":[0.0,1.0]},"log":false},
+        {"name":"n","range":{"integer":[2,4]},"log":false},{"name":"c","range":{"choice":["a","b"]},"log":false}],
+        "grid":false}}}"#
+            .replace("\n        ", "")];
     let settings = |x: &str, n: &str, c: &str| {
         format!(r#"{{"ask":{{"trial":1,"worker":0,"settings":{{"x":{x},"n":{n},"c":{c}}}}}}}"#)
     };
@@ -528,12 +529,26 @@ fn a_value_outside_its_space_is_refused_with_its_line() {
     }
     std::fs::write(&path, format!("{}\n{ask}\n{tell}\n", lines[0])).unwrap();
     assert_eq!(Study::minimize(space()).unwrap().journal(&path).unwrap().best().unwrap().number, 1);
-    // Of a journal with checks no line is changed, lost, doubled or moved.
+    assert_eq!(
+        std::fs::read_to_string(path.with_file_name("study.jsonl.old")).unwrap(),
+        format!("{}\n{ask}\n{tell}\n", lines[0])
+    );
+    // Of a line with a check none before it is changed, lost, doubled or moved, and ours all have one.
     let text: Vec<&str> = text.lines().collect();
-    for lines in [[text[0], text[1], text[1]], [text[0], lines[1].as_str(), ""], [text[0], text[1], tell]] {
-        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+    let changed = text[2].replacen("\"trial", "\"Trial", 1).replacen("0.", "0.1", 1);
+    let bare = format!("{}}}", text[2].split(",\"check\"").next().unwrap());
+    for lines in [
+        vec![text[0], text[1], text[2], text[2]],
+        vec![text[0], text[2]],
+        vec![text[1], text[0], text[2]],
+        vec![text[0], text[1], &changed],
+        vec![text[0], text[1], &bare],
+    ] {
+        let lines = lines.join("\n") + "\n";
+        std::fs::write(&path, &lines).unwrap();
         let error = Study::minimize(space()).unwrap().journal(&path).err().unwrap().to_string();
         assert!(error.contains("one that does not fit its check or the line before it"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), lines);
     }
     remove(path);
 }

@@ -558,6 +558,22 @@ pub fn rows() -> Table {
                 }
             }),
         ),
+        (
+            "Study::optuna",
+            Call(|| {
+                let garbage = Garbage::new("optuna");
+                for name in texts() {
+                    either(study().optuna(garbage.file("study.log"), name));
+                }
+                refused(study().optuna(garbage.file("study.log"), ""));
+                refused(study().optuna(garbage.file("another.log"), "a\nb"));
+                let used = full(0);
+                refused(used.optuna(garbage.file("another.log"), "late"));
+                for path in paths().into_iter().filter(|path| *path != std::path::Path::new("/dev/full")) {
+                    refused(study().optuna(path, "name"));
+                }
+            }),
+        ),
         ("Study::ask", Nothing("the study alone; see the rows of Space")),
         (
             "Study::tell",

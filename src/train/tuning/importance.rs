@@ -18,8 +18,8 @@ type Row = (Vec<f64>, f64);
 
 /// A share for each parameter, in the space's order; all 0 if the values do not differ. Only complete trials count: a
 /// pruned one's value is from an earlier epoch.
-pub(super) fn importance(space: &Space, trials: &[TrialRecord]) -> Vec<f64> {
-    let complete = trials.iter().filter(|trial| trial.state == TrialState::Complete);
+pub(super) fn importance<'a>(space: &Space, trials: impl Iterator<Item = &'a TrialRecord>) -> Vec<f64> {
+    let complete = trials.filter(|trial| trial.state == TrialState::Complete);
     let mut rows: Vec<Row> = complete
         .filter_map(|trial| {
             let places = space.parameters.iter().map(|parameter| parameter.place(&trial.settings[&parameter.name]));

@@ -4,7 +4,9 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::operation::{Distribution, Kind, Number, same};
 use crate::{
     error::{Error, ErrorKind, Result},
     format::cell,
@@ -160,6 +162,28 @@ impl Space {
         digits.collect()
     }
 
+    /// Which of a grid's combinations these are; `None` if they are none of it.
+    pub(super) fn index(&self, settings: &BTreeMap<String, Setting>) -> Option<usize> {
+        let holds = self.holds(settings);
+        self.parameters
+            .iter()
+            .filter(|_| holds)
+            .try_fold(0, |index: usize, parameter| {
+                let digit = match (&parameter.range, settings.get(&parameter.name)?) {
+                    (Range::Integer(low, _), Setting::Integer(number)) => number - low,
+                    (Range::Choice(choices), setting) => choices.iter().position(|choice| choice == setting)?,
+                    _ => return None,
+                };
+                Some(index * parameter.count()? + digit)
+            })
+            .filter(|_| holds)
+    }
+
+    /// The parameter of a name, and its place among all.
+    pub(super) fn parameter(&self, name: &str) -> Option<(usize, &Parameter)> {
+        self.parameters.iter().enumerate().find(|(_, parameter)| parameter.name == name)
+    }
+
     /// Whether these are settings of all parameters and of nothing else, each in its range.
     pub(super) fn holds(&self, settings: &BTreeMap<String, Setting>) -> bool {
         let fits =
@@ -171,13 +195,7 @@ impl Space {
 impl Parameter {
     fn check(&self, grid: bool) -> Result<()> {
         let place = format!("space, {:?}", cell(&self.name));
-        let letters = self.name.chars().count();
-        if letters == 0 || letters > LONGEST_NAME {
-            return Err(wrong(place, format!("a name of 1 to {LONGEST_NAME} letters"), letters));
-        }
-        if self.name.chars().any(char::is_control) {
-            return Err(wrong(place, "a name without control characters", format!("{:?}", self.name)));
-        }
+        check_name(&place, &self.name)?;
         match &self.range {
             Range::Float(low, high) if !(low < high && (high - low).is_finite()) => {
                 return Err(wrong(place, "a range from low to high", format!("{low} to {high}")));
@@ -221,13 +239,45 @@ impl Parameter {
         }
     }
 
-    fn holds(&self, setting: &Setting) -> bool {
+    pub(super) fn holds(&self, setting: &Setting) -> bool {
         match (&self.range, setting) {
             (Range::Float(low, high), Setting::Float(number)) => (low..=high).contains(&number),
             (Range::Integer(low, high), Setting::Integer(number)) => (low..=high).contains(&number),
             (Range::Choice(settings), setting) => settings.contains(setting),
             _ => false,
         }
+    }
+
+    /// Its range in Optuna's terms.
+    pub(super) fn distribution(&self) -> Distribution {
+        Distribution(match &self.range {
+            Range::Float(low, high) => Kind::Float { step: None, low: *low, high: *high, log: self.log },
+            Range::Integer(low, high) => Kind::Int { log: self.log, step: 1, low: *low as i64, high: *high as i64 },
+            Range::Choice(settings) => {
+                Kind::Categorical { choices: settings.iter().map(|setting| json!(setting)).collect() }
+            }
+        })
+    }
+
+    /// What stands for a setting in Optuna's journal: the number, or the index of the choice.
+    pub(super) fn internal(&self, setting: &Setting) -> Number {
+        Number(match (&self.range, setting) {
+            (Range::Float(..) | Range::Integer(..), Setting::Float(number)) => *number,
+            (Range::Float(..) | Range::Integer(..), Setting::Integer(number)) => *number as f64,
+            (_, _) => self.place(setting),
+        })
+    }
+
+    /// The setting that Python gives as this value, if it is in the range.
+    pub(super) fn given(&self, value: &Value) -> Option<Setting> {
+        let setting = match &self.range {
+            Range::Float(..) => Setting::Float(value.as_f64()?),
+            Range::Integer(..) => {
+                Setting::Integer(value.as_f64().filter(|number| *number >= 0.0 && number.fract() == 0.0)? as usize)
+            }
+            Range::Choice(settings) => settings.iter().find(|setting| same(&json!(setting), value))?.clone(),
+        };
+        Some(setting).filter(|setting| self.holds(setting))
     }
 
     /// A setting as a number on the scale on which it is sampled: its logarithm or itself; for a choice, its index.
@@ -299,6 +349,17 @@ macro_rules! setting_from {
     )+};
 }
 setting_from!(usize: Integer, f64: Float, &str: Text, String: Text);
+
+pub(super) fn check_name(place: &str, name: &str) -> Result<()> {
+    let letters = name.chars().count();
+    if letters == 0 || letters > LONGEST_NAME {
+        return Err(wrong(place, format!("a name of 1 to {LONGEST_NAME} letters"), letters));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(wrong(place, "a name without control characters", format!("{name:?}")));
+    }
+    Ok(())
+}
 
 pub(super) fn wrong(place: impl Into<String>, expected: impl fmt::Display, got: impl fmt::Display) -> Error {
     Error::expected(ErrorKind::Argument, place, expected, got)

@@ -1,20 +1,25 @@
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap, HashSet},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering},
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
+use super::dates;
 use super::importance::importance;
-use super::journal::{Event, Journal, Line};
+use super::journal::Journal;
+use super::lock::Lock;
+use super::operation::{Number, Operation};
 use super::pruning::should_prune;
-use super::space::{Space, short, wrong};
+use super::replay::Replay;
+use super::space::{Setting, Space, check_name, short, wrong};
 use super::tree_parzen::suggest;
 use super::trial::{Trial, TrialRecord, TrialState};
 use crate::{
     channel::Stoppable,
-    error::{Error, ErrorKind, Result},
+    error::Result,
     progress::{Progress, State, times},
+    random::mix,
     stop::StopHandle,
 };
 
@@ -39,7 +44,8 @@ use crate::{
 ///
 /// Settings are sampled by the tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), the first ten at
 /// random; a [`grid`](Space::grid) is tried in order. With a [`journal`](Self::journal) a study can be stopped at any
-/// time and resumed, and several processes can share it.
+/// time and resumed, and several processes can share it, also with workers and the dashboard of
+/// [Optuna](Self::optuna).
 pub struct Study {
     seed: u64,
     trials: usize,
@@ -52,13 +58,14 @@ pub struct Study {
 
 /// The state that a study and its trials share.
 pub(super) struct Shared {
-    pub(super) maximize: bool,
-    space: Space,
-    records: Vec<TrialRecord>,
+    pub(super) replay: Replay,
     /// The trials handed out here.
     held: HashMap<usize, Weak<()>>,
     journal: Option<Journal>,
 }
+
+/// The name of a study whose journal is to hold no other.
+const NAME: &str = "latentlab";
 
 impl Study {
     /// A study that looks for the lowest value: a loss.
@@ -80,7 +87,9 @@ impl Study {
     fn new(space: Space, maximize: bool) -> Result<Self> {
         space.check()?;
         let trials = space.combinations().unwrap_or(100);
-        let shared = Shared { maximize, space, records: Vec::new(), held: HashMap::new(), journal: None };
+        let mut shared = Shared { replay: Replay::new(NAME, maximize, space), held: HashMap::new(), journal: None };
+        let beginning = shared.replay.beginning();
+        shared.write(&beginning, None)?;
         let (stop, progress, shared) = (StopHandle::new(), Mutex::default(), Arc::new(Mutex::new(shared)));
         Ok(Self { seed: 0, trials, stop, progress_every: 1, progress, shared })
     }
@@ -108,34 +117,68 @@ impl Study {
     /// The number of trials, those in the journal included. Default: 100; for a grid all combinations, which are also
     /// the maximum.
     pub fn trials(mut self, count: usize) -> Self {
-        self.trials = locked(&self.shared).space.combinations().map_or(count, |all| all.min(count));
+        self.trials = locked(&self.shared).replay.space.combinations().map_or(count, |all| all.min(count));
         self
     }
 
-    /// Keeps the study in a file, a line of JSON for each event. If the file exists, the study continues from it: a
-    /// trial that was running when its process ended is handed out again with the same settings. Several processes (or
-    /// several studies in the threads of one) may use the same file at the same time and share the trials.
+    /// Keeps the study in a file: [`optuna`](Self::optuna) with the name `latentlab`.
     ///
-    /// Each line ends with a checksum over itself and the line before it: lines that were changed, lost or moved are
-    /// refused, and so are values outside their range. An incomplete last line, left by a process that was killed, is
-    /// cut off.
+    /// A journal that an earlier version of this library has written becomes one of Optuna's; the old file is kept
+    /// beside it as `study.jsonl.old`.
     ///
     /// # Errors
-    /// When the file cannot be opened or locked, is not a journal (it is left unchanged), is damaged (the error names
-    /// the line), or belongs to another space or direction.
+    /// As those of [`optuna`](Self::optuna).
     pub fn journal(self, path: impl AsRef<Path>) -> Result<Self> {
-        self.journal_at(path.as_ref())
+        self.optuna(path, NAME)
     }
 
-    fn journal_at(self, path: &Path) -> Result<Self> {
-        let journal = Journal::open(path)?;
+    /// Keeps the study in a file: a journal as [Optuna](https://optuna.org) 5 writes it, which may hold several studies
+    /// of different names. If it has one of this name, the study continues from it: a trial that was running when its
+    /// process ended is handed out again with the same settings and number. Several processes (or several studies in
+    /// the threads of one) may use the same file at the same time and share the trials.
+    ///
+    /// Optuna's workers may be among them, and its dashboard shows the study:
+    ///
+    /// ```python
+    /// storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend("study.log"))
+    /// study = optuna.load_study(study_name="digits", storage=storage)
+    /// study.optimize(objective, n_trials=20)
+    /// ```
+    ///
+    /// - [`float`](Space::float) is Optuna's `suggest_float`, [`integer`](Space::integer) its `suggest_int`,
+    ///   [`choice`](Space::choice) its `suggest_categorical`. Trials with other parameters, or values outside the
+    ///   space, stand in [`records`](Self::records), but neither the sampler nor the pruner learns from them.
+    /// - Optuna numbers trials from 0, here they begin at 1. An epoch is a `step`.
+    /// - Trials that Optuna has enqueued (`study.enqueue_trial`) come first, with the given settings that the space
+    ///   has; the others are sampled. Running trials of Optuna's workers are left to them.
+    /// - Optuna locks the file by another beside it, `study.log.lock`, and so does this. All must name the same file,
+    ///   not a link to it.
+    ///
+    /// Lines of this library end with a checksum over themselves and all lines before them: lines that were changed,
+    /// lost or moved are refused, and so are values outside their range. An incomplete last line, left by a process
+    /// that was killed, is cut off.
+    ///
+    /// # Errors
+    /// When the name is empty, longer than 200 letters or has control characters; when the file cannot be opened or
+    /// locked, is not a journal (it is left unchanged), is damaged (the error names the line), or has a study of this
+    /// name with another space or direction, or a parameter of another kind.
+    pub fn optuna(self, path: impl AsRef<Path>, name: impl AsRef<str>) -> Result<Self> {
+        check_name("study", name.as_ref())?;
+        self.join(path.as_ref(), name.as_ref())
+    }
+
+    fn join(self, path: &Path, name: &str) -> Result<Self> {
         {
             let mut shared = locked(&self.shared);
-            if !shared.records.is_empty() {
+            if !shared.replay.records.is_empty() {
                 return Err(wrong("study", "a journal before the first trial", "one after it"));
             }
-            shared.journal = Some(journal);
-            shared.together(|_| Ok(()))?;
+            shared.replay = Replay::new(name, shared.replay.maximize, shared.replay.space.clone());
+            shared.journal = Some(Journal::open(path, &shared.replay)?);
+            shared.together(|shared, lock| {
+                let beginning = shared.replay.beginning();
+                shared.write(&beginning, lock)
+            })?;
         }
         Ok(self)
     }
@@ -149,12 +192,13 @@ impl Study {
             return Ok(None);
         }
         let mut shared = locked(&self.shared);
-        let Some((number, token)) = shared.together(|shared| shared.hand_out(self.trials, self.seed))? else {
+        let Some((number, token)) = shared.together(|shared, lock| shared.hand_out(self.trials, self.seed, lock))?
+        else {
             return Ok(None);
         };
         self.say(&shared, None);
         Ok(Some(Trial {
-            settings: shared.records[number - 1].settings.clone(),
+            settings: shared.replay.records[number - 1].settings.clone(),
             shared: self.shared.clone(),
             number,
             pruned: Arc::default(),
@@ -166,7 +210,8 @@ impl Study {
 
     /// Shows how far the study is, and the result of a trial.
     fn say(&self, shared: &Shared, told: Option<usize>) {
-        let done = shared.records.iter().filter(|record| record.state != TrialState::Running).count();
+        let open = [TrialState::Running, TrialState::Waiting];
+        let done = shared.replay.records.iter().filter(|record| !open.contains(&record.state)).count();
         let mut progress = locked(&self.progress);
         let (progress, start, before) =
             progress.get_or_insert_with(|| (Progress::begin(self.progress_every), Instant::now(), done));
@@ -196,17 +241,20 @@ impl Study {
         if self.stop.should_stop() {
             return Ok(());
         }
-        let (value, seconds) = (Some(value).filter(|value| value.is_finite()), trial.started.elapsed().as_secs_f64());
-        let event = Event::Tell { trial: trial.number, value, pruned: trial.pruned.load(Ordering::Relaxed), seconds };
+        let (pruned, seconds) = (trial.pruned.load(Ordering::Relaxed), trial.started.elapsed().as_secs_f64());
         let mut shared = locked(&self.shared);
-        shared.together(|shared| shared.note(event))?;
+        shared.together(|shared, lock| {
+            let record = shared.replay.running(trial.number)?;
+            shared.write(&Replay::end(record, value, pruned, seconds, now()), lock)
+        })?;
+        shared.held.remove(&trial.number);
         self.say(&shared, Some(trial.number));
         Ok(())
     }
 
     /// All trials in their order; with a journal, as of this study's last ask, report or tell.
     pub fn records(&self) -> Vec<TrialRecord> {
-        locked(&self.shared).records.clone()
+        locked(&self.shared).replay.records.clone()
     }
 
     /// The complete trial with the best value, the first one if several are equal.
@@ -228,22 +276,22 @@ impl Study {
     /// When fewer than four trials are complete.
     pub fn importance(&self) -> Result<Vec<(String, f64)>> {
         let shared = locked(&self.shared);
-        let complete = shared.records.iter().filter(|record| record.state == TrialState::Complete).count();
+        let complete = shared.replay.known().filter(|record| record.state == TrialState::Complete).count();
         if complete < 4 {
             return Err(wrong("importance", "at least 4 complete trials", complete));
         }
-        let names = shared.space.parameters.iter().map(|parameter| parameter.name.clone());
-        Ok(names.zip(importance(&shared.space, &shared.records)).collect())
+        let names = shared.replay.space.parameters.iter().map(|parameter| parameter.name.clone());
+        Ok(names.zip(importance(&shared.replay.space, shared.replay.known())).collect())
     }
 
     /// The names of the parameters, in the space's order.
     pub fn parameter_names(&self) -> Vec<String> {
-        locked(&self.shared).space.parameters.iter().map(|parameter| parameter.name.clone()).collect()
+        locked(&self.shared).replay.space.parameters.iter().map(|parameter| parameter.name.clone()).collect()
     }
 
     /// Whether higher values are better.
     pub fn maximizes(&self) -> bool {
-        locked(&self.shared).maximize
+        locked(&self.shared).replay.maximize
     }
 
     /// A value turned so that lower is better.
@@ -254,20 +302,20 @@ impl Study {
 
 impl Shared {
     fn cost(&self, value: f64) -> f64 {
-        if self.maximize { -value } else { value }
+        if self.replay.maximize { -value } else { value }
     }
 
     /// `trial 12 (complete, 0.0274), 12/30 done, best 0.0262  40 s so far, 1 min 0 s left`.
     fn progress(&self, [done, trials]: [usize; 2], told: Option<usize>, times: &str) -> State {
         let complete = |record: &&TrialRecord| record.state == TrialState::Complete;
-        let values: Vec<f64> = self.records.iter().filter(complete).filter_map(|record| record.value).collect();
+        let values: Vec<f64> = self.replay.records.iter().filter(complete).filter_map(|record| record.value).collect();
         let better = |best: &mut f64, value: &f64| {
             *best = if self.cost(*value) < self.cost(*best) { *value } else { *best };
             Some(*best)
         };
         let first = self.cost(f64::INFINITY);
         let best: Vec<f64> = values.iter().scan(first, better).collect();
-        let mut text = match told.and_then(|trial| self.records.get(trial.checked_sub(1)?)) {
+        let mut text = match told.and_then(|trial| self.replay.records.get(trial.checked_sub(1)?)) {
             Some(record) => {
                 let value = record.value.map_or(String::new(), |value| format!(", {}", short(value)));
                 format!("trial {} ({}{value}), {done}/{trials} done", record.number, record.state)
@@ -289,163 +337,101 @@ impl Shared {
     }
 
     /// Runs an action under the journal's lock, after all its lines have been applied.
-    fn together<T>(&mut self, action: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let _locked = self.journal.as_ref().map(Journal::lock).transpose()?;
-        self.catch_up()?;
-        action(self)
-    }
-
-    fn catch_up(&mut self) -> Result<()> {
-        let first = self.journal.as_ref().filter(|journal| journal.is_new()).map(|_| self.beginning());
-        let Some(journal) = &mut self.journal else { return Ok(()) };
-        for line in journal.new_lines(first.as_ref())? {
-            let Line { place, event, after } = line?;
-            self.check(&event).map_err(|error| error.within(&place))?;
-            self.apply(event);
-            if let Some(journal) = &mut self.journal {
-                journal.advance(after);
-            }
-        }
-        match (&mut self.journal, first) {
-            (Some(journal), Some(first)) if journal.is_new() => journal.append(&first),
-            _ => Ok(()),
-        }
-    }
-
-    /// The first line of this study's journal.
-    fn beginning(&self) -> Event {
-        Event::Study { maximize: self.maximize, space: self.space.clone() }
-    }
-
-    /// Writes an event and applies it: an event that cannot be written is not applied, and one that cannot be applied
-    /// is not written.
-    fn note(&mut self, event: Event) -> Result<()> {
-        self.check(&event)?;
+    fn together<T>(&mut self, action: impl FnOnce(&mut Self, Option<&Lock>) -> Result<T>) -> Result<T> {
+        let lock = self.journal.as_ref().map(Journal::lock).transpose()?;
         if let Some(journal) = &mut self.journal {
-            journal.append(&event)?;
+            journal.read(&mut self.replay)?;
         }
-        self.apply(event);
-        Ok(())
+        action(self, lock.as_ref())
     }
 
-    /// Whether an event can follow those before it.
-    fn check(&self, event: &Event) -> Result<()> {
-        let wrong = |expected: &str, got: String| Err(Error::expected(ErrorKind::Data, "study", expected, got));
-        match event {
-            Event::Study { maximize, space } => {
-                if (*maximize, space) != (self.maximize, &self.space) {
-                    let error =
-                        Error::new(ErrorKind::Data, "study", "its space or direction is not that of the journal");
-                    return Err(error.hint("Name another file, or delete this one to start again"));
-                }
-            }
-            Event::Ask { trial, settings, .. } => {
-                let next = *trial == self.records.len() + 1;
-                if !next && self.running(*trial)?.settings != *settings {
-                    return wrong("the settings that the trial had before", format!("others of trial {trial}"));
-                }
-                if next && !self.space.holds(settings) {
-                    return wrong("a setting of each parameter, in its range", format!("another in trial {trial}"));
-                }
-                if self.space.grid && self.space.combination(trial - 1) != *settings {
-                    return wrong("the grid's combinations in their order", format!("another in trial {trial}"));
-                }
-            }
-            Event::Report { trial, epoch, value } => {
-                let last = self.running(*trial)?.reports.last().map_or(0, |report| report.0);
-                if *epoch <= last || value.is_some_and(|value| !value.is_finite()) {
-                    return wrong(&format!("a report of an epoch above {last}"), format!("of epoch {epoch}"));
-                }
-            }
-            Event::Tell { trial, value, seconds, .. } => {
-                self.running(*trial)?;
-                if value.is_some_and(|value| !value.is_finite()) || !(*seconds >= 0.0 && seconds.is_finite()) {
-                    return wrong("finite numbers", format!("others for trial {trial}"));
-                }
-            }
+    /// Writes operations and applies them: none is applied that cannot be written.
+    fn write(&mut self, operations: &[Operation], lock: Option<&Lock>) -> Result<()> {
+        if let (Some(journal), Some(lock)) = (&mut self.journal, lock) {
+            journal.append(operations, lock)?;
         }
-        Ok(())
+        operations.iter().try_for_each(|operation| self.replay.apply(operation, true))
     }
 
-    /// Applies an event that has been checked.
-    fn apply(&mut self, event: Event) {
-        match event {
-            Event::Study { .. } => {}
-            Event::Ask { trial: number, worker, settings } => {
-                let (state, reports) = (TrialState::Running, Vec::new());
-                let record = TrialRecord { number, settings, state, value: None, reports, seconds: 0.0, worker };
-                match self.record(number) {
-                    Some(before) => *before = record,
-                    None => self.records.push(record),
-                }
-            }
-            Event::Report { trial, epoch, value } => {
-                if let Some(record) = self.record(trial) {
-                    record.reports.push((epoch, value));
-                }
-            }
-            Event::Tell { trial, value, pruned, seconds } => {
-                self.held.remove(&trial);
-                if let Some(record) = self.record(trial) {
-                    (record.value, record.seconds) = (value, seconds);
-                    record.state = match (value, pruned) {
-                        (None, _) => TrialState::Failed,
-                        (Some(_), true) => TrialState::Pruned,
-                        (Some(_), false) => TrialState::Complete,
-                    };
-                }
-            }
-        }
-    }
-
-    /// Trials are numbered from 1, without gaps.
-    fn record(&mut self, trial: usize) -> Option<&mut TrialRecord> {
-        self.records.get_mut(trial.checked_sub(1)?)
-    }
-
-    fn running(&self, trial: usize) -> Result<&TrialRecord> {
-        let record = trial.checked_sub(1).and_then(|index| self.records.get(index));
-        record.filter(|record| record.state == TrialState::Running).ok_or_else(|| {
-            Error::expected(ErrorKind::Data, "study", "a trial that is running", format!("trial {trial}"))
-        })
-    }
-
-    /// A trial whose worker has ended, or a new one.
-    fn hand_out(&mut self, trials: usize, seed: u64) -> Result<Option<(usize, Arc<()>)>> {
-        let lost = self.records.iter().find(|record| record.state == TrialState::Running && self.is_lost(record));
-        let (trial, settings) = match lost {
-            Some(record) => (record.number, record.settings.clone()),
-            None if self.records.len() >= trials => return Ok(None),
-            None if self.space.grid => (self.records.len() + 1, self.space.combination(self.records.len())),
-            None => (self.records.len() + 1, suggest(&self.space, &self.records, |value| self.cost(value), seed)),
-        };
+    /// A trial whose worker has ended, one that waits, or a new one.
+    fn hand_out(&mut self, trials: usize, seed: u64, lock: Option<&Lock>) -> Result<Option<(usize, Arc<()>)>> {
+        let records = &self.replay.records;
+        let lost = records.iter().find(|record| record.state == TrialState::Running && self.is_lost(record));
+        let there = lost.or_else(|| records.iter().find(|record| record.state == TrialState::Waiting));
         let worker = self.journal.as_ref().map_or(0, |journal| journal.worker);
-        self.note(Event::Ask { trial, worker, settings })?;
+        let number = there.map_or(records.len() + 1, |record| record.number);
+        let given = there.map(|record| self.replay.given(record)).unwrap_or_default();
+        let used: HashSet<usize> = match self.replay.space.grid {
+            true => records.iter().filter_map(|record| self.replay.space.index(&record.settings)).collect(),
+            false => HashSet::new(),
+        };
+        let count = if self.replay.space.grid { used.len() } else { records.len() };
+        if there.is_none() && count >= trials {
+            return Ok(None);
+        }
+        let settings = self.settings(given, &used, mix(seed, number as u64 - 1));
+        let operations = match there {
+            Some(record) => self.replay.again(record, &settings, worker, now()),
+            None => vec![self.replay.new_trial(&settings, worker, now())],
+        };
+        self.write(&operations, lock)?;
         let token = Arc::new(());
-        self.held.insert(trial, Arc::downgrade(&token));
-        Ok(Some((trial, token)))
+        self.held.insert(number, Arc::downgrade(&token));
+        Ok(Some((number, token)))
+    }
+
+    /// What to try next with the settings that are given; `used`: a grid's combinations that a trial has.
+    fn settings(
+        &self,
+        given: BTreeMap<String, Setting>,
+        used: &HashSet<usize>,
+        seed: u64,
+    ) -> BTreeMap<String, Setting> {
+        let space = &self.replay.space;
+        if given.len() == space.parameters.len() {
+            return given;
+        }
+        let mut settings = match space.combinations() {
+            None => suggest(space, self.replay.known(), |value| self.cost(value), seed),
+            Some(all) => {
+                let fits = |index: &usize| {
+                    let combination = space.combination(*index);
+                    given.iter().all(|(name, setting)| combination.get(name) == Some(setting))
+                };
+                let next = (0..all).find(|index| !used.contains(index) && fits(index)).or_else(|| (0..all).find(fits));
+                space.combination(next.unwrap_or_default())
+            }
+        };
+        settings.extend(given);
+        settings
     }
 
     fn is_lost(&self, record: &TrialRecord) -> bool {
-        match &self.journal {
-            Some(journal) if journal.worker != record.worker => journal.has_ended(record.worker),
+        match (&self.journal, record.worker) {
+            (_, None) => false,
+            (Some(journal), Some(worker)) if journal.worker != worker => journal.has_ended(worker),
             _ => self.held.get(&record.number).is_none_or(|token| token.strong_count() == 0),
         }
     }
 
     /// Records a value at an epoch; returns whether the trial should be pruned.
     pub(super) fn report(&mut self, trial: usize, epoch: usize, value: f64) -> Result<bool> {
-        self.together(|shared| {
-            let last = shared.running(trial)?.reports.last().map_or(0, |report| report.0);
+        self.together(|shared, lock| {
+            let record = shared.replay.running(trial)?;
+            let last = record.reports.last().map_or(0, |report| report.0);
             if epoch <= last {
                 return Err(wrong(format!("trial {trial}, report"), format!("an epoch above {last}"), epoch));
             }
-            let value = Some(value).filter(|value| value.is_finite());
-            shared.note(Event::Report { trial, epoch, value })?;
-            let record = &shared.records[trial - 1];
-            Ok(!shared.space.grid && should_prune(record, &shared.records, |value| shared.cost(value)))
+            let (trial_id, intermediate_value) = (record.id, Number(value));
+            shared.write(&[Operation::Report { trial_id, step: epoch, intermediate_value }], lock)?;
+            let (replay, record) = (&shared.replay, &shared.replay.records[trial - 1]);
+            Ok(!replay.space.grid && should_prune(record, replay.known(), |value| shared.cost(value)))
         })
     }
+}
+
+fn now() -> String {
+    dates::text(SystemTime::now())
 }
 
 /// No event is left half applied by a panic elsewhere.

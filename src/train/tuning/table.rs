@@ -9,7 +9,8 @@ use crate::format::cell;
 const ROWS: usize = 20;
 
 /// In the order of the table.
-const STATES: [TrialState; 4] = [TrialState::Complete, TrialState::Pruned, TrialState::Failed, TrialState::Running];
+const STATES: [TrialState; 5] =
+    [TrialState::Complete, TrialState::Pruned, TrialState::Failed, TrialState::Running, TrialState::Waiting];
 
 impl Study {
     pub(crate) fn count(&self) -> String {

@@ -10,7 +10,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use super::space::{Parameter, Range, Setting, Space};
 use super::trial::{TrialRecord, TrialState};
-use crate::random::{Random, mix, stream};
+use crate::random::{Random, stream};
 
 /// So many trials are drawn at random before the estimator is used.
 const N_STARTUP_TRIALS: usize = 10;
@@ -29,14 +29,13 @@ fn default_weights(n: usize) -> Vec<f64> {
     (0..n).map(|index| if index < ramp { start + step * index as f64 } else { 1.0 }).collect()
 }
 
-/// What to try next. `cost`: lower is better.
-pub(super) fn suggest(
+/// What to try next, after trials that each have a setting of every parameter. `cost`: lower is better.
+pub(super) fn suggest<'a>(
     space: &Space,
-    trials: &[TrialRecord],
+    trials: impl Iterator<Item = &'a TrialRecord>,
     cost: impl Fn(f64) -> f64,
     seed: u64,
 ) -> BTreeMap<String, Setting> {
-    let seed = mix(seed, trials.len() as u64);
     let (good, bad) = split(trials, cost);
     let setting = |(index, parameter): (usize, &Parameter)| {
         let mut random = stream(seed, index as u64);
@@ -58,8 +57,12 @@ pub(super) fn suggest(
 }
 
 /// The best trials and the others, each in their order; no best ones before the startup trials have finished.
-fn split(trials: &[TrialRecord], cost: impl Fn(f64) -> f64) -> (Vec<&TrialRecord>, Vec<&TrialRecord>) {
-    let finished = trials.iter().filter(|trial| trial.state != TrialState::Running).count();
+fn split<'a>(
+    trials: impl Iterator<Item = &'a TrialRecord>,
+    cost: impl Fn(f64) -> f64,
+) -> (Vec<&'a TrialRecord>, Vec<&'a TrialRecord>) {
+    let mut ranked: Vec<&TrialRecord> = trials.collect();
+    let finished = ranked.iter().filter(|trial| trial.state != TrialState::Running).count();
     let good = if finished < N_STARTUP_TRIALS { 0 } else { gamma(finished) };
     // Complete ones by their value; pruned ones by how far they came, then by their value; the rest.
     let rank = |trial: &TrialRecord| match (trial.state, trial.value) {
@@ -69,7 +72,6 @@ fn split(trials: &[TrialRecord], cost: impl Fn(f64) -> f64) -> (Vec<&TrialRecord
         }
         _ => (2, 0, 0.0),
     };
-    let mut ranked: Vec<&TrialRecord> = trials.iter().collect();
     ranked.sort_by(|a, b| {
         let (a, b) = (rank(a), rank(b));
         (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2))
@@ -202,15 +204,9 @@ mod tests {
     use super::*;
 
     fn trial(number: usize, place: f64, value: f64) -> TrialRecord {
-        TrialRecord {
-            number,
-            settings: BTreeMap::from([("x".into(), Setting::Float(place))]),
-            state: TrialState::Complete,
-            value: Some(value),
-            reports: Vec::new(),
-            seconds: 0.0,
-            worker: 0,
-        }
+        let settings = BTreeMap::from([("x".into(), Setting::Float(place))]);
+        let (state, value) = (TrialState::Complete, Some(value));
+        TrialRecord { state, value, ..TrialRecord::new(number, number, settings) }
     }
 
     #[test]
@@ -235,11 +231,11 @@ mod tests {
         (trials[1].state, trials[1].value) = (TrialState::Running, None);
         trials[2].state = TrialState::Pruned;
         let numbers = |trials: Vec<&TrialRecord>| trials.iter().map(|trial| trial.number).collect::<Vec<_>>();
-        let (good, bad) = split(&trials, |value| value);
+        let (good, bad) = split(trials.iter(), |value| value);
         assert_eq!((numbers(good), bad.len()), (vec![4, 5], 18));
-        let (good, _) = split(&trials, |value| -value);
+        let (good, _) = split(trials.iter(), |value| -value);
         assert_eq!(numbers(good), [19, 20]);
-        assert!(split(&trials[..10], |value| value).0.is_empty(), "nine finished, one runs");
+        assert!(split(trials[..10].iter(), |value| value).0.is_empty(), "nine finished, one runs");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::{
     time::Instant,
 };
 
+use super::operation::Attributes;
 use super::space::{Setting, short, wrong};
 use super::study::Shared;
 use crate::{
@@ -122,7 +123,7 @@ pub(crate) struct TrialLink {
 impl TrialLink {
     /// Whether its study looks for the highest value.
     pub fn maximizes(&self) -> bool {
-        super::study::locked(&self.shared).maximize
+        super::study::locked(&self.shared).replay.maximize
     }
 
     /// [`Trial::report`].
@@ -155,14 +156,40 @@ pub struct TrialRecord {
     pub reports: Vec<(usize, Option<f64>)>,
     /// How long it took, in seconds; 0 while it runs.
     pub seconds: f64,
-    /// The worker that has it.
-    pub(super) worker: usize,
+    /// Its number in the journal, which may hold several studies.
+    pub(super) id: usize,
+    /// The worker of this library that has it; `None` if it is one of Optuna's.
+    pub(super) worker: Option<usize>,
+    /// When it began, in seconds since 1970.
+    pub(super) started: Option<f64>,
+    /// The settings that it was enqueued with.
+    pub(super) fixed: Attributes,
+}
+
+impl TrialRecord {
+    /// A trial that has just begun.
+    pub(super) fn new(number: usize, id: usize, settings: BTreeMap<String, Setting>) -> Self {
+        Self {
+            number,
+            settings,
+            state: TrialState::Running,
+            value: None,
+            reports: Vec::new(),
+            seconds: 0.0,
+            id,
+            worker: None,
+            started: None,
+            fixed: Attributes::new(),
+        }
+    }
 }
 
 /// How a trial ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TrialState {
+    /// Enqueued by one of Optuna's workers, and not begun.
+    Waiting,
     /// Not yet.
     Running,
     /// With a value.
@@ -176,6 +203,7 @@ pub enum TrialState {
 impl fmt::Display for TrialState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::Waiting => "waiting",
             Self::Running => "running",
             Self::Complete => "complete",
             Self::Pruned => "pruned",
