@@ -33,10 +33,16 @@ const open = async (browser, options) => {
   return { context, page, wrong };
 };
 
-/// What the explorer shows once it has drawn: its texts, its images, and where the marks are on the first map that is seen.
-const state = (page) =>
+/// Waits until the page has drawn what was asked of it.
+const drawn = (page) =>
   page.evaluate(async () => {
     for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+  });
+
+/// What the explorer shows once it has drawn: its texts, its images, and where the marks are on the first map that is seen.
+const state = async (page) => {
+  await drawn(page);
+  return page.evaluate(() => {
     const root = document.querySelector("[data-live]").shadowRoot;
     const all = (selector) => [...root.querySelectorAll(selector)];
     const pixels = all(".side figure canvas").map((canvas) => {
@@ -66,8 +72,10 @@ const state = (page) =>
       legend: all(".legend button").map((entry) => [entry.textContent, entry.getAttribute("aria-pressed")]),
     };
   });
+};
 
 const center = async (locator) => {
+  await drawn(locator.page());
   const { x, y, width, height } = await locator.boundingBox();
   return [x + width / 2, y + height / 2];
 };
