@@ -10,11 +10,10 @@ import signal
 import time
 
 import nbformat
-from jupyter_client import KernelManager
-from kernel import NOTEBOOKS, PROJECT, SHARE, alive, check, command, processes, wait_until
+from kernel import NOTEBOOKS, PROJECT, alive, check, command, processes, wait_until
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
-from widgets import ENDED, TEXT, VIEW, Page
+from widgets import ENDED, TEXT, VIEW, Page, a_kernel
 
 SAVED = PROJECT / "target/tmp"
 FIGURE = (
@@ -211,11 +210,7 @@ def nbclient_saves_the_sliders_and_the_figure():
 
 
 def main():
-    os.environ["JUPYTER_PATH"] = str(SHARE)
-    os.environ["LATENTLAB_DATA"] = "built-in"
-    manager = KernelManager(kernel_name="rust")
-    manager.start_kernel(cwd=str(NOTEBOOKS))
-    try:
+    with a_kernel() as manager:
         editor = Editor(manager)
         editor.run("use latentlab::*;", "imports")
         for test in [
@@ -229,8 +224,6 @@ def main():
             a_killed_relay_leaves_the_figure,
         ]:
             check(test, editor)
-    finally:
-        manager.shutdown_kernel(now=True)
     check(nbclient_saves_the_sliders_and_the_figure)
 
 

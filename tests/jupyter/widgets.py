@@ -3,6 +3,7 @@
 Run it with the Python of `.jupyter/python`, after `cargo latentlab run`. Arguments select checks, as in `kernel.py`.
 """
 
+import contextlib
 import os
 import queue
 import statistics
@@ -333,12 +334,20 @@ def a_dead_process_leaves_the_figure_and_a_line(page):
     page.until_text("x is 0.125")
 
 
-def main():
+@contextlib.contextmanager
+def a_kernel():
     os.environ["JUPYTER_PATH"] = str(SHARE)
     os.environ["LATENTLAB_DATA"] = "built-in"
     manager = KernelManager(kernel_name="rust")
     manager.start_kernel(cwd=str(NOTEBOOKS))
     try:
+        yield manager
+    finally:
+        manager.shutdown_kernel(now=True)
+
+
+def main():
+    with a_kernel() as manager:
         page = Page(manager)
         check(comms_are_answered_also_without_widgets, page)
         page.run("use latentlab::*;", "imports")
@@ -355,8 +364,6 @@ def main():
             a_dead_process_leaves_the_figure_and_a_line,
         ]:
             check(test, page)
-    finally:
-        manager.shutdown_kernel(now=True)
 
 
 if __name__ == "__main__":
