@@ -7,7 +7,6 @@ Executed notebooks go to `target/tmp`, where the browser's tests open them.
 
 import os
 import signal
-import time
 
 import nbformat
 from kernel import NOTEBOOKS, PROJECT, alive, check, command, processes, wait_until
