@@ -34,7 +34,8 @@ class Page:
         # Each page has a session of its own.
         self.client = manager.client(session=manager.session.clone())
         self.client.session.session = uuid.uuid4().hex
-        self.client.start_channels()
+        # With it, a client takes a kernel that has just been restarted for dead until its heart is heard.
+        self.client.start_channels(hb=False)
         self.client.wait_for_ready(timeout=120)
         self.models, self.closed, self.outputs, self.figures, self.statuses = {}, [], {}, [], []
 
