@@ -354,6 +354,14 @@ fn a_kernel_that_does_not_start_is_named_and_one_is_compiled() {
 }
 
 #[test]
+fn a_folder_that_is_named_as_the_project_and_is_none_is_refused() {
+    let tool = Tool::new("project");
+    let folder = tool.folder.to_str().unwrap();
+    let output = tool.command().env("LATENTLAB_PROJECT", folder).arg("lab").output().unwrap();
+    assert_refused(&output, &["LATENTLAB_PROJECT", folder, "notebooks/evcxr.toml"]);
+}
+
+#[test]
 fn a_folder_with_a_space_is_refused() {
     let tool = Tool::new("with a space");
     assert_refused(&tool.run(&["lab"]), &["space", "LATENTLAB_JUPYTER"]);

@@ -15,22 +15,26 @@ pub struct Project {
 }
 
 impl Project {
-    /// The folder that this tool was built in, or else the closest parent of the current folder with
-    /// `notebooks/evcxr.toml`.
+    /// `$LATENTLAB_PROJECT`, or the folder that this tool was built in, or else the closest parent of the current folder
+    /// with `notebooks/evcxr.toml`.
     pub fn find() -> Outcome<Self> {
         let here = std::env::current_dir().map_err(|e| format!("The current folder cannot be read ({e})."))?;
         let built_in = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let root = std::iter::once(built_in)
-            .chain(here.ancestors())
-            .find(|folder| folder.join("notebooks/evcxr.toml").is_file())
-            .ok_or_else(|| {
+        let is_project = |folder: &&Path| folder.join("notebooks/evcxr.toml").is_file();
+        let named = std::env::var_os("LATENTLAB_PROJECT").map(|folder| here.join(folder));
+        let root = match &named {
+            Some(named) => Some(named.as_path())
+                .filter(is_project)
+                .ok_or_else(|| format!("LATENTLAB_PROJECT is {}, which has no notebooks/evcxr.toml.", named.display())),
+            None => std::iter::once(built_in).chain(here.ancestors()).find(is_project).ok_or_else(|| {
                 format!(
                     "Not inside the project: neither {} nor a folder above {} has notebooks/evcxr.toml. \
                      Go to the project's folder and use `cargo latentlab` there.",
                     built_in.display(),
                     here.display()
                 )
-            })?;
+            }),
+        }?;
         let jupyter = match std::env::var_os("LATENTLAB_JUPYTER") {
             Some(folder) => here.join(folder),
             None => root.join(".jupyter"),
