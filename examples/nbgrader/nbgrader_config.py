@@ -9,3 +9,4 @@ c.ClearSolutions.code_stub = {"rust": 'todo!("your code here")'}
 c.Execute.extra_arguments = []
 # A cell may train for a while.
 c.Execute.timeout = 900
+c.Execute.startup_timeout = 600

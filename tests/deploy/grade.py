@@ -1,9 +1,9 @@
 """A lesson's exercises through nbgrader: released, handed in by three students, marked by the machine.
 
-    python -m venv target/nbgrader && target/nbgrader/bin/pip install nbgrader==0.9.6
+    python3 -m venv target/nbgrader && target/nbgrader/bin/pip install nbgrader==0.9.6
     JUPYTER_PATH=$PWD/.jupyter/share/jupyter target/nbgrader/bin/python tests/deploy/grade.py [LESSON]
 
-Started by hand; it takes minutes. The kernel is that of `cargo lab`.
+Started by hand. The kernel is that of `cargo lab`.
 """
 
 import os
@@ -26,9 +26,10 @@ def main():
         course = Path(folder)
         make = [sys.executable, ROOT / "examples/nbgrader/make_course.py", course]
         subprocess.run(make, check=True)
+        name = f"{LESSON}.ipynb"
+        with_quick_settings(course / "source" / LESSON / name)
         nbgrader(course, "generate_assignment", LESSON)
 
-        name = f"{LESSON}.ipynb"
         source, release = (course / part / LESSON / name for part in ("source", "release"))
         code = "".join(cell.source for cell in nbformat.read(release, as_version=4).cells)
         for word in ("BEGIN SOLUTION", "BEGIN HIDDEN TESTS"):
@@ -52,11 +53,22 @@ def main():
         print("3 passed, 0 failed")
 
 
+def with_quick_settings(path):
+    """The values that `latentlab run --smoke` takes."""
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        for name, value in cell.metadata.get("latentlab", {}).get("smoke", {}).items():
+            cell.source = re.sub(rf"(?m)^(let {re.escape(name)}\b[^=]*= )[^;]*;", rf"\g<1>{value};", cell.source)
+    nbformat.write(notebook, path)
+
+
 def nbgrader(course, *command):
     # Not the grader's own Jupyter settings, and the built-in data, which are the same everywhere.
-    environment = os.environ | {"JUPYTER_CONFIG_DIR": str(course / "config"), "LATENTLAB_DATA": "built-in"}
+    # nbgrader starts `alembic` from the PATH.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    settings = {"JUPYTER_CONFIG_DIR": str(course / "config"), "LATENTLAB_DATA": "built-in", "PATH": path}
     done = subprocess.run([sys.executable, "-m", "nbgrader", *command],
-                          cwd=course, env=environment, capture_output=True, text=True)
+                          cwd=course, env=os.environ | settings, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
