@@ -15,8 +15,8 @@ pub struct Project {
 }
 
 impl Project {
-    /// `$LATENTLAB_PROJECT`, or the folder that this tool was built in, or else the closest parent of the current folder
-    /// with `notebooks/evcxr.toml`.
+    /// `$LATENTLAB_PROJECT`, or the folder that this tool was built in, or else the closest parent of the current
+    /// folder with `notebooks/evcxr.toml`.
     pub fn find() -> Outcome<Self> {
         let here = std::env::current_dir().map_err(|e| format!("The current folder cannot be read ({e})."))?;
         let built_in = Path::new(env!("CARGO_MANIFEST_DIR"));
