@@ -21,7 +21,7 @@ import sys, time, nbformat
 from nbclient import NotebookClient
 start = time.monotonic()
 notebook = nbformat.read(sys.argv[1], as_version=4)
-NotebookClient(notebook, kernel_name="rust", timeout=900, startup_timeout=60).execute()
+NotebookClient(notebook, kernel_name="rust", timeout=900, startup_timeout=600).execute()
 cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
 shown = [cell for cell in cells if any("image/" in kind for output in cell.outputs for kind in output.get("data", {}))]
 assert len(shown) == len(cells) == 2, [cell.outputs for cell in cells]
