@@ -36,6 +36,7 @@ const VALIDATION: &str = "validation";
 
 impl TensorBoard {
     pub fn new(folder: &Path) -> Result<Self> {
+        make_folder(folder)?;
         let mut new = Self { folder: folder.into(), files: BTreeMap::new(), failed: false };
         // A folder that cannot be written is an error before the training begins.
         new.file(TRAINING)?;
