@@ -15,9 +15,9 @@ use crate::{
 macro_rules! histories {
     ($($history:ty),+) => {$(
         impl $history {
-            /// Writes a table with a row for each epoch to a CSV file: `epoch`, from 1, and a column for each curve that
-            /// has values, by the name of its field, those of layers as `gradient_norms/encoder, layer 1, conv2d`. What
-            /// was not measured, and NaN, are empty cells.
+            /// Writes a table with a row for each epoch to a CSV file: `epoch`, from 1, and a column for each curve
+            /// that has values, by the name of its field, those of layers as `gradient_norms/encoder, layer 1, conv2d`.
+            /// What was not measured, and NaN, are empty cells.
             ///
             /// # Errors
             /// If the file cannot be written.
