@@ -47,6 +47,11 @@
 //!    a board to draw on; [`interact`] puts sliders above what a function returns; ready-made are [`traverse`],
 //!    [`compare_models`], [`tsne_perplexity`], [`compare_beta`], [`anomaly_threshold`] and [`Gan::play`].
 //!
+//! 8. **Other programs.** [`Autoencoder::save_pytorch`] and [`load_pytorch`](Autoencoder::load_pytorch) exchange
+//!    weights with PyTorch, every model's alike; [`StateDictKeys`] are for other keys. [`History`], [`Codes`] and
+//!    [`Study`] go into CSV and NumPy's files, [`TrainConfig::tensorboard`] writes for TensorBoard, and
+//!    [`Codes::save_projector`] for its Embedding Projector.
+//!
 //! # What to expect
 //!
 //! - Every fallible function returns [`Result`]; an [`Error`] says what was expected, what it got instead, and where.
@@ -62,6 +67,7 @@ mod channel;
 mod data;
 mod engine;
 mod error;
+mod exchange;
 #[doc(hidden)]
 pub mod file;
 mod format;
@@ -89,6 +95,7 @@ pub use data::{
 };
 pub use dfdx;
 pub use error::{Error, ErrorKind, Result};
+pub use exchange::{IncompatibleKeys, StateDictKeys};
 pub use jupyter::interact::{
     Control, Shown, Values, anomaly_threshold, button, checkbox, compare_beta, compare_models, dropdown, int_slider,
     interact, selection_slider, slider, text_input, traverse, tsne_perplexity,

@@ -7,8 +7,8 @@ use std::{fs, path::Path};
 const ORDERS: [(&str, &str); 2] = [
     (
         "src",
-        "error panics limit file format random channel progress stop data engine nn model measure train analyse show \
-         jupyter",
+        "error panics limit file format random channel progress stop data engine nn model measure train analyse \
+         exchange show jupyter",
     ),
     (
         "src/bin/latentlab",

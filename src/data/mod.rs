@@ -68,6 +68,7 @@ pub use batches::Batches;
 pub use folds::Folds;
 pub use noise::Noise;
 pub use normalisation::{Normalisation, Scaler};
+pub(crate) use npy::{half_precision, npy_bytes, write_members};
 pub use npy::{read_npy, read_npz, write_npy, write_npz};
 pub(crate) use subset::shuffled_indices;
 pub use table::Csv;

@@ -12,7 +12,11 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
 
 use super::{Dataset, content, open};
 use crate::error::{Error, ErrorKind, Result};
-use crate::{file::write_whole, format::thousands, limit};
+use crate::{
+    file::{tensors, write_whole},
+    format::thousands,
+    limit,
+};
 
 impl Dataset {
     /// A data set without labels from NumPy's `.npy` file, with an array of a shape that
@@ -116,19 +120,20 @@ pub fn write_npz<'a, D: Dimension + 'a>(
     path: impl AsRef<Path>,
     arrays: impl IntoIterator<Item = (&'a str, &'a Array<f32, D>)>,
 ) -> Result<()> {
-    write_members(path.as_ref(), &mut arrays.into_iter().map(|(name, array)| (name, array.view().into_dyn())))
+    let mut members = arrays.into_iter().map(|(name, array)| (name.into(), npy_bytes(&array.view().into_dyn())));
+    write_members(path.as_ref(), &mut members)
 }
 
-fn write_members(path: &Path, arrays: &mut dyn Iterator<Item = (&str, ArrayViewD<f32>)>) -> Result<()> {
+/// Writes NumPy's `.npz` file from the content of its `.npy` files.
+pub(crate) fn write_members(path: &Path, arrays: &mut dyn Iterator<Item = (String, Vec<u8>)>) -> Result<()> {
     let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, array) in arrays {
+    for (name, bytes) in arrays {
         let refused = |error: &dyn Display| {
             Error::argument("write_npz", "names that are not empty, each once", format!("{name:?} ({error})"))
         };
         if name.is_empty() || name.len() > 1000 {
             return Err(refused(&format!("{} bytes", name.len())));
         }
-        let bytes = npy_bytes(&array);
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
         let options = options.large_file(u32::try_from(bytes.len()).is_err());
         archive.start_file(format!("{name}.npy"), options).map_err(|error| refused(&error))?;
@@ -141,18 +146,18 @@ fn write_members(path: &Path, arrays: &mut dyn Iterator<Item = (&str, ArrayViewD
 const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// A file of version 1.0, its header padded to a multiple of 64 bytes.
-fn npy_bytes(array: &ArrayViewD<f32>) -> Vec<u8> {
+pub(crate) fn npy_bytes<T: tensors::Element>(array: &ArrayViewD<T>) -> Vec<u8> {
     // As Python writes a tuple
     let sides = match array.shape() {
         [side] => format!("{side},"),
         sides => sides.iter().map(usize::to_string).collect::<Vec<_>>().join(", "),
     };
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({sides}), }}");
+    let mut header = format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({sides}), }}", T::NUMPY);
     let unpadded = MAGIC.len() + 4 + header.len() + 1;
     header.push_str(&" ".repeat(unpadded.next_multiple_of(64) - unpadded));
     header.push('\n');
     let mut bytes = [MAGIC, &[1, 0], &(header.len() as u16).to_le_bytes(), header.as_bytes()].concat();
-    bytes.extend(array.iter().flat_map(|value| value.to_le_bytes()));
+    bytes.extend(T::to_bytes(array.iter().copied()));
     bytes
 }
 
@@ -396,7 +401,7 @@ impl Element {
 }
 
 /// The value of a float of 16 bits (IEEE 754 binary16), of which every one is a float of 32 bits too.
-fn half_precision(bits: u16) -> f32 {
+pub(crate) fn half_precision(bits: u16) -> f32 {
     let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023));
     let size = match exponent {
         0 => fraction * 2f32.powi(-24),

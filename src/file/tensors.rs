@@ -8,7 +8,7 @@ use std::{
 };
 
 use ndarray::{Array, Dimension, IxDyn};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -19,9 +19,8 @@ use crate::{
     limit,
 };
 
-/// The only key in safetensors' metadata: their order in the file is not fixed, and equal content should be equal
-/// bytes.
-const KEY: &str = "latentlab";
+/// The only key in our files' metadata: their order in the file is not fixed, and equal content should be equal bytes.
+pub(crate) const KEY: &str = "latentlab";
 /// What precedes the hash in a file: the header's JSON within safetensors' JSON. No text of a user looks like it there.
 const BEFORE_HASH: &[u8] = br#"\"sha256\":\""#;
 const HASH_DIGITS: usize = 64;
@@ -35,17 +34,20 @@ pub(crate) type Tensor = (String, Dtype, Vec<usize>, Vec<u8>);
 pub(crate) fn write(path: &Path, header: &impl Serialize, tensors: &[Tensor]) -> Result<()> {
     let failed = |error: String| Error::new(ErrorKind::Weights, path.display().to_string(), error);
     let header = serde_json::to_string(header).map_err(|error| failed(error.to_string()))?;
-    let views = tensors
-        .iter()
-        .map(|(name, dtype, shape, bytes)| Ok((name, TensorView::new(*dtype, shape.clone(), bytes)?)))
-        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
-        .map_err(|error| failed(error.to_string()))?;
-    let mut bytes = safetensors::serialize(views, Some(HashMap::from([(KEY.to_string(), header)])))
-        .map_err(|error| failed(error.to_string()))?;
+    let mut bytes = serialized(tensors, KEY, header).map_err(|error| failed(error.to_string()))?;
     let place = hash_place(&bytes).ok_or_else(|| failed("its hash has no place".into()))?;
     let hash = hex(&Sha256::digest(&bytes));
     bytes[place..place + HASH_DIGITS].copy_from_slice(hash.as_bytes());
     write_whole(path, &bytes)
+}
+
+/// A safetensors file with one entry of metadata.
+pub(crate) fn serialized(tensors: &[Tensor], key: &str, entry: String) -> Result<Vec<u8>, SafeTensorError> {
+    let views = tensors
+        .iter()
+        .map(|(name, dtype, shape, bytes)| Ok((name, TensorView::new(*dtype, shape.clone(), bytes)?)))
+        .collect::<Result<Vec<_>, SafeTensorError>>()?;
+    safetensors::serialize(views, Some(HashMap::from([(key.to_string(), entry)])))
 }
 
 /// What a header holds in place of the hash while the file is hashed.
@@ -53,7 +55,8 @@ pub(crate) fn no_hash() -> String {
     "0".repeat(HASH_DIGITS)
 }
 
-/// Reads a whole file and parses it; an error of `parse` is one of the file. `what`: "a file of weights".
+/// Reads a whole file and parses it; an error of `parse` is one of the file. `what`: "a file of weights that latentlab
+/// has saved".
 pub(crate) fn read<T>(path: &Path, what: &str, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<T> {
     let wrong = |message| Error::new(ErrorKind::Weights, path.display().to_string(), message);
     let io = |error| Error::io(path, "read", error);
@@ -115,8 +118,8 @@ fn claimed_length(header: &[u8]) -> Option<u128> {
     Some(header.len() as u128 + u128::from(ends.max().unwrap_or(0)))
 }
 
-fn foreign(what: &str, got: impl std::fmt::Display) -> String {
-    format!("expected {what} that latentlab has saved, got {got}")
+pub(crate) fn foreign(what: &str, got: impl std::fmt::Display) -> String {
+    format!("expected {what}, got {got}")
 }
 
 /// Where the hash's digits begin.
@@ -128,14 +131,17 @@ fn hash_place(bytes: &[u8]) -> Option<usize> {
 /// A type of a tensor's values.
 pub(crate) trait Element: Copy {
     const DTYPE: Dtype;
+    /// The type's name in NumPy's files.
+    const NUMPY: &str;
     fn to_bytes(values: impl Iterator<Item = Self>) -> Vec<u8>;
     fn from_bytes(bytes: &[u8]) -> Vec<Self>;
 }
 
 macro_rules! element {
-    ($($type:ty: $dtype:ident),+) => {$(
+    ($($type:ty: $dtype:ident $numpy:literal),+) => {$(
         impl Element for $type {
             const DTYPE: Dtype = Dtype::$dtype;
+            const NUMPY: &str = $numpy;
 
             fn to_bytes(values: impl Iterator<Item = Self>) -> Vec<u8> {
                 values.flat_map(|value| value.to_le_bytes()).collect()
@@ -147,7 +153,7 @@ macro_rules! element {
         }
     )+};
 }
-element!(f32: F32, f64: F64, u64: U64);
+element!(f32: F32 "<f4", f64: F64 "<f8", u64: U64 "<u8", i64: I64 "<i8");
 
 /// The format version of fitted models.
 const VERSION: u32 = 1;
@@ -188,7 +194,7 @@ impl<S: Serialize> Fitted<S> {
 impl<S: DeserializeOwned> Fitted<S> {
     /// Reads what [`save`](Self::save) wrote; `restore` makes the model of it, or says what is wrong.
     pub fn load<T>(path: &Path, model: &str, restore: impl FnOnce(Self) -> Result<T, String>) -> Result<T> {
-        let what = format!("a {model}");
+        let what = format!("a {model} that latentlab has saved");
         read(path, &what, |bytes| {
             let (tensors, text) = open(bytes, &what)?;
             // First: the other fields of a later version may be unknown.

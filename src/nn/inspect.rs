@@ -37,7 +37,7 @@ impl fmt::Debug for LayerActivations {
 
 impl Sequential {
     /// Weights or statistics by their [name](Self::weight_names), as an array: of dense layers (inputs, units), of
-    /// convolutions (filters, channels, height, width).
+    /// convolutions (height, width, channels, filters), of transposed ones (height, width, filters, channels).
     ///
     /// # Errors
     /// If there are none of that name; the error lists the names.

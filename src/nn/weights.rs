@@ -132,7 +132,7 @@ pub(crate) fn read_checkpoint(path: &Path, model: &ModelFile) -> Result<(Vec<Seq
 }
 
 /// What errors call such a file.
-const WHAT: &str = "a file of weights";
+const WHAT: &str = "a file of weights that latentlab has saved";
 
 fn parse(bytes: &[u8], model: &str, names: &[&str]) -> Result<(Vec<Sequential>, Value, Option<Checkpoint>), String> {
     let (tensors, text) = tensors::open(bytes, WHAT)?;

@@ -39,6 +39,7 @@ use crate::{
 /// | [`watch`](Self::watch) | nothing | see [`Watch`] |
 /// | [`after_epoch`](Self::after_epoch) | none | |
 /// | [`checkpoint`](Self::checkpoint), [`resume`](Self::resume) | none | |
+/// | [`tensorboard`](Self::tensorboard) | none | |
 /// | [`stop_handle`](Self::stop_handle), [`trial`](Self::trial) | none | |
 /// | [`code_penalty`](Self::code_penalty), [`weight_penalty`](Self::weight_penalty) | none | |
 /// | [`targets`](Self::targets) | the images | |
@@ -75,6 +76,7 @@ pub struct TrainConfig {
     pub(super) after_epoch: Vec<Callback>,
     pub(super) checkpoint: Option<PathBuf>,
     pub(super) resume: Option<PathBuf>,
+    pub(super) tensorboard: Option<PathBuf>,
     pub(super) stop: StopHandle,
     pub(super) trial: Option<TrialLink>,
     pub(super) progress_every: usize,
@@ -158,6 +160,7 @@ impl TrainConfig {
             after_epoch: Vec::new(),
             checkpoint: None,
             resume: None,
+            tensorboard: None,
             stop: StopHandle::new(),
             trial: None,
             progress_every: 1,
@@ -382,6 +385,32 @@ impl TrainConfig {
     /// ```
     pub fn resume(self, path: impl AsRef<Path>) -> Self {
         Self { resume: Some(path.as_ref().to_owned()), ..self }
+    }
+
+    /// Writes event files for TensorBoard into this folder, which is made if there is none: `tensorboard --logdir`
+    /// with the folder, or with one around several, shows the curves while the training runs.
+    ///
+    /// After each epoch its losses and measures, its learning rate and what is [watched](Self::watch) of each layer are
+    /// added, under Keras' names (`epoch_loss`, `epoch_accuracy`, `epoch_learning_rate`), those of the training in the
+    /// run `train` and those of the validation in the run `validation`, so that both are in one chart; the step is the
+    /// number of the epoch, from 1. A training that [resumes](Self::resume) continues the curves; any other one should
+    /// have a folder of its own. If the folder cannot be written, that is an error before the first epoch; later it is
+    /// one of [`History::warnings`](crate::History::warnings).
+    ///
+    /// ```
+    /// use latentlab::{Autoencoder, Dataset, TrainConfig, train_ae};
+    ///
+    /// let (train, test) = Dataset::built_in_digits(300, 0)?.split(200, 100)?;
+    /// let runs = std::env::temp_dir().join("latentlab-doc-runs");
+    /// let config = TrainConfig::new().epochs(2).validation(&test);
+    /// train_ae(&mut Autoencoder::tiny(2)?, &train, &config.clone().tensorboard(runs.join("2 numbers")))?;
+    /// train_ae(&mut Autoencoder::tiny(8)?, &train, &config.tensorboard(runs.join("8 numbers")))?;
+    /// assert_eq!(std::fs::read_dir(runs.join("8 numbers/validation")).unwrap().count(), 1);
+    /// # std::fs::remove_dir_all(runs).ok();
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn tensorboard(self, folder: impl AsRef<Path>) -> Self {
+        Self { tensorboard: Some(folder.as_ref().to_owned()), ..self }
     }
 
     /// Lets this handle end the training after any batch: see [`StopHandle`].

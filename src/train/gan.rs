@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::{
     check,
     config::{SnapshotOf, Snapshots, TrainConfig},
-    history::{Snapshot, StoppedBy},
+    history::{Snapshot, StoppedBy, curves_by_layer},
     objective::{Data, Learner, Measures, gather},
     observers::Epoch,
     run::train,
@@ -40,6 +40,7 @@ use crate::{
 /// | [`watch`](Self::watch) | nothing | see [`Watch`] |
 /// | [`after_epoch`](Self::after_epoch) | none | |
 /// | [`checkpoint`](Self::checkpoint), [`resume`](Self::resume), [`stop_handle`](Self::stop_handle) | none | |
+/// | [`tensorboard`](Self::tensorboard) | none | |
 /// | [`progress_every`](Self::progress_every) | 1 epoch | 0 for silence |
 #[derive(Clone, Debug)]
 pub struct GanConfig(TrainConfig);
@@ -112,6 +113,12 @@ impl GanConfig {
         Self(self.0.resume(path))
     }
 
+    /// Writes event files for TensorBoard into this folder: see [`TrainConfig::tensorboard`]. `epoch_loss` is the
+    /// generator's loss.
+    pub fn tensorboard(self, folder: impl AsRef<Path>) -> Self {
+        Self(self.0.tensorboard(folder))
+    }
+
     /// Lets this handle end the training after any step: see [`StopHandle`].
     pub fn stop_handle(self, handle: &StopHandle) -> Self {
         Self(self.0.stop_handle(handle))
@@ -157,6 +164,22 @@ pub struct GanHistory {
     pub snapshots: Vec<Snapshot>,
     /// What ended the training before its last epoch; `None` if all ran.
     pub stopped_by: Option<StoppedBy>,
+}
+
+impl GanHistory {
+    /// As [`History::curves`](crate::History::curves).
+    pub(crate) fn curves(&self) -> Vec<(String, &[f64])> {
+        let named = [
+            ("generator_loss", &self.generator_loss),
+            ("discriminator_loss", &self.discriminator_loss),
+            ("seconds", &self.seconds),
+        ];
+        let mut all: Vec<_> = named.into_iter().map(|(name, values)| (name.to_string(), &values[..])).collect();
+        all.extend(curves_by_layer("gradient_norms", &self.gradient_norms));
+        all.extend(curves_by_layer("dead_units", &self.dead_units));
+        all.retain(|(_, values)| !values.is_empty());
+        all
+    }
 }
 
 impl fmt::Display for GanHistory {

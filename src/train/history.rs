@@ -81,6 +81,14 @@ pub(super) fn record_by_layer(curves: &mut Vec<(String, Vec<f64>)>, epoch: usize
     }
 }
 
+/// The curves of layers as curves of a history.
+pub(crate) fn curves_by_layer<'a>(
+    name: &'a str,
+    curves: &'a [(String, Vec<f64>)],
+) -> impl Iterator<Item = (String, &'a [f64])> {
+    curves.iter().map(move |(layer, values)| (format!("{name}/{layer}"), &values[..]))
+}
+
 /// A model's images after an epoch: reconstructions of the same originals, or samples from the same noise.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -157,6 +165,27 @@ impl History {
             (_, false) => self.metrics.entry(name.into()).or_default(),
             (_, true) => self.metrics.entry(format!("validation_{name}")).or_default(),
         }
+    }
+
+    /// All curves that have values, by name; those of a layer behind a slash.
+    pub(crate) fn curves(&self) -> Vec<(String, &[f64])> {
+        let named = [
+            ("loss", &self.loss),
+            ("validation_loss", &self.validation_loss),
+            ("accuracy", &self.accuracy),
+            ("validation_accuracy", &self.validation_accuracy),
+            ("reconstruction", &self.reconstruction),
+            ("validation_reconstruction", &self.validation_reconstruction),
+            ("kl", &self.kl),
+            ("validation_kl", &self.validation_kl),
+        ];
+        let named = named.into_iter().chain(self.metrics.iter().map(|(name, values)| (&name[..], values)));
+        let named = named.chain([("learning_rate", &self.learning_rate), ("seconds", &self.seconds)]);
+        let mut all: Vec<_> = named.map(|(name, values)| (name.to_string(), &values[..])).collect();
+        all.extend(curves_by_layer("gradient_norms", &self.gradient_norms));
+        all.extend(curves_by_layer("dead_units", &self.dead_units));
+        all.retain(|(_, values)| !values.is_empty());
+        all
     }
 
     /// Records whether the last epoch is the best.

@@ -68,7 +68,7 @@ impl Run {
             optimizer: OptimizerState::new(config.optimizer, config.learning_rate),
             history: History::new(model.objective(&config)),
             best: Vec::new(),
-            observers: observers::of(&config, settings.as_ref()),
+            observers: observers::of(&config, settings.as_ref())?,
             config,
             training,
             validation,

@@ -75,6 +75,11 @@ pub fn paths() -> Vec<PathBuf> {
     paths
 }
 
+/// Paths that are no folder, and where none can be made.
+pub fn no_folders() -> Vec<PathBuf> {
+    paths().into_iter().filter(|path| !path.is_dir() && !path.starts_with(env::temp_dir())).collect()
+}
+
 /// A folder of files with meaningless content.
 pub struct Garbage(tempfile::TempDir);
 

@@ -8,6 +8,7 @@
 mod analyse;
 mod arguments;
 mod data;
+mod exchange;
 mod interact;
 mod interface;
 mod models;
@@ -44,6 +45,7 @@ fn table() -> Table {
     [
         analyse::rows(),
         data::rows(),
+        exchange::rows(),
         interact::rows(),
         models::rows(),
         networks::rows(),

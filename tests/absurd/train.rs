@@ -1,6 +1,6 @@
 //! Trainings, their settings and histories, and studies.
 
-use std::{fs, ops::ControlFlow};
+use std::{fs, ops::ControlFlow, path::Path};
 
 use latentlab::{
     Error, Gan, GanConfig, GanHistory, History, Loss, Optimizer, Schedule, Sequential, Setting, Space, StopHandle,
@@ -28,6 +28,12 @@ fn trained_gan(config: GanConfig) {
 
 fn gan_config() -> GanConfig {
     GanConfig::new().epochs(1).batch_size(8).progress_every(0)
+}
+
+/// Saves where it cannot be, and where it can.
+fn saves(save: impl Fn(&Path)) {
+    let garbage = Garbage::new("saved");
+    paths().iter().chain([&garbage.file("saved")]).for_each(|path| save(path));
 }
 
 /// Histories of trainings that came to nothing, and of one that came to something.
@@ -272,6 +278,7 @@ pub fn rows() -> Table {
                 files.iter().chain(&paths()).for_each(|path| trained(config().resume(path)));
             }),
         ),
+        ("TrainConfig::tensorboard", Call(|| no_folders().iter().for_each(|path| trained(config().tensorboard(path))))),
         ("TrainConfig::stop_handle", Nothing("a handle; see TrainConfig::epochs")),
         ("TrainConfig::trial", Call(|| with_trial(|trial| trained(config().epochs(2).trial(trial))))),
         ("TrainConfig::progress_every", Call(|| SIZES.iter().for_each(|n| trained(config().progress_every(*n))))),
@@ -404,6 +411,8 @@ pub fn rows() -> Table {
         ("History::plot_gradient_norms", Call(|| histories(|history| drawn(history.plot_gradient_norms())))),
         ("History::plot_dead_units", Call(|| histories(|history| drawn(history.plot_dead_units())))),
         ("History::plot_accuracy", Call(|| histories(|history| drawn(history.plot_accuracy())))),
+        ("History::save_csv", Call(|| histories(|history| saves(|path| _ = either(history.save_csv(path)))))),
+        ("History::save_npz", Call(|| histories(|history| saves(|path| _ = either(history.save_npz(path)))))),
         ("History::evcxr_display", Call(|| histories(History::evcxr_display))),
         ("GanConfig::new", Nothing("nothing")),
         (
@@ -443,8 +452,14 @@ pub fn rows() -> Table {
                 files.iter().chain(&paths()).for_each(|path| trained_gan(gan_config().resume(path)));
             }),
         ),
+        (
+            "GanConfig::tensorboard",
+            Call(|| no_folders().iter().for_each(|path| trained_gan(gan_config().tensorboard(path)))),
+        ),
         ("GanConfig::stop_handle", Nothing("a handle; see GanConfig::epochs")),
         ("GanConfig::progress_every", Call(|| SIZES.iter().for_each(|n| trained_gan(gan_config().progress_every(*n))))),
+        ("GanHistory::save_csv", Call(|| gan_histories(|history| saves(|path| _ = either(history.save_csv(path)))))),
+        ("GanHistory::save_npz", Call(|| gan_histories(|history| saves(|path| _ = either(history.save_npz(path)))))),
         ("GanHistory::to_html", Call(|| gan_histories(|history| drop(history.to_html())))),
         ("GanHistory::plot", Call(|| gan_histories(|history| drawn(history.plot())))),
         ("GanHistory::plot_gradient_norms", Call(|| gan_histories(|history| drawn(history.plot_gradient_norms())))),
@@ -573,6 +588,10 @@ pub fn rows() -> Table {
                     refused(study().optuna(path, "name"));
                 }
             }),
+        ),
+        (
+            "Study::save_csv",
+            Call(|| [study(), full(0)].iter().for_each(|study| saves(|path| _ = either(study.save_csv(path))))),
         ),
         ("Study::ask", Nothing("the study alone; see the rows of Space")),
         (

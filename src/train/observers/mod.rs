@@ -4,9 +4,10 @@
 //! 1. [`snapshots`]: what the model makes of the chosen images goes into the history;
 //! 2. [`early_stopping`]: keeps the best weights, or stops;
 //! 3. [`report`]: tells the trial of a study, which may prune the training;
-//! 4. [`checkpoint`]: writes all that to a file;
-//! 5. [`after_epoch`]: calls what the user has given to [`TrainConfig::after_epoch`];
-//! 6. [`progress_line`]: shows where the training is, and what has stopped it.
+//! 4. [`tensorboard`]: writes the curves for TensorBoard;
+//! 5. [`checkpoint`]: writes all that to a file;
+//! 6. [`after_epoch`]: calls what the user has given to [`TrainConfig::after_epoch`];
+//! 7. [`progress_line`]: shows where the training is, and what has stopped it.
 
 mod after_epoch;
 mod checkpoint;
@@ -14,6 +15,7 @@ mod early_stopping;
 mod progress_line;
 mod report;
 mod snapshots;
+mod tensorboard;
 
 use std::{ops::ControlFlow, time::Instant};
 
@@ -69,7 +71,7 @@ pub(super) struct BatchEnd<'a> {
 }
 
 /// Those that these settings ask for, in their order.
-pub(super) fn of(config: &TrainConfig, settings: Option<&Settings>) -> Vec<Box<dyn Observer>> {
+pub(super) fn of(config: &TrainConfig, settings: Option<&Settings>) -> Result<Vec<Box<dyn Observer>>> {
     let mut all: Vec<Box<dyn Observer>> = vec![Box::new(snapshots::Snapshots)];
     if let Some(patience) = config.patience {
         all.push(Box::new(early_stopping::EarlyStopping { patience }));
@@ -77,10 +79,13 @@ pub(super) fn of(config: &TrainConfig, settings: Option<&Settings>) -> Vec<Box<d
     if let Some(trial) = &config.trial {
         all.push(Box::new(report::Report(trial.clone())));
     }
+    if let Some(folder) = &config.tensorboard {
+        all.push(Box::new(tensorboard::TensorBoard::new(folder)?));
+    }
     if let (Some(path), Some(settings)) = (&config.checkpoint, settings) {
         all.push(Box::new(checkpoint::Checkpoint::new(path, settings)));
     }
     all.push(Box::new(AfterEpoch));
     all.push(Box::new(progress_line::ProgressLine::new(config.progress_every)));
-    all
+    Ok(all)
 }

@@ -1,0 +1,7 @@
+//! Networks and results in the formats of other programs.
+
+mod projector;
+mod pytorch;
+mod tables;
+
+pub use pytorch::{IncompatibleKeys, StateDictKeys};
