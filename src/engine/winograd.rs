@@ -7,7 +7,8 @@
 //! same products, between these transforms and their transposes. Over all tiles each is a product of matrices: of the
 //! planes (tiles, channels) and the weights (channels, filters).
 //!
-//! - A kernel of 3×3 with a stride of 1: *F(2×2, 3×3)* takes 16 products for 2×2 results where the definition has 36.
+//! - A kernel of 3×3 with a stride of 1: *F(2×2, 3×3)* takes 16 products for 2×2 results where the definition takes
+//!   36.
 //! - A kernel of 3×3 on an up-sampled feature map, of which 2×2 or 3×3 pixels are equal: a window sees a pixel and the
 //!   next one. With s the sum of all weights and w of those on the next pixel, it is s·x + w·(next − x); s·x is the same
 //!   for all windows that begin in a pixel. 9 products for 3×3 results, where without the repeated pixels there are 25;
@@ -41,6 +42,10 @@ const TILES: usize = 64;
 /// Values of planes of a row of tiles, and of all weights, above which the definition is as fast.
 const WIDE: usize = 1 << 22;
 const DEEP: usize = 1 << 20;
+
+/// The multiply-adds that a value of the planes costs beside its products, measured: its part in the transforms, and
+/// loading and storing it.
+const VALUE: usize = 20;
 
 /// Fewer channels fill no vector.
 const CHANNELS: usize = 16;
@@ -154,7 +159,7 @@ impl Winograd {
     }
 
     /// Whether it is faster than the definition: it has fewer multiplications, but also the transforms, and its sums
-    /// are stored after as many steps as there are channels.
+    /// are loaded and stored after as many steps as there are channels.
     pub fn pays(&self, convolution: &Convolution) -> bool {
         let [channels, filters] = [self.large.map[2], self.small.map[2]];
         let values = |side: &Side| side.planes().pow(2) * side.map[2];
@@ -163,10 +168,9 @@ impl Winograd {
             return false;
         }
         let seen = [0, 1].map(|axis| self.seen[axis].iter().flatten().filter(|seen| **seen).count());
-        // In multiply-adds: a vector of the planes takes about as long as four of them.
-        let products = seen[0] * seen[1] * (channels * filters + 4 * (channels + filters));
-        let transforms = self.tiles[0] * self.tiles[1] * (large + small) * 4;
-        (products + transforms) / 4 * 5 < convolution.multiply_adds()
+        let products = seen[0] * seen[1] * channels * filters;
+        let values = self.tiles[0] * self.tiles[1] * (large + small);
+        products + values * VALUE < convolution.multiply_adds()
     }
 
     /// The weights as [`multiply`](Self::multiply) takes them: the planes' matrices, from the channels of the small
