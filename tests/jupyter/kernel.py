@@ -498,6 +498,36 @@ print(*found, sep="\\n")
 """
 
 
+def cells_are_compiled_without_cargo(session):
+    """As long as nothing but the cell has changed; a package that may be edited is built by cargo."""
+    folder = Path(session.text('println!("{}", std::env::var("EVCXR_TMPDIR")?);').strip())
+
+    def cargos_traces():
+        traces = [*folder.glob("target/*/debug/.fingerprint/ctx-*/*"), folder / "target/cell.json"]
+        assert len(traces) > 1, traces
+        return {trace: trace.stat().st_mtime_ns for trace in traces}
+
+    before = cargos_traces()
+    assert session.text("let seven = 7; seven + 1") == "8"
+    reply, outputs = session.run("let wrong: usize = model;")
+    assert reply["status"] == "error" and "mismatched types" in printed(outputs) + reply["evalue"], (reply, outputs)
+    assert session.text("seven") == "7"
+    # evcxr has asked `cargo check` about the mistake.
+    assert cargos_traces().items() >= before.items(), "cargo has built a cell"
+    with tempfile.TemporaryDirectory() as package:
+        source = Path(package, "src/lib.rs")
+        source.parent.mkdir()
+        Path(package, "Cargo.toml").write_text('[package]\nname = "edited"\nedition = "2024"\n')
+        for version in [1, 2]:
+            source.write_text(f"pub fn version() -> i32 {{ {version} }}")
+            assert session.text(f':dep edited = {{ path = "{package}" }}\nedited::version()') == str(version)
+        # Not a dependency of the cells to come.
+        session.manager.restart_kernel(now=True)
+        session.client.wait_for_ready(timeout=120)
+    session.ok("use latentlab::*;")
+    session.ok("let digits = Dataset::built_in_digits(1_000, 0)?; let mut model = Autoencoder::tiny(2)?;")
+
+
 def another_user_finds_no_key(session):
     """Neither in files nor in the command lines and environments of the processes."""
     family = processes(session.manager.provisioner.pid)
@@ -777,6 +807,7 @@ def main():
             threads_that_print_block_nothing,
             a_failed_cell_names_the_variables_that_are_lost,
             cells_are_counted_from_one_without_gaps,
+            cells_are_compiled_without_cargo,
             another_user_finds_no_key,
             nobody_else_can_connect_to_the_kernel,
             other_code_is_interrupted,

@@ -11,15 +11,20 @@ use crate::project::{Outcome, cannot};
 use crate::whole::hex;
 use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A link to this program that stays when the project is cleaned or built again.
 pub fn install(folder: &Path) -> Outcome<PathBuf> {
+    link(folder, "cell_compiler")
+}
+
+/// A link to this program that stays when the project is cleaned or built again.
+pub fn link(folder: &Path, name: &str) -> Outcome<PathBuf> {
     let tool = std::env::current_exe().map_err(|error| format!("The tool cannot find itself ({error})."))?;
-    let link = folder.join(format!("cell_compiler{}", std::env::consts::EXE_SUFFIX));
+    let link = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     if link.exists() {
         fs::remove_file(&link).map_err(cannot("remove", &link))?;
     }
@@ -32,10 +37,10 @@ pub fn is_called(arguments: &[OsString]) -> bool {
     arguments.get(1).is_some_and(|first| Path::new(first).file_stem() == Some(OsStr::new("rustc")))
 }
 
-/// Becomes rustc; returns only if that fails.
-pub fn run(arguments: &[OsString]) -> std::io::Error {
-    let mut command = Command::new(&arguments[1]);
-    command.args(&arguments[2..]);
+/// Becomes rustc, called by its path and its arguments with these variables; returns only if that fails.
+pub fn compile(arguments: &[OsString], variables: &BTreeMap<String, String>) -> std::io::Error {
+    let mut command = Command::new(&arguments[0]);
+    command.args(&arguments[1..]).envs(variables);
     let path = arguments.iter().find(|argument| Path::new(argument).ends_with("ctx/src/lib.rs"));
     if let Some((path, mut source)) = path.and_then(|path| Some((path, fs::read_to_string(path).ok()?))) {
         let has_library = arguments.iter().any(|argument| argument.as_encoded_bytes().starts_with(b"latentlab="));

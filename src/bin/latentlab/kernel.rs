@@ -1,12 +1,13 @@
 //! Starts the Rust kernel in its own build folder. Jupyter calls it, through the kernelspec that the setup writes.
 
+use crate::cell_cargo::{self, SHARED_LIBRARIES};
 use crate::cell_compiler;
 use crate::command::become_program;
 use crate::execute::Kernel;
 use crate::project::{Outcome, Project, make_folder, remove_folder};
 use crate::relay::{self, Connection, Spare};
 use crate::warm;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Without a connection file, it is a spare kernel.
@@ -58,9 +59,12 @@ pub fn kernel(connection_file: Option<&Path>, kind: Kernel) -> Outcome<()> {
         command.current_dir(folder);
         return Err(format!("The Rust kernel could not be started ({}).", become_program(command)));
     }
-    find_shared_libraries(&mut command, &folder.join("latentlab/compiled"))?;
+    search_first(&mut command, SHARED_LIBRARIES, folder.join("latentlab/compiled"))?;
     if std::env::var_os("RUSTC_WORKSPACE_WRAPPER").is_none() {
         command.env("RUSTC_WORKSPACE_WRAPPER", cell_compiler::install(&folder)?);
+        if cfg!(unix) {
+            search_first(&mut command, "PATH", cell_cargo::install(&folder)?)?;
+        }
     }
     // For rust-analyzer, which then reads fewer sources of the standard library.
     let standard_library = project.build().join("rust");
@@ -77,21 +81,14 @@ pub fn kernel(connection_file: Option<&Path>, kind: Kernel) -> Outcome<()> {
     }
 }
 
-/// Lets the cells find the shared library in this folder, and not in the folders that `cargo run` has added for the
-/// tool.
-fn find_shared_libraries(command: &mut Command, folder: &Path) -> Outcome<()> {
-    let variable = if cfg!(windows) {
-        "PATH"
-    } else if cfg!(target_vendor = "apple") {
-        "DYLD_LIBRARY_PATH"
-    } else {
-        "LD_LIBRARY_PATH"
-    };
-    let tools = std::env::current_exe().ok().and_then(|tool| Some(tool.parent()?.to_owned()));
+/// Has the kernel search this folder before all others of a variable that lists folders.
+fn search_first(command: &mut Command, variable: &str, folder: PathBuf) -> Outcome<()> {
+    let tool = std::env::current_exe().unwrap_or_default();
     let others = std::env::var_os(variable).unwrap_or_default();
-    let others =
-        std::env::split_paths(&others).filter(|other| !tools.as_ref().is_some_and(|tools| other.starts_with(tools)));
-    let all = std::env::join_paths(std::iter::once(folder.to_owned()).chain(others));
+    // Where `cargo run` has added folders for the tool, they are not for the cells.
+    let is_tools = |other: &PathBuf| variable != "PATH" && tool.parent().is_some_and(|tools| other.starts_with(tools));
+    let others = std::env::split_paths(&others).filter(|other| !is_tools(other));
+    let all = std::env::join_paths(std::iter::once(folder.clone()).chain(others));
     command.env(variable, all.map_err(|error| format!("{}: {error}", folder.display()))?);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "library")]
 mod bench;
+mod cell_cargo;
 mod cell_compiler;
 mod command;
 #[cfg(feature = "library")]
@@ -40,6 +41,7 @@ mod with_library;
 
 use crate::execute::Kernel;
 use clap::{Parser, Subcommand};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 #[cfg(not(feature = "library"))]
@@ -100,8 +102,13 @@ fn exit_on_closed_output() {
 fn main() -> ExitCode {
     exit_on_closed_output();
     let arguments: Vec<_> = std::env::args_os().collect();
+    if cell_cargo::is_called(&arguments) {
+        eprintln!("cargo could not be started ({})", cell_cargo::run(&arguments));
+        return ExitCode::FAILURE;
+    }
     if cell_compiler::is_called(&arguments) {
-        eprintln!("rustc could not be started ({})", cell_compiler::run(&arguments));
+        cell_cargo::remember(&arguments[1..]);
+        eprintln!("rustc could not be started ({})", cell_compiler::compile(&arguments[1..], &BTreeMap::new()));
         return ExitCode::FAILURE;
     }
     let result = match Arguments::parse().command {

@@ -306,7 +306,7 @@ fn spawn_reader(mut inbox: Inbox, events: Sender<Event>, key: Key, event: fn(Mes
 }
 
 /// After a pause of this length the next spare kernel is started.
-const QUIET: Duration = Duration::from_secs(5);
+const QUIET: Duration = Duration::from_secs(2);
 
 /// The sockets of both sides and the state between them.
 struct Relay {
