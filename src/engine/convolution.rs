@@ -13,6 +13,7 @@ use super::{
     parallel::{OnThreads, SHARDS},
     tile::Accumulate,
     vector::vectorized,
+    winograd::Winograd,
 };
 use crate::{error::Result, limit};
 
@@ -43,6 +44,9 @@ pub(crate) struct Convolution {
     pub before: [usize; 2],
     pub dilation: [usize; 2],
     pub groups: usize,
+    /// Whether the small feature map is up-sampled (each pixel repeated `stride` times along each axis) and then
+    /// convolved: the weights are sums of those of a kernel of kernel + 1 − stride, turned around.
+    pub up_sampled: bool,
 }
 
 /// The phases of an axis that see weights, each with the first of these.
@@ -71,7 +75,7 @@ const LANES: usize = 16;
 /// Rows of a product that a task takes at once at least, where a feature map has fewer.
 const ROWS: usize = 64;
 
-fn size(shape: [usize; 3]) -> usize {
+pub(super) fn size(shape: [usize; 3]) -> usize {
     shape.iter().product()
 }
 
@@ -377,6 +381,8 @@ pub(crate) struct PreparedConvolution {
     phases: Vec<Phase>,
     /// Whether [`to_large`](Self::to_large) is cheaper window by window than phase by phase.
     by_windows: bool,
+    /// The way with fewer multiplications, if it is faster.
+    winograd: Option<Winograd>,
 }
 
 /// The places of a large feature map that are as far from where windows begin, and so see the same weights but at the
@@ -388,6 +394,10 @@ struct Phase {
 
 impl PreparedConvolution {
     pub fn new(convolution: Convolution) -> Self {
+        Self::with(convolution, Winograd::new(&convolution).filter(|winograd| winograd.pays(&convolution)))
+    }
+
+    pub(super) fn with(convolution: Convolution, winograd: Option<Winograd>) -> Self {
         let (large, small) = (convolution.frame_of_large(), convolution.frame_of_small());
         let filters = convolution.small[2];
         let windows = convolution.windows(large);
@@ -404,6 +414,7 @@ impl PreparedConvolution {
         let plain = convolution.dilation == [1, 1] && convolution.groups == 1;
         Self {
             by_windows: fit && cheaper && plain,
+            winograd,
             convolution,
             large,
             small,
@@ -418,6 +429,9 @@ impl PreparedConvolution {
 
     /// The weights as [`to_small`](Self::to_small) takes them.
     pub fn weights_to_small(&self, weights: &[f32]) -> Vec<PackedRhs<'static>> {
+        if let Some(winograd) = &self.winograd {
+            return winograd.weights(weights, false);
+        }
         let filters = self.convolution.small[2] / self.convolution.products();
         let pack = |group| PackedRhs::pack(&weights[group * filters..], &self.weight_rows, filters, 1);
         (0..self.convolution.products()).map(pack).collect()
@@ -425,6 +439,9 @@ impl PreparedConvolution {
 
     /// The weights as [`to_large`](Self::to_large) takes them.
     pub fn weights_to_large(&self, weights: &[f32]) -> Vec<PackedRhs<'static>> {
+        if let Some(winograd) = &self.winograd {
+            return winograd.weights(weights, true);
+        }
         let (channels, filters) = (self.convolution.large[2], self.convolution.small[2]);
         if self.by_windows {
             return vec![PackedRhs::pack(weights, &offsets(filters, 1), self.windows.len(), filters)];
@@ -488,6 +505,9 @@ impl PreparedConvolution {
         slope: f32,
         finish: impl Fn(&[f32]) -> R + Sync,
     ) -> (Buffer, Vec<R>) {
+        if let Some(winograd) = &self.winograd {
+            return winograd.multiply(false, large, weights, bias, slope, finish);
+        }
         let Convolution { large: large_shape, small: small_shape, .. } = self.convolution;
         let (channels, filters) = (self.convolution.channels_of_group(), self.convolution.filters_of_group());
         let (from, to) = (size(large_shape), size(small_shape));
@@ -516,6 +536,9 @@ impl PreparedConvolution {
         slope: f32,
         finish: impl Fn(&[f32]) -> R + Sync,
     ) -> (Buffer, Vec<R>) {
+        if let Some(winograd) = &self.winograd {
+            return winograd.multiply(true, small, weights, bias, slope, finish);
+        }
         let Convolution { large: large_shape, small: small_shape, .. } = self.convolution;
         if self.by_windows {
             return self.to_large_by_windows(small, &weights[0], bias, slope, finish);
@@ -627,6 +650,9 @@ impl PreparedConvolution {
     }
 
     fn add_weight_gradient(&self, large: &[f32], small: &[f32], start: Accumulate<'_>, sum: &mut [f32]) {
+        if let Some(winograd) = &self.winograd {
+            return winograd.weight_gradient(large, small, start, sum);
+        }
         let (from, to) = (size(self.convolution.large), size(self.convolution.small));
         let (channels, filters) = (self.convolution.channels_of_group(), self.convolution.small[2]);
         let (products, of_product) = (self.convolution.products(), filters / self.convolution.products());
@@ -830,7 +856,7 @@ mod tests {
         ];
         for (large, small, kernel, stride, before, dilation, groups) in cases {
             let rows = 3;
-            let convolution = Convolution { large, small, kernel, stride, before, dilation, groups };
+            let convolution = Convolution { large, small, kernel, stride, before, dilation, groups, up_sampled: false };
             // Miri takes minutes for each of the large ones.
             if cfg!(miri) && convolution.multiply_adds() > 5_000 {
                 continue;

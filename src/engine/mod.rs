@@ -12,6 +12,7 @@ mod parallel;
 mod subnormals;
 mod tile;
 mod vector;
+mod winograd;
 
 #[cfg(test)]
 pub(crate) use buffer::ALLOCATED;

@@ -244,6 +244,7 @@ impl Conv2d {
             before,
             dilation,
             groups,
+            up_sampled: false,
         })
     }
 }
@@ -418,6 +419,7 @@ fn enlarged(convolution: Convolution, factor: [usize; 2]) -> Convolution {
         before: [kernel[0] - 1 - convolution.before[0], kernel[1] - 1 - convolution.before[1]],
         dilation: [1, 1],
         groups: 1,
+        up_sampled: true,
     }
 }
 

@@ -142,6 +142,7 @@ impl ConvTranspose2d {
             before,
             dilation,
             groups,
+            up_sampled: false,
         })
     }
 }

@@ -1,0 +1,794 @@
+//! Convolutions by fewer multiplications than their definition has (Winograd 1980, "Arithmetic complexity of
+//! computations"; Lavin and Gray 2016, "Fast algorithms for convolutional neural networks").
+//!
+//! Along an axis, a tile of the large feature map's pixels, one of the small map's and the kernel are each turned into
+//! a few *planes* by sums and differences. Plane by plane, the small ones are then the products of the large ones and
+//! the weights, and so are the other two of each two of the three: what the forward pass and both gradients need is the
+//! same products, between these transforms and their transposes. Over all tiles each is a product of matrices: of the
+//! planes (tiles, channels) and the weights (channels, filters).
+//!
+//! - A kernel of 3×3 with a stride of 1: *F(2×2, 3×3)* takes 16 products for 2×2 results where the definition takes
+//!   36.
+//! - A kernel of 3×3 on an up-sampled feature map, of which 2×2 or 3×3 pixels are equal: a window sees a pixel and the
+//!   next one. With s the sum of all weights and w of those on the next pixel, it is s·x + w·(next − x); s·x is the same
+//!   for all windows that begin in a pixel. 9 products for 3×3 results, where without the repeated pixels there are 25;
+//!   and for 2×2 results, where there are 16.
+//!
+//! The transforms are sums of a few values with factors of 1 and ½, so that rounding grows little: all results are
+//! within 1e-6 of the definition's, relative to the largest. They pay only where there are enough channels on both
+//! sides (see [`Winograd::pays`]).
+
+use std::ops::{Add, Mul, Neg, Range, Sub};
+
+use rayon::prelude::*;
+
+use super::{
+    buffer::Buffer,
+    columns::shard,
+    convolution::{Convolution, size},
+    gemm::{GatherLhs, PackedRhs, gemm, offsets},
+    parallel::OnThreads,
+    tile::Accumulate,
+    vector::vectorized,
+};
+
+/// Values of planes that a task holds at once, so that they stay in the second-level cache.
+const PLANES: usize = 256 * 1024;
+
+/// Tiles that a product takes at once at least, as long as there are: each loads all weights again, and in a gradient
+/// of weights all sums.
+const TILES: usize = 64;
+
+/// Values of planes of a row of tiles, and of all weights, above which the definition is as fast.
+const WIDE: usize = 1 << 22;
+const DEEP: usize = 1 << 20;
+
+/// The multiply-adds that a value of the planes costs beside its products, measured: its part in the transforms, and
+/// loading and storing it.
+const VALUE: usize = 20;
+
+/// Fewer channels fill no vector.
+const CHANNELS: usize = 16;
+
+/// A convolution as products of planes.
+pub(super) struct Winograd {
+    large: Side,
+    small: Side,
+    kernel: Side,
+    /// How many tiles each feature map has along each axis.
+    tiles: [usize; 2],
+    /// Along each axis, for each product, the tiles in which it sees both feature maps and not their borders alone.
+    seen: [Vec<Vec<bool>>; 2],
+}
+
+/// One of the three that are turned into planes: a feature map in tiles, or the kernel.
+struct Side {
+    transform: Transform,
+    map: [usize; 3],
+    /// Where the first tile begins along each axis, and how far apart tiles are.
+    first: [isize; 2],
+    step: usize,
+}
+
+/// What is done along an axis to a tile of pixels, and to its planes to get (a gradient of) the pixels.
+#[derive(Clone, Copy)]
+enum Transform {
+    /// Of F(2, 3): four pixels that two windows see, the two results, and the kernel.
+    Windows,
+    Results,
+    Kernel,
+    /// Of an up-sampled feature map: a pixel and the next; the two or three results, and the kernel of its
+    /// [merged](Convolution::up_sampled) form.
+    Pixels,
+    Twice,
+    KernelOfTwice,
+    Thrice,
+    KernelOfThrice,
+}
+
+/// Calls a function with the [`Tile`] of a transform.
+macro_rules! with_tile {
+    ($transform:expr, $function:ident($($argument:expr),*)) => {
+        match $transform {
+            Transform::Windows => $function::<Windows, 4, 4>($($argument),*),
+            Transform::Results => $function::<Results, 4, 2>($($argument),*),
+            Transform::Kernel => $function::<Kernel, 4, 3>($($argument),*),
+            Transform::Pixels => $function::<Pixels, 2, 2>($($argument),*),
+            Transform::Twice => $function::<Twice, 3, 2>($($argument),*),
+            Transform::KernelOfTwice => $function::<KernelOfTwice, 3, 4>($($argument),*),
+            Transform::Thrice => $function::<Thrice, 3, 3>($($argument),*),
+            Transform::KernelOfThrice => $function::<KernelOfThrice, 3, 5>($($argument),*),
+        }
+    };
+}
+
+impl Transform {
+    /// Of each plane, whether it touches each of the pixels.
+    fn touched(self) -> Vec<Vec<bool>> {
+        fn touched<T: Tile<P, N>, const P: usize, const N: usize>() -> Vec<Vec<bool>> {
+            let unit = |plane: usize| std::array::from_fn(|other| Lanes([f32::from(plane == other); LANES]));
+            let pixels = |plane: usize| T::pixels(unit(plane)).iter().map(|pixel| pixel.0[0] != 0.0).collect();
+            (0..P).map(pixels).collect()
+        }
+        with_tile!(self, touched())
+    }
+}
+
+impl Winograd {
+    /// If there is such an algorithm for a convolution.
+    pub fn new(convolution: &Convolution) -> Option<Self> {
+        let Convolution { large, small, kernel, stride: [stride, across], before, dilation, groups, .. } = *convolution;
+        if stride != across || dilation != [1, 1] || groups != 1 {
+            return None;
+        }
+        let side = |transform, map, first: [isize; 2], step| Side { transform, map, first, step };
+        let weights = [kernel[0], kernel[1], large[2] * small[2]];
+        let (large, small, transform, tiles) = match (convolution.up_sampled, stride, kernel) {
+            (false, 1, [3, 3]) => {
+                let large = side(Transform::Windows, large, before.map(|before| -(before as isize)), 2);
+                let tiles = [0, 1].map(|axis| small[axis].div_ceil(2));
+                (large, side(Transform::Results, small, [0, 0], 2), Transform::Kernel, tiles)
+            }
+            (true, 2, [4, 4]) | (true, 3, [5, 5]) => {
+                // The windows that begin in pixel q give the results from stride · q + 2 − before on.
+                let factor = stride as isize;
+                let shift = before.map(|before| 2 - before as isize);
+                let first = shift.map(|shift| (-shift).div_euclid(factor));
+                let last = [0, 1].map(|axis| (large[axis] as isize - 1 - shift[axis]).div_euclid(factor));
+                let tiles = [0, 1].map(|axis| (last[axis] - first[axis] + 1) as usize);
+                let begin = [0, 1].map(|axis| factor * first[axis] + shift[axis]);
+                let (results, weights) = match stride {
+                    2 => (Transform::Twice, Transform::KernelOfTwice),
+                    _ => (Transform::Thrice, Transform::KernelOfThrice),
+                };
+                (side(results, large, begin, stride), side(Transform::Pixels, small, first, 1), weights, tiles)
+            }
+            _ => return None,
+        };
+        let kernel = side(transform, weights, [0, 0], 1);
+        let along = |axis: usize| {
+            let sees = |side: &Side, plane: usize, tile: usize| {
+                let touched = &side.transform.touched()[plane.min(side.planes() - 1)];
+                (0..touched.len()).any(|pixel| touched[pixel] && side.along(axis, tile, pixel).is_some())
+            };
+            let seen = |product, tile| sees(&large, product, tile) && sees(&small, product, tile);
+            (0..kernel.planes()).map(|product| (0..tiles[axis]).map(|tile| seen(product, tile)).collect()).collect()
+        };
+        let seen = [along(0), along(1)];
+        Some(Self { large, small, kernel, tiles, seen })
+    }
+
+    /// Whether it is faster than the definition: it has fewer multiplications, but also the transforms, and its sums
+    /// are loaded and stored after as many steps as there are channels.
+    pub fn pays(&self, convolution: &Convolution) -> bool {
+        let [channels, filters] = [self.large.map[2], self.small.map[2]];
+        let values = |side: &Side| side.planes().pow(2) * side.map[2];
+        let [large, small, kernel] = [&self.large, &self.small, &self.kernel].map(values);
+        if channels.min(filters) < CHANNELS || self.tiles[1].saturating_mul(large + small) > WIDE || kernel > DEEP {
+            return false;
+        }
+        let seen = [0, 1].map(|axis| self.seen[axis].iter().flatten().filter(|seen| **seen).count());
+        let products = seen[0] * seen[1] * channels * filters;
+        let values = self.tiles[0] * self.tiles[1] * (large + small);
+        products + values * VALUE < convolution.multiply_adds()
+    }
+
+    /// The weights as [`multiply`](Self::multiply) takes them: the planes' matrices, from the channels of the small
+    /// feature map to those of the large one, or the other way round.
+    pub fn weights(&self, weights: &[f32], to_large: bool) -> Vec<PackedRhs<'static>> {
+        let (channels, filters) = (self.large.map[2], self.small.map[2]);
+        let mut planes = Buffer::unset(self.kernel.stride(1) * self.products());
+        gather(&self.kernel, [1, 1], 0..1, weights, &mut planes);
+        let pack = |values: &[f32]| match to_large {
+            true => PackedRhs::pack(values, &offsets(filters, 1), channels, filters),
+            false => PackedRhs::pack(values, &offsets(channels, filters), filters, 1),
+        };
+        planes.chunks(self.kernel.stride(1)).map(pack).collect()
+    }
+
+    /// Large feature maps to small ones, or the other way round: see [`PreparedConvolution`].
+    ///
+    /// [`PreparedConvolution`]: super::convolution::PreparedConvolution
+    pub fn multiply<R: Send>(
+        &self,
+        to_large: bool,
+        values: &[f32],
+        weights: &[PackedRhs<'_>],
+        bias: Option<&[f32]>,
+        slope: f32,
+        finish: impl Fn(&[f32]) -> R + Sync,
+    ) -> (Buffer, Vec<R>) {
+        let (from, to) = if to_large { (&self.small, &self.large) } else { (&self.large, &self.small) };
+        let (from_size, to_size, channels) = (size(from.map), size(to.map), to.map[2]);
+        let batch = values.len() / from_size;
+        let tiles = self.tiles[0] * self.tiles[1];
+        let group = (self.tiles_at_once() / tiles).clamp(1, 16).min(shard(batch, from_size) / from_size);
+        let steps = offsets(from.map[2], 1);
+        let bias = bias.map_or_else(|| vec![0.0; channels], <[f32]>::to_vec);
+        let products: Vec<_> =
+            (0..self.products()).map(|product| (from.plane(product, self), to.plane(product, self))).collect();
+        let mut out = Buffer::unset(batch * to_size);
+        let pieces = out.par_chunks_mut(group * to_size).zip(values.par_chunks(group * from_size)).on_threads();
+        let finished = pieces.map(|(out, values)| {
+            if to.adds() {
+                out.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(&bias));
+            }
+            for rows in self.blocks(out.len() / to_size) {
+                let tiles = rows.len() * self.tiles[1];
+                let from_planes = self.planes(from, &rows, values);
+                // Tiles that a product does not see it leaves out.
+                let mut to_planes = Buffer::zeros(to.stride(tiles) * to.planes().pow(2));
+                for (product, ((from_plane, to_plane), weights)) in products.iter().zip(weights).enumerate() {
+                    let seen = self.tiles_seen(product, &rows);
+                    let (from_rows, to_rows) = (from.places(&seen), to.places(&seen));
+                    let lhs = GatherLhs {
+                        values: &from_planes[from_plane * from.stride(tiles)..],
+                        rows: &from_rows,
+                        steps: &steps,
+                    };
+                    let first = products[..product].iter().all(|(_, other)| other != to_plane);
+                    let start = if first { Accumulate::Zero } else { Accumulate::Output };
+                    gemm(lhs, weights.all(), start, 1.0, &mut to_planes[to_plane * to.stride(tiles)..], &to_rows);
+                }
+                scatter(to, self.tiles, rows, &to_planes, &bias, slope, out);
+            }
+            if to.adds() && slope != 1.0 {
+                rectify(out, slope);
+            }
+            finish(out)
+        });
+        let finished = finished.collect();
+        (out, finished)
+    }
+
+    /// The gradient of the weights on the calling thread, added to `sum` as `start` says.
+    pub fn weight_gradient(&self, large: &[f32], small: &[f32], start: Accumulate<'_>, sum: &mut [f32]) {
+        let (channels, filters) = (self.large.map[2], self.small.map[2]);
+        let mut sums = Buffer::unset(self.kernel.stride(1) * self.products());
+        let (rows, out_rows) = (offsets(channels, 1), offsets(channels, filters));
+        for (number, block) in self.blocks(large.len() / size(self.large.map)).into_iter().enumerate() {
+            let tiles = block.len() * self.tiles[1];
+            let (large_planes, small_planes) =
+                (self.planes(&self.large, &block, large), self.planes(&self.small, &block, small));
+            let start = if number == 0 { Accumulate::Zero } else { Accumulate::Output };
+            for (product, sums) in sums.chunks_mut(self.kernel.stride(1)).enumerate() {
+                let seen = self.tiles_seen(product, &block);
+                let steps = self.large.places(&seen);
+                let plane = |side: &Side| side.plane(product, self) * side.stride(tiles);
+                let panel = PackedRhs::pack(&small_planes[plane(&self.small)..], &self.small.places(&seen), filters, 1);
+                let lhs = GatherLhs { values: &large_planes[plane(&self.large)..], rows: &rows, steps: &steps };
+                gemm(lhs, panel.all(), start, 1.0, sums, &out_rows);
+            }
+        }
+        if matches!(start, Accumulate::Zero) {
+            sum.fill(0.0);
+        }
+        scatter(&self.kernel, [1, 1], 0..1, &sums, &[], 1.0, sum);
+    }
+
+    /// The planes of a block of tiles.
+    fn planes(&self, side: &Side, rows: &Range<usize>, maps: &[f32]) -> Buffer {
+        let mut planes = Buffer::unset(side.stride(rows.len() * self.tiles[1]) * side.planes().pow(2));
+        gather(side, self.tiles, rows.clone(), maps, &mut planes);
+        planes
+    }
+
+    fn products(&self) -> usize {
+        self.kernel.planes().pow(2)
+    }
+
+    fn tiles_at_once(&self) -> usize {
+        let of_tile = |side: &Side| side.planes().pow(2) * side.width();
+        (PLANES / (of_tile(&self.large) + of_tile(&self.small))).max(TILES)
+    }
+
+    /// All rows of tiles of so many feature maps, some at a time.
+    fn blocks(&self, maps: usize) -> Vec<Range<usize>> {
+        let rows = maps * self.tiles[0];
+        let blocks = (rows * self.tiles[1]).div_ceil(self.tiles_at_once()).min(rows);
+        (0..blocks).map(|block| block * rows / blocks..(block + 1) * rows / blocks).collect()
+    }
+
+    /// The tiles of a block that a product sees.
+    fn tiles_seen(&self, product: usize, block: &Range<usize>) -> Vec<u32> {
+        let [rows, columns] = self.tiles;
+        let (down, across) = (product / self.kernel.planes(), product % self.kernel.planes());
+        let seen = [&self.seen[0][down], &self.seen[1][across]];
+        let mut tiles = Vec::with_capacity(block.len() * columns);
+        for (row, begin) in block.clone().zip((0..).step_by(columns)) {
+            if seen[0][row % rows] {
+                tiles.extend((0..columns).filter(|column| seen[1][*column]).map(|column| (begin + column) as u32));
+            }
+        }
+        tiles
+    }
+}
+
+impl Side {
+    /// How many planes there are along each axis.
+    fn planes(&self) -> usize {
+        match self.transform {
+            Transform::Windows | Transform::Results | Transform::Kernel => 4,
+            Transform::Pixels => 2,
+            _ => 3,
+        }
+    }
+
+    /// The plane that a product takes: several share that of the differences between [pixels](Transform::Pixels).
+    fn plane(&self, product: usize, of: &Winograd) -> usize {
+        let products = of.kernel.planes();
+        let [down, across] = [product / products, product % products].map(|plane| plane.min(self.planes() - 1));
+        down * self.planes() + across
+    }
+
+    /// Whether a tile's planes are added to what its pixels are: tiles overlap, or gradients are summed.
+    fn adds(&self) -> bool {
+        !matches!(self.transform, Transform::Results | Transform::Twice | Transform::Thrice)
+    }
+
+    /// How far apart the tiles of a plane are: whole vectors.
+    fn width(&self) -> usize {
+        self.map[2].next_multiple_of(LANES)
+    }
+
+    /// How far apart planes of so many tiles are: not a power of two, where they would evict each other from the cache.
+    fn stride(&self, tiles: usize) -> usize {
+        tiles * self.width() + LANES
+    }
+
+    /// Where tiles begin in a plane.
+    fn places(&self, tiles: &[u32]) -> Vec<u32> {
+        tiles.iter().map(|tile| tile * self.width() as u32).collect()
+    }
+
+    /// Where a tile's pixel lies along an axis, unless in the border.
+    fn along(&self, axis: usize, tile: usize, pixel: usize) -> Option<usize> {
+        let place = self.first[axis] + (tile * self.step + pixel) as isize;
+        usize::try_from(place).ok().filter(|place| *place < self.map[axis])
+    }
+
+    /// Where the values of a tile's pixels begin in a feature map, but of those in the border.
+    fn pixels<const N: usize>(&self, tile: [usize; 2]) -> [[Option<usize>; N]; N] {
+        let [_, width, channels] = self.map;
+        let [rows, columns] = [0, 1].map(|axis| std::array::from_fn::<_, N, _>(|i| self.along(axis, tile[axis], i)));
+        rows.map(|y| columns.map(|x| Some((y? * width + x?) * channels)))
+    }
+}
+
+/// Values of neighbouring channels, which the compiler keeps in vectors.
+#[derive(Clone, Copy)]
+struct Lanes([f32; LANES]);
+
+const LANES: usize = 16;
+
+const NONE: Lanes = Lanes([0.0; LANES]);
+
+impl Add for Lanes {
+    type Output = Self;
+
+    #[inline(always)]
+    fn add(mut self, other: Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a += b);
+        self
+    }
+}
+
+impl Sub for Lanes {
+    type Output = Self;
+
+    #[inline(always)]
+    fn sub(mut self, other: Self) -> Self {
+        self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a -= b);
+        self
+    }
+}
+
+impl Neg for Lanes {
+    type Output = Self;
+
+    #[inline(always)]
+    fn neg(mut self) -> Self {
+        self.0.iter_mut().for_each(|a| *a = -*a);
+        self
+    }
+}
+
+impl Mul<f32> for Lanes {
+    type Output = Self;
+
+    #[inline(always)]
+    fn mul(mut self, factor: f32) -> Self {
+        self.0.iter_mut().for_each(|a| *a *= factor);
+        self
+    }
+}
+
+/// Along an axis, N pixels of a tile to P planes, and the transpose.
+trait Tile<const P: usize, const N: usize> {
+    fn planes(pixels: [Lanes; N]) -> [Lanes; P];
+    fn pixels(planes: [Lanes; P]) -> [Lanes; N];
+}
+
+macro_rules! tiles {
+    ($($name:ident($planes:literal, $pixels:literal):
+        |$pixel:pat_param| $to_planes:expr, |$plane:pat_param| $to_pixels:expr;)+) => {$(
+        struct $name;
+
+        impl Tile<$planes, $pixels> for $name {
+            #[inline(always)]
+            fn planes($pixel: [Lanes; $pixels]) -> [Lanes; $planes] {
+                $to_planes
+            }
+
+            #[inline(always)]
+            fn pixels($plane: [Lanes; $planes]) -> [Lanes; $pixels] {
+                $to_pixels
+            }
+        }
+    )+};
+}
+
+tiles! {
+    Windows(4, 4): |[a, b, c, d]| [a - c, b + c, c - b, b - d], |[a, b, c, d]| [a, b - c + d, b + c - a, -d];
+    Results(4, 2): |[a, b]| [a, a + b, a - b, -b], |[a, b, c, d]| [a + b + c, b - c - d];
+    Kernel(4, 3): |[a, b, c]| [a, (a + c + b) * 0.5, (a + c - b) * 0.5, c],
+        |[a, b, c, d]| [a + (b + c) * 0.5, (b - c) * 0.5, (b + c) * 0.5 + d];
+    Pixels(2, 2): |[a, b]| [a, b - a], |[a, b]| [a - b, b];
+    // Of a kernel a, b, c the merged one is (c, b + c, a + b, a), so that the first three tell all.
+    Twice(3, 2): |[a, b]| [a + b, a, b], |[a, b, c]| [a + b, a + c];
+    KernelOfTwice(3, 4): |[a, b, c, _]| [a + c, a, b], |[a, b, c]| [a + b, c, a, NONE];
+    // Likewise (c, b + c, a + b + c, a + b, a).
+    Thrice(3, 3): |[a, b, c]| [a + b + c, b, c], |[a, b, c]| [a, a + b, a + c];
+    KernelOfThrice(3, 5): |[a, b, c, _, _]| [c, a, b], |[a, b, c]| [b, c, a, NONE, NONE];
+}
+
+vectorized! {
+    /// The planes of some rows of tiles, which are counted from those of one feature map to those of the next.
+    fn gather(side: &Side, tiles: [usize; 2], rows: Range<usize>, maps: &[f32], planes: &mut [f32]) {
+        with_tile!(side.transform, gather_tiles(side, tiles, rows, maps, planes));
+    }
+
+    /// The transpose of [`gather`]: to pixels of tiles that do not overlap, with the bias added and rectified; else
+    /// added to what the pixels are.
+    fn scatter(
+        side: &Side,
+        tiles: [usize; 2],
+        rows: Range<usize>,
+        planes: &[f32],
+        bias: &[f32],
+        slope: f32,
+        maps: &mut [f32],
+    ) {
+        with_tile!(side.transform, scatter_tiles(side, tiles, rows, planes, bias, slope, maps));
+    }
+
+    fn rectify(values: &mut [f32], slope: f32) {
+        values.iter_mut().for_each(|value| *value *= if *value < 0.0 { slope } else { 1.0 });
+    }
+}
+
+// Loops over arrays of a known length, because the compiler would not unroll iterators of them.
+#[allow(clippy::needless_range_loop)]
+#[inline(always)]
+fn gather_tiles<T: Tile<P, N>, const P: usize, const N: usize>(
+    side: &Side,
+    tiles: [usize; 2],
+    rows: Range<usize>,
+    maps: &[f32],
+    planes: &mut [f32],
+) {
+    let channels = side.map[2];
+    let stride = side.stride(rows.len() * tiles[1]);
+    let border = vec![0.0; channels];
+    let mut begin = 0;
+    for row in rows {
+        let map = &maps[row / tiles[0] * size(side.map)..][..size(side.map)];
+        for column in 0..tiles[1] {
+            let places = side.pixels::<N>([row % tiles[0], column]);
+            let pixels =
+                places.map(|row| row.map(|place| place.map_or(&border[..], |place| &map[place..][..channels])));
+            for first in (0..channels).step_by(LANES) {
+                let mut half = [[NONE; P]; N];
+                for x in 0..N {
+                    let mut values = [NONE; N];
+                    for y in 0..N {
+                        values[y] = load(pixels[y][x], first);
+                    }
+                    half[x] = T::planes(values);
+                }
+                for i in 0..P {
+                    let mut values = [NONE; N];
+                    for x in 0..N {
+                        values[x] = half[x][i];
+                    }
+                    let row = T::planes(values);
+                    for j in 0..P {
+                        planes[(i * P + j) * stride + begin + first..][..LANES].copy_from_slice(&row[j].0);
+                    }
+                }
+            }
+            begin += side.width();
+        }
+    }
+}
+
+#[allow(clippy::needless_range_loop)]
+#[inline(always)]
+fn scatter_tiles<T: Tile<P, N>, const P: usize, const N: usize>(
+    side: &Side,
+    tiles: [usize; 2],
+    rows: Range<usize>,
+    planes: &[f32],
+    bias: &[f32],
+    slope: f32,
+    maps: &mut [f32],
+) {
+    let channels = side.map[2];
+    let stride = side.stride(rows.len() * tiles[1]);
+    let add = side.adds();
+    let mut begin = 0;
+    for row in rows {
+        let map = &mut maps[row / tiles[0] * size(side.map)..][..size(side.map)];
+        for column in 0..tiles[1] {
+            let places = side.pixels::<N>([row % tiles[0], column]);
+            for first in (0..channels).step_by(LANES) {
+                let mut half = [[NONE; N]; P];
+                for j in 0..P {
+                    let mut values = [NONE; P];
+                    for i in 0..P {
+                        values[i] = load(&planes[(i * P + j) * stride + begin..][..side.width()], first);
+                    }
+                    half[j] = T::pixels(values);
+                }
+                let bias = if add { NONE } else { load(bias, first) };
+                for y in 0..N {
+                    let mut values = [NONE; P];
+                    for j in 0..P {
+                        values[j] = half[j][y];
+                    }
+                    let row = T::pixels(values);
+                    for x in 0..N {
+                        let Some(place) = places[y][x] else { continue };
+                        let out = &mut map[place..][..channels][first..];
+                        if add { add_to(out, row[x]) } else { store(out, row[x] + bias, slope) }
+                    }
+                }
+            }
+            begin += side.width();
+        }
+    }
+}
+
+#[inline(always)]
+fn load(values: &[f32], first: usize) -> Lanes {
+    let rest = &values[first..];
+    match rest.first_chunk() {
+        Some(lanes) => Lanes(*lanes),
+        None => {
+            let mut lanes = NONE;
+            lanes.0.iter_mut().zip(rest).for_each(|(lane, value)| *lane = *value);
+            lanes
+        }
+    }
+}
+
+#[inline(always)]
+fn add_to(out: &mut [f32], values: Lanes) {
+    match out.first_chunk_mut::<LANES>() {
+        Some(out) => out.iter_mut().zip(values.0).for_each(|(out, value)| *out += value),
+        None => out.iter_mut().zip(values.0).for_each(|(out, value)| *out += value),
+    }
+}
+
+#[inline(always)]
+fn store(out: &mut [f32], values: Lanes, slope: f32) {
+    let leaky = |value: f32| if value < 0.0 { slope * value } else { value };
+    match out.first_chunk_mut::<LANES>() {
+        Some(out) => out.iter_mut().zip(values.0).for_each(|(out, value)| *out = leaky(value)),
+        None => out.iter_mut().zip(values.0).for_each(|(out, value)| *out = leaky(value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::convolution::{Convolution, PreparedConvolution, size},
+        *,
+    };
+
+    const PLAIN: Convolution = Convolution {
+        large: [0; 3],
+        small: [0; 3],
+        kernel: [3, 3],
+        stride: [1, 1],
+        before: [0, 0],
+        dilation: [1, 1],
+        groups: 1,
+        up_sampled: false,
+    };
+
+    /// Between −1 and 1.
+    fn numbers(count: usize, seed: u64) -> Vec<f32> {
+        let mut state = seed;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+        };
+        (0..count).map(|_| next()).collect()
+    }
+
+    /// With a kernel of 3×3, if one fits.
+    fn convolution(size: [usize; 2], padding: [usize; 2], [channels, filters]: [usize; 2]) -> Option<Convolution> {
+        let results = [0, 1].map(|axis| (size[axis] + 2 * padding[axis]).saturating_sub(2));
+        let small = [results[0], results[1], filters];
+        (size_of(results) > 0).then_some(Convolution {
+            large: [size[0], size[1], channels],
+            small,
+            before: padding,
+            ..PLAIN
+        })
+    }
+
+    /// Likewise of a feature map that is enlarged first.
+    fn up_sampled(
+        size: [usize; 2],
+        padding: [usize; 2],
+        [channels, filters]: [usize; 2],
+        factor: usize,
+    ) -> Option<Convolution> {
+        let results = [0, 1].map(|axis| (factor * size[axis] + 2 * padding[axis]).saturating_sub(2));
+        (size_of(results) > 0).then_some(Convolution {
+            large: [results[0], results[1], filters],
+            small: [size[0], size[1], channels],
+            kernel: [factor + 2; 2],
+            stride: [factor; 2],
+            before: padding.map(|padding| 2 - padding),
+            up_sampled: true,
+            ..PLAIN
+        })
+    }
+
+    fn size_of([rows, columns]: [usize; 2]) -> usize {
+        rows * columns
+    }
+
+    /// Along an axis, of each weight of a merged kernel those that it is the sum of.
+    fn merged(convolution: &Convolution) -> &'static [&'static [usize]] {
+        match (convolution.up_sampled, convolution.stride[0]) {
+            (false, _) => &[&[0], &[1], &[2]],
+            (true, 2) => &[&[2], &[1, 2], &[0, 1], &[0]],
+            (true, _) => &[&[2], &[1, 2], &[0, 1, 2], &[0, 1], &[0]],
+        }
+    }
+
+    /// Each weight of a kernel of 3×3 with each merged one that it is part of: where their channels begin.
+    fn parts(convolution: &Convolution) -> Vec<[usize; 2]> {
+        let (merged, depth) = (merged(convolution), convolution.large[2] * convolution.small[2]);
+        let mut parts = Vec::new();
+        for (y, rows) in merged.iter().enumerate() {
+            for (x, columns) in merged.iter().enumerate() {
+                for row in *rows {
+                    parts.extend(columns.iter().map(|c| [(row * 3 + c) * depth, (y * merged.len() + x) * depth]));
+                }
+            }
+        }
+        parts
+    }
+
+    fn assert_near(what: &str, got: &[f32], expected: &[f32]) {
+        let largest = expected.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
+        let error = got.iter().zip(expected).fold(0.0, |most: f32, (got, value)| most.max((got - value).abs()));
+        assert!(got.len() == expected.len() && error <= 2e-6 * largest, "{what}: {error} of {largest}");
+    }
+
+    fn compare(convolution: Convolution, batch: usize) {
+        let fast = PreparedConvolution::with(convolution, Winograd::new(&convolution));
+        let plain = PreparedConvolution::with(convolution, None);
+        let depth = convolution.large[2] * convolution.small[2];
+        let (kernel, parts) = (numbers(9 * depth, 1), parts(&convolution));
+        let mut weights = vec![0.0; convolution.weights()];
+        for [from, to] in &parts {
+            (0..depth).for_each(|i| weights[to + i] += kernel[from + i]);
+        }
+        let large = numbers(batch * size(convolution.large), 2);
+        let small = numbers(batch * size(convolution.small), 3);
+        let biases = [numbers(convolution.large[2], 4), numbers(convolution.small[2], 5)];
+        for (biased, slope) in [(false, 1.0), (true, 0.2)] {
+            let bias = |side: usize| biased.then_some(&biases[side][..]);
+            let [got, expected] = [&fast, &plain].map(|prepared| {
+                let weights = [prepared.weights_to_small(&weights), prepared.weights_to_large(&weights)];
+                [
+                    prepared.to_small(&large, &weights[0], bias(1), slope, |_| ()).0,
+                    prepared.to_large(&small, &weights[1], bias(0), slope, |_| ()).0,
+                ]
+            });
+            assert_near(&format!("small of {convolution:?}"), &got[0], &expected[0]);
+            assert_near(&format!("large of {convolution:?}"), &got[1], &expected[1]);
+        }
+        for start in [Accumulate::Zero, Accumulate::Output] {
+            let [got, expected] = [&fast, &plain].map(|prepared| {
+                let mut merged = vec![1.0; weights.len()];
+                prepared.weight_gradient(&large, &small, start, &mut merged);
+                let mut gradient = vec![0.0; kernel.len()];
+                for [to, from] in &parts {
+                    (0..depth).for_each(|i| gradient[to + i] += merged[from + i]);
+                }
+                gradient
+            });
+            assert_near(&format!("gradient of {convolution:?}"), &got, &expected);
+        }
+    }
+
+    #[test]
+    fn all_three_are_those_of_the_definition() {
+        let channels = [[1, 2], [16, 3], [17, 16], [5, 33], [32, 18]];
+        let most = if cfg!(miri) { 3 } else { 9 };
+        let mut number = 0;
+        for [height, width] in (1..=most).flat_map(|height| (1..=most).map(move |width| [height, width])) {
+            for padding in [[0, 0], [1, 1], [2, 2], [0, 2], [2, 1]] {
+                number += 1;
+                if cfg!(miri) && number % 5 != 0 {
+                    continue;
+                }
+                let (channels, batch) = (channels[number % channels.len()], number % 3 + 1);
+                let up_sampled = [2, 3].map(|factor| up_sampled([height, width], padding, channels, factor));
+                let all = [convolution([height, width], padding, channels), up_sampled[number % 2]];
+                all.into_iter().flatten().for_each(|convolution| compare(convolution, batch));
+            }
+        }
+        // Pixels that no window reaches, and fewer results than there could be.
+        compare(Convolution { large: [6, 9, 4], small: [3, 4, 5], before: [1, 0], ..PLAIN }, 2);
+    }
+
+    #[test]
+    fn results_depend_on_the_feature_map_alone() {
+        let channels = [20, 17];
+        for convolution in [convolution([5, 4], [1, 1], channels), up_sampled([4, 3], [0, 0], channels, 3)] {
+            let convolution = convolution.unwrap();
+            let prepared = PreparedConvolution::with(convolution, Winograd::new(&convolution));
+            let batch = if cfg!(miri) { 3 } else { 40 };
+            let weights = numbers(convolution.weights(), 1);
+            let large = numbers(batch * size(convolution.large), 2);
+            let small = numbers(batch * size(convolution.small), 3);
+            let panels = [prepared.weights_to_small(&weights), prepared.weights_to_large(&weights)];
+            let run = |threads: usize| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| {
+                    let mut gradient = vec![0.0; weights.len()];
+                    prepared.weight_gradient(&large, &small, Accumulate::Zero, &mut gradient);
+                    let to_small = prepared.to_small(&large, &panels[0], None, 1.0, |_| ()).0;
+                    [to_small, prepared.to_large(&small, &panels[1], None, 1.0, |_| ()).0, gradient.into()]
+                })
+            };
+            let expected = run(1);
+            assert!([2, 3].map(run).iter().all(|got| (0..3).all(|i| got[i][..] == expected[i][..])));
+            for (number, large) in large.chunks(size(convolution.large)).enumerate() {
+                let alone = prepared.to_small(large, &panels[0], None, 1.0, |_| ()).0;
+                assert_eq!(alone[..], expected[0][number * alone.len()..][..alone.len()]);
+            }
+            for (number, small) in small.chunks(size(convolution.small)).enumerate() {
+                let alone = prepared.to_large(small, &panels[1], None, 1.0, |_| ()).0;
+                assert_eq!(alone[..], expected[1][number * alone.len()..][..alone.len()]);
+            }
+        }
+    }
+
+    #[test]
+    fn it_is_used_where_it_pays() {
+        let pays = |convolution: Option<Convolution>| {
+            let convolution = convolution.unwrap();
+            Winograd::new(&convolution).is_some_and(|winograd| winograd.pays(&convolution))
+        };
+        assert!(pays(convolution([13, 13], [0, 0], [112, 112])));
+        assert!(pays(convolution([14, 14], [1, 1], [32, 64])));
+        assert!(pays(up_sampled([4, 4], [0, 0], [64, 112], 3)));
+        assert!(pays(up_sampled([10, 10], [0, 0], [112, 112], 3)));
+        assert!(!pays(convolution([28, 28], [1, 1], [1, 32])));
+        assert!(!pays(convolution([28, 28], [1, 1], [112, 1])));
+        assert!(!pays(convolution([1, 1], [1, 1], [64, 64])));
+        assert!(!pays(convolution([14, 14], [1, 1], [512, 512])));
+        assert!(!pays(up_sampled([10, 10], [0, 0], [112, 1], 3)));
+        let strided = Convolution { stride: [2, 2], ..convolution([13, 13], [0, 0], [112, 112]).unwrap() };
+        assert!(Winograd::new(&strided).is_none());
+    }
+}
