@@ -29,7 +29,7 @@ use serde_json::Value;
 enum Case {
     Network(Sequential),
     Named(Sequential),
-    Autoencoder(Autoencoder),
+    Autoencoder(Box<Autoencoder>),
 }
 
 /// The keys of `Named` there.
@@ -132,7 +132,7 @@ fn cases(seed: u64) -> Vec<(&'static str, Case)> {
                     .conv2d(1, 1),
             ),
         ),
-        ("autoencoder", Case::Autoencoder(Autoencoder::new(encoder, decoder).unwrap().seed(seed))),
+        ("autoencoder", Case::Autoencoder(Box::new(Autoencoder::new(encoder, decoder).unwrap().seed(seed)))),
         ("named", Case::Named(named.seed(seed).build().unwrap())),
     ]
 }

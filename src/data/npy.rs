@@ -493,7 +493,8 @@ mod tests {
         assert_eq!(&bytes[..10], b"\x93NUMPY\x01\0\x76\0");
         assert_eq!(bytes[10..128], *format!("{header:117}\n").as_bytes());
         assert_eq!(bytes.len(), 128 + 24);
-        assert!(String::from_utf8_lossy(&npy_bytes(&Array::zeros(7).view().into_dyn())).contains("'shape': (7,), }"));
+        let seven = npy_bytes(&Array::<f32, _>::zeros(7).view().into_dyn());
+        assert!(String::from_utf8_lossy(&seven).contains("'shape': (7,), }"));
         let folder = Folder::new("npy-written");
         for array in [array.clone().into_dyn(), array.reversed_axes().into_dyn(), arr1(&[]).into_dyn()] {
             write_npy(folder.file("a.npy"), &array).unwrap();
