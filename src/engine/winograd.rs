@@ -10,7 +10,7 @@
 //! - A kernel of 3×3 with a stride of 1: *F(2×2, 3×3)* takes 16 products for 2×2 results where the definition takes
 //!   36.
 //! - A kernel of 3×3 on an up-sampled feature map, of which 2×2 or 3×3 pixels are equal: a window sees a pixel and the
-//!   next one. With s the sum of all weights and w of those on the next pixel, it is s·x + w·(next − x); s·x is the same
+//!   next. With s the sum of all weights and w of those on the next pixel, it is s·x + w·(next − x); s·x is the same
 //!   for all windows that begin in a pixel. 9 products for 3×3 results, where without the repeated pixels there are 25;
 //!   and for 2×2 results, where there are 16.
 //!
