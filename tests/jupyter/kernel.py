@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import hostile
@@ -419,6 +420,21 @@ def jupyter_notices_a_dead_kernel(session):
     wait_until(lambda: not alive(family), 15, f"left behind: {alive(family)}")
 
 
+def a_shutdown_of_the_kernel_before_is_ignored():
+    """Jupyter asks a dead kernel to shut down when a user restarts it, and ZeroMQ tells the next one."""
+    manager = KernelManager(kernel_name="rust")
+    manager.start_kernel(cwd=str(NOTEBOOKS))
+    client = manager.client()
+    client.start_channels(hb=False)
+    request = client.session.msg("shutdown_request", {"restart": False})
+    request["header"]["date"] -= timedelta(seconds=30)
+    client.session.send(client.control_channel.socket, request)
+    session = Session(manager)
+    assert session.text('println!("here");') == "here\n"
+    client.stop_channels()
+    manager.shutdown_kernel()
+
+
 def command(pid):
     return subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True).stdout
 
@@ -822,6 +838,7 @@ def main():
     finally:
         if manager.has_kernel:
             manager.shutdown_kernel(now=True)
+    check(a_shutdown_of_the_kernel_before_is_ignored)
     check(hostile_clients_harm_nobody)
     for test in [nothing_outlives_the_relay, nothing_outlives_its_parent, a_restart_takes_the_spare_kernel]:
         check(test)

@@ -119,6 +119,11 @@ impl Message {
         self.header["msg_id"].as_str().unwrap_or_default()
     }
 
+    /// When it was sent, if that is told in Jupyter's form.
+    pub fn date(&self) -> Option<SystemTime> {
+        humantime::parse_rfc3339_weak(self.header["date"].as_str()?).ok()
+    }
+
     /// The `msg_id` of the message that it answers.
     pub fn parent_id(&self) -> &str {
         self.parent["msg_id"].as_str().unwrap_or_default()

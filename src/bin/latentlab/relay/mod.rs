@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::protocol;
 use bytes::Bytes;
@@ -82,6 +82,7 @@ struct Jupyter {
     control: (Router, Inbox),
     input: (Router, Inbox),
     heartbeat: Heartbeat,
+    since: SystemTime,
 }
 
 impl Jupyter {
@@ -107,6 +108,7 @@ impl Jupyter {
             control: router(connection.control_port)?,
             input: router(connection.stdin_port)?,
             heartbeat: Heartbeat::bind(&connection.endpoint(connection.hb_port)?, limits)?,
+            since: SystemTime::now(),
         })
     }
 }
@@ -172,16 +174,16 @@ impl Started {
     /// Serves Jupyter's clients until the kernel ends, or until `gone` is ready.
     async fn serve(self, jupyter: Jupyter, spare: Option<&Spare>, gone: impl Future<Output = ()>) -> io::Result<()> {
         let Self { mut child, kernel, handover, events, mut incoming } = self;
-        let Jupyter { key, iopub, shell: (shell, shell_inbox), control: (control, control_inbox), input, heartbeat } =
-            jupyter;
-        let (input, input_inbox) = input;
+        let Jupyter { key, iopub, shell, control, input, heartbeat, since } = jupyter;
+        let ((shell, shell_inbox), (control, control_inbox), (input, input_inbox)) = (shell, control, input);
         spawn_reader(shell_inbox, events.clone(), key.clone(), Event::Shell);
         spawn_reader(control_inbox, events.clone(), key.clone(), Event::Control);
         spawn_reader(input_inbox, events, key.clone(), Event::Input);
         let channel = handover.try_next();
         let state = State::new(channel.is_some());
         let control_requests = HashMap::new();
-        let mut relay = Relay { iopub, shell, control, input, key, kernel, state, control_requests, handover, channel };
+        let mut relay =
+            Relay { iopub, shell, control, input, key, since, kernel, state, control_requests, handover, channel };
         let done = tokio::select! {
             ended = child.wait() => {
                 let ended = ended?;
@@ -305,6 +307,14 @@ fn spawn_reader(mut inbox: Inbox, events: Sender<Event>, key: Key, event: fn(Mes
     });
 }
 
+/// Whether a request to shut down was sent before this kernel opened its sockets: to one that had died, whose ports it
+/// uses. Jupyter's socket keeps what it could not deliver for a second.
+fn is_for_another(sent: Option<SystemTime>, since: SystemTime, now: SystemTime) -> bool {
+    // Later, the clock of a client on another computer may be slow.
+    const KEPT: Duration = Duration::from_secs(3);
+    sent.is_some_and(|sent| sent < since) && now.duration_since(since).is_ok_and(|age| age < KEPT)
+}
+
 /// After a pause of this length the next spare kernel is started.
 const QUIET: Duration = Duration::from_secs(2);
 
@@ -315,6 +325,8 @@ struct Relay {
     control: Router,
     input: Router,
     key: Key,
+    /// When the sockets were opened.
+    since: SystemTime,
     kernel: Kernel,
     state: State,
     /// The clients of the control requests that the kernel has not answered yet.
@@ -352,7 +364,9 @@ impl Relay {
             tokio::select! {
                 event = incoming.recv() => match event {
                     Some(Event::Control(request)) if request.kind() == "shutdown_request" => {
-                        return self.shut_down(&request).await;
+                        if !is_for_another(request.date(), self.since, SystemTime::now()) {
+                            return self.shut_down(&request).await;
+                        }
                     }
                     Some(event) => self.handle(event, &mut actions)?,
                     None => return Ok(()),
