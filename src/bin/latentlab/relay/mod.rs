@@ -307,13 +307,8 @@ fn spawn_reader(mut inbox: Inbox, events: Sender<Event>, key: Key, event: fn(Mes
     });
 }
 
-/// Whether a request to shut down was sent before this kernel opened its sockets: to one that had died, whose ports it
-/// uses. Jupyter's socket keeps what it could not deliver for a second.
-fn is_for_another(sent: Option<SystemTime>, since: SystemTime, now: SystemTime) -> bool {
-    // Later, the clock of a client on another computer may be slow.
-    const KEPT: Duration = Duration::from_secs(3);
-    sent.is_some_and(|sent| sent < since) && now.duration_since(since).is_ok_and(|age| age < KEPT)
-}
+/// How long a request may have waited in Jupyter's socket and here, from when the kernel is served.
+const STALE: Duration = Duration::from_secs(3);
 
 /// After a pause of this length the next spare kernel is started.
 const QUIET: Duration = Duration::from_secs(2);
@@ -339,6 +334,7 @@ struct Relay {
 impl Relay {
     /// Handles what arrives, until a client requests the shutdown. Starts the next spare kernel once.
     async fn run(&mut self, incoming: &mut Receiver<Event>, mut spare: Option<&Spare>) -> io::Result<()> {
+        let start = Instant::now();
         loop {
             let is_idle = self.state.is_idle();
             let quiet = async {
@@ -364,7 +360,10 @@ impl Relay {
             tokio::select! {
                 event = incoming.recv() => match event {
                     Some(Event::Control(request)) if request.kind() == "shutdown_request" => {
-                        if !is_for_another(request.date(), self.since, SystemTime::now()) {
+                        // One that was sent before was to a kernel that had died, whose ports these are. Later, the
+                        // clock of a client on another computer may be slow.
+                        let is_stale = request.date().is_some_and(|date| date < self.since);
+                        if !is_stale || start.elapsed() > STALE {
                             return self.shut_down(&request).await;
                         }
                     }
