@@ -719,7 +719,7 @@ mod tests {
         }
     }
 
-    // Under Miri, which looks at unsafe code, these two would take long, and there is none here.
+    // Under Miri, which looks at unsafe code, these would take minutes, and there is none here.
     #[cfg_attr(miri, ignore)]
     #[test]
     fn all_three_are_those_of_the_definition() {
@@ -772,6 +772,7 @@ mod tests {
         }
     }
 
+    #[cfg_attr(miri, ignore)]
     #[test]
     fn it_is_used_where_it_pays() {
         let pays = |convolution: Option<Convolution>| {
