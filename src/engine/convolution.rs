@@ -520,7 +520,6 @@ impl PreparedConvolution {
             self.multiply(&self.to_small, maps, (framed.values(), channels), weights, bias, slope, (out, filters));
             finish(out)
         });
-        let finished = finished.collect();
         (small, finished)
     }
 
@@ -557,7 +556,6 @@ impl PreparedConvolution {
             }
             finish(out)
         });
-        let finished = finished.collect();
         (large, finished)
     }
 
@@ -606,7 +604,6 @@ impl PreparedConvolution {
             }
             finish(out)
         });
-        let finished = finished.collect();
         (large, finished)
     }
 

@@ -24,7 +24,7 @@ impl Moments {
     /// Of all rows of x, on all threads.
     pub fn in_parallel(x: &[f32], columns: usize) -> Self {
         let shard = shard(x.len() / columns, columns).next_multiple_of(columns * repeat(x.len() / columns, columns));
-        let parts: Vec<_> = x.par_chunks(shard).on_threads().map(|x| Self::of(x, columns)).collect();
+        let parts: Vec<_> = x.par_chunks(shard).on_threads().map(|x| Self::of(x, columns));
         Self::joined(&parts)
     }
 

@@ -35,7 +35,7 @@ pub(crate) fn for_shards<T, R: Send>(
         let _mine = Mine(WAITING.replace(Arc::clone(&waiting)));
         work(shard)
     };
-    shards.with_max_len(1).map(one).collect()
+    Loop(shards.with_max_len(1)).map(one)
 }
 
 /// Gives the thread back to what it did before, also after a panic.
@@ -59,9 +59,34 @@ pub(crate) fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnc
 /// For the loops of layers.
 pub(crate) trait OnThreads: IndexedParallelIterator {
     /// On all threads, or on this one while shards are queued.
-    fn on_threads(self) -> MinLen<Self> {
-        self.with_min_len(if shards_are_queued() { usize::MAX } else { 1 })
+    fn on_threads(self) -> Loop<MinLen<Self>> {
+        Loop(self.with_min_len(if shards_are_queued() { usize::MAX } else { 1 }))
     }
 }
 
 impl<I: IndexedParallelIterator> OnThreads for I {}
+
+/// A loop that gives rayon its work as a function object: rayon's part is compiled once for all loops over the same
+/// slices, where otherwise it would be a quarter of the library's code.
+pub(crate) struct Loop<I>(I);
+
+impl<I: IndexedParallelIterator> Loop<I> {
+    /// Calls `work` with each item.
+    pub fn for_each(self, work: impl Fn(I::Item) + Sync) {
+        let work: &(dyn Fn(I::Item) + Sync) = &work;
+        self.0.for_each(work);
+    }
+
+    /// The same with something that neighbouring items share, made by `init`.
+    pub fn for_each_init<T>(self, init: impl Fn() -> T + Sync, work: impl Fn(&mut T, I::Item) + Sync) {
+        let init: &(dyn Fn() -> T + Sync) = &init;
+        let work: &(dyn Fn(&mut T, I::Item) + Sync) = &work;
+        self.0.for_each_init(init, work);
+    }
+
+    /// What `work` makes of each item, in their order.
+    pub fn map<R: Send>(self, work: impl Fn(I::Item) -> R + Sync) -> Vec<R> {
+        let work: &(dyn Fn(I::Item) -> R + Sync) = &work;
+        self.0.map(work).collect()
+    }
+}

@@ -237,7 +237,6 @@ impl Winograd {
             }
             finish(out)
         });
-        let finished = finished.collect();
         (out, finished)
     }
 

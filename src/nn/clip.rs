@@ -38,7 +38,7 @@ pub(crate) fn squares(gradients: &[Buffer]) -> Vec<f64> {
 fn squares_of_blocks(gradients: &[Buffer]) -> Vec<f64> {
     let squares = |block: &[f32]| block.iter().map(|g| f64::from(*g).powi(2)).sum::<f64>();
     let blocks: Vec<&[f32]> = gradients.iter().flat_map(|gradient| gradient.chunks(BLOCK)).collect();
-    blocks.into_par_iter().on_threads().map(squares).collect()
+    blocks.into_par_iter().on_threads().map(squares)
 }
 
 fn each(gradients: &mut [Buffer], f: impl Fn(f32) -> f32 + Sync) {

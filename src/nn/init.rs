@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    engine::{BLOCK, vectorized},
+    engine::{BLOCK, OnThreads, vectorized},
     error::{Error, ErrorKind, Result},
     random::{self, Random},
 };
@@ -191,7 +191,7 @@ impl ParameterSpec {
 }
 
 fn fill(values: &mut [f32], seed: u64, draw: impl Fn(&mut Random) -> f32 + Sync) {
-    values.par_chunks_mut(BLOCK).enumerate().for_each(|(block, values)| {
+    values.par_chunks_mut(BLOCK).enumerate().on_threads().for_each(|(block, values)| {
         let mut random = random::stream(seed, block as u64);
         values.iter_mut().for_each(|v| *v = draw(&mut random));
     });
@@ -220,7 +220,7 @@ fn orthogonal(matrix: &mut [f32], columns: usize, seed: u64) {
         let (first, rest) = vectors[done..].split_at_mut(1);
         let size = dot(&first[0], &first[0]).sqrt();
         first[0].iter_mut().for_each(|value| *value /= size);
-        rest.par_iter_mut().for_each(|vector| {
+        rest.par_iter_mut().on_threads().for_each(|vector| {
             let along = dot(vector, &first[0]);
             subtract(vector, along, &first[0]);
         });

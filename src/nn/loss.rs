@@ -82,7 +82,7 @@ impl Loss {
                 self.derivative(y, t, scale, out);
                 self.sum(y, t)
             };
-            derivative.par_chunks_mut(BLOCK).zip(blocks).on_threads().map(both).collect()
+            derivative.par_chunks_mut(BLOCK).zip(blocks).on_threads().map(both)
         } else {
             blocks.map(|(y, t)| self.sum(y, t)).collect()
         };

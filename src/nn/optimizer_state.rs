@@ -8,7 +8,7 @@ use super::{
     layers::Weights,
     optimizer::{Algorithm, Optimizer},
 };
-use crate::engine::{BLOCK, Buffer, Reuse, subnormal_to_zero, vectorized};
+use crate::engine::{BLOCK, Buffer, OnThreads, Reuse, subnormal_to_zero, vectorized};
 
 /// An optimizer at work, made by [`Optimizer::init`]: its learning rate, and what the past gradients left.
 // A plain value: one rebuilt from these fields goes on to the same bits.
@@ -126,7 +126,7 @@ impl OptimizerState {
 type Block<'a> = ((&'a mut [f32], &'a [f32]), [&'a mut [f32]; 3]);
 
 fn each(blocks: Vec<Block>, step: impl Fn(&mut [f32], &[f32], [&mut [f32]; 3]) + Sync) {
-    blocks.into_par_iter().for_each(|((weights, gradient), moments)| step(weights, gradient, moments));
+    blocks.into_par_iter().on_threads().for_each(|((weights, gradient), moments)| step(weights, gradient, moments));
 }
 
 /// Nadam's μ(t).

@@ -215,7 +215,7 @@ fn with_noise(images: &Arc<Buffer>, standard_deviation: f32, seed: u64) -> Arc<B
         return Arc::clone(images);
     }
     let mut noisy = Buffer::clone(images);
-    noisy.par_chunks_mut(BLOCK).enumerate().for_each(|(block, values)| {
+    noisy.par_chunks_mut(BLOCK).enumerate().on_threads().for_each(|(block, values)| {
         let mut random = random::stream(!seed, block as u64);
         values.iter_mut().for_each(|v| *v += standard_deviation * random.sample::<f32, _>(StandardNormal));
     });

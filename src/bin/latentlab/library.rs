@@ -44,9 +44,21 @@ codegen-units = 1
 "#;
 
 /// Crates of the library that are not optimised, because they take long to compile and hardly run: colour profiles,
-/// which nothing uses, and the protocols of a download.
-const NOT_OPTIMISED: [&str; 8] =
-    ["http", "moxcms", "pxfm", "rustls", "rustls-webpki", "typed-path", "ureq", "ureq-proto"];
+/// which nothing uses, dfdx's products of numbers that are not real or of half precision, and the protocols of a
+/// download.
+const NOT_OPTIMISED: [&str; 11] = [
+    "gemm-c32",
+    "gemm-c64",
+    "gemm-f16",
+    "http",
+    "moxcms",
+    "pxfm",
+    "rustls",
+    "rustls-webpki",
+    "typed-path",
+    "ureq",
+    "ureq-proto",
+];
 
 /// The dependency whose types are part of the library's interface.
 const SHARED: &str = "ndarray";

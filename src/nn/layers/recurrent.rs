@@ -209,7 +209,7 @@ impl Operation for Recurrent {
         let panels = self.panels(&packed, [&weights[0], &weights[1]]);
         let groups = y.par_chunks_mut(GROUP * out_width).zip(x.values.par_chunks(GROUP * width));
         let run = |(y, x): (&mut [f32], &[f32])| self.run(x, [time, features], panels, [&weights[2], &weights[3]], y);
-        let mut groups: Vec<Group> = groups.on_threads().map(run).collect();
+        let mut groups: Vec<Group> = groups.on_threads().map(run);
 
         pass.record(Arc::new(y), rows, true, move |g, gradients| {
             let panels = layer.panels_backward(&packed, [&weights[0], &weights[1]]);

@@ -21,7 +21,7 @@ use super::{
     tape::{GradientSlot, Gradients, Pass, Variable},
 };
 use crate::{
-    engine::Buffer,
+    engine::{Buffer, OnThreads},
     error::{Error, ErrorKind, Result},
     limit, random,
 };
@@ -345,7 +345,7 @@ impl Tensor {
 
 fn fill_randomly(values: &mut [f32], seed: u64, draw: impl Fn(&mut random::Random) -> f32 + Sync) {
     const BLOCK: usize = 4096;
-    values.par_chunks_mut(BLOCK).enumerate().for_each(|(block, values)| {
+    values.par_chunks_mut(BLOCK).enumerate().on_threads().for_each(|(block, values)| {
         let mut random = random::stream(seed, block as u64);
         values.iter_mut().for_each(|value| *value = draw(&mut random));
     });

@@ -228,7 +228,7 @@ fn first_best<F: Fn(f32, f32) -> bool>(better: &F, values: &[f32], places: Vec<u
 
 /// The sum of all, in blocks whose order is fixed.
 fn total(values: &[f32]) -> f64 {
-    values.par_chunks(BLOCK).on_threads().map(sum).collect::<Vec<_>>().into_iter().sum()
+    values.par_chunks(BLOCK).on_threads().map(sum).into_iter().sum()
 }
 
 fn single(value: f64) -> Arc<Buffer> {
@@ -489,7 +489,7 @@ fn best_places(along: Along, values: &[f32], better: impl Fn(f32, f32) -> bool +
         for (line, place) in places.iter_mut().enumerate() {
             let blocks = values[line * size..][..size].par_chunks(BLOCK).enumerate();
             let best = |(index, block)| line * size + index * BLOCK + best_place(&better, block);
-            *place = first_best(&better, values, blocks.on_threads().map(best).collect());
+            *place = first_best(&better, values, blocks.on_threads().map(best));
         }
         return places;
     }
