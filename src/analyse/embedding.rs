@@ -7,7 +7,7 @@ use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
     limit,
-    model::{Autoencoder, decoded},
+    model::{Autoencoder, decoded, encoded},
 };
 
 /// The codes of all images: (n, channels, height, width) to (n, latent_dim), with the images' labels.
@@ -28,7 +28,7 @@ use crate::{
 pub fn embed(autoencoder: &Autoencoder, images: &Dataset) -> Result<Codes> {
     autoencoder.check_images(images)?;
     limit::check("embed", "codes", &[images.len(), autoencoder.latent_dim()])?;
-    let codes = autoencoder.encoder().run(images.values(), images.len()).map_err(|error| error.within("embed"))?;
+    let codes = encoded(autoencoder.encoder(), images, 0..images.len()).map_err(|error| error.within("embed"))?;
     let points = array(Array2::from_shape_vec((images.len(), autoencoder.latent_dim()), codes), "embed")?;
     Codes::new(points, images.labels().clone(), images.class_names().to_vec())
 }

@@ -11,8 +11,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     format::thousands,
     limit,
-    model::Classifier,
-    nn::Sequential,
+    model::{Classifier, encoded},
 };
 
 /// A [`Classifier`]'s predictions for some images, with their true classes.
@@ -45,15 +44,12 @@ pub fn classify(classifier: &Classifier, images: &Dataset) -> Result<Predictions
     const ROWS: usize = 8192;
     classifier.check_images(images)?;
     let classes = classifier.classes();
-    let width: usize = images.image_shape().iter().product();
     let mut values = Vec::with_capacity(limit::check("classify", "probabilities", &[images.len(), classes])?);
-    for (index, block) in images.values().chunks(ROWS * width).enumerate() {
-        let (first, rows) = (index * ROWS, block.len() / width);
-        let run = |name: &str, network: &Sequential, values: &[f32]| {
-            network.run_from(first, values, rows).map_err(|error| error.within(&format!("classify, {name}")))
-        };
-        let codes = run("encoder", classifier.encoder(), block)?;
-        values.extend(run("head", classifier.head(), &codes)?);
+    for first in (0..images.len()).step_by(ROWS) {
+        let rows = ROWS.min(images.len() - first);
+        let within = |name: &'static str| move |error: Error| error.within(&format!("classify, {name}"));
+        let codes = encoded(classifier.encoder(), images, first..first + rows).map_err(within("encoder"))?;
+        values.extend(classifier.head().run_from(first, &codes, rows).map_err(within("head"))?);
     }
     values.par_chunks_mut(classes).for_each(softmax);
     if let Some(index) = values.iter().position(|probability| !probability.is_finite()) {

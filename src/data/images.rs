@@ -1,5 +1,6 @@
-//! The images of a data set: an array, or bytes of IDX files that become numbers when they are first asked for. A
-//! lesson reads 70,000 images, shuffles them and keeps 6,000: only these are ever converted.
+//! The images of a data set: an array, or bytes of IDX files that become numbers when an array is first asked for. A
+//! lesson reads 70,000 images, shuffles them and keeps 6,000: only these are ever converted. Networks take images one
+//! by one, and need no array: the bytes are a quarter of the memory, and of what is read of it in each epoch.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -53,6 +54,11 @@ impl Images {
         }
     }
 
+    /// The bytes of an image, which exists, if they are bytes of files: 255 times its values.
+    pub fn bytes(&self, index: usize) -> Option<&[u8]> {
+        self.0.bytes.as_ref().map(|rows| rows.image(rows.rows[index]))
+    }
+
     /// \[channels, height, width\].
     pub fn image_shape(&self) -> [usize; 3] {
         if let Some(rows) = &self.0.bytes {
@@ -100,13 +106,13 @@ impl Rows {
     fn array(&self) -> Array4<f32> {
         let [height, width] = [self.files[0].sizes[1], self.files[0].sizes[2]];
         gathered(&self.rows, [1, height, width], |row, image| {
-            let bytes = self.image(row, height * width);
-            image.iter_mut().zip(bytes).for_each(|(value, byte)| *value = f32::from(*byte) / 255.0);
+            image.iter_mut().zip(self.image(row)).for_each(|(value, byte)| *value = f32::from(*byte) / 255.0);
         })
     }
 
-    fn image(&self, mut row: usize, size: usize) -> &[u8] {
+    fn image(&self, mut row: usize) -> &[u8] {
         for file in &*self.files {
+            let size = file.sizes[1] * file.sizes[2];
             match row.checked_sub(file.sizes[0]) {
                 Some(after) => row = after,
                 None => return &file.values()[row * size..][..size],
@@ -145,11 +151,12 @@ mod tests {
             vec![read("train", &[0x803, 2, 1, 2], &[0, 51, 102, 153]), read("test", &[0x803, 1, 1, 2], &[204, 255])];
         let all = Images::of_files(files);
         let some = all.select(&[2, 0, 2]).range(1..3);
-        assert!(some.image_shape() == [1, 1, 2] && some.0.array.get().is_none());
+        assert!(some.image_shape() == [1, 1, 2] && some.bytes(1) == Some(&[204, 255]) && some.0.array.get().is_none());
         assert_eq!(some.array().iter().copied().collect::<Vec<_>>(), [0.0, 0.2, 0.8, 1.0]);
         assert!(all.0.array.get().is_none() && some.0.array.get().is_some());
         let of_array = Images::from(all.array().clone());
         assert_eq!(of_array.select(&[2, 0, 2]).range(1..3).array(), some.array());
+        assert!(of_array.bytes(1).is_none());
         assert_eq!((all.range(3..3).array().dim(), all.select(&[]).array().dim()), ((0, 1, 1, 2), (0, 1, 1, 2)));
     }
 }

@@ -178,6 +178,11 @@ impl Dataset {
         self.images().as_slice().unwrap_or_default() // always in standard layout
     }
 
+    /// The bytes of an image, which exists, if all images are bytes of files: 255 times its values.
+    pub(crate) fn bytes(&self, index: usize) -> Option<&[u8]> {
+        self.images.bytes(index)
+    }
+
     /// The label of each image, of shape (n): its place in [`class_names`](Self::class_names).
     pub fn labels(&self) -> &Array1<usize> {
         &self.labels

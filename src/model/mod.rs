@@ -14,12 +14,13 @@ pub use classifier::Classifier;
 pub use gan::Gan;
 pub use vae::Vae;
 
-use std::{any::Any, fmt, path::Path};
+use std::{any::Any, fmt, ops::Range, path::Path};
 
 use ndarray::Array4;
 
 use crate::{
     data::Dataset,
+    engine::write_grey_levels,
     error::{Error, ErrorKind, Result},
     limit,
     nn::{ModelFile, Sequential, Summary},
@@ -121,6 +122,9 @@ fn check_images(images: &Dataset, shape: [usize; 3], side: &str) -> Result<()> {
 /// normalisation that was undone are not outside.
 pub(crate) fn outside(images: &Dataset, [lowest, highest]: [f32; 2]) -> Option<(String, f32)> {
     const ROUNDING: f32 = 1e-5;
+    if !images.is_empty() && images.bytes(0).is_some() && lowest <= 0.0 && highest >= 1.0 {
+        return None;
+    }
     let inside = |value: &f32| (lowest - ROUNDING..=highest + ROUNDING).contains(value);
     let at = images.values().iter().position(|value| !inside(value))?;
     let [channels, height, width] = images.image_shape();
@@ -128,6 +132,23 @@ pub(crate) fn outside(images: &Dataset, [lowest, highest]: [f32; 2]) -> Option<(
     let channel = at / (height * width) % channels;
     let place = format!("image {image}, channel {channel}, row {}, column {}", pixel / width, pixel % width);
     Some((place, images.values()[at]))
+}
+
+/// Writes the values of an image, which exists; bytes of files without making an array of them all.
+pub(crate) fn write_image(images: &Dataset, index: usize, values: &mut [f32]) {
+    match images.bytes(index) {
+        Some(bytes) => write_grey_levels(bytes, values),
+        None => values.copy_from_slice(&images.values()[index * values.len()..][..values.len()]),
+    }
+}
+
+/// What an encoder makes of those images of a data set, one after the other.
+pub(crate) fn encoded(encoder: &Sequential, dataset: &Dataset, range: Range<usize>) -> Result<Vec<f32>> {
+    let width: usize = dataset.image_shape().iter().product();
+    encoder.run_on(range.start, range.len(), &|first, values| {
+        let images = values.chunks_exact_mut(width).zip(range.start + first..);
+        images.for_each(|(values, image)| write_image(dataset, image, values));
+    })
 }
 
 /// The images that a network decodes from n codes: (n, channels, height, width).

@@ -8,7 +8,7 @@ use super::{
     layers::shape_text,
     live,
     plan::{PlanStep, steps_of},
-    sequential::{Node, Sequential},
+    sequential::{Node, Sequential, rows_of},
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -115,7 +115,9 @@ impl Sequential {
         let each = |(index, (node, step)): (usize, (&Node, PlanStep))| {
             let (shapes, weights) = ([&node.input[..], &node.output], node.weights());
             x = self.predict_with("activations", &x, shapes, |values, rows| {
-                self.in_blocks(0, values, rows, shapes, |x, pass| step.forward(&weights, address, x, pass))
+                self.in_blocks(0, &rows_of(values, node.input.iter().product()), rows, shapes, |x, pass| {
+                    step.forward(&weights, address, x, pass)
+                })
             })?;
             Ok(LayerActivations { number: index + 1, kind: node.layer.name().into(), values: x.clone() })
         };

@@ -16,7 +16,7 @@ use super::{
     weights::{ModelFile, read_model},
 };
 use crate::{
-    engine::{self, Reuse, for_shards},
+    engine::{self, Buffer, Reuse, for_shards},
     error::{Error, ErrorKind, Result},
     limit, random,
 };
@@ -81,6 +81,14 @@ pub(crate) struct LayerParameter {
     pub values: Weights,
     /// Whether training learns it; else it is a statistic, which training observes.
     pub trainable: bool,
+}
+
+/// Writes some rows of a network's input, from that one on.
+pub(crate) type WriteRows<'a> = &'a (dyn Fn(usize, &mut [f32]) + Sync);
+
+/// Those of an input of that width.
+pub(super) fn rows_of(values: &[f32], width: usize) -> impl Fn(usize, &mut [f32]) + Sync {
+    move |first, rows| rows.copy_from_slice(&values[first * width..][..rows.len()])
 }
 
 /// Rows that a task of a prediction takes at once, at most.
@@ -358,16 +366,22 @@ impl Sequential {
 
     /// The same for rows of which the first one is that row of all.
     pub(crate) fn run_from(&self, first_row: usize, values: &[f32], rows: usize) -> Result<Vec<f32>> {
+        let width: usize = self.input_shape().iter().product();
+        self.run_on(first_row, rows, &rows_of(values, width))
+    }
+
+    /// The same for rows that are written when they are needed.
+    pub(crate) fn run_on(&self, first_row: usize, rows: usize, write: WriteRows<'_>) -> Result<Vec<f32>> {
         self.pack(false, false);
         let shapes = [self.input_shape(), self.output_shape()];
-        self.in_blocks(first_row, values, rows, shapes, |x, pass| self.forward_on(x, pass))
+        self.in_blocks(first_row, write, rows, shapes, |x, pass| self.forward_on(x, pass))
     }
 
     /// What `forward` makes of rows of values, block by block.
     pub(super) fn in_blocks(
         &self,
         first_row: usize,
-        values: &[f32],
+        write: WriteRows<'_>,
         rows: usize,
         [from, to]: [&[usize]; 2],
         forward: impl Fn(Variable, &mut Pass) -> Variable + Sync,
@@ -376,11 +390,13 @@ impl Sequential {
         let mut output = engine::zeros(rows * out_width);
         let _reuse = Reuse::begin();
         let block = Self::rows_at_once(&[self]);
-        let blocks = output.par_chunks_mut(block * out_width).zip(values.par_chunks(block * width)).enumerate();
-        let done = for_shards(blocks, |(index, (output, values))| {
+        let done = for_shards(output.par_chunks_mut(block * out_width).enumerate(), |(index, output)| {
             let pass = &mut Pass::prediction();
             pass.begin(0, first_row + index * block);
-            let x = pass.input(Arc::new(values.into()), values.len() / width);
+            let rows = output.len() / out_width;
+            let mut values = Buffer::unset(rows * width);
+            write(index * block, &mut values);
+            let x = pass.input(Arc::new(values), rows);
             let x = channels_last(x, from, pass);
             let y = forward(x, pass);
             let y = channels_first(y, to, pass);

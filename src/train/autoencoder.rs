@@ -14,7 +14,7 @@ use crate::{
     data::Dataset,
     engine::for_shards,
     error::{Error, ErrorKind, Result},
-    model::{Autoencoder, decoded},
+    model::{Autoencoder, decoded, encoded},
     nn::{Loss, Pass, Sequential, Variable, channels_first},
 };
 
@@ -161,7 +161,7 @@ pub(super) fn prepared(
 
 /// The reconstructions of images that have been checked.
 pub(super) fn reconstructed(autoencoder: &Autoencoder, images: &Dataset) -> Result<Array4<f32>> {
-    let codes = autoencoder.encoder().run(images.values(), images.len()).map_err(|error| error.within("encoder"))?;
+    let codes = encoded(autoencoder.encoder(), images, 0..images.len()).map_err(|error| error.within("encoder"))?;
     decoded(autoencoder.decoder(), &codes, images.len(), autoencoder.image_shape())
 }
 

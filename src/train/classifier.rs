@@ -10,7 +10,7 @@ use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
     limit,
-    model::{Classifier, Model},
+    model::{self, Classifier, Model},
     nn::{Pass, Variable, cross_entropy},
 };
 
@@ -87,7 +87,7 @@ fn encoded(classifier: &Classifier, images: &Dataset) -> Result<Dataset> {
     let encoder = classifier.encoder();
     limit::check("codes of the frozen encoder", "codes", &[&[images.len()][..], encoder.output_shape()].concat())?;
     let shape = (images.len(), encoder.output_shape().iter().product(), 1, 1);
-    let codes = encoder.run(images.values(), images.len()).map_err(|error| error.within("encoder"))?;
+    let codes = model::encoded(encoder, images, 0..images.len()).map_err(|error| error.within("encoder"))?;
     let codes = Array4::from_shape_vec(shape, codes);
     images.with_images(codes.map_err(|error| Error::new(ErrorKind::Shape, "codes", error.to_string()))?)
 }

@@ -12,7 +12,7 @@ use crate::{
     data::Dataset,
     engine::{Buffer, OnThreads, for_shards},
     error::Result,
-    model::Model,
+    model::{Model, write_image},
     nn::{OptimizerState, Pass, Penalty, Sequential, Variable, channels_last, learn},
     random,
 };
@@ -198,13 +198,8 @@ impl Batch {
 /// The chosen images as rows of values.
 pub(super) fn gather(images: &Dataset, rows: &[usize]) -> Arc<Buffer> {
     let width: usize = images.image_shape().iter().product();
-    let all = images.values();
     let mut batch = Buffer::unset(rows.len() * width);
-    batch
-        .par_chunks_mut(width)
-        .zip(rows)
-        .on_threads()
-        .for_each(|(out, row)| out.copy_from_slice(&all[row * width..][..width]));
+    batch.par_chunks_mut(width).zip(rows).on_threads().for_each(|(out, row)| write_image(images, *row, out));
     Arc::new(batch)
 }
 

@@ -7,7 +7,7 @@ use crate::{
     analyse::{reconstruct, sample},
     data::Dataset,
     error::{Error, Result},
-    model::Vae,
+    model::{Vae, encoded},
     nn::Loss,
     show::{ImageGrid, Scatter, grid, row},
     train::evaluate,
@@ -100,7 +100,7 @@ fn named(beta: f64) -> String {
 /// the reconstructions: means over the images.
 fn measures(vae: &Vae, images: &Dataset) -> Result<[f64; 2]> {
     let error = evaluate(&vae.autoencoder(), images, Loss::MeanSquaredError)?;
-    let features = vae.encoder().run(images.values(), images.len())?;
+    let features = encoded(vae.encoder(), images, 0..images.len())?;
     let heads = vae.heads().run(&features, images.len())?;
     let of_image = |head: &[f32]| {
         let (means, log_variances) = head.split_at(vae.latent_dim());
