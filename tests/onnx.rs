@@ -254,7 +254,7 @@ fn classifier(name: &str, model: Classifier) -> Case {
     let run = move |x: &ArrayD<f32>| {
         let logits = model.head().predict(&model.encoder().predict(x).unwrap()).unwrap();
         let (images, rows) = (x.clone().into_dimensionality::<Ix4>().unwrap(), x.shape()[0]);
-        let names = (0..model.classes()).map(|class| class.to_string()).collect();
+        let names: Vec<String> = (0..model.classes()).map(|class| class.to_string()).collect();
         let images = Dataset::new(images, vec![0; rows].into(), names).unwrap();
         let probabilities = classify(&model, &images).unwrap().probabilities().clone().into_dyn();
         vec![("logits", logits), ("probabilities", probabilities)]

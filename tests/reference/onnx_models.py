@@ -35,9 +35,9 @@ def check(path):
     inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     found = {value.name: sizes(value) for value in [*inferred.graph.output, *inferred.graph.value_info]}
     for name, shape in told.items():
-        assert shape[0] == "batch" and len(found[name]) == len(shape), (path, name, shape, found[name])
-        # A size that the inference does not know has no value.
-        assert all(size in (0, ours) for ours, size in zip(shape, found[name])), (path, name, shape, found[name])
+        # The inference gives names of its own to sizes that it does not follow: the batch behind a Resize.
+        same = [size == ours or str(size).startswith("unk__") for ours, size in zip(shape, found[name])]
+        assert shape[0] == "batch" and len(same) == len(found[name]) and all(same), (name, shape, found[name])
     return [node.op_type for node in model.graph.node]
 
 
