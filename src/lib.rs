@@ -48,9 +48,10 @@
 //!    [`compare_models`], [`tsne_perplexity`], [`compare_beta`], [`anomaly_threshold`] and [`Gan::play`].
 //!
 //! 8. **Other programs.** [`Autoencoder::save_pytorch`] and [`load_pytorch`](Autoencoder::load_pytorch) exchange
-//!    weights with PyTorch, every model's alike; [`StateDictKeys`] are for other keys. [`History`], [`Codes`] and
-//!    [`Study`] go into CSV and NumPy's files, [`TrainConfig::tensorboard`] writes for TensorBoard, and
-//!    [`Codes::save_projector`] for its Embedding Projector.
+//!    weights with PyTorch, every model's alike; [`StateDictKeys`] are for other keys. [`Autoencoder::save_onnx`] and
+//!    those of the others write what a model predicts for onnxruntime. [`History`], [`Codes`] and [`Study`] go into CSV
+//!    and NumPy's files, [`TrainConfig::tensorboard`] writes for TensorBoard, and [`Codes::save_projector`] for its
+//!    Embedding Projector.
 //!
 //! # What to expect
 //!

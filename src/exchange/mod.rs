@@ -1,5 +1,6 @@
 //! Networks and results in the formats of other programs.
 
+mod onnx;
 mod projector;
 mod pytorch;
 mod tables;

@@ -258,7 +258,7 @@ fn in_pytorch<'a>(layer: &Layer, name: &'a str, dimensions: usize) -> (&'a str, 
 }
 
 /// Two parts of a key, either of which may be empty.
-fn joined(first: &str, second: &str) -> String {
+pub(super) fn joined(first: &str, second: &str) -> String {
     let dot = if first.is_empty() || second.is_empty() { "" } else { "." };
     format!("{first}{dot}{second}")
 }
@@ -305,7 +305,7 @@ fn save(model: &dyn Model, path: &Path, keys: &StateDictKeys) -> Result<()> {
 }
 
 /// Values of this shape with their axes in this order.
-fn permuted(values: &[f32], shape: &[usize], axes: &[usize]) -> Vec<f32> {
+pub(super) fn permuted(values: &[f32], shape: &[usize], axes: &[usize]) -> Vec<f32> {
     let array = ArrayView::from_shape(shape, values).expect("a parameter has as many values as its shape says");
     array.permuted_axes(axes).iter().copied().collect()
 }

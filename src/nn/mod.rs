@@ -44,10 +44,11 @@ pub use tensor::{Parameter, ParameterSet, Parameters, Step, StepGradients, Tenso
 
 pub(crate) use clip::Clip;
 pub(crate) use cross_entropy::cross_entropy;
-pub(crate) use layers::{Layer, Weights, channels_first, channels_last};
+pub(crate) use layers::{Activation, Layer, Norm, Pad2d, Weights, channels_first, channels_last};
 pub(crate) use live::{Shown, publish, weights_now};
 pub(crate) use optimizer_state::PastGradients;
 pub(crate) use reparametrisation::reparametrise;
+pub(crate) use sequential::{LayerParameter, Node};
 pub(crate) use step::{BatchSplit, Learned, learn};
 pub(crate) use tape::{Pass, Variable};
 pub(crate) use weights::{Checkpoint, ModelFile, read_checkpoint, read_model};

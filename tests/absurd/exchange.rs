@@ -15,10 +15,14 @@ fn keys() -> Vec<StateDictKeys> {
     named.chain([new(), new().strict(false), new().rename("", "").rename("encoder", "")]).collect()
 }
 
-/// The rows of a type that has a `state_dict`.
+/// The rows of a type that has a `state_dict` and becomes an ONNX file.
 macro_rules! state_dicts {
     ($($name:literal, $model:expr);+ $(;)?) => {
         vec![$(
+            (
+                concat!($name, "::save_onnx"),
+                Call(|| paths().iter().for_each(|path| refused($model.save_onnx(path)))),
+            ),
             (
                 concat!($name, "::save_pytorch"),
                 Call(|| paths().iter().for_each(|path| refused($model.save_pytorch(path)))),
@@ -70,6 +74,7 @@ pub fn rows() -> Table {
         "Gan", gan();
     };
     let others = vec![
+        ("Vae::save_encoder_onnx", Call(|| paths().iter().for_each(|path| refused(vae().save_encoder_onnx(path))))),
         ("StateDictKeys::new", Nothing("nothing")),
         (
             "StateDictKeys::rename",

@@ -18,8 +18,8 @@ use crate::{
 /// each pixel of a window of m pixels gets g / m.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct AvgPool2d {
-    pub(super) size: HeightWidth,
-    pub(super) stride: HeightWidth,
+    pub(crate) size: HeightWidth,
+    pub(crate) stride: HeightWidth,
 }
 
 impl Sequential {

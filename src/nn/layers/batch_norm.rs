@@ -22,7 +22,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct BatchNorm {
     momentum: f32,
-    epsilon: f32,
+    pub(crate) epsilon: f32,
 }
 
 impl Sequential {

@@ -208,7 +208,7 @@ pub(super) fn spans(kernel: [usize; 2], dilation: [usize; 2]) -> [usize; 2] {
 
 impl Conv2d {
     /// The convolution from a large feature map, the input, to a small one; or what is wrong.
-    fn convolution(&self, [channels, height, width]: [usize; 3]) -> Result<Convolution, String> {
+    pub(crate) fn convolution(&self, [channels, height, width]: [usize; 3]) -> Result<Convolution, String> {
         if self.filters == 0 {
             return Err("expected at least 1 filter, got 0".into());
         }

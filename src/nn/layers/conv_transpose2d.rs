@@ -101,7 +101,7 @@ impl ConvTranspose2d {
 
     /// The convolution of which this is the adjoint: from the large feature map, our output, to the small
     /// one, our input.
-    fn convolution(&self, [channels, height, width]: [usize; 3]) -> Result<Convolution, String> {
+    pub(crate) fn convolution(&self, [channels, height, width]: [usize; 3]) -> Result<Convolution, String> {
         if self.filters == 0 {
             return Err("expected at least 1 filter, got 0".into());
         }

@@ -19,8 +19,8 @@ use crate::{
 /// gradient goes to where the maximum was, to the first of equal ones (row by row), as in PyTorch and Keras.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct MaxPool2d {
-    pub(super) size: HeightWidth,
-    pub(super) stride: HeightWidth,
+    pub(crate) size: HeightWidth,
+    pub(crate) stride: HeightWidth,
 }
 
 impl Sequential {

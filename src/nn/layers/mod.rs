@@ -35,8 +35,10 @@ pub(crate) use conv2d::Conv2d;
 pub(crate) use dense::add_products;
 pub(in crate::nn) use functions::{exp_m1, exp_of_any, ln, normal, sigmoid, softplus, tanh};
 pub(crate) use max_pool2d::MaxPool2d;
+pub(crate) use norm::Norm;
 pub(in crate::nn) use order::transposed;
 pub(crate) use order::{channels_first, channels_last};
+pub(crate) use pad2d::Pad2d;
 pub use size::{HeightWidth, Sides};
 
 use std::sync::Arc;
