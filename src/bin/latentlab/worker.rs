@@ -549,7 +549,7 @@ mod tests {
         let expected = expected.integer("m", 1, 9).log().choice("c", ["adam".into(), Setting::Integer(3), 0.5.into()]);
         let all = ["rate=1e-4..1e-1:log", "x=-1.0..1", "n=8..64", "m=1..9:log", "c=adam,3,0.5"];
         assert_eq!(of(&all), Ok(expected));
-        for wrong in ["", "x", "x=", "x=1..", "x=-1..1", "x=..", "x=a..b", "x=1..2:lin", "x=0.0..nan"] {
+        for wrong in ["", "x", "x=", "x=1..", "x=-1..1", "x=..", "x=a..b", "x=1..2:lin", "x=0.0..one"] {
             let error = of(&[wrong]).unwrap_err();
             assert!(error.starts_with("-p: expected NAME=LOW..HIGH") && error.contains(wrong), "{error}");
         }

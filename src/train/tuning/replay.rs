@@ -140,11 +140,15 @@ impl Replay {
     ) -> Vec<Operation> {
         let trial_id = record.id;
         // Whose it is comes first: a process that is killed between two lines must not leave it to nobody.
-        let mut system_attr = Attributes::from_iter([(WORKER.into(), worker.into())]);
+        // One attribute at a time: Optuna refuses to read more.
+        let attribute = |name: &str, value: usize| Operation::Attribute {
+            trial_id,
+            system_attr: Attributes::from_iter([(name.into(), value.into())]),
+        };
+        let mut operations = vec![attribute(WORKER, worker)];
         if record.state == TrialState::Running {
-            system_attr.insert(LOSSES.into(), (record.losses + 1).into());
+            operations.push(attribute(LOSSES, record.losses + 1));
         }
-        let mut operations = vec![Operation::Attribute { trial_id, system_attr }];
         if record.state == TrialState::Waiting {
             let (values, datetime_start, datetime_complete) = (None, Some(date), None);
             operations.push(Operation::State { trial_id, state: 0, values, datetime_start, datetime_complete });
