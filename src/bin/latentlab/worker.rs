@@ -295,7 +295,7 @@ async fn work(study: &Study, arguments: &Arguments) -> Result<Option<i32>, Strin
         let timeout = arguments.timeout.map(Duration::from_secs_f64);
         let group = child.id();
         let mut run = Run { child, group, result: None, end: None, errors: VecDeque::new() };
-        let status = run.to_its_end(&trial, timeout, &mut signals).await?;
+        let status = run.until_it_ends(&trial, timeout, &mut signals).await?;
         let signal = match run.end {
             Some(End::Signal(signal)) => Some(signal),
             _ => None,
@@ -417,7 +417,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
 }
 
 impl Run {
-    async fn to_its_end(
+    async fn until_it_ends(
         &mut self,
         trial: &Trial,
         timeout: Option<Duration>,
