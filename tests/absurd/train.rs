@@ -590,6 +590,52 @@ pub fn rows() -> Table {
             }),
         ),
         (
+            "Study::open",
+            Call(|| {
+                let garbage = Garbage::new("open");
+                let path = garbage.file("study.log");
+                drop(study().optuna(&path, "there").unwrap());
+                for name in texts() {
+                    refused(Study::open(&path, name));
+                }
+                assert!(Study::open(&path, "there").is_ok());
+                for path in paths().into_iter().chain(garbage.files("jsonl")) {
+                    refused(Study::open(path, "there"));
+                }
+            }),
+        ),
+        (
+            "Study::retries",
+            Call(|| {
+                for count in SIZES {
+                    let study = study().trials(1).retries(count);
+                    drop(study.ask().unwrap().unwrap());
+                    assert_eq!(study.ask().unwrap().is_some(), count > 0);
+                }
+            }),
+        ),
+        (
+            "Study::fail",
+            Call(|| {
+                for reason in texts() {
+                    let (study, other) = (study(), study());
+                    let trial = study.ask().unwrap().unwrap();
+                    either(study.fail(trial, &reason));
+                    shown(&study);
+                    refused(other.fail(study.ask().unwrap().unwrap(), &reason));
+                }
+            }),
+        ),
+        (
+            "Study::hand_back",
+            Call(|| {
+                let (study, other) = (study(), study());
+                either(study.hand_back(study.ask().unwrap().unwrap()));
+                refused(other.hand_back(study.ask().unwrap().unwrap()));
+            }),
+        ),
+        ("Study::is_finished", Nothing("the study alone")),
+        (
             "Study::save_csv",
             Call(|| [study(), full(0)].iter().for_each(|study| saves(|path| _ = either(study.save_csv(path))))),
         ),

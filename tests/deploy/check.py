@@ -1,4 +1,5 @@
-"""The files by which others start: Dockerfile, .devcontainer, binder, the hub's values, nbgrader's course, workflows.
+"""The files by which others start: Dockerfile, .devcontainer, binder, the hub's values, the cluster's jobs, nbgrader's course,
+workflows.
 
     .jupyter/python/bin/python tests/deploy/check.py
 
@@ -7,6 +8,7 @@ What can be said without building an image: versions that must agree do, what th
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -137,6 +139,95 @@ def shells_read_the_steps():
         subprocess.run(["bash", "-n"], input=step, text=True, check=True)
 
 
+CLUSTER = ROOT / "examples/cluster"
+# Where `cargo test --features tool` has built the programs that the jobs run.
+BUILT = ROOT / "target/debug"
+
+
+def jobs():
+    """The Kubernetes jobs by name, with their only container."""
+    documents = [document for file in CLUSTER.glob("*.yaml") for document in yaml.safe_load_all(file.read_text())]
+    found = [document for document in documents if document["kind"] == "Job"]
+    return {job["metadata"]["name"]: (job["spec"], job["spec"]["template"]["spec"]["containers"][0]) for job in found}
+
+
+def results(folder):
+    return sorted(path.name for path in Path(folder).glob("**/fold-*.csv"))
+
+
+def run_job(command, **variables):
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True)
+    assert done.returncode == 0, (command, done.stdout[-500:], done.stderr[-500:])
+    return done.stdout
+
+
+@check
+def jobs_of_the_cluster_say_what_they_must():
+    version, options = crate_version(), re.findall(r"^    (\w+): \S+,$", (TOOL / "worker.rs").read_text(), flags=re.MULTILINE)
+    assert one(r"^ARG RUST=(\S+)$", read("examples/cluster/Dockerfile")) == one(r"^ARG RUST=(\S+)$", read("Dockerfile"))
+    images = set()
+    for name, (spec, container) in jobs().items():
+        template = spec["template"]["spec"]
+        images.add(container["image"])
+        assert spec["completionMode"] == "Indexed" and spec["completions"] == spec["parallelism"], name
+        # `backoffLimitPerIndex` wants it.
+        assert template["restartPolicy"] == "Never" and spec["backoffLimitPerIndex"] > 0, name
+        mounts = {mount["name"] for mount in container["volumeMounts"]}
+        assert mounts == {volume["name"] for volume in template["volumes"]}, name
+        threads = next(value["value"] for value in container["env"] if value["name"] == "RAYON_NUM_THREADS")
+        assert threads == container["resources"]["limits"]["cpu"], name
+    assert images == {one(r"--tag (\S+) \.$", read("examples/cluster/Dockerfile"))}
+    assert images.pop().endswith(f":{version}")
+    folds, fold = jobs()["folds"]
+    assert fold["command"][-1] == str(folds["completions"])
+    last = int(one(r"^#SBATCH --array=0-(\d+)$", read("examples/cluster/folds.sbatch")))
+    assert last + 1 == folds["completions"], "the same number of folds in both"
+    _, worker = jobs()["tune"]
+    words = " ".join([*worker["command"], *worker["args"], read("examples/cluster/tune.sbatch").split("exec", 2)[2]])
+    named = re.findall(r"(?<=--)[a-z]+", words)
+    assert "timeout" in named and set(named) <= set(options), (named, options)
+
+
+@check
+def jobs_run_with_the_index_that_a_scheduler_sets():
+    if not all((BUILT / path).is_file() for path in ["latentlab", "examples/trial", "examples/folds"]):
+        print("the programs of the jobs are not built: left out")
+        return
+    here = {"PROGRAMS": str(BUILT), "PATH": f"{BUILT}:{BUILT / 'examples'}:{os.environ['PATH']}"}
+    with tempfile.TemporaryDirectory() as folder:
+        slurm = here | {"SLURM_CPUS_PER_TASK": "1", "RESULTS": f"{folder}/results", "SLURM_ARRAY_TASK_COUNT": "5"}
+        for index in "042":
+            run_job(["bash", CLUSTER / "folds.sbatch"], **slurm, SLURM_ARRAY_TASK_ID=index)
+        spec, container = jobs()["folds"]
+        at = {argument: argument.replace("/study", folder, 1) for argument in container["command"]}
+        for index in "13":
+            run_job(list(at.values()), **here, JOB_COMPLETION_INDEX=index)
+        assert len(results(folder)) == spec["completions"] == 5, results(folder)
+        mean = run_job([BUILT / "examples/folds", f"{folder}/results", "5", "mean"])
+        assert re.fullmatch(r"0\.\d{4} ± 0\.\d{4} over 5 folds\n", mean), mean
+    with tempfile.TemporaryDirectory() as folder:
+        slurm = here | {"SLURM_CPUS_PER_TASK": "1", "STUDY": f"{folder}/study.log", "TRIALS": "3"}
+        first = run_job(["bash", CLUSTER / "tune.sbatch"], **slurm, SLURM_ARRAY_TASK_ID="0")
+        assert "3 of 3 done" in first and "best: trial " in first, first
+        _, container = jobs()["tune"]
+        command = [argument.replace("/study", folder, 1) for argument in container["command"] + container["args"]]
+        # One more in the same study, by the other scheduler's worker.
+        command[command.index("--trials") + 1] = "4"
+        second = run_job(command, **here, JOB_COMPLETION_INDEX="0")
+        assert "trial 4: " in second and "4 of 4 done" in second, second
+
+
+@check
+def shells_read_the_jobs():
+    for script in CLUSTER.glob("*.sbatch"):
+        subprocess.run(["bash", "-n", script], check=True)
+        settings = re.findall(r"^#SBATCH (\S+)$", script.read_text(), flags=re.MULTILINE)
+        # Slurm stops reading them at the first command.
+        assert len(settings) > 5 and len(settings) == script.read_text().split("set -euo")[0].count("#SBATCH"), script
+        if shutil.which("shellcheck"):
+            subprocess.run(["shellcheck", "--shell=bash", script], check=True)
+
+
 @check
 def every_lesson_is_an_assignment_in_nbgraders_format():
     with tempfile.TemporaryDirectory() as folder:
@@ -178,7 +269,7 @@ def workflows_are_yaml():
 
 @check
 def linters_find_nothing():
-    for command in (["hadolint", "Dockerfile"], ["actionlint"]):
+    for command in (["hadolint", "Dockerfile", "examples/cluster/Dockerfile"], ["actionlint"]):
         if shutil.which(command[0]):
             subprocess.run(command, cwd=ROOT, check=True)
         else:

@@ -2,6 +2,7 @@
 
     python optuna_journal.py write          writes optuna_journal.log, which tests/optuna.rs reads
     python optuna_journal.py <the example>  runs both at once: target/debug/examples/optuna, say
+    python optuna_journal.py <it> <the tool>    and `latentlab worker`, of target/debug/latentlab, say
 
 Needs optuna 5.0.0 and optuna-dashboard 0.21.0.
 """
@@ -268,6 +269,41 @@ def killed(folder):
     print(f"killed: {kills + 4} kills, {count} trials, {len(running)} of Optuna's killed workers still run, none of ours")
 
 
+def tool(folder):
+    """What `latentlab worker` leaves: a failure's reason, a trial that it hands back, one that it lost."""
+    path, begun = folder / "tool.log", folder / "tool.begun"
+
+    def start(trials, script):
+        command = [TOOL, "worker", "--study", path, "--name", NAME, "--trials", str(trials), "-p", "x=0.0..1.0"]
+        script = ["sh", "-c", f"echo >> {begun}; {script}", "{x}"]
+        return subprocess.Popen([*command, "--", *script], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def ended(worker, send):
+        while not begun.exists():
+            time.sleep(0.01)
+        worker.send_signal(send)
+        begun.unlink()
+        return worker.wait()
+
+    assert start(1, "echo boom >&2; exit 3").wait() == 0
+    failed = load(path).trials[0]
+    assert failed.state == TrialState.FAIL and failed.user_attrs["fail_reason"] == "exit status: 3: boom", failed
+    begun.unlink()
+    assert ended(start(2, "exec sleep 600"), signal.SIGTERM) == 143
+    waiting = load(path).trials[1]
+    assert waiting.state == TrialState.WAITING and list(waiting.params) == ["x"], waiting
+    load(path).optimize(lambda trial: trial.suggest_float("x", 0, 1), 1)
+    taken = load(path).trials[1]
+    assert taken.state == TrialState.COMPLETE and taken.value == taken.params["x"] == waiting.params["x"], taken
+    ended(start(3, "exec sleep 600"), signal.SIGKILL)
+    assert load(path).trials[2].state == TrialState.RUNNING
+    assert start(3, "echo latentlab result $0").wait() == 0
+    lost = load(path).trials[2]
+    assert lost.state == TrialState.COMPLETE and lost.value == lost.params["x"], lost
+    assert check_file(path) == (3, 3)
+    print("the tool: a failure with its reason, one handed back that Optuna completed, one lost that came again")
+
+
 def earlier_journal(folder):
     """A journal of our earlier format, with a report of NaN, for Optuna."""
     path = folder / "earlier.jsonl"
@@ -328,6 +364,10 @@ if __name__ == "__main__":
         work(sys.argv[2], int(sys.argv[3]), sys.argv[4] == "enqueued")
     else:
         EXAMPLE = sys.argv[1]
+        checks = [one_after_the_other, at_once, dashboard, killed, earlier_journal]
+        if sys.argv[2:]:
+            TOOL = sys.argv[2]
+            checks.append(tool)
         with tempfile.TemporaryDirectory() as temporary:
-            for check in [one_after_the_other, at_once, dashboard, killed, earlier_journal]:
+            for check in checks:
                 check(Path(temporary))

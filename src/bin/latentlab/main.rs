@@ -38,6 +38,8 @@ mod warm;
 mod whole;
 #[cfg(not(feature = "library"))]
 mod with_library;
+#[cfg(feature = "library")]
+mod worker;
 
 use crate::execute::Kernel;
 use clap::{Parser, Subcommand};
@@ -45,7 +47,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 #[cfg(not(feature = "library"))]
-use with_library::{self as bench, self as reproduce};
+use with_library::{self as bench, self as reproduce, self as worker};
 
 /// Autoencoders in Rust, cell by cell in Jupyter.
 #[derive(Parser)]
@@ -67,6 +69,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Run a report's protocol, and show its numbers next to ours
     Reproduce(reproduce::Arguments),
+    /// Run a program for each trial of a study that many workers share
+    Worker(worker::Arguments),
     /// Start the Rust kernel (Jupyter calls this)
     #[command(hide = true)]
     Kernel {
@@ -119,9 +123,11 @@ fn main() -> ExitCode {
         #[cfg(feature = "library")]
         Command::Reproduce(arguments) => reproduce::reproduce(&arguments),
         #[cfg(feature = "library")]
+        Command::Worker(arguments) => worker::worker(&arguments),
+        #[cfg(feature = "library")]
         Command::Data => data::run().map_err(|error| error.to_string()),
         #[cfg(not(feature = "library"))]
-        Command::Bench(_) | Command::Reproduce(_) | Command::Data => with_library::run(),
+        Command::Bench(_) | Command::Reproduce(_) | Command::Worker(_) | Command::Data => with_library::run(),
         Command::Kernel { leave: true, .. } => relay::Spare::leave(),
         Command::Kernel { connection_file, warm_up, bare, .. } => {
             let kind = if warm_up {

@@ -10,7 +10,8 @@ use super::lines::{self, Line, Position};
 use super::lock::{Lock, inode};
 use super::old_journal;
 use super::operation::Operation;
-use super::replay::Replay;
+use super::replay::{self, Replay};
+use super::space::Space;
 use crate::{
     error::{Error, ErrorKind, Result},
     file::{beside, create_whole, write_whole},
@@ -22,6 +23,20 @@ const MOST_WORKERS: usize = 10_000;
 /// A journal has an operation's code within its first bytes, and is not read further without.
 const BEGINNING: usize = 4096;
 const CODE: &[u8] = b"\"op_code\"";
+
+/// Why operations were not written; then none of them was.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// Another worker has interfered: what was read may be old, and is read again.
+    Disturbed(Error),
+    Failed(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
 
 pub(super) struct Journal {
     path: PathBuf,
@@ -110,7 +125,7 @@ impl Journal {
 
     /// Applies what others have written since. An incomplete last line, left by a process that was stopped while
     /// writing, is cut off; a lost line end is put back: whoever writes next would write into that line.
-    pub(super) fn read(&mut self, study: &mut Replay) -> Result<()> {
+    pub(super) fn read(&mut self, study: &mut Replay, lock: &Lock) -> Result<(), Refusal> {
         let mut file = self.handle()?;
         let bytes = self.unread(&mut file)?;
         let (new, ended) = lines::split(&bytes, &self.read, &self.path, lines::parse);
@@ -123,9 +138,12 @@ impl Journal {
             study.apply(&operation, ours).map_err(|error| error.within(&place))?;
             self.read = after;
         }
+        if !ended || self.read.bytes < whole {
+            self.undisturbed(&file, whole, lock)?;
+        }
         let mended = match self.read.bytes {
             _ if !ended => file.seek(SeekFrom::End(0)).and_then(|_| file.write_all(b"\n")),
-            0 if !beginning_of_a_line(&bytes) => return Err(foreign(&self.path, "another file")),
+            0 if !beginning_of_a_line(&bytes) => return Err(foreign(&self.path, "another file").into()),
             read if read < whole => file.set_len(read),
             _ => Ok(()),
         };
@@ -154,17 +172,27 @@ impl Journal {
         Ok(bytes)
     }
 
+    /// Whether the lock is still ours and the file as long as it was read: a worker of Optuna takes a lock for abandoned
+    /// after 30 seconds, also that of a process that was suspended, and writes then.
+    fn undisturbed(&self, file: &File, length: u64, lock: &Lock) -> Result<(), Refusal> {
+        let found = file.metadata().map_err(|error| Error::io(&self.path, "read", error))?.len();
+        let (expected, got) = match (lock.is_held(), found == length) {
+            (true, true) => return Ok(()),
+            (false, _) => ("the journal's lock".into(), "none: another worker took it away".into()),
+            (true, false) => (
+                format!("a file of {length} bytes, as it was read under the lock"),
+                format!("{found}: another worker wrote without the lock"),
+            ),
+        };
+        Err(Refusal::Disturbed(Error::expected(ErrorKind::Io, self.path.display().to_string(), expected, got)))
+    }
+
     /// Adds operations; `read` must have been called under the same lock. On failure nothing is added.
-    pub(super) fn append(&mut self, operations: &[Operation], lock: &Lock) -> Result<()> {
+    pub(super) fn append(&mut self, operations: &[Operation], lock: &Lock) -> Result<(), Refusal> {
         let io = |error| Error::io(&self.path, "write", error);
         let (text, after) = written(operations, self.worker, &self.read)?;
         let mut file = self.handle()?;
-        if !lock.is_held() || file.metadata().map_err(io)?.len() != self.read.bytes {
-            let place = self.path.display().to_string();
-            let error =
-                Error::expected(ErrorKind::Io, place, "the journal's lock", "none: another worker took it away");
-            return Err(error.hint("This process was suspended while it held the lock: try again"));
-        }
+        self.undisturbed(&file, self.read.bytes, lock)?;
         let ends = operations.iter().any(|operation| matches!(operation, Operation::State { state: 1..=3, .. }));
         let written = (file.seek(SeekFrom::End(0))).and_then(|_| file.write_all(text.as_bytes())).and_then(|()| {
             // Some file systems report only here that they are full.
@@ -175,7 +203,7 @@ impl Journal {
         });
         if let Err(error) = written {
             let _ = file.set_len(self.read.bytes);
-            return Err(io(error));
+            return Err(io(error).into());
         }
         self.read = after;
         Ok(())
@@ -189,6 +217,31 @@ impl Drop for Journal {
             remove(&worker_file(&self.path, self.worker));
         }
     }
+}
+
+/// The direction and the space of a study in a journal, which is only read.
+pub(super) fn space_of(path: &Path, name: &str) -> Result<(bool, Space)> {
+    let io = |error| Error::io(path, "read", error);
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(foreign(path, "a folder or a device"));
+    }
+    let (mut file, mut bytes) = (File::open(path).map_err(io)?, Vec::new());
+    (&file).take(BEGINNING as u64).read_to_end(&mut bytes).map_err(io)?;
+    if !bytes.windows(CODE.len()).any(|window| window == CODE) {
+        return Err(foreign(path, "another file"));
+    }
+    file.read_to_end(&mut bytes).map_err(io)?;
+    let (lines, _) = lines::split(&bytes, &Position::default(), path, lines::parse);
+    let lines: Vec<_> = lines.into_iter().collect::<Result<_>>()?;
+    let study = replay::study_of(lines.iter().map(|line| &line.content.0), name);
+    let expected = |what: &str, got: &str| {
+        Error::expected(ErrorKind::Data, path.display().to_string(), format!("{what} of the name {name:?}"), got)
+    };
+    let (maximize, space) = study.ok_or_else(|| expected("a study", "a journal without it"))?;
+    let space = space.and_then(|space| serde_json::from_value(space.clone()).ok());
+    let without =
+        || expected("a study with a space", "one that only workers of Optuna have used").hint("Name its space");
+    Ok((maximize, space.ok_or_else(without)?))
 }
 
 /// The lines of operations, and the position after them.

@@ -40,7 +40,11 @@ pub(super) enum Operation {
     #[serde(rename = "7")]
     Report { trial_id: usize, step: usize, intermediate_value: Number },
     #[serde(rename = "8")]
-    UserAttribute { trial_id: usize },
+    UserAttribute {
+        trial_id: usize,
+        #[serde(default)]
+        user_attr: Attributes,
+    },
     #[serde(rename = "9")]
     Attribute { trial_id: usize, system_attr: Attributes },
     #[serde(rename = "10")]

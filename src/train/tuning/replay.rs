@@ -19,12 +19,40 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) const WORKER: &str = "latentlab:worker";
 /// The attribute of a trial with the seconds that it took: Optuna's dates tell when it began first.
 pub(super) const SECONDS: &str = "latentlab:seconds";
+/// The attribute of a trial with the number of workers of ours that ended without telling its result.
+const LOSSES: &str = "latentlab:losses";
 /// The attribute of a study with its space.
 const SPACE: &str = "latentlab:space";
+/// The user attribute of a trial with the reason of its failure: optuna-dashboard shows it.
+const FAIL_REASON: &str = "fail_reason";
+/// A reason's longest text, in characters.
+const LONGEST_REASON: usize = 2000;
 
 /// The codes of Optuna's states.
 const STATES: [TrialState; 5] =
     [TrialState::Running, TrialState::Complete, TrialState::Pruned, TrialState::Failed, TrialState::Waiting];
+
+/// Whether a study among a journal's operations is maximized, and its space, if a worker of this library has written it.
+pub(super) fn study_of<'a>(all: impl Iterator<Item = &'a Operation>, name: &str) -> Option<(bool, Option<&'a Value>)> {
+    let mut studies: Vec<(Option<&str>, bool, Option<&Value>)> = Vec::new();
+    for operation in all {
+        match operation {
+            Operation::CreateStudy { study_name, directions }
+                if !studies.iter().any(|study| study.0 == Some(study_name)) =>
+            {
+                studies.push((Some(study_name), directions[..] == [2], None));
+            }
+            Operation::DeleteStudy { study_id } => {
+                studies.get_mut(*study_id).into_iter().for_each(|study| study.0 = None);
+            }
+            Operation::StudyAttribute { study_id, system_attr } => {
+                studies.get_mut(*study_id).into_iter().for_each(|study| study.2 = system_attr.get(SPACE).or(study.2));
+            }
+            _ => {}
+        }
+    }
+    studies.into_iter().find(|study| study.0 == Some(name)).map(|study| (study.1, study.2))
+}
 
 #[derive(Clone)]
 pub(super) struct Replay {
@@ -112,10 +140,15 @@ impl Replay {
     ) -> Vec<Operation> {
         let trial_id = record.id;
         // Whose it is comes first: a process that is killed between two lines must not leave it to nobody.
-        let mut operations = vec![Operation::Attribute {
+        // One attribute at a time: Optuna refuses to read more.
+        let attribute = |name: &str, value: usize| Operation::Attribute {
             trial_id,
-            system_attr: Attributes::from_iter([(WORKER.into(), worker.into())]),
-        }];
+            system_attr: Attributes::from_iter([(name.into(), value.into())]),
+        };
+        let mut operations = vec![attribute(WORKER, worker)];
+        if record.state == TrialState::Running {
+            operations.push(attribute(LOSSES, record.losses + 1));
+        }
         if record.state == TrialState::Waiting {
             let (values, datetime_start, datetime_complete) = (None, Some(date), None);
             operations.push(Operation::State { trial_id, state: 0, values, datetime_start, datetime_complete });
@@ -149,6 +182,20 @@ impl Replay {
             Operation::Attribute { trial_id, system_attr },
             Operation::State { trial_id, state, values, datetime_start, datetime_complete },
         ]
+    }
+
+    /// The failure of a trial of ours.
+    pub(super) fn failure(record: &TrialRecord, reason: &str, seconds: f64, date: String) -> Vec<Operation> {
+        let reason: String = reason.chars().take(LONGEST_REASON).collect();
+        let user_attr = Attributes::from_iter([(FAIL_REASON.into(), reason.into())]);
+        let reason = Operation::UserAttribute { trial_id: record.id, user_attr };
+        [reason].into_iter().chain(Self::end(record, f64::NAN, false, seconds, date)).collect()
+    }
+
+    /// Lets a trial of ours wait, for any worker.
+    pub(super) fn back(record: &TrialRecord) -> Operation {
+        let (values, datetime_start, datetime_complete) = (None, None, None);
+        Operation::State { trial_id: record.id, state: 4, values, datetime_start, datetime_complete }
     }
 
     /// Applies an operation. `ours`: a worker of this library has written it. After an error nothing is changed.
@@ -202,6 +249,10 @@ impl Replay {
                 }
                 let value = value_of(state, values.as_deref(), None)?;
                 record.end(state, value);
+                // Not one of ours, or nobody's: so nobody waits for the worker that had it before.
+                if state == TrialState::Waiting || (state == TrialState::Running && !ours) {
+                    record.worker = None;
+                }
                 if state == TrialState::Running {
                     record.started = datetime_start.as_deref().and_then(dates::seconds);
                 }
@@ -218,7 +269,13 @@ impl Replay {
                 record.report(*step, intermediate_value.finite());
                 Ok(())
             }
-            Operation::UserAttribute { trial_id } => self.unfinished(*trial_id, ours).map(drop),
+            Operation::UserAttribute { trial_id, user_attr } => {
+                let Some(index) = self.unfinished(*trial_id, ours)? else { return Ok(()) };
+                if let Some(Value::String(reason)) = user_attr.get(FAIL_REASON) {
+                    self.records[index].failure = Some(reason.clone());
+                }
+                Ok(())
+            }
             Operation::Attribute { trial_id, system_attr } => {
                 let Some(index) = self.unfinished(*trial_id, ours)? else { return Ok(()) };
                 let mut record = self.records[index].clone();
@@ -372,8 +429,11 @@ impl TrialRecord {
     fn attributes(&mut self, attributes: &Attributes) -> Result<()> {
         if let Some(worker) = attributes.get(WORKER) {
             let worker = worker.as_u64().ok_or_else(|| wrong("the number of a worker", worker))?;
-            (self.worker, self.seconds) = (Some(worker as usize), 0.0);
+            (self.worker, self.seconds, self.failure) = (Some(worker as usize), 0.0, None);
             self.reports.clear();
+        }
+        if let Some(losses) = attributes.get(LOSSES) {
+            self.losses = losses.as_u64().ok_or_else(|| wrong("a number of workers", losses))? as usize;
         }
         if let Some(seconds) = attributes.get(SECONDS) {
             let finite = seconds.as_f64().filter(|seconds| *seconds >= 0.0 && seconds.is_finite());

@@ -7,7 +7,7 @@ use std::{
 
 use super::dates;
 use super::importance::importance;
-use super::journal::Journal;
+use super::journal::{self, Journal, Refusal};
 use super::lock::Lock;
 use super::operation::{Number, Operation};
 use super::pruning::should_prune;
@@ -61,8 +61,13 @@ pub(super) struct Shared {
     pub(super) replay: Replay,
     /// The trials handed out here.
     held: HashMap<usize, Weak<()>>,
+    /// How often a trial is handed out again that its worker has lost.
+    retries: usize,
     journal: Option<Journal>,
 }
+
+/// How often an operation is tried that other workers disturb.
+const ATTEMPTS: usize = 5;
 
 /// The name of a study whose journal is to hold no other.
 const NAME: &str = "latentlab";
@@ -87,9 +92,9 @@ impl Study {
     fn new(space: Space, maximize: bool) -> Result<Self> {
         space.check()?;
         let trials = space.combinations().unwrap_or(100);
-        let mut shared = Shared { replay: Replay::new(NAME, maximize, space), held: HashMap::new(), journal: None };
-        let beginning = shared.replay.beginning();
-        shared.write(&beginning, None)?;
+        let (replay, held) = (Replay::new(NAME, maximize, space), HashMap::new());
+        let mut shared = Shared { replay, held, retries: usize::MAX, journal: None };
+        shared.together(|shared, lock| shared.begin(lock))?;
         let (stop, progress, shared) = (StopHandle::new(), Mutex::default(), Arc::new(Mutex::new(shared)));
         Ok(Self { seed: 0, trials, stop, progress_every: 1, progress, shared })
     }
@@ -119,6 +124,40 @@ impl Study {
     pub fn trials(mut self, count: usize) -> Self {
         self.trials = locked(&self.shared).replay.space.combinations().map_or(count, |all| all.min(count));
         self
+    }
+
+    /// How often a trial is handed out again whose process ended before it told the result: one that ends its process
+    /// each time (it needs more memory than there is, say) would come again for ever. After that it has failed. Default:
+    /// without end. A trial that was [handed back](Self::hand_back) was not lost.
+    pub fn retries(self, count: usize) -> Self {
+        locked(&self.shared).retries = count;
+        self
+    }
+
+    /// A study that is in a journal already, with the space and the direction that it has there:
+    /// [`optuna`](Self::optuna) for a worker that does not know them.
+    ///
+    /// ```
+    /// use latentlab::{Space, Study};
+    ///
+    /// let path = std::env::temp_dir().join("latentlab-doc-open.log");
+    /// # let _ = std::fs::remove_file(&path);
+    /// let space = Space::new().float("x", 0.0, 1.0);
+    /// drop(Study::maximize(space)?.optuna(&path, "digits")?);
+    /// let study = Study::open(&path, "digits")?.trials(30);
+    /// assert!(study.maximizes() && study.parameter_names() == ["x"]);
+    /// # drop(study);
+    /// # std::fs::remove_file(&path).unwrap();
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the file cannot be read, is not a journal, or has no study of this name with a space, which
+    /// [`optuna`](Self::optuna) writes; and as those of [`optuna`](Self::optuna).
+    pub fn open(path: impl AsRef<Path>, name: impl AsRef<str>) -> Result<Self> {
+        check_name("study", name.as_ref())?;
+        let (maximize, space) = journal::space_of(path.as_ref(), name.as_ref())?;
+        Self::new(space, maximize)?.join(path.as_ref(), name.as_ref())
     }
 
     /// Keeps the study in a file: [`optuna`](Self::optuna) with the name `latentlab`.
@@ -175,10 +214,7 @@ impl Study {
             }
             shared.replay = Replay::new(name, shared.replay.maximize, shared.replay.space.clone());
             shared.journal = Some(Journal::open(path, &shared.replay)?);
-            shared.together(|shared, lock| {
-                let beginning = shared.replay.beginning();
-                shared.write(&beginning, lock)
-            })?;
+            shared.together(|shared, lock| shared.begin(lock))?;
         }
         Ok(self)
     }
@@ -235,21 +271,94 @@ impl Study {
     /// When the trial belongs to another study, or the journal cannot be read or written: then nothing is recorded, and
     /// the trial is handed out again.
     pub fn tell(&self, trial: Trial, value: f64) -> Result<()> {
+        let (pruned, seconds) = (trial.pruned.load(Ordering::Relaxed), trial.started.elapsed().as_secs_f64());
+        self.end(trial, |record| Replay::end(record, value, pruned, seconds, now()).to_vec())
+    }
+
+    /// Tells that a trial has failed, and why: the study avoids its settings, and goes on. The reason stands in
+    /// [`TrialRecord::failure`], and in optuna-dashboard as the trial's user attribute `fail_reason`.
+    ///
+    /// ```
+    /// use latentlab::{Space, Study, TrialState};
+    ///
+    /// let study = Study::minimize(Space::new().float("x", 0.0, 1.0))?;
+    /// if let Some(trial) = study.ask()? {
+    ///     study.fail(trial, "out of memory")?;
+    /// }
+    /// let record = &study.records()[0];
+    /// assert_eq!((record.state, record.failure.as_deref()), (TrialState::Failed, Some("out of memory")));
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As those of [`tell`](Self::tell). Of a longer reason the first 2,000 characters are kept.
+    pub fn fail(&self, trial: Trial, reason: impl AsRef<str>) -> Result<()> {
+        let (reason, seconds) = (reason.as_ref(), trial.started.elapsed().as_secs_f64());
+        self.end(trial, |record| Replay::failure(record, reason, seconds, now()))
+    }
+
+    /// Gives a trial back without a result, as a worker does that has to end: it waits, with its number and settings,
+    /// for the next that asks, also one of Optuna's workers. (A trial that is only dropped comes again, too, but workers
+    /// of Optuna and its dashboard see it running until then.)
+    ///
+    /// ```
+    /// use latentlab::{Space, Study, TrialState};
+    ///
+    /// let study = Study::minimize(Space::new().float("x", 0.0, 1.0))?;
+    /// if let Some(trial) = study.ask()? {
+    ///     study.hand_back(trial)?;
+    /// }
+    /// assert_eq!(study.records()[0].state, TrialState::Waiting);
+    /// assert_eq!(study.ask()?.map(|trial| trial.number()), Some(1));
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As those of [`tell`](Self::tell).
+    pub fn hand_back(&self, trial: Trial) -> Result<()> {
+        self.end(trial, |record| vec![Replay::back(record)])
+    }
+
+    /// Writes how a trial ends here.
+    fn end(&self, trial: Trial, operations: impl Fn(&TrialRecord) -> Vec<Operation>) -> Result<()> {
         if !Arc::ptr_eq(&self.shared, &trial.shared) {
             return Err(wrong("study", "a trial of its own", format!("trial {} of another study", trial.number)));
         }
         if self.stop.should_stop() {
             return Ok(());
         }
-        let (pruned, seconds) = (trial.pruned.load(Ordering::Relaxed), trial.started.elapsed().as_secs_f64());
         let mut shared = locked(&self.shared);
         shared.together(|shared, lock| {
-            let record = shared.replay.running(trial.number)?;
-            shared.write(&Replay::end(record, value, pruned, seconds, now()), lock)
+            let operations = operations(shared.replay.running(trial.number)?);
+            shared.write(&operations, lock)
         })?;
         shared.held.remove(&trial.number);
         self.say(&shared, Some(trial.number));
         Ok(())
+    }
+
+    /// Whether nothing is left to do, as of the last ask, report or tell: the study has all its trials, none of them
+    /// waits, and no process of this library works on one, which would come again if that process ended. Trials that
+    /// run at workers of Optuna do not count.
+    ///
+    /// ```
+    /// use latentlab::{Space, Study};
+    ///
+    /// let study = Study::minimize(Space::new().float("x", 0.0, 1.0))?.trials(1);
+    /// let trial = study.ask()?.unwrap();
+    /// assert!(study.ask()?.is_none() && !study.is_finished());
+    /// study.tell(trial, 0.5)?;
+    /// assert!(study.is_finished());
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn is_finished(&self) -> bool {
+        let shared = locked(&self.shared);
+        let open = |record: &TrialRecord| match record.state {
+            TrialState::Waiting => true,
+            TrialState::Running => record.worker.is_some(),
+            _ => false,
+        };
+        shared.count() >= self.trials && !shared.replay.records.iter().any(open)
     }
 
     /// All trials in their order; with a journal, as of this study's last ask, report or tell.
@@ -336,39 +445,74 @@ impl Shared {
         }
     }
 
-    /// Runs an action under the journal's lock, after all its lines have been applied.
-    fn together<T>(&mut self, action: impl FnOnce(&mut Self, Option<&Lock>) -> Result<T>) -> Result<T> {
-        let lock = self.journal.as_ref().map(Journal::lock).transpose()?;
-        if let Some(journal) = &mut self.journal {
-            journal.read(&mut self.replay)?;
+    /// Runs an action under the journal's lock, after all its lines have been applied; again, if another worker disturbs
+    /// it, since nothing has been written then.
+    fn together<T>(&mut self, mut action: impl FnMut(&mut Self, Option<&Lock>) -> Result<T, Refusal>) -> Result<T> {
+        let mut attempt = 1;
+        loop {
+            let lock = self.journal.as_ref().map(Journal::lock).transpose()?;
+            let read = match (&mut self.journal, &lock) {
+                (Some(journal), Some(lock)) => journal.read(&mut self.replay, lock),
+                _ => Ok(()),
+            };
+            match read.and_then(|()| action(self, lock.as_ref())) {
+                Ok(done) => return Ok(done),
+                Err(Refusal::Disturbed(_)) if attempt < ATTEMPTS => attempt += 1,
+                Err(Refusal::Disturbed(error)) => {
+                    let hint = format!("Nothing was written in {ATTEMPTS} attempts: call it again");
+                    return Err(error.hint(hint));
+                }
+                Err(Refusal::Failed(error)) => return Err(error),
+            }
         }
-        action(self, lock.as_ref())
+    }
+
+    fn begin(&mut self, lock: Option<&Lock>) -> Result<(), Refusal> {
+        let beginning = self.replay.beginning();
+        self.write(&beginning, lock)
     }
 
     /// Writes operations and applies them: none is applied that cannot be written.
-    fn write(&mut self, operations: &[Operation], lock: Option<&Lock>) -> Result<()> {
+    fn write(&mut self, operations: &[Operation], lock: Option<&Lock>) -> Result<(), Refusal> {
         if let (Some(journal), Some(lock)) = (&mut self.journal, lock) {
             journal.append(operations, lock)?;
         }
-        operations.iter().try_for_each(|operation| self.replay.apply(operation, true))
+        Ok(operations.iter().try_for_each(|operation| self.replay.apply(operation, true))?)
+    }
+
+    /// A grid's combinations that a trial has.
+    fn used(&self) -> HashSet<usize> {
+        let records = self.replay.records.iter();
+        records.filter_map(|record| self.replay.space.index(&record.settings)).collect()
+    }
+
+    /// How many of the trials that are wanted there are.
+    fn count(&self) -> usize {
+        if self.replay.space.grid { self.used().len() } else { self.replay.records.len() }
     }
 
     /// A trial whose worker has ended, one that waits, or a new one.
-    fn hand_out(&mut self, trials: usize, seed: u64, lock: Option<&Lock>) -> Result<Option<(usize, Arc<()>)>> {
+    fn hand_out(&mut self, trials: usize, seed: u64, lock: Option<&Lock>) -> Result<Option<(usize, Arc<()>)>, Refusal> {
+        let too_often = |record: &&TrialRecord| record.losses >= self.retries && self.is_lost(record);
+        let given_up: Vec<Operation> = (self.replay.records.iter().filter(too_often))
+            .flat_map(|record| {
+                let reason = format!("its worker ended {} times without a result", record.losses + 1);
+                Replay::failure(record, &reason, 0.0, now())
+            })
+            .collect();
+        if !given_up.is_empty() {
+            self.write(&given_up, lock)?;
+        }
         let records = &self.replay.records;
-        let lost = records.iter().find(|record| record.state == TrialState::Running && self.is_lost(record));
+        let lost = records.iter().find(|record| self.is_lost(record));
         let there = lost.or_else(|| records.iter().find(|record| record.state == TrialState::Waiting));
         let worker = self.journal.as_ref().map_or(0, |journal| journal.worker);
         let number = there.map_or(records.len() + 1, |record| record.number);
         let given = there.map(|record| self.replay.given(record)).unwrap_or_default();
-        let used: HashSet<usize> = match self.replay.space.grid {
-            true => records.iter().filter_map(|record| self.replay.space.index(&record.settings)).collect(),
-            false => HashSet::new(),
-        };
-        let count = if self.replay.space.grid { used.len() } else { records.len() };
-        if there.is_none() && count >= trials {
+        if there.is_none() && self.count() >= trials {
             return Ok(None);
         }
+        let used = if self.replay.space.grid { self.used() } else { HashSet::new() };
         let settings = self.settings(given, &used, mix(seed, number as u64 - 1));
         let operations = match there {
             Some(record) => self.replay.again(record, &settings, worker, now()),
@@ -406,9 +550,11 @@ impl Shared {
         settings
     }
 
+    /// Whether a trial runs nowhere, though it has not ended.
     fn is_lost(&self, record: &TrialRecord) -> bool {
         match (&self.journal, record.worker) {
             (_, None) => false,
+            _ if record.state != TrialState::Running => false,
             (Some(journal), Some(worker)) if journal.worker != worker => journal.has_ended(worker),
             _ => self.held.get(&record.number).is_none_or(|token| token.strong_count() == 0),
         }
@@ -420,7 +566,7 @@ impl Shared {
             let record = shared.replay.running(trial)?;
             let last = record.reports.last().map_or(0, |report| report.0);
             if epoch <= last {
-                return Err(wrong(format!("trial {trial}, report"), format!("an epoch above {last}"), epoch));
+                return Err(wrong(format!("trial {trial}, report"), format!("an epoch above {last}"), epoch).into());
             }
             let (trial_id, intermediate_value) = (record.id, Number(value));
             shared.write(&[Operation::Report { trial_id, step: epoch, intermediate_value }], lock)?;
@@ -437,4 +583,59 @@ fn now() -> String {
 /// No event is left half applied by a panic elsewhere.
 pub(super) fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Write};
+
+    use super::*;
+
+    #[test]
+    fn what_another_worker_disturbs_is_tried_again_a_few_times() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("study.log");
+        let study = Study::minimize(Space::new().float("x", 0.0, 1.0)).unwrap().progress_every(0);
+        let study = study.optuna(&path, "digits").unwrap();
+        let take_the_lock = || fs::remove_file(folder.path().join("study.log.lock")).unwrap();
+        let write_without = || {
+            let mut file = fs::File::options().append(true).open(&path).unwrap();
+            file.write_all(b"{\"op_code\":10,\"worker_id\":\"w\"}\n").unwrap();
+        };
+        let disturbances: [(&dyn Fn(), &str); 2] = [
+            (&take_the_lock, "expected the journal's lock, got none: another worker took it away"),
+            (&write_without, "as it was read under the lock, got "),
+        ];
+        let mut trials = 0;
+        for (disturb, message) in disturbances {
+            for (times, attempts) in [(1, 2), (ATTEMPTS - 1, ATTEMPTS), (ATTEMPTS, ATTEMPTS)] {
+                let mut calls = 0;
+                let result = locked(&study.shared).together(|shared, lock| {
+                    calls += 1;
+                    if calls <= times {
+                        disturb();
+                    }
+                    shared.hand_out(100, 0, lock)
+                });
+                assert_eq!(calls, attempts);
+                match result {
+                    Ok(handed_out) => {
+                        // The trial before was dropped at once: it comes again.
+                        assert_eq!(handed_out.unwrap().0, 1);
+                        trials = 1;
+                    }
+                    Err(error) => {
+                        let error = error.to_string();
+                        assert!(times == ATTEMPTS && error.contains(message), "{error}");
+                        assert!(error.contains("Nothing was written in 5 attempts"), "{error}");
+                    }
+                }
+            }
+        }
+        assert_eq!((trials, study.records().len()), (1, 1));
+        let again = Study::open(&path, "digits").unwrap();
+        assert_eq!(again.records(), study.records());
+        // Of four attempts that succeeded the first began the trial, the others took it over.
+        assert_eq!(again.records()[0].losses, 3);
+    }
 }

@@ -154,12 +154,17 @@ pub struct TrialRecord {
     pub value: Option<f64>,
     /// The reports: epoch and value; `None` for NaN or infinite ones.
     pub reports: Vec<(usize, Option<f64>)>,
+    /// Why it failed, if that is known: as [`Study::fail`](crate::Study::fail) was told, or a worker of Optuna in the
+    /// trial's user attribute `fail_reason`.
+    pub failure: Option<String>,
     /// How long it took, in seconds; 0 while it runs.
     pub seconds: f64,
     /// Its number in the journal, which may hold several studies.
     pub(super) id: usize,
     /// The worker of this library that has it; `None` if it is one of Optuna's.
     pub(super) worker: Option<usize>,
+    /// How often a worker of this library ended without telling its result.
+    pub(super) losses: usize,
     /// When it began, in seconds since 1970.
     pub(super) started: Option<f64>,
     /// The settings that it was enqueued with.
@@ -175,9 +180,11 @@ impl TrialRecord {
             state: TrialState::Running,
             value: None,
             reports: Vec::new(),
+            failure: None,
             seconds: 0.0,
             id,
             worker: None,
+            losses: 0,
             started: None,
             fixed: Attributes::new(),
         }
@@ -196,7 +203,7 @@ pub enum TrialState {
     Complete,
     /// Early, because it was worse than others at the same epoch.
     Pruned,
-    /// With NaN or infinity.
+    /// With NaN or infinity, or without a value.
     Failed,
 }
 
