@@ -1,5 +1,5 @@
-//! ONNX files: their structure, and what is refused. `tests/reference/onnx_models.py` has ONNX's checker and onnxruntime
-//! read the same files; it starts `files_for_onnxruntime`.
+//! ONNX files: their structure, and what is refused. `tests/reference/onnx_models.py` has ONNX's checker and
+//! onnxruntime read the same files; it starts `files_for_onnxruntime`.
 
 mod folder;
 #[path = "../src/exchange/onnx/messages.rs"]
@@ -25,6 +25,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 
 /// Outputs by name.
 type Outputs = Vec<(&'static str, ArrayD<f32>)>;
+type Save = dyn Fn(&Path) -> Result<()>;
+type Run = dyn Fn(&ArrayD<f32>) -> Outputs;
 
 /// A model, or a part of one, in a row of the table of layers and models.
 struct Case {
@@ -32,8 +34,8 @@ struct Case {
     name: String,
     input: &'static str,
     shape: Vec<usize>,
-    save: Box<dyn Fn(&Path) -> Result<()>>,
-    run: Box<dyn Fn(&ArrayD<f32>) -> Outputs>,
+    save: Box<Save>,
+    run: Box<Run>,
 }
 
 impl Case {
