@@ -171,7 +171,8 @@ fn a_signal_hands_the_trial_back() {
         site.lines("begun").iter().map(|line| line.split(' ').map(str::to_owned).collect()).collect();
     assert!(begun.len() == 2 && begun[0][1] == begun[1][1], "the same settings: {begun:?}");
     assert!(!begun.iter().any(|line| runs(&line[0])), "the programs have ended");
-    // Handed back, not lost: with no retries it comes again all the same, here to one that ends at the signal with a result.
+    // Handed back, not lost: with no retries it comes again all the same, here to one that ends at the signal with a
+    // result.
     let script = "trap 'echo latentlab result 0.5; exit 0' TERM; echo >> ready; sleep 600 & wait";
     let site = Site { folder: site.folder, script };
     let mut worker = site.start(&["--trials", "1", "--retries", "0"]);

@@ -172,8 +172,8 @@ impl Journal {
         Ok(bytes)
     }
 
-    /// Whether the lock is still ours and the file as long as it was read: a worker of Optuna takes a lock for abandoned
-    /// after 30 seconds, also that of a process that was suspended, and writes then.
+    /// Whether the lock is still ours and the file as long as it was read: a worker of Optuna takes a lock for
+    /// abandoned after 30 seconds, also that of a process that was suspended, and writes then.
     fn undisturbed(&self, file: &File, length: u64, lock: &Lock) -> Result<(), Refusal> {
         let found = file.metadata().map_err(|error| Error::io(&self.path, "read", error))?.len();
         let (expected, got) = match (lock.is_held(), found == length) {

@@ -32,7 +32,8 @@ const LONGEST_REASON: usize = 2000;
 const STATES: [TrialState; 5] =
     [TrialState::Running, TrialState::Complete, TrialState::Pruned, TrialState::Failed, TrialState::Waiting];
 
-/// Whether a study among a journal's operations is maximized, and its space, if a worker of this library has written it.
+/// Whether a study among a journal's operations is maximized, and its space, if a worker of this library has written
+/// it.
 pub(super) fn study_of<'a>(all: impl Iterator<Item = &'a Operation>, name: &str) -> Option<(bool, Option<&'a Value>)> {
     let mut studies: Vec<(Option<&str>, bool, Option<&Value>)> = Vec::new();
     for operation in all {

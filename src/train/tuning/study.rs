@@ -127,8 +127,8 @@ impl Study {
     }
 
     /// How often a trial is handed out again whose process ended before it told the result: one that ends its process
-    /// each time (it needs more memory than there is, say) would come again for ever. After that it has failed. Default:
-    /// without end. A trial that was [handed back](Self::hand_back) was not lost.
+    /// each time (it needs more memory than there is, say) would come again for ever. After that it has failed.
+    /// Default: without end. A trial that was [handed back](Self::hand_back) was not lost.
     pub fn retries(self, count: usize) -> Self {
         locked(&self.shared).retries = count;
         self
@@ -298,8 +298,8 @@ impl Study {
     }
 
     /// Gives a trial back without a result, as a worker does that has to end: it waits, with its number and settings,
-    /// for the next that asks, also one of Optuna's workers. (A trial that is only dropped comes again, too, but workers
-    /// of Optuna and its dashboard see it running until then.)
+    /// for the next that asks, also one of Optuna's workers. (A trial that is only dropped comes again, too, but
+    /// workers of Optuna and its dashboard see it running until then.)
     ///
     /// ```
     /// use latentlab::{Space, Study, TrialState};
@@ -445,8 +445,8 @@ impl Shared {
         }
     }
 
-    /// Runs an action under the journal's lock, after all its lines have been applied; again, if another worker disturbs
-    /// it, since nothing has been written then.
+    /// Runs an action under the journal's lock, after all its lines have been applied; again, if another worker
+    /// disturbs it, since nothing has been written then.
     fn together<T>(&mut self, mut action: impl FnMut(&mut Self, Option<&Lock>) -> Result<T, Refusal>) -> Result<T> {
         let mut attempt = 1;
         loop {
