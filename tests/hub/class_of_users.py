@@ -256,7 +256,7 @@ class Hub:
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [hub_python(), "-m", "jupyterhub", "--config", config], cwd=private, env=environment, stdout=log,
-                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def end(self):
         self.process.terminate()
@@ -264,6 +264,9 @@ class Hub:
             self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
+        # A hub that was still starting leaves its proxy.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     async def request(self, method, path, token=None, body=None, allowed=(200, 201, 202, 204)):
         from tornado.httpclient import AsyncHTTPClient, HTTPRequest
@@ -280,7 +283,9 @@ class Hub:
         end = time.monotonic() + PATIENCE
         while True:
             with contextlib.suppress(OSError):
-                return await self.request("GET", "/hub/api/")
+                # Until the hub has started, its proxy says so.
+                if (await self.request("GET", "/hub/api/", allowed=(200, 404, 502, 503)) or {}).get("version"):
+                    return
             assert self.process.poll() is None and time.monotonic() < end, self.log.read_text()[-3000:]
             await asyncio.sleep(0.3)
 
@@ -291,13 +296,17 @@ class Hub:
         granted = await self.request("POST", f"{path}/tokens", body={"note": "a test"})
         user.token = granted["token"]
         await self.request("POST", f"{path}/server", body={})
-        end = time.monotonic() + PATIENCE
-        while not (await self.request("GET", path))["servers"].get("", {}).get("ready"):
-            assert time.monotonic() < end, f"{user.name}'s server does not start"
-            await asyncio.sleep(0.2)
+        await self.server(user, lambda server: server.get("ready"), "does not start")
 
     async def stop(self, user):
         await self.request("DELETE", f"/hub/api/users/{user.name}/server")
+        await self.server(user, lambda server: not server, "does not stop")
+
+    async def server(self, user, is_so, otherwise):
+        end = time.monotonic() + PATIENCE
+        while not is_so((await self.request("GET", f"/hub/api/users/{user.name}"))["servers"].get("", {})):
+            assert time.monotonic() < end, f"{user.name}'s server {otherwise}"
+            await asyncio.sleep(0.2)
 
 
 class Notebook:
@@ -539,6 +548,9 @@ async def ends(hub, user, notebook):
 
 
 async def main(arguments, folder):
+    from tornado.httpclient import AsyncHTTPClient
+
+    AsyncHTTPClient.configure(None, max_clients=10 * arguments.users)
     if arguments.prefix:
         prefix, seconds = arguments.prefix.resolve(), None
         add_hub_to(prefix)

@@ -63,8 +63,12 @@ fn install(source: &Project, prefix: &Path, with_jupyter: bool) -> Outcome<()> {
     let lock = private_lock(&prefix.join("setup.lock")).map_err(hint)?;
     lock.try_lock().map_err(|_| format!("Another setup of {} is running.", prefix.display()))?;
     let shared = shared()?;
-    write(&prefix.join(Shared::FILE), &format!("{:#}\n", json!(shared)))?;
-    let project = Project::installed(&prefix, shared);
+    let project = Project::installed(&prefix, shared.clone());
+    if Shared::read(&prefix)?.as_ref() != Some(&shared) {
+        // What was built with another Rust is of no use with this one.
+        warm::outdate(&project)?;
+        write(&prefix.join(Shared::FILE), &format!("{:#}\n", json!(shared)))?;
+    }
     if !project.build().is_dir() {
         check_room(&prefix)?;
     }

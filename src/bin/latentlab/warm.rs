@@ -56,10 +56,7 @@ pub fn set_up(project: &Project, may_build: bool) -> Outcome<String> {
     } else {
         println!("Building the library for the notebooks (once; one to four minutes) …");
     }
-    let mark = warm.join("stamp");
-    if mark.exists() {
-        fs::remove_file(&mark).map_err(cannot("remove", &mark))?;
-    }
+    outdate(project)?;
     library::build(project, &stamp, &warm.join("latentlab"))?;
     library::copy_standard_library(&project.build())?;
     write_workspace(project, &warm)?;
@@ -72,8 +69,17 @@ pub fn set_up(project: &Project, may_build: bool) -> Outcome<String> {
             others.into_iter().collect::<Vec<_>>().join(", ")
         ));
     }
-    write(&mark, &stamp)?;
+    write(&warm.join("stamp"), &stamp)?;
     Ok(stamp)
+}
+
+/// Marks the warm build as one that no kernel may start from.
+pub fn outdate(project: &Project) -> Outcome<()> {
+    let mark = project.build().join("warm/stamp");
+    if mark.exists() {
+        fs::remove_file(&mark).map_err(cannot("remove", &mark))?;
+    }
+    Ok(())
 }
 
 /// Whether the library has been built for the kernel from what there is now.
