@@ -8,6 +8,7 @@ Run by root: the users are those of the system, and what a user starts runs as h
 import os
 import pwd
 import subprocess
+from pathlib import Path
 
 # What `latentlab setup --prefix` has made, with JupyterHub in its Python.
 PREFIX = os.environ.get("LATENTLAB_PREFIX", "/opt/latentlab")
@@ -38,6 +39,9 @@ c.Spawner.environment = {
 if "LATENTLAB_DATA" in os.environ:
     c.Spawner.environment["LATENTLAB_DATA"] = os.environ["LATENTLAB_DATA"]
 c.Spawner.args = [
+    # Files, to which no other user can connect. To a port, which is Jupyter's default, every user of the machine can, and
+    # the one for what cells print asks for no key.
+    "--KernelManager.transport=ipc",
     # A kernel without a browser ends after an hour, and a server without a kernel after another.
     "--MappingKernelManager.cull_idle_timeout=3600",
     "--MappingKernelManager.cull_interval=300",
@@ -49,9 +53,18 @@ c.Spawner.start_timeout = 300
 c.Spawner.http_timeout = 300
 
 
-def lessons(spawner):
-    """Copies the lessons into the user's home, as the user; what is there stays."""
+# The name of a socket has at most 107 bytes, too few in a long home; and some network's file systems have no sockets.
+RUNTIME = Path("/run/latentlab")
+
+
+def prepare(spawner):
+    """Makes the folder of the user's sockets, and copies the lessons into his home, as he; what is there stays."""
     user = pwd.getpwnam(spawner.user.name)
+    RUNTIME.mkdir(mode=0o755, exist_ok=True)
+    runtime = RUNTIME / str(user.pw_uid)
+    runtime.mkdir(mode=0o700, exist_ok=True)
+    os.chown(runtime, user.pw_uid, user.pw_gid)
+    spawner.environment = {**spawner.environment, "JUPYTER_RUNTIME_DIR": str(runtime)}
     subprocess.run(
         [f"{PREFIX}/bin/latentlab", "lessons", f"{user.pw_dir}/latentlab"],
         cwd=user.pw_dir,
@@ -63,4 +76,4 @@ def lessons(spawner):
     )
 
 
-c.Spawner.pre_spawn_hook = lessons
+c.Spawner.pre_spawn_hook = prepare

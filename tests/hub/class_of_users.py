@@ -32,8 +32,6 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 TOOLS = ROOT / "target/hub"
 HUB, PROXY = "jupyterhub==6.1.1", "configurable-http-proxy@5.3.0"
 LESSON = "latentlab/01_tiny_autoencoder.ipynb"
-# An idle kernel without a browser ends after these seconds.
-CULL = 5
 # How long anything may take here, where a machine may be loaded.
 PATIENCE = 600
 
@@ -131,6 +129,7 @@ class User:
                 os.kill(process, signal.SIGKILL)
         until(lambda: not self.processes(), 10, f"{self.name}'s processes end")
         run("userdel", self.name)
+        shutil.rmtree(self.runtime, ignore_errors=True)
 
     def processes(self):
         """The numbers of this user's processes, also of zombies."""
@@ -144,6 +143,10 @@ class User:
     def kernels(self):
         """Those of the kernel: all but the server, which is the oldest."""
         return sorted(self.processes(), key=started)[1:]
+
+    @property
+    def runtime(self):
+        return Path("/run/latentlab") / str(self.uid)
 
     @property
     def state(self):
@@ -228,7 +231,8 @@ c.JupyterHub.services = [dict(name="class", api_token={token!r})]
 c.JupyterHub.load_roles = [dict(name="class", services=["class"], scopes=[
     "admin:users", "admin:servers", "tokens", "access:servers"])]
 c.Spawner.environment["LATENTLAB_DATA"] = "built-in"
-c.Spawner.args = ["--MappingKernelManager.cull_idle_timeout={cull}", "--MappingKernelManager.cull_interval=1"]
+c.Spawner.args = [argument for argument in c.Spawner.args if ".cull_" not in argument]
+c.Spawner.args += ["--MappingKernelManager.cull_idle_timeout={cull}", "--MappingKernelManager.cull_interval=1"]
 """
 
 
@@ -239,7 +243,9 @@ def free_port():
 
 
 class Hub:
-    def __init__(self, folder, prefix):
+    def __init__(self, folder, prefix, users):
+        # After these seconds a kernel without a browser ends, also one that is still starting.
+        self.cull = 20 + 10 * users
         self.token = secrets.token_hex(16)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -249,7 +255,7 @@ class Hub:
         config.write_text(CONFIG.format(
             example=str(ROOT / "examples/hub/jupyterhub_config.py"), port=port, hub_port=free_port(),
             proxy_port=free_port(), proxy=[shutil.which("node"), str(hub_proxy())], folder=private, token=self.token,
-            cull=CULL,
+            cull=self.cull,
         ))
         self.log = folder / "hub.log"
         environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LATENTLAB_PREFIX": str(prefix), "LANG": "C.UTF-8"}
@@ -326,7 +332,8 @@ class Notebook:
         from tornado.websocket import websocket_connect
 
         url = f"{self.hub.url}{self.base}/kernels/{self.id}/channels".replace("http", "ws", 1)
-        request = HTTPRequest(url, headers={"Authorization": f"token {self.user.token}"}, connect_timeout=PATIENCE)
+        request = HTTPRequest(url, headers={"Authorization": f"token {self.user.token}"}, connect_timeout=PATIENCE,
+                              request_timeout=PATIENCE)
         self.socket = await websocket_connect(request, max_message_size=1 << 28)
 
     async def execute(self, code):
@@ -473,7 +480,7 @@ def attack(attacker, victim, prefix):
     assert len(paths) >= 5, f"at least the five sockets at which the kernel serves Jupyter: {paths}"
     assert not any(path.startswith("@") for path in paths), f"an abstract socket is open to all: {paths}"
     assert len(ports) == 1, f"only the server itself listens at a port: {ports}"
-    runtime = victim.home / ".local/share/jupyter/runtime"
+    runtime = victim.runtime
     files = [path for path in runtime.rglob("*") if path.is_file()]
     slot = [path for path in (victim.state / "slot0").rglob("*") if path.is_file() and not path.is_symlink()][:200]
     assert files and len(slot) > 50, (files, slot)
@@ -530,7 +537,7 @@ async def ends(hub, user, notebook):
     await notebook.start()
     assert await notebook.value("3 + 3") == "6"
     notebook.socket.close()
-    await soon(lambda: not user.kernels() and is_free(), CULL + 60, f"{user.name}'s idle kernel is culled")
+    await soon(lambda: not user.kernels() and is_free(), hub.cull + 60, f"{user.name}'s idle kernel is culled")
 
     await notebook.start()
     assert await notebook.value("4 + 4") == "8"
@@ -559,7 +566,7 @@ async def main(arguments, folder):
     homes = folder / "home"
     homes.mkdir()
     users = []
-    hub = Hub(folder, prefix)
+    hub = Hub(folder, prefix, arguments.users)
     try:
         users += [User(number, homes) for number in range(1, arguments.users + 1)]
         await hub.answers()

@@ -4,7 +4,7 @@ use crate::cell_cargo::{self, SHARED_LIBRARIES};
 use crate::cell_compiler;
 use crate::command::become_program;
 use crate::execute::Kernel;
-use crate::project::{Outcome, Project, Shared, make_folder, remove_folder};
+use crate::project::{Outcome, Project, Shared, make_folder, make_private_folder, remove_folder};
 use crate::relay::{self, Connection, Spare};
 use crate::user;
 use crate::warm;
@@ -74,6 +74,12 @@ pub fn kernel(connection_file: Option<&Path>, kind: Kernel) -> Outcome<()> {
     }
     if let Some(shared) = shared {
         use_rust_of(shared, &mut command);
+        // In the system's folder, one user's file would be in the way of another's.
+        if cfg!(unix) && std::env::var_os("TMPDIR").is_none() {
+            let temporary = user::slots(&project)?.join("tmp");
+            make_private_folder(&temporary)?;
+            command.env("TMPDIR", temporary);
+        }
         programs.push(shared.rust.join("bin"));
         libraries.push(shared.libraries());
     }

