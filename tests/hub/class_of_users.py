@@ -246,7 +246,7 @@ def free_port():
 class Hub:
     def __init__(self, folder, prefix, users):
         # After these seconds a kernel without a browser ends, also one that is still starting.
-        self.cull = 20 + 10 * users
+        self.cull = 60 + 30 * users
         self.token = secrets.token_hex(16)
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
