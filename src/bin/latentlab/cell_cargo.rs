@@ -58,11 +58,12 @@ fn name(arguments: &[OsString]) -> Option<&'static str> {
 pub fn run(arguments: &[OsString]) -> io::Error {
     let name = name(arguments).unwrap_or(NAMES[0]);
     let Ok(own) = env::current_exe() else { return io::ErrorKind::NotFound.into() };
-    if arguments[1..] == ["which", "cargo"] && name == "rustup" {
-        if let Some(link) = link_to(&own, NAMES[0]) {
-            println!("{}", link.display());
-            std::process::exit(0);
-        }
+    if arguments[1..] == ["which", "cargo"]
+        && name == "rustup"
+        && let Some(link) = link_to(&own, NAMES[0])
+    {
+        println!("{}", link.display());
+        std::process::exit(0);
     }
     let Some(program) = program(name, &own) else {
         return io::Error::new(io::ErrorKind::NotFound, format!("{name} is not on the path"));
