@@ -133,12 +133,14 @@ class User:
         shutil.rmtree(self.runtime, ignore_errors=True)
 
     def processes(self):
-        """The numbers of this user's processes, also of zombies."""
+        """The numbers of this user's processes, also of zombies, but for those that wait for the system's init."""
         found = []
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
                 if entry.name.isdigit() and entry.stat().st_uid == self.uid:
-                    found.append(int(entry.name))
+                    state, parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[:2]
+                    if (state, parent) != ("Z", "1"):
+                        found.append(int(entry.name))
         return found
 
     def kernels(self):
