@@ -311,8 +311,8 @@ fn report(project: &Project, with_jupyter: bool) {
     for (what, folder) in used {
         if let Some(closed) = closed_to_others(&folder) {
             println!(
-                "Other users cannot use it: {what} is in {}, and {} is closed to them. docs/hub.md tells how to install \
-                 Rust for all.",
+                "Other users cannot use it: {what} is in {}, and {} is closed to them. docs/hub.md tells how to \
+                 install Rust for all.",
                 folder.display(),
                 closed.display()
             );

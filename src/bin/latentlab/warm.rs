@@ -317,8 +317,8 @@ fn link_folder(from: &Path, to: &Path) -> std::io::Result<()> {
     copy(from, to)
 }
 
-/// The times by which cargo takes everything compiled as up to date, whatever happened to them when the installation was
-/// copied: the sources are older.
+/// The times by which cargo takes everything compiled as up to date, whatever happened to them when the installation
+/// was copied: the sources are older.
 fn set_times(slot: &Path) -> std::io::Result<()> {
     let now = SystemTime::now();
     let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
