@@ -12,8 +12,8 @@ const ORDERS: [(&str, &str); 2] = [
     ),
     (
         "src/bin/latentlab",
-        "error whole protocol mutate folder command project ipynb knobs execute library warm relay cell_compiler \
-         cell_cargo kernel setup timings run lab data bench reproduce worker with_library",
+        "error whole protocol mutate folder command project user ipynb knobs execute library warm relay cell_compiler \
+         cell_cargo kernel setup prefix lessons timings run lab data bench reproduce worker with_library",
     ),
 ];
 

@@ -69,6 +69,8 @@ fn invalid_arguments_are_explained() {
         &["run", "--parameter", "epochs", "a.ipynb"],
         &["run", "-p", "=5", "a.ipynb"],
         &["lab", "--port", "x"],
+        &["setup", "--no-jupyter"],
+        &["setup", "--prefix"],
         &["bench", "s9"],
         &["bench", "--seconds", "0"],
         &["bench", "--seconds", "1e300"],
@@ -371,6 +373,81 @@ fn a_folder_with_a_space_is_refused() {
 fn a_kernel_before_the_setup_names_the_command() {
     let tool = Tool::new("kernel");
     assert_refused(&tool.run(&["kernel", "--connection-file", "nowhere.json"]), &["cargo lab"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_folder_that_cannot_be_an_installation_is_refused() {
+    let tool = Tool::new("prefix");
+    let prefix = |folder: &Path| tool.run(&["setup", "--prefix", folder.to_str().unwrap()]);
+    let new = tool.folder.join("new");
+    assert_refused(&prefix(&tool.folder), &["empty folder", "got a folder with other files"]);
+    assert_refused(&prefix(&tool.folder.join("a b")), &["space", "a b"]);
+    let file = tool.write("file", "");
+    assert_refused(&prefix(&file.join("below")), &["below: cannot create it", "a folder that you may write"]);
+    assert_refused(&prefix(&new), &["Rust is missing", "all users can read"]);
+    tool.write("new/latentlab.json", r#"{ "version": "0.0.1", "rust": "/r", "rustc": "", "cargo": "/c" }"#);
+    assert_refused(&prefix(&new), &["new: latentlab 0.0.1 is installed there", "remove that one"]);
+    tool.write("new/latentlab.json", "{");
+    assert_refused(&prefix(&new), &["latentlab.json: not the description of an installation"]);
+}
+
+/// What a user is told whose administrator has to act, or who has no folder of his own.
+#[test]
+#[cfg(unix)]
+fn a_kernel_of_a_shared_installation_says_what_is_missing() {
+    let tool = Tool::new("shared").program("rustc", "echo 'rustc 1.95.0 (abc 2026-04-14)\nhost: x'");
+    let connection = json!({
+        "transport": "tcp", "ip": "127.0.0.1", "shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4,
+        "hb_port": 5, "key": "secret"
+    });
+    let connection = tool.write("connection.json", &connection.to_string());
+    let describe = |rust: &Path, version: &str| {
+        let rustc = format!("rustc {version} (abc 2026-04-14)\nhost: x");
+        let text = json!({ "version": "0.1.0", "rust": rust, "rustc": rustc, "cargo": "/nowhere" }).to_string();
+        tool.write("latentlab.json", &text);
+    };
+    let program = tool.folder.join("bin/latentlab");
+    let original = env!("CARGO_BIN_EXE_latentlab");
+    std::fs::hard_link(original, &program).or_else(|_| std::fs::copy(original, &program).map(drop)).unwrap();
+    let kernel = |cache: &str| {
+        let mut command = Command::new(&program);
+        command.args(["kernel", "--connection-file"]).arg(&connection).env("XDG_CACHE_HOME", cache);
+        command.env("PATH", "/usr/bin:/bin").output().unwrap()
+    };
+    let cache = tool.folder.join("cache");
+    let cache = cache.to_str().unwrap();
+    describe(&tool.folder, "1.95.0");
+    assert_refused(&kernel(cache), &["The Rust kernel is not installed"]);
+    tool.write("bin/evcxr_jupyter", "");
+    let again = format!("run `latentlab setup --prefix {}` again", tool.folder.display());
+    assert_refused(&kernel(cache), &["is not complete", &again]);
+    describe(&tool.folder.join("gone"), "1.95.0");
+    assert_refused(&kernel(cache), &["gone: the Rust that the kernel", "is not there, or you may not use it", &again]);
+    describe(&tool.folder, "1.94.0");
+    assert_refused(&kernel(cache), &["was built with rustc 1.94.0", "rustc 1.95.0", "is there", &again]);
+    describe(&tool.folder, "1.95.0");
+    tool.write("build/warm/stamp", "a digest");
+    assert_refused(&kernel("/dev/null/cache"), &["/dev/null/cache: cannot create it", "XDG_CACHE_HOME"]);
+    assert_refused(&kernel(&format!("{cache} of mine")), &["space", "XDG_CACHE_HOME"]);
+    // Then it goes on, with a folder that is this user's alone.
+    assert_refused(&kernel(cache), &["The warm build cannot be copied to"]);
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(format!("{cache}/latentlab")).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn lessons_are_copied_and_those_that_are_there_stay() {
+    let tool = Tool::new("lessons");
+    let mine = tool.write("course/01_tiny_autoencoder.ipynb", "mine");
+    let output = tool.run(&["lessons", tool.folder.join("course").to_str().unwrap()]);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && printed.contains("1 were there with changes"), "{printed}");
+    assert_eq!(std::fs::read_to_string(mine).unwrap(), "mine");
+    assert!(tool.folder.join("course/00_start_here.ipynb").is_file());
+    assert!(!tool.folder.join("course/evcxr.toml").exists());
 }
 
 #[test]

@@ -58,8 +58,11 @@ fn name(arguments: &[OsString]) -> Option<&'static str> {
 pub fn run(arguments: &[OsString]) -> io::Error {
     let name = name(arguments).unwrap_or(NAMES[0]);
     let Ok(own) = env::current_exe() else { return io::ErrorKind::NotFound.into() };
-    if arguments[1..] == ["which", "cargo"] && name == "rustup" {
-        println!("{}", own.with_file_name(NAMES[0]).display());
+    if arguments[1..] == ["which", "cargo"]
+        && name == "rustup"
+        && let Some(link) = link_to(&own, NAMES[0])
+    {
+        println!("{}", link.display());
         std::process::exit(0);
     }
     let Some(program) = program(name, &own) else {
@@ -83,10 +86,20 @@ pub fn run(arguments: &[OsString]) -> io::Error {
 fn program(name: &str, own: &Path) -> Option<PathBuf> {
     let file = format!("{name}{}", env::consts::EXE_SUFFIX);
     let beside = env::var_os("RUSTC").map(|rustc| Path::new(&rustc).with_file_name(&file));
-    let on_path = env::var_os("PATH").unwrap_or_default();
-    let on_path: Vec<_> = env::split_paths(&on_path).map(|folder| folder.join(&file)).collect();
     let is_other = |program: &PathBuf| program.is_file() && program.canonicalize().ok() != own.canonicalize().ok();
-    beside.into_iter().chain(on_path).find(is_other)
+    beside.into_iter().chain(on_path(&file)).find(is_other)
+}
+
+/// The link of that name to this program, which the operating system does not tell.
+fn link_to(own: &Path, name: &str) -> Option<PathBuf> {
+    let file = format!("{name}{}", env::consts::EXE_SUFFIX);
+    on_path(&file).into_iter().find(|link| same_file::is_same_file(link, own).unwrap_or(false))
+}
+
+/// Where that file would be in the folders of the path.
+fn on_path(file: &str) -> Vec<PathBuf> {
+    let folders = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&folders).map(|folder| folder.join(file)).collect()
 }
 
 /// The workspace of the kernel's build, if this is called in its package.

@@ -21,15 +21,27 @@ pub fn install(folder: &Path) -> Outcome<PathBuf> {
     link(folder, "cell_compiler")
 }
 
-/// A link to this program that stays when the project is cleaned or built again.
+/// A link to this program that stays when the project is cleaned or built again; to one of another user, which no user
+/// may link like that, one that names it.
 pub fn link(folder: &Path, name: &str) -> Outcome<PathBuf> {
     let tool = std::env::current_exe().map_err(|error| format!("The tool cannot find itself ({error})."))?;
     let link = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    if link.exists() {
+    if link.symlink_metadata().is_ok() {
         fs::remove_file(&link).map_err(cannot("remove", &link))?;
+    }
+    #[cfg(unix)]
+    if is_of_another_user(&tool) {
+        std::os::unix::fs::symlink(&tool, &link).map_err(cannot("create", &link))?;
+        return Ok(link);
     }
     fs::hard_link(&tool, &link).or_else(|_| fs::copy(&tool, &link).map(drop)).map_err(cannot("create", &link))?;
     Ok(link)
+}
+
+#[cfg(unix)]
+fn is_of_another_user(file: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(file).is_ok_and(|found| found.uid() != rustix::process::geteuid().as_raw())
 }
 
 /// Whether cargo calls: with rustc's path, and then its arguments.

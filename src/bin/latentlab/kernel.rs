@@ -4,8 +4,9 @@ use crate::cell_cargo::{self, SHARED_LIBRARIES};
 use crate::cell_compiler;
 use crate::command::become_program;
 use crate::execute::Kernel;
-use crate::project::{Outcome, Project, make_folder, remove_folder};
+use crate::project::{Outcome, Project, Shared, make_folder, make_private_folder, remove_folder};
 use crate::relay::{self, Connection, Spare};
+use crate::user;
 use crate::warm;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +17,7 @@ pub fn kernel(connection_file: Option<&Path>, kind: Kernel) -> Outcome<()> {
     parent::end_with_it(connection_file.is_none());
     let project = Project::find()?;
     let evcxr = project.evcxr().ok_or("The Rust kernel is not installed. Run `cargo lab` once.")?;
+    let shared = project.shared.as_ref();
     let connection = connection_file.map(Connection::read).transpose()?;
     let (mut lock, mut spare) = (None, None);
     let folder = match kind {
@@ -27,12 +29,16 @@ pub fn kernel(connection_file: Option<&Path>, kind: Kernel) -> Outcome<()> {
             folder
         }
         Kernel::Usual => {
-            // The library may have been edited since JupyterLab was started.
-            let stamp = match warm::set_up(&project, connection.is_some()) {
+            let ready = match shared {
+                Some(shared) => warm::ready(&project, shared),
+                // The library may have been edited since JupyterLab was started.
+                None => warm::set_up(&project, connection.is_some()),
+            };
+            let stamp = match ready {
                 Err(_) if connection.is_none() => return Ok(()),
                 stamp => stamp?,
             };
-            spare = Spare::of(&project.build(), &stamp);
+            spare = Spare::of(&user::slots(&project)?, &stamp);
             if let (Some(spare), Some(connection)) = (&spare, &connection)
                 && let Some(done) = spare.take(connection)
             {
@@ -43,7 +49,7 @@ pub fn kernel(connection_file: Option<&Path>, kind: Kernel) -> Outcome<()> {
             {
                 return Ok(());
             }
-            let slot = warm::claim(&project.build())?;
+            let slot = warm::claim(&project)?;
             lock = Some(slot.lock);
             slot.folder
         }
@@ -59,12 +65,27 @@ pub fn kernel(connection_file: Option<&Path>, kind: Kernel) -> Outcome<()> {
         command.current_dir(folder);
         return Err(format!("The Rust kernel could not be started ({}).", become_program(command)));
     }
-    search_first(&mut command, SHARED_LIBRARIES, folder.join("latentlab/compiled"))?;
+    let (mut programs, mut libraries) = (Vec::new(), vec![folder.join("latentlab/compiled")]);
     if std::env::var_os("RUSTC_WORKSPACE_WRAPPER").is_none() {
         command.env("RUSTC_WORKSPACE_WRAPPER", cell_compiler::install(&folder)?);
         if cfg!(unix) {
-            search_first(&mut command, "PATH", cell_cargo::install(&folder)?)?;
+            programs.push(cell_cargo::install(&folder)?);
         }
+    }
+    if let Some(shared) = shared {
+        use_rust_of(shared, &mut command);
+        // In the system's folder, one user's file would be in the way of another's.
+        if cfg!(unix) && std::env::var_os("TMPDIR").is_none() {
+            let temporary = user::slots(&project)?.join("tmp");
+            make_private_folder(&temporary)?;
+            command.env("TMPDIR", temporary);
+        }
+        programs.push(shared.rust.join("bin"));
+        libraries.push(shared.libraries());
+    }
+    search_first(&mut command, SHARED_LIBRARIES, libraries)?;
+    if cfg!(unix) {
+        search_first(&mut command, "PATH", programs)?;
     }
     // For rust-analyzer, which then reads fewer sources of the standard library.
     let standard_library = project.build().join("rust");
@@ -81,15 +102,21 @@ pub fn kernel(connection_file: Option<&Path>, kind: Kernel) -> Outcome<()> {
     }
 }
 
-/// Has the kernel search this folder before all others of a variable that lists folders.
-fn search_first(command: &mut Command, variable: &str, folder: PathBuf) -> Outcome<()> {
+/// The Rust that the library was compiled with, whatever the user has: another compiler cannot read the library.
+fn use_rust_of(shared: &Shared, command: &mut Command) {
+    // rustup, which evcxr asks first where there is one, takes the path of a toolchain, too.
+    command.env("CARGO_HOME", &shared.cargo).env("RUSTUP_TOOLCHAIN", &shared.rust);
+}
+
+/// Has the kernel search these folders before all others of a variable that lists folders.
+fn search_first(command: &mut Command, variable: &str, folders: Vec<PathBuf>) -> Outcome<()> {
     let tool = std::env::current_exe().unwrap_or_default();
     let others = std::env::var_os(variable).unwrap_or_default();
     // Where `cargo run` has added folders for the tool, they are not for the cells.
     let is_tools = |other: &PathBuf| variable != "PATH" && tool.parent().is_some_and(|tools| other.starts_with(tools));
     let others = std::env::split_paths(&others).filter(|other| !is_tools(other));
-    let all = std::env::join_paths(std::iter::once(folder.clone()).chain(others));
-    command.env(variable, all.map_err(|error| format!("{}: {error}", folder.display()))?);
+    let all = std::env::join_paths(folders.iter().cloned().chain(others));
+    command.env(variable, all.map_err(|error| format!("{folders:?}: {error}"))?);
     Ok(())
 }
 

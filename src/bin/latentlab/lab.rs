@@ -18,7 +18,11 @@ pub struct Arguments {
 pub fn lab(arguments: &Arguments) -> Outcome<()> {
     let project = Project::find()?;
     set_up(&project)?;
-    let notebooks = project.notebooks();
+    // The lessons of an installation that many share are read-only.
+    let notebooks = match project.shared {
+        Some(_) => std::env::current_dir().map_err(|error| format!("The current folder cannot be read ({error})."))?,
+        None => project.notebooks(),
+    };
     println!("Starting JupyterLab in {}. Ctrl-C ends it.", notebooks.display());
     let mut command = project.python();
     command

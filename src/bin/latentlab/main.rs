@@ -18,10 +18,12 @@ mod ipynb;
 mod kernel;
 mod knobs;
 mod lab;
+mod lessons;
 mod library;
 #[cfg(test)]
 #[path = "../../../tests/mutate/mod.rs"]
 mod mutate;
+mod prefix;
 mod project;
 #[cfg_attr(not(unix), allow(dead_code))]
 #[path = "../../channel/protocol.rs"]
@@ -32,6 +34,7 @@ mod reproduce;
 mod run;
 mod setup;
 mod timings;
+mod user;
 mod warm;
 #[allow(dead_code, reason = "the tool uses less of it than the library")]
 #[path = "../../file/whole.rs"]
@@ -61,6 +64,10 @@ struct Arguments {
 enum Command {
     /// Set up JupyterLab and the Rust kernel inside the project, and open the notebooks
     Lab(lab::Arguments),
+    /// Set up JupyterLab and the Rust kernel, and open nothing; with --prefix, in a folder that many users share
+    Setup(prefix::Arguments),
+    /// Copy the lessons into a folder of yours
+    Lessons(lessons::Arguments),
     /// Execute notebooks without a browser; exit code 1 if a cell fails
     Run(run::Arguments),
     /// List the data sets that are found, and download the missing ones
@@ -117,6 +124,8 @@ fn main() -> ExitCode {
     }
     let result = match Arguments::parse().command {
         Command::Lab(arguments) => lab::lab(&arguments),
+        Command::Setup(arguments) => prefix::setup(&arguments),
+        Command::Lessons(arguments) => lessons::lessons(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         #[cfg(feature = "library")]
         Command::Bench(arguments) => bench::bench(&arguments).map_err(|error| error.to_string()),

@@ -1,5 +1,6 @@
 //! The project's folder, with the folder of everything that Jupyter needs in it.
 
+use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -10,18 +11,61 @@ pub type Outcome<T> = Result<T, String>;
 
 pub struct Project {
     pub root: PathBuf,
-    /// Everything that the setup creates: the project's `.jupyter`, or `$LATENTLAB_JUPYTER`.
+    /// Everything that the setup creates: the project's `.jupyter`, or `$LATENTLAB_JUPYTER`; in an installation that
+    /// many share, its folder.
     pub jupyter: PathBuf,
+    /// Of an installation that many share.
+    pub shared: Option<Shared>,
+}
+
+/// What an installation that many share was made with, in its file `latentlab.json`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Shared {
+    pub version: String,
+    /// The toolchain's folder.
+    pub rust: PathBuf,
+    /// All that `rustc -vV` says.
+    pub rustc: String,
+    /// cargo's home. It must stay at this path: cargo compiles its crates again if they are found at another one.
+    pub cargo: PathBuf,
+}
+
+impl Shared {
+    pub const FILE: &str = "latentlab.json";
+
+    /// `None` if there is no such file in the folder.
+    pub fn read(folder: &Path) -> Outcome<Option<Self>> {
+        let file = folder.join(Self::FILE);
+        match fs::read(&file) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map(Some)
+                .map_err(|error| format!("{}: not the description of an installation ({error})", file.display())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(cannot("read", &file)(error)),
+        }
+    }
+
+    /// Where its compiler's own shared libraries lie, which the compiled cells load, too.
+    pub fn libraries(&self) -> PathBuf {
+        let host = self.rustc.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
+        self.rust.join("lib/rustlib").join(host).join("lib")
+    }
 }
 
 impl Project {
-    /// `$LATENTLAB_PROJECT`, or the folder that this tool was built in, or else the closest parent of the current
-    /// folder with `notebooks/evcxr.toml`.
+    /// `$LATENTLAB_PROJECT`, or the installation that this tool is part of, or the folder that it was built in, or else
+    /// the closest parent of the current folder with `notebooks/evcxr.toml`.
     pub fn find() -> Outcome<Self> {
         let here = std::env::current_dir().map_err(|e| format!("The current folder cannot be read ({e})."))?;
         let built_in = Path::new(env!("CARGO_MANIFEST_DIR"));
         let is_project = |folder: &&Path| folder.join("notebooks/evcxr.toml").is_file();
         let named = std::env::var_os("LATENTLAB_PROJECT").map(|folder| here.join(folder));
+        if named.is_none()
+            && let Some(folder) = std::env::current_exe().ok().as_deref().and_then(Path::parent).and_then(Path::parent)
+            && let Some(shared) = Shared::read(folder)?
+        {
+            return Ok(Self::installed(folder, shared));
+        }
         let root = match &named {
             Some(named) => Some(named.as_path())
                 .filter(is_project)
@@ -39,7 +83,12 @@ impl Project {
             Some(folder) => here.join(folder),
             None => root.join(".jupyter"),
         };
-        Ok(Self { root: root.to_owned(), jupyter })
+        Ok(Self { root: root.to_owned(), jupyter, shared: None })
+    }
+
+    /// The installation in this folder.
+    pub fn installed(folder: &Path, shared: Shared) -> Self {
+        Self { root: folder.to_owned(), jupyter: folder.to_owned(), shared: Some(shared) }
     }
 
     pub fn notebooks(&self) -> PathBuf {
@@ -54,19 +103,26 @@ impl Project {
     pub fn python(&self) -> Command {
         let bin = if cfg!(windows) { "python/Scripts" } else { "python/bin" };
         let mut command = Command::new(self.jupyter.join(bin).join(program("python")));
+        command.env("PYTHONNOUSERSITE", "1").env_remove("PYTHONPATH").env_remove("PYTHONHOME");
+        command.env("JUPYTER_PATH", self.jupyter.join("share/jupyter"));
+        if self.shared.is_some() {
+            command.env_remove("LATENTLAB_PROJECT").env_remove("LATENTLAB_JUPYTER");
+            // What Jupyter writes goes into the user's own folders.
+            command.env("JUPYTER_CONFIG_PATH", self.jupyter.join("config"));
+            return command;
+        }
         command
-            .env("JUPYTER_PATH", self.jupyter.join("share/jupyter"))
             .env("JUPYTER_CONFIG_DIR", self.jupyter.join("config"))
             .env("JUPYTER_DATA_DIR", self.jupyter.join("data"))
-            .env("JUPYTER_RUNTIME_DIR", self.jupyter.join("runtime"))
-            .env("PYTHONNOUSERSITE", "1")
-            .env_remove("PYTHONPATH")
-            .env_remove("PYTHONHOME");
+            .env("JUPYTER_RUNTIME_DIR", self.jupyter.join("runtime"));
         command
     }
 
     /// The Rust kernel that the setup has recorded, if its program is still the same.
     pub fn evcxr(&self) -> Option<PathBuf> {
+        if self.shared.is_some() {
+            return Some(self.jupyter.join("bin").join(program("evcxr_jupyter"))).filter(|program| program.is_file());
+        }
         let record = fs::read_to_string(self.kernel_record()).ok()?;
         let program = PathBuf::from(record.lines().next()?);
         (record_of(&program)? == record).then_some(program)

@@ -24,7 +24,7 @@ const KERNEL_FEATURE: &str = "zeromq/ipc-transport";
 /// stay optimised: with `opt-level = 1` for all, a kernel computes half as much again at its start.
 const NOT_OPTIMISED: [&str; 3] = ["ra_ap_ide_assists", "ra_ap_ide_diagnostics", "ra_ap_ide_ssr"];
 /// How long a program may take until it tells its version, which takes a second if nothing else runs.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 const OLDEST_PYTHON: &str = "3.10";
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 /// Sliders stay in the notebook that JupyterLab saves, at rest. Otherwise they are words when it is opened with another
@@ -33,6 +33,10 @@ const SETTINGS: &str = "{ \"@jupyter-widgets/jupyterlab-manager:plugin\": { \"sa
 
 /// Installs what is missing, and prints what it does. Fast if everything is there.
 pub fn set_up(project: &Project) -> Outcome<()> {
+    if let Some(shared) = &project.shared {
+        // Nothing is missing, or only its owner can install it.
+        return warm::ready(project, shared).map(drop);
+    }
     // evcxr sends its child process the library to load in a line whose fields are separated by spaces.
     if project.jupyter.to_string_lossy().contains(char::is_whitespace) {
         return Err(format!(
@@ -64,11 +68,15 @@ pub fn set_up(project: &Project) -> Outcome<()> {
 /// And what JupyterLab's settings are until a user changes them.
 fn set_up_folders(project: &Project) -> Outcome<()> {
     ["runtime", "config", "data"].iter().try_for_each(|name| make_private_folder(&project.jupyter.join(name)))?;
+    set_up_settings(project)
+}
+
+pub fn set_up_settings(project: &Project) -> Outcome<()> {
     write(&project.jupyter.join("config/labconfig/default_setting_overrides.json"), SETTINGS)
 }
 
 /// JupyterLab in its own virtual environment.
-fn set_up_python(project: &Project) -> Outcome<()> {
+pub fn set_up_python(project: &Project) -> Outcome<()> {
     let folder = project.jupyter.join("python");
     let mark = folder.join("requirements.txt");
     let installed = fs::read_to_string(&mark).is_ok_and(|list| list == REQUIREMENTS);
@@ -124,7 +132,7 @@ fn find_python() -> Outcome<(Command, String)> {
 }
 
 /// The Rust kernel, unless the user has a suitable one.
-fn set_up_kernel(project: &Project) -> Outcome<()> {
+pub fn set_up_kernel(project: &Project) -> Outcome<()> {
     let version_of = |name: &str| output_of(Command::new(name).arg("--version"));
     let (Some(rust), Some(_)) = (version_of("rustc"), version_of("cargo")) else {
         return Err("Rust is missing: the notebooks' kernel needs `cargo` and `rustc` on the PATH. \
@@ -184,8 +192,10 @@ fn unsuitable(project: &Project, program: &Path) -> Option<String> {
 }
 
 /// Jupyter's kernelspec `rust`, and a setting by which JupyterLab asks nothing at its start.
-fn set_up_kernelspec(project: &Project) -> Outcome<()> {
+pub fn set_up_kernelspec(project: &Project) -> Outcome<()> {
     let tool = std::env::current_exe().map_err(|error| format!("The tool cannot find itself ({error})."))?;
+    // Jupyter puts the kernelspec's folder there: an installation that many share may be moved.
+    let tool = if project.shared.is_some() { "{resource_dir}/../../../../bin/latentlab".into() } else { tool };
     let spec = serde_json::json!({
         "argv": [tool, "kernel", "--connection-file", "{connection_file}"],
         "display_name": "Rust",

@@ -15,18 +15,22 @@
 //!     ctx/         evcxr's folder
 //!     stamp        a digest of everything it was built from
 //! ```
+//!
+//! In an installation that many share, `warm` is read-only, and each user has his slots in a folder of his own
+//! ([`user::slots`]). There they name the installation by the path at which it is found: it may have been moved.
 
 use crate::command::{narrate_lines, output_of};
 use crate::execute::{self, Event, Kernel, Task, notebook_of};
 use crate::library::{self, CELL_PROFILE, PROFILE};
-use crate::project::{Outcome, Project, cannot, make_folder, open_lock, remove_folder, write};
+use crate::project::{Outcome, Project, Shared, cannot, make_folder, open_lock, remove_folder, write};
+use crate::user;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use walkdir::{DirEntry, WalkDir};
 
 /// The second cell is wrong on purpose: for the first variable whose type evcxr cannot infer, it runs `cargo check`,
@@ -52,10 +56,7 @@ pub fn set_up(project: &Project, may_build: bool) -> Outcome<String> {
     } else {
         println!("Building the library for the notebooks (once; one to four minutes) …");
     }
-    let mark = warm.join("stamp");
-    if mark.exists() {
-        fs::remove_file(&mark).map_err(cannot("remove", &mark))?;
-    }
+    outdate(project)?;
     library::build(project, &stamp, &warm.join("latentlab"))?;
     library::copy_standard_library(&project.build())?;
     write_workspace(project, &warm)?;
@@ -68,30 +69,49 @@ pub fn set_up(project: &Project, may_build: bool) -> Outcome<String> {
             others.into_iter().collect::<Vec<_>>().join(", ")
         ));
     }
-    write(&mark, &stamp)?;
+    write(&warm.join("stamp"), &stamp)?;
     Ok(stamp)
 }
 
+/// Marks the warm build as one that no kernel may start from.
+pub fn outdate(project: &Project) -> Outcome<()> {
+    let mark = project.build().join("warm/stamp");
+    if mark.exists() {
+        fs::remove_file(&mark).map_err(cannot("remove", &mark))?;
+    }
+    Ok(())
+}
+
+/// Whether the library has been built for the kernel from what there is now.
+pub fn is_up_to_date(project: &Project) -> bool {
+    stamp(project).is_ok_and(|stamp| stamp_of(&project.build().join("warm")) == Some(stamp))
+}
+
 fn write_workspace(project: &Project, warm: &Path) -> Outcome<()> {
-    let root = project.root.canonicalize().map_err(cannot("find", &project.root))?;
-    let workspace = format!(
-        "[workspace]\nmembers = [\"ctx\", \"latentlab\"]\nresolver = \"3\"\n\n\
-         [patch.{}]\nlatentlab = {{ path = \"latentlab\" }}\n\n{PROFILE}{CELL_PROFILE}",
-        Value::from(file_url(&root))
-    );
-    write(&warm.join("Cargo.toml"), &workspace)?;
+    name_project(project, warm)?;
     write(&warm.join("ctx/src/lib.rs"), "")?;
     // If this folder exists, the cargo that rust-analyzer calls caches rustc's answers in it.
     make_folder(&warm.join("target"))?;
     let lock = project.root.join("Cargo.lock");
     let text = fs::read_to_string(&lock).map_err(cannot("read", &lock))?;
-    write(&warm.join("Cargo.lock"), &without_project(&text))?;
+    write(&warm.join("Cargo.lock"), &without_project(&text))
+}
+
+/// Writes the files of a workspace in which the project's path stands.
+fn name_project(project: &Project, workspace: &Path) -> Outcome<()> {
+    let root = project.root.canonicalize().map_err(cannot("find", &project.root))?;
+    let manifest = format!(
+        "[workspace]\nmembers = [\"ctx\", \"latentlab\"]\nresolver = \"3\"\n\n\
+         [patch.{}]\nlatentlab = {{ path = \"latentlab\" }}\n\n{PROFILE}{CELL_PROFILE}",
+        Value::from(file_url(&root))
+    );
+    write(&workspace.join("Cargo.toml"), &manifest)?;
     // For notebooks in other folders than evcxr.toml, whose relative paths are resolved against the notebook's folder.
     let settings = project.notebooks().join("evcxr.toml");
     let text = fs::read_to_string(&settings).map_err(cannot("read", &settings))?;
     // A JSON string is also a TOML string.
     write(
-        &warm.join("evcxr.toml"),
+        &workspace.join("evcxr.toml"),
         &text.replace("path = \"..\"", &format!("path = {}", Value::from(root.to_string_lossy()))),
     )
 }
@@ -147,7 +167,10 @@ fn stamp(project: &Project) -> Outcome<String> {
         sum.update(content);
     };
     add("rustc", output_of(Command::new("rustc").arg("-vV")).unwrap_or_default().as_bytes());
-    add("evcxr", project.evcxr().unwrap_or_default().to_string_lossy().as_bytes());
+    // An installation that many share may be moved, and has its own evcxr.
+    let shared = project.shared.is_some();
+    let evcxr = project.evcxr().filter(|_| !shared);
+    add("evcxr", evcxr.unwrap_or_default().to_string_lossy().as_bytes());
     add("tool", concat!(include_str!("warm.rs"), include_str!("library.rs")).as_bytes());
     let mut files: Vec<PathBuf> =
         ["Cargo.toml", "Cargo.lock", "notebooks/evcxr.toml"].map(|name| project.root.join(name)).into();
@@ -158,7 +181,8 @@ fn stamp(project: &Project) -> Outcome<String> {
     }
     files.sort();
     for file in &files {
-        add(&file.to_string_lossy(), &fs::read(file).map_err(cannot("read", file))?);
+        let name = if shared { file.strip_prefix(&project.root).unwrap_or(file) } else { file };
+        add(&name.to_string_lossy(), &fs::read(file).map_err(cannot("read", file))?);
     }
     Ok(crate::whole::hex(&sum.finalize()))
 }
@@ -185,27 +209,61 @@ pub struct Slot {
     pub lock: File,
 }
 
+/// The stamp of an installation that many share, if it is whole and its Rust is still the one that it was built with.
+pub fn ready(project: &Project, shared: &Shared) -> Outcome<String> {
+    let again = || format!("Its owner has to run `latentlab setup --prefix {}` again.", project.root.display());
+    let rustc = output_of(Command::new(shared.rust.join("bin/rustc")).arg("-vV"));
+    let rustc = rustc.ok_or_else(|| {
+        format!(
+            "{}: the Rust that the kernel in {} was built with is not there, or you may not use it. {}",
+            shared.rust.display(),
+            project.root.display(),
+            again()
+        )
+    })?;
+    if rustc != shared.rustc {
+        let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+        let (now, then) = (first(&rustc), first(&shared.rustc));
+        return Err(format!("The kernel was built with {then}, and {now} is there. {}", again()));
+    }
+    stamp_of(&project.build().join("warm"))
+        .ok_or_else(|| format!("The installation in {} is not complete. {}", project.root.display(), again()))
+}
+
 /// The first free slot, created or updated from the warm build.
-pub fn claim(build: &Path) -> Outcome<Slot> {
+pub fn claim(project: &Project) -> Outcome<Slot> {
+    let build = project.build();
+    if project.shared.is_some() {
+        // Without the lock, which a user could hold for ever. The setup removes the stamp before it changes anything.
+        let before = stamp_of(&build.join("warm"));
+        let slot = claim_in(&build.join("warm"), &user::slots(project)?, Some(project))?;
+        let same = before == stamp_of(&build.join("warm"));
+        return same.then_some(slot).ok_or_else(|| "The installation is being changed. Try again.".to_owned());
+    }
     // Not while the setup rebuilds it.
-    let warm_lock = warm_lock(build)?;
+    let warm_lock = warm_lock(&build)?;
     warm_lock.lock_shared().map_err(|error| format!("The warm build cannot be locked ({error})."))?;
-    let warm = build.join("warm");
-    let stamp = stamp_of(&warm).ok_or("The library is not built for the notebooks yet. Run `cargo lab` once.")?;
+    claim_in(&build.join("warm"), &build, None)
+}
+
+/// A slot in the folder `slots`. In those of a `shared` installation stands its path.
+fn claim_in(warm: &Path, slots: &Path, shared: Option<&Project>) -> Outcome<Slot> {
+    let stamp = stamp_of(warm).ok_or("The library is not built for the notebooks yet. Run `cargo lab` once.")?;
+    let stamp = shared.map_or(stamp.clone(), |shared| format!("{stamp} {}", shared.root.display()));
     let mut number = 0;
     let slot = loop {
-        if let Some(slot) = try_slot(build, number)? {
+        if let Some(slot) = try_slot(slots, number)? {
             break slot;
         }
         number += 1;
     };
-    refresh(&warm, &slot.folder, &stamp)?;
+    refresh(warm, &slot.folder, &stamp, shared)?;
     // Free slots of an older build are no longer needed.
     for number in number + 1.. {
-        if !lock_path(build, number).exists() {
+        if !lock_path(slots, number).exists() {
             break;
         }
-        if let Some(other) = try_slot(build, number)?
+        if let Some(other) = try_slot(slots, number)?
             && stamp_of(&other.folder).as_ref() != Some(&stamp)
         {
             remove_folder(&other.folder)?;
@@ -225,16 +283,52 @@ fn try_slot(build: &Path, number: usize) -> Outcome<Option<Slot>> {
 }
 
 /// Copies the warm build, unless the slot is a copy of the same build already.
-fn refresh(warm: &Path, slot: &Path, stamp: &str) -> Outcome<()> {
+fn refresh(warm: &Path, slot: &Path, stamp: &str, shared: Option<&Project>) -> Outcome<()> {
     if stamp_of(slot).as_deref() == Some(stamp) {
         return Ok(());
     }
     remove_folder(slot)?;
     make_folder(slot)?;
+    let failed = |error| format!("The warm build cannot be copied to {} ({error}).", slot.display());
+    for name in ["Cargo.toml", "Cargo.lock", "evcxr.toml", "latentlab", "ctx", "target"] {
+        let copy = if shared.is_some() { copy_of_others } else { copy };
+        copy(&warm.join(name), &slot.join(name)).map_err(failed)?;
+    }
+    if let Some(project) = shared {
+        // A file that all users share is also in memory only once.
+        link_folder(&warm.join(COMPILED), &slot.join(COMPILED)).map_err(failed)?;
+        name_project(project, slot)?;
+        set_times(slot).map_err(failed)?;
+    }
     // The stamp comes last, to mark the copy as complete.
-    for name in ["Cargo.toml", "Cargo.lock", "evcxr.toml", "latentlab", "ctx", "target", "stamp"] {
-        copy(&warm.join(name), &slot.join(name))
-            .map_err(|error| format!("The warm build cannot be copied ({error})."))?;
+    write(&slot.join("stamp"), stamp)
+}
+
+/// The compiled library, by far the largest part of a warm build.
+const COMPILED: &str = "latentlab/compiled";
+
+#[cfg(unix)]
+fn link_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::os::unix::fs::symlink(from, to)
+}
+
+#[cfg(not(unix))]
+fn link_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    copy(from, to)
+}
+
+/// The times by which cargo takes everything compiled as up to date, whatever happened to them when the installation
+/// was copied: the sources are older.
+fn set_times(slot: &Path) -> std::io::Result<()> {
+    let now = SystemTime::now();
+    let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    for entry in WalkDir::new(slot) {
+        let entry = entry?;
+        if entry.file_type().is_file() {
+            let compiled = entry.path().strip_prefix(slot).is_ok_and(|path| path.starts_with("ctx/target"));
+            let file = File::options().write(true).open(entry.path())?;
+            file.set_modified(if compiled { now } else { old })?;
+        }
     }
     Ok(())
 }
@@ -243,7 +337,7 @@ fn refresh(warm: &Path, slot: &Path, stamp: &str) -> Outcome<()> {
 ///
 /// Compiled libraries, nearly all of the size, are hard links instead: the compiler does not write into an existing
 /// library, but replaces it by a new file.
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+pub fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     if from.is_dir() {
         fs::create_dir_all(to)?;
         for entry in fs::read_dir(from)? {
@@ -259,6 +353,28 @@ fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
     }
     fs::copy(from, to)?;
     File::options().write(true).open(to)?.set_modified(fs::metadata(from)?.modified()?)
+}
+
+/// Copies what another user owns, who may have made it read-only, without the compiled library.
+fn copy_of_others(from: &Path, to: &Path) -> std::io::Result<()> {
+    if !from.is_dir() {
+        fs::copy(from, to)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = fs::metadata(to)?.permissions().mode() | 0o600;
+            fs::set_permissions(to, PermissionsExt::from_mode(mode))?;
+        }
+        return Ok(());
+    }
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let from = entry?.path();
+        if let Some(name) = from.file_name().filter(|_| !from.ends_with(COMPILED)) {
+            copy_of_others(&from, &to.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 fn warm_lock(build: &Path) -> Outcome<File> {
@@ -283,6 +399,10 @@ mod tests {
         let folder = Folder::new("build");
         write_warm(&folder.0, "one");
         folder
+    }
+
+    fn claim(build: &Path) -> Outcome<Slot> {
+        claim_in(&build.join("warm"), build, None)
     }
 
     fn write_warm(build: &Path, stamp: &str) {
@@ -342,6 +462,44 @@ mod tests {
         fs::remove_file(build.join("warm/stamp")).unwrap();
         let error = claim(build).err().unwrap();
         assert!(error.contains("cargo lab"), "{error}");
+    }
+
+    /// Where files are links to others of another user, and times are those of a copy.
+    #[test]
+    #[cfg(unix)]
+    fn slots_of_a_shared_installation_lie_elsewhere_and_follow_it_when_it_moves() {
+        let folder = Folder::new("shared");
+        let installed = |name: &str| {
+            let root = folder.file(name);
+            let text = "version = 4\n\n[[package]]\nname = \"latentlab\"\nversion = \"0.1.0\"\n";
+            write(&root.join("Cargo.lock"), text).unwrap();
+            write(&root.join("notebooks/evcxr.toml"), "latentlab = { path = \"..\" }\n").unwrap();
+            write_warm(&root.join("build"), "one");
+            let shared = Shared { version: "1".into(), rust: "/r".into(), rustc: String::new(), cargo: "/c".into() };
+            Project::installed(&root, shared)
+        };
+        let (project, slots) = (installed("here"), folder.file("ada"));
+        let claim = |project: &Project| claim_in(&project.build().join("warm"), &slots, Some(project)).unwrap();
+        let slot = claim(&project).folder;
+        assert_eq!(slot, slots.join("slot0"));
+        assert_eq!(fs::read_dir(project.build()).unwrap().count(), 1, "nothing is written there");
+        let compiled = slot.join("latentlab/compiled");
+        assert_eq!(fs::read_link(&compiled).unwrap(), project.build().join("warm/latentlab/compiled"));
+        assert_eq!(fs::read_to_string(compiled.join("library")).unwrap(), "one");
+        let time = |name: &str| fs::metadata(slot.join(name)).unwrap().modified().unwrap();
+        assert!(time("Cargo.toml") < time("ctx/target/built"));
+        let names = |root: &str| {
+            let root = folder.file(root).canonicalize().unwrap().display().to_string();
+            ["Cargo.toml", "evcxr.toml"]
+                .iter()
+                .all(|name| fs::read_to_string(slot.join(name)).unwrap().contains(&format!("{root}\"")))
+        };
+        assert!(names("here"));
+        let own = folder.write("ada/slot0/ctx/own", b"");
+        claim(&project);
+        assert!(own.exists(), "a slot is used again");
+        claim(&installed("there"));
+        assert!(names("there") && !own.exists());
     }
 
     #[test]

@@ -17,7 +17,13 @@ pub struct Arguments {
 
 /// Runs the whole tool with this process's arguments. Returns only if it cannot be started.
 pub fn run() -> Outcome<()> {
-    let manifest = Project::find()?.root.join("Cargo.toml");
+    let project = Project::find()?;
+    if project.shared.is_some() {
+        return Err("This installation has the notebooks' tool only. For this command, install the whole one: \
+                    cargo install latentlab --features tool"
+            .to_owned());
+    }
+    let manifest = project.root.join("Cargo.toml");
     let mut command = Command::new("cargo");
     without_cargo_run(&mut command)
         .args(["run", "--release", "--features", "tool", "--bin", "latentlab", "--manifest-path"])

@@ -95,7 +95,9 @@ impl KernelConnection {
         const LONGEST: usize = 80;
         const SOCKETS: &str = "sockets";
         let temporary = std::env::temp_dir();
-        let parent = if slot.as_os_str().as_bytes().len() <= LONGEST { slot } else { &temporary };
+        let is_short = |folder: &Path| folder.as_os_str().as_bytes().len() <= LONGEST;
+        let runtime = crate::user::runtime().filter(|folder| is_short(folder)).unwrap_or(temporary);
+        let parent = if is_short(slot) { slot } else { &runtime };
         if parent == slot {
             // A kernel that was killed at its start has left its own.
             let left = std::fs::read_dir(slot)?.flatten();
