@@ -37,6 +37,23 @@ fn each_wrong_input_is_named() {
     }
 }
 
+#[test]
+fn on_a_logarithmic_scale_a_bin_of_one_is_seen_beside_one_of_thousands() {
+    let values: Vec<f64> = std::iter::repeat_n(0.0, 10_000).chain([0.5, 1.0, 1.0]).collect();
+    let heights = |chart: Histogram| {
+        let svg = chart.series("a", &values).bins(4).figure().unwrap().to_svg().unwrap();
+        heights(&svg, "#3F90DA")
+    };
+    let (linear, logarithmic) = (heights(Histogram::new("x")), heights(Histogram::new("x").log_y()));
+    assert!(linear[1] <= 1 && logarithmic[1] > 20, "{linear:?}, {logarithmic:?}");
+    // From a half of 1: ln 2 to ln 4 to ln 20,000.
+    let unit = f64::from(logarithmic[1]) / 2f64.ln();
+    for (height, count) in logarithmic.iter().zip([20_000f64, 2.0, 4.0]) {
+        // The axis has some space below.
+        assert!((f64::from(*height) - unit * count.ln()).abs() < 0.12 * unit * 20_000f64.ln(), "{logarithmic:?}");
+    }
+}
+
 /// Counts of NumPy's `histogram`: [3, 1, 0, 2] for the first series and [0, 2, 1, 0] for the second, since the highest
 /// value belongs to the last bin and one on an edge to the bin above it.
 #[test]
