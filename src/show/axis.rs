@@ -48,6 +48,9 @@ impl Axis {
             ticks = ticks.into_iter().step_by(every).collect();
         }
         if ticks.len() < 3 {
+            ticks = decades(low, high, &[1, 2, 3, 4, 6, 8]);
+        }
+        if ticks.len() < 3 {
             let values = enough_ticks(10f64.powf(low), 10f64.powf(high), count);
             ticks = values.into_iter().map(|(value, text)| (value.log10(), text)).collect();
         }
@@ -101,8 +104,9 @@ pub(super) fn widened(low: f64, high: f64) -> (f64, f64) {
 
 /// The same, but at least three: an axis with two does not tell its scale from another one.
 fn enough_ticks(low: f64, high: f64, count: usize) -> Vec<(f64, String)> {
-    let more = (count..=2 * count + 2).map(|count| linear_ticks(low, high, count));
-    more.clone().find(|ticks| ticks.len() >= 3).or_else(|| more.last()).unwrap_or_default()
+    let most = (2 * count).max(8);
+    let mut more = (count..=most).map(|count| linear_ticks(low, high, count));
+    more.find(|ticks| ticks.len() >= 3).unwrap_or_else(|| linear_ticks(low, high, most))
 }
 
 /// Multiples of 1, 2 or 5 times a power of ten.

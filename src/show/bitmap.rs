@@ -92,17 +92,22 @@ impl DrawingBackend for Bitmap<'_> {
     /// through it.
     fn fill_polygon<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(&mut self, corners: I, style: &S) -> Drawn {
         let corners: Vec<(f64, f64)> = corners.into_iter().map(|corner| self.scaled(corner)).collect();
+        if corners.len() < 3 {
+            return Ok(());
+        }
         let (width, height) = self.bitmap.get_size();
         let (top, bottom) = super::axis::range(corners.iter().map(|(_, y)| y.clamp(0.0, f64::from(height))));
         let (top, parts) = (top.floor(), PARTS as f64);
         // Line `n` is at y = top + (n + 0.5) / PARTS - 0.5: pixels have their middle at whole numbers.
         let mut crossings: Vec<Vec<f64>> = vec![Vec::new(); ((bottom - top).ceil() as usize + 1) * PARTS];
+        let most = crossings.len();
+        let line = |y: f64| (((y - top + 0.5) * parts - 0.5).ceil().max(0.0) as usize).min(most);
         let next = corners.iter().cycle().skip(1);
         for (&(x0, y0), &(x1, y1)) in corners.iter().zip(next) {
-            let line = |y: f64| (((y - top + 0.5) * parts - 0.5).ceil().max(0.0) as usize).min(crossings.len());
-            for n in line(y0.min(y1))..line(y0.max(y1)) {
+            let (first, end) = (line(y0.min(y1)), line(y0.max(y1)));
+            for (n, crossings) in crossings.iter_mut().enumerate().take(end).skip(first) {
                 let y = top + (n as f64 + 0.5) / parts - 0.5;
-                crossings[n].push(x0 + (y - y0) / (y1 - y0) * (x1 - x0));
+                crossings.push(x0 + (y - y0) / (y1 - y0) * (x1 - x0));
             }
         }
         let mut coverage = vec![0.0_f64; width as usize];
@@ -112,15 +117,15 @@ impl DrawingBackend for Bitmap<'_> {
                 line.sort_by(f64::total_cmp);
                 for ends in line.chunks_exact(2) {
                     let [from, to] = [ends[0], ends[1]].map(|x| (x + 0.5).clamp(0.0, f64::from(width)));
-                    for x in from as usize..(to.ceil() as usize).min(width as usize) {
+                    for (x, covered) in coverage.iter_mut().enumerate().take(to.ceil() as usize).skip(from as usize) {
                         let inside = to.min(x as f64 + 1.0) - from.max(x as f64);
-                        coverage[x] += inside.max(0.0) / parts;
+                        *covered += inside.max(0.0) / parts;
                         (first, last) = (first.min(x), last.max(x + 1));
                     }
                 }
             }
-            for x in first..last {
-                self.blend((x as i32, row), style.color(), std::mem::take(&mut coverage[x]))?;
+            for (x, covered) in coverage.iter_mut().enumerate().take(last).skip(first) {
+                self.blend((x as i32, row), style.color(), std::mem::take(covered))?;
             }
         }
         Ok(())

@@ -179,8 +179,7 @@ impl Figure {
         Pixels { width, height, rgb: &pixels }.drawing(&exact, self.density as u32)
     }
 
-    /// Width, height, red, green and blue of each pixel, and the colours of images.
-    fn to_pixels(&self) -> Result<(u32, u32, Vec<u8>, HashSet<[u8; 3]>)> {
+    fn to_pixels(&self) -> Result<Painted> {
         let measured = self.measured()?;
         if !DENSITIES.contains(&self.density) {
             return Err(Error::argument("figure, density", "1 to 4 pixels for one of the figure", self.density));
@@ -358,6 +357,9 @@ struct Measured {
     heights: Vec<u32>,
     parts: Vec<Measured>,
 }
+
+/// Width, height, red, green and blue of each pixel, and the colours of images.
+type Painted = (u32, u32, Vec<u8>, HashSet<[u8; 3]>);
 
 /// The space between the figures of a grid.
 const GAP: u32 = 16;

@@ -287,13 +287,16 @@ pub(super) fn draw_baseline(canvas: &Canvas<'_>, ends: [Point; 2]) {
     canvas.dashed(&ends, [6.0, 4.0], stroke(INK.mix(0.65), 1.5));
 }
 
-/// An error bar, upright or lying, with its ends.
+/// An error bar, upright or lying, with its ends; of no length, nothing.
 pub(super) fn draw_error(canvas: &Canvas<'_>, ends: [Point; 2], color: Paint) {
-    let [(x0, y0), (x1, y1)] = ends;
+    let [(x0, _), (x1, _)] = ends;
+    if ends[0] == ends[1] {
+        return;
+    }
     let style = stroke(color, 1.3);
     canvas.path(&ends, style);
     for (x, y) in ends {
-        let (dx, dy) = if x0 == x1 && y0 != y1 { (px(3), 0) } else { (0, px(3)) };
+        let (dx, dy) = if x0 == x1 { (px(3), 0) } else { (0, px(3)) };
         canvas.path(&[(x - dx, y - dy), (x + dx, y + dy)], style);
     }
 }

@@ -160,8 +160,11 @@ impl Histogram {
         let heights = self.series.iter().flat_map(|(_, values)| self.heights(values, &edges));
         let (lowest, highest) = range(heights.filter(|height| *height > 0.0));
         let y = if self.log_y {
-            // The lowest bins stand on half of their height.
-            Axis::logarithmic((lowest / 2.0, highest), 0.03, 6)
+            // The lowest bins stand on half of their height, which no bin has.
+            let mut y = Axis::logarithmic((lowest / 2.0, highest), 0.03, 6);
+            y.ticks.retain(|(at, _)| *at > lowest.log10() - 1e-9);
+            y.minor.retain(|at| *at > lowest.log10() - 1e-9);
+            y
         } else {
             let mut y = Axis::linear((0.0, highest), 0.06, 6);
             y.low = 0.0;

@@ -157,9 +157,9 @@ mod tests {
         [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
         [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
     ];
+    type Ten = [[u8; 3]; 10];
     /// Greys of the paper, with the colours of classes and of clusters on it.
-    const PAGES: [(u8, [[u8; 3]; 10], [[u8; 3]; 10]); 2] =
-        [(0xff, PALETTE, CLUSTERS), (0x11, PALETTE_ON_DARK, CLUSTERS_ON_DARK)];
+    const PAGES: [(u8, Ten, Ten); 2] = [(0xff, PALETTE, CLUSTERS), (0x11, PALETTE_ON_DARK, CLUSTERS_ON_DARK)];
 
     fn distance(a: [f64; 3], b: [f64; 3]) -> f64 {
         (0..3).map(|k| (a[k] - b[k]).powi(2)).sum::<f64>().sqrt()

@@ -35,7 +35,7 @@ impl Pixels<'_> {
     /// `exact`. If they are too many for that, greys become similar ones, and with others there is no palette.
     pub fn drawing(&self, exact: &HashSet<Rgb>, density: u32) -> Result<Vec<u8>> {
         let counts = self.counts();
-        let fits = counts.len() <= COLORS || exact.len() <= COLORS - FREQUENT - 1;
+        let fits = counts.len() <= COLORS || exact.len() < COLORS - FREQUENT;
         let palette = match fits {
             true => Some(palette(counts, exact)),
             false if exact.iter().all(|[red, green, blue]| red == green && green == blue) => {
