@@ -113,7 +113,7 @@ pub use nn::{
 pub use progress::duration_text;
 pub use show::{
     BarChart, Explore, Explorer, Figure, Heatmap, Histogram, ImageGrid, LineChart, PALETTE, RocChart, Scatter,
-    Scatter3d, draw, explore, grid, reconstructions, row,
+    Scatter3d, Theme, draw, explore, grid, reconstructions, row, set_theme,
 };
 pub use stop::StopHandle;
 pub use train::{

@@ -86,7 +86,9 @@ fn colour_images_of_odd_sizes_are_trained_and_shown() {
     ];
     for figure in figures {
         let png = figure.to_png().unwrap();
-        let mut reader = png::Decoder::new(std::io::Cursor::new(png)).read_info().unwrap();
+        let mut decoder = png::Decoder::new(std::io::Cursor::new(png));
+        decoder.set_transformations(png::Transformations::EXPAND);
+        let mut reader = decoder.read_info().unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
         reader.next_frame(&mut pixels).unwrap();
         // The text is grey: a strong colour is an image's.

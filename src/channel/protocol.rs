@@ -9,8 +9,8 @@ pub const STDERR: u8 = b'e';
 /// ended. `{"shown": text}` reports that the value with this `Debug` text has been displayed.
 ///
 /// Of Jupyter's widgets: `{"widgets": root, "models": [[id, state], …], "text": …}` shows models, of which `root` is
-/// the outermost; `{"figure": root, "data": …}` shows by media type what belongs below them, in place of what was
-/// there; `{"set": {id: state, …}}` changes models.
+/// the outermost; `{"figure": root, "data": …, "metadata": …}` shows by media type what belongs below them, in place of
+/// what was there; `{"set": {id: state, …}}` changes models.
 pub const MESSAGE: u8 = b'm';
 /// To the relay: everything printed before the request `SYNC` has been sent.
 pub const SYNCED: u8 = b'y';

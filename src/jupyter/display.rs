@@ -2,9 +2,13 @@
 
 use std::io::Write;
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
-use crate::channel;
+use crate::{
+    channel,
+    show::{STATED, shown_size},
+};
 
 /// Shows one value in all the forms given, as pairs of a media type and its content; Jupyter picks the richest one that
 /// it can draw. Binary content is given in base64.
@@ -18,8 +22,18 @@ pub fn display(forms: &[(&str, &str)]) {
         (media_type.to_string(), content)
     };
     let data: Map<String, Value> = forms.iter().map(form).collect();
-    let content = json!({ "data": data, "metadata": {}, "transient": {} });
+    let content = json!({ "data": data, "metadata": metadata(forms), "transient": {} });
     channel::send(&json!({ "content": content }));
+}
+
+/// Of a PNG file that states its pixels per metre, the size at which it is shown.
+pub(super) fn metadata(forms: &[(&str, &str)]) -> Value {
+    let stated = |(media_type, content): &(&str, &str)| {
+        let start = content.get(..content.len().min(STATED.div_ceil(3) * 4))?;
+        let [width, height] = shown_size(&STANDARD.decode(start).ok()?)?;
+        Some((media_type.to_string(), json!({ "width": width, "height": height })))
+    };
+    Value::Object(forms.iter().filter(|(media_type, _)| *media_type == "image/png").filter_map(stated).collect())
 }
 
 /// One value in several forms: media types and contents.
@@ -58,6 +72,18 @@ pub(super) fn print_at_once(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_png_is_shown_at_the_size_that_it_states() {
+        let figure = crate::LineChart::new("x", "y").line("a", &[1.0, 2.0]).figure().unwrap();
+        let file = STANDARD.encode(figure.to_png().unwrap());
+        let stated = metadata(&[("image/png", &file), ("text/plain", "a"), ("text/html", "b")]);
+        assert_eq!(stated["image/png"]["width"], figure.width());
+        assert_eq!(stated.as_object().unwrap().len(), 1);
+        for broken in ["", "AAAA", "é", "not base64"] {
+            assert_eq!(metadata(&[("image/png", broken)]), json!({}));
+        }
+    }
 
     #[test]
     fn blocks_follow_each_other_and_end_with_a_newline() {

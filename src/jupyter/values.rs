@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use base64::Engine;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 
 use super::display::{Forms, display_forms, print_at_once};
@@ -99,7 +99,9 @@ impl Figure {
     pub(super) fn forms(&self) -> Result<Forms> {
         Ok(vec![match self.prefers_svg() {
             true => ("image/svg+xml", self.to_svg()?.trim_end().to_owned()),
-            false => ("image/png", base64::engine::general_purpose::STANDARD.encode(self.to_png()?)),
+            // Without the relay nothing tells Jupyter the size at which a denser file is shown.
+            false if channel::is_open() => ("image/png", STANDARD.encode(self.to_png()?)),
+            false => ("image/png", STANDARD.encode(self.clone().density(1).to_png()?)),
         }])
     }
 }

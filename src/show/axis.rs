@@ -7,6 +7,8 @@ pub(super) struct Axis {
     pub(super) high: f64,
     /// The ticks: where each is (in drawn coordinates), and its text.
     pub(super) ticks: Vec<(f64, String)>,
+    /// Between the powers of ten of a logarithmic axis: its ticks without a text.
+    pub(super) minor: Vec<f64>,
 }
 
 /// Larger numbers are refused: their differences would overflow.
@@ -21,8 +23,7 @@ impl Axis {
     pub(super) fn linear((low, high): (f64, f64), margin: f64, count: usize) -> Self {
         let (low, high) = widened(low, high);
         let (low, high) = (low - margin * (high - low), high + margin * (high - low));
-        let ticks = linear_ticks(low, high, count);
-        Self { low, high, ticks }
+        Self { low, high, ticks: enough_ticks(low, high, count), minor: Vec::new() }
     }
 
     /// An axis for 1, 2, 3 … up to `last`, with ticks at whole numbers only.
@@ -31,7 +32,7 @@ impl Axis {
         let margin = 0.02 * (high - low);
         let (low, high) = (low - margin, high + margin);
         let ticks = linear_ticks(low, high, count.min((high - low).ceil() as usize));
-        Self { low, high, ticks }
+        Self { low, high, ticks, minor: Vec::new() }
     }
 
     /// The same as [`linear`](Self::linear) for the logarithms of values above zero.
@@ -47,10 +48,18 @@ impl Axis {
             ticks = ticks.into_iter().step_by(every).collect();
         }
         if ticks.len() < 3 {
-            let values = linear_ticks(10f64.powf(low), 10f64.powf(high), count);
+            ticks = decades(low, high, &[1, 2, 3, 4, 6, 8]);
+        }
+        if ticks.len() < 3 {
+            let values = enough_ticks(10f64.powf(low), 10f64.powf(high), count);
             ticks = values.into_iter().map(|(value, text)| (value.log10(), text)).collect();
         }
-        Self { low, high, ticks }
+        let mut minor = decades(low, high, &[2, 3, 4, 5, 6, 7, 8, 9]).into_iter().map(|(at, _)| at).collect::<Vec<_>>();
+        // As narrow as a line they would be an area.
+        if minor.len() > 50 {
+            minor.clear();
+        }
+        Self { low, high, ticks, minor }
     }
 }
 
@@ -91,6 +100,13 @@ pub(super) fn widened(low: f64, high: f64) -> (f64, f64) {
     } else {
         (low - 0.5, high + 0.5)
     }
+}
+
+/// The same, but at least three: an axis with two does not tell its scale from another one.
+fn enough_ticks(low: f64, high: f64, count: usize) -> Vec<(f64, String)> {
+    let most = (2 * count).max(8);
+    let mut more = (count..=most).map(|count| linear_ticks(low, high, count));
+    more.find(|ticks| ticks.len() >= 3).unwrap_or_else(|| linear_ticks(low, high, most))
 }
 
 /// Multiples of 1, 2 or 5 times a power of ten.
@@ -174,6 +190,26 @@ mod tests {
         assert_eq!(texts(&Axis::logarithmic((0.04, 0.3), 0.0, 5)), ["0.05", "0.1", "0.2"]);
         assert_eq!(texts(&Axis::logarithmic((0.199, 0.251), 0.0, 5)), ["0.20", "0.22", "0.24"]);
         assert!(Axis::logarithmic((1e-90, 1e90), 0.0, 5).ticks.len() <= 10);
+    }
+
+    #[test]
+    fn there_are_three_ticks_at_least_and_small_ones_between_powers_of_ten() {
+        for step in 1..400 {
+            let (low, high) = (0.013 * f64::from(step), 0.013 * f64::from(step) + 0.7 + 0.031 * f64::from(step % 97));
+            for count in 2..9 {
+                for axis in [Axis::linear((low, high), 0.0, count), Axis::logarithmic((low, high), 0.02, count)] {
+                    assert!(
+                        (3..=4 * count + 5).contains(&axis.ticks.len()),
+                        "{low} to {high}, {count}: {:?}",
+                        axis.ticks
+                    );
+                }
+            }
+        }
+        let axis = Axis::logarithmic((1.0, 100.0), 0.0, 5);
+        assert_eq!(axis.minor.len(), 16);
+        assert!(axis.minor.iter().all(|at| (0.0..=2.0).contains(at)));
+        assert!(Axis::logarithmic((1e-9, 1e9), 0.0, 5).minor.is_empty());
     }
 
     #[test]

@@ -1,14 +1,12 @@
 //! Bars beside names.
 
-use plotters::style::Color;
-
 use super::axis::{Axis, LARGEST, range};
 use super::canvas::{Canvas, px};
 use super::chart::Chart;
 use super::figure::Figure;
 use super::frame::{Entry, Frame, Legend, Mark, draw_baseline, draw_error};
-use super::palette;
 use super::text::{self, HPos, SMALL, VPos};
+use super::theme::{INK, Paint};
 use crate::error::{Error, Result};
 
 /// A chart of bars to the right of their names, from top to bottom, each with its number at its end.
@@ -98,7 +96,12 @@ impl BarChart {
         }
         x.ticks.retain(|(at, _)| (x.low..=x.high).contains(at));
         let name = |(index, (name, _)): (usize, &(String, f64))| (count - 1.0 - index as f64, name.clone());
-        let y = Axis { low: -0.5, high: count - 0.5, ticks: self.bars.iter().enumerate().map(name).collect() };
+        let y = Axis {
+            low: -0.5,
+            high: count - 0.5,
+            ticks: self.bars.iter().enumerate().map(name).collect(),
+            minor: Vec::new(),
+        };
         let height = 28 * self.bars.len() as u32 + 12;
         let baseline = |(name, _): &(String, f64)| Entry { text: name.clone(), mark: Mark::Baseline };
         let legend = Legend::new(self.baselines.iter().map(baseline).collect());
@@ -144,10 +147,10 @@ impl Chart for BarChart {
             let (from, y) = plot.place(0.0, *at);
             let (to, _) = plot.place(*value, *at);
             let corners = [(from.min(to), y - px(9)), (from.max(to), y + px(9))];
-            plot.canvas.rectangle(corners, palette::color(0).filled());
+            plot.canvas.rectangle(corners, Paint::class(0, 1));
             let [low, high] = [value - error, value + error].map(|end| plot.place(end, *at).0);
             if *error > 0.0 {
-                draw_error(&plot.canvas, [(low, y), (high, y)]);
+                draw_error(&plot.canvas, [(low, y), (high, y)], INK);
             }
             let to = if *value < 0.0 { low.min(to) } else { high.max(to) };
             let (anchor, x) = if *value < 0.0 { (HPos::Right, to - px(5)) } else { (HPos::Left, to + px(5)) };

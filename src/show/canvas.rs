@@ -6,6 +6,8 @@ use plotters::coord::Shift;
 use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 
+use super::theme::{INK, Paint, Theme};
+
 /// A place in units of the canvas.
 pub(super) type Point = (i32, i32);
 
@@ -18,9 +20,31 @@ pub(super) fn px(length: impl Into<f64>) -> i32 {
     (length.into() * f64::from(DETAIL)).round() as i32
 }
 
+/// How lines are drawn, or areas filled.
+#[derive(Clone, Copy)]
+pub(super) struct Style {
+    paint: Paint,
+    /// Of lines, in units of the canvas.
+    width: Option<u32>,
+}
+
 /// A line's style; `width` in pixels.
-pub(super) fn stroke(color: impl Into<RGBAColor>, width: f64) -> ShapeStyle {
-    ShapeStyle { color: color.into(), filled: false, stroke_width: px(width) as u32 }
+pub(super) fn stroke(paint: Paint, width: f64) -> Style {
+    Style { paint, width: Some(px(width) as u32) }
+}
+
+impl From<Paint> for Style {
+    /// A filled area.
+    fn from(paint: Paint) -> Self {
+        Self { paint, width: None }
+    }
+}
+
+impl Style {
+    fn in_theme(self, theme: Theme) -> ShapeStyle {
+        let color = self.paint.rgba(theme);
+        ShapeStyle { color, filled: self.width.is_none(), stroke_width: self.width.unwrap_or(1) }
+    }
 }
 
 /// A rectangle to draw on. Coordinates count from its upper left corner, in units of the canvas, and are moved to its
@@ -34,11 +58,11 @@ pub(super) struct Canvas<'a> {
 /// What is drawn, in coordinates of the whole canvas.
 pub(super) enum Shape {
     /// Joined points, with the lengths of dashes and gaps if it is dashed.
-    Path(Vec<Point>, Option<[i32; 2]>, ShapeStyle),
-    Circle(Point, i32, RGBAColor),
-    Rectangle([Point; 2], ShapeStyle),
-    Polygon(Vec<Point>, RGBAColor),
-    Text(Box<(String, TextStyle<'static>)>, Point),
+    Path(Vec<Point>, Option<[i32; 2]>, Style),
+    Circle(Point, i32, Paint),
+    Rectangle([Point; 2], Style),
+    Polygon(Vec<Point>, Paint),
+    Text(Box<(String, TextStyle<'static>, Paint)>, Point),
     Image(Sprite),
 }
 
@@ -70,32 +94,32 @@ impl<'a> Canvas<'a> {
         (self.end.0 - self.corner.0, self.end.1 - self.corner.1)
     }
 
-    pub(super) fn path(&self, points: &[Point], style: ShapeStyle) {
+    pub(super) fn path(&self, points: &[Point], style: Style) {
         self.add(Shape::Path(points.iter().map(|point| self.inside(*point)).collect(), None, style));
     }
 
     /// A path of dashes and gaps, their lengths in pixels.
-    pub(super) fn dashed(&self, points: &[Point], [dash, gap]: [f64; 2], style: ShapeStyle) {
+    pub(super) fn dashed(&self, points: &[Point], [dash, gap]: [f64; 2], style: Style) {
         let points = points.iter().map(|point| self.inside(*point)).collect();
         self.add(Shape::Path(points, Some([px(dash), px(gap)]), style));
     }
 
     /// A filled circle, `radius` in units of the canvas.
-    pub(super) fn circle(&self, center: Point, radius: i32, color: impl Into<RGBAColor>) {
-        self.add(Shape::Circle(self.inside(center), radius, color.into()));
+    pub(super) fn circle(&self, center: Point, radius: i32, paint: Paint) {
+        self.add(Shape::Circle(self.inside(center), radius, paint));
     }
 
-    pub(super) fn rectangle(&self, corners: [Point; 2], style: impl Into<ShapeStyle>) {
+    pub(super) fn rectangle(&self, corners: [Point; 2], style: impl Into<Style>) {
         self.add(Shape::Rectangle(corners.map(|corner| self.inside(corner)), style.into()));
     }
 
-    pub(super) fn polygon(&self, corners: &[Point], color: impl Into<RGBAColor>) {
-        self.add(Shape::Polygon(corners.iter().map(|corner| self.inside(*corner)).collect(), color.into()));
+    pub(super) fn polygon(&self, corners: &[Point], paint: Paint) {
+        self.add(Shape::Polygon(corners.iter().map(|corner| self.inside(*corner)).collect(), paint));
     }
 
     /// Text as it is: [`text::draw`](super::text::draw) moves it where it would be cut off.
-    pub(super) fn text(&self, text: String, style: &TextStyle<'static>, (x, y): Point) {
-        self.add(Shape::Text(Box::new((text, style.clone())), (self.corner.0 + x, self.corner.1 + y)));
+    pub(super) fn text(&self, text: String, style: &TextStyle<'static>, paint: Paint, (x, y): Point) {
+        self.add(Shape::Text(Box::new((text, style.clone(), paint)), (self.corner.0 + x, self.corner.1 + y)));
     }
 
     /// An image, its place in pixels of this canvas, with a thin edge around it: it may be as white as the page.
@@ -103,7 +127,7 @@ impl<'a> Canvas<'a> {
         let corner = (px(sprite.x), px(sprite.y));
         let (width, height) = (px(sprite.width * sprite.scale), px(sprite.height() * sprite.scale));
         let edge = [(corner.0 - 1, corner.1 - 1), (corner.0 + width, corner.1 + height)];
-        self.rectangle(edge, stroke(BLACK.mix(0.35), 0.5));
+        self.rectangle(edge, stroke(INK.mix(0.4), 0.5));
         let (left, top) = (self.corner.0 as u32 / DETAIL, self.corner.1 as u32 / DETAIL);
         self.add(Shape::Image(Sprite { x: left + sprite.x, y: top + sprite.y, ..sprite }));
     }
@@ -123,16 +147,26 @@ impl Shape {
     pub(super) fn draw<DB: DrawingBackend>(
         &self,
         area: &DrawingArea<DB, Shift>,
+        theme: Theme,
     ) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
         match self {
-            Self::Path(points, None, style) => area.draw(&PathElement::new(&points[..], *style)),
+            Self::Path(points, None, style) => area.draw(&PathElement::new(&points[..], style.in_theme(theme))),
             Self::Path(points, Some([dash, gap]), style) => {
-                area.draw(&DashedPathElement::new(points.iter().copied(), *dash, *gap, *style))
+                area.draw(&DashedPathElement::new(points.iter().copied(), *dash, *gap, style.in_theme(theme)))
             }
-            Self::Circle(center, radius, color) => area.draw(&Circle::new(*center, *radius, color.filled())),
-            Self::Rectangle(corners, style) => area.draw(&plotters::element::Rectangle::new(*corners, *style)),
-            Self::Polygon(corners, color) => area.draw(&plotters::element::Polygon::new(&corners[..], color.filled())),
-            Self::Text(text, at) => area.draw_text(&text.0, &text.1, *at),
+            Self::Circle(center, radius, paint) => {
+                area.draw(&Circle::new(*center, *radius, paint.rgba(theme).filled()))
+            }
+            Self::Rectangle(corners, style) => {
+                area.draw(&plotters::element::Rectangle::new(*corners, style.in_theme(theme)))
+            }
+            Self::Polygon(corners, paint) => {
+                area.draw(&plotters::element::Polygon::new(&corners[..], paint.rgba(theme).filled()))
+            }
+            Self::Text(text, at) => {
+                let (text, style, paint) = &**text;
+                area.draw_text(text, &style.color(&paint.rgba(theme)), *at)
+            }
             Self::Image(_) => Ok(()),
         }
     }
@@ -154,7 +188,7 @@ mod tests {
         let shapes = RefCell::default();
         let part = Canvas::new(&shapes, (100, 50)).part(10, 20, (30, 20)).part(5, 5, (10, 10));
         assert_eq!(part.size(), (20, 20));
-        part.rectangle([(-1, 2), (99, 99)], BLACK);
+        part.rectangle([(-1, 2), (99, 99)], INK);
         part.image(Sprite { x: 1, y: 2, scale: 3, width: 2, rows: vec![[0; 3]; 6] });
         let shapes = shapes.into_inner();
         assert!(matches!(shapes[0], Shape::Rectangle([(30, 52), (50, 70)], _)));

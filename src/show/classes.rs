@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use ndarray::Array1;
-use plotters::style::{Color, RGBColor, WHITE};
 
 use super::canvas::{Canvas, Point, px};
 use super::frame::{Entry, Mark};
-use super::palette::{self, INK, PALETTE};
+use super::palette::PALETTE;
 use super::text::{self, HPos, LINE, SMALL, VPos};
+use super::theme::{INK, PAPER, Paint};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The most classes that a legend names, the largest.
@@ -43,11 +43,20 @@ pub(super) fn check_classes(
 pub(super) struct Classes<'a> {
     names: Option<&'a [String]>,
     /// By label: the number of its points, and its colour.
-    classes: BTreeMap<usize, (usize, RGBColor)>,
+    classes: BTreeMap<usize, (usize, Paint)>,
 }
 
 impl<'a> Classes<'a> {
     pub(super) fn new(labels: &Array1<usize>, names: Option<&'a [String]>) -> Self {
+        Self::painted(labels, names, Paint::class)
+    }
+
+    /// The same for the numbers of clusters.
+    pub(super) fn of_clusters(labels: &Array1<usize>, names: Option<&'a [String]>) -> Self {
+        Self::painted(labels, names, Paint::cluster)
+    }
+
+    fn painted(labels: &Array1<usize>, names: Option<&'a [String]>, paint: impl Fn(usize, usize) -> Paint) -> Self {
         let mut classes = BTreeMap::new();
         for label in labels {
             classes.entry(*label).or_insert((0, INK)).0 += 1;
@@ -56,7 +65,7 @@ impl<'a> Classes<'a> {
         let by_label = classes.keys().all(|label| *label < PALETTE.len());
         let count = classes.len();
         for (rank, (label, (_, color))) in classes.iter_mut().enumerate() {
-            *color = if by_label { palette::color(*label) } else { palette::color_of(rank, count) };
+            *color = if by_label { paint(*label, PALETTE.len()) } else { paint(rank, count) };
         }
         Self { names, classes }
     }
@@ -66,7 +75,7 @@ impl<'a> Classes<'a> {
         self.classes.keys().copied()
     }
 
-    pub(super) fn color(&self, label: usize) -> RGBColor {
+    pub(super) fn color(&self, label: usize) -> Paint {
         self.classes.get(&label).map_or(INK, |(_, color)| *color)
     }
 
@@ -129,7 +138,7 @@ impl<'a> Classes<'a> {
             let found = near.iter().copied().find(is_free);
             let Some((x, y)) = found.or(wanted.then_some(place)) else { continue };
             let behind = around((x, y));
-            canvas.rectangle(behind, WHITE.mix(0.75).filled());
+            canvas.rectangle(behind, PAPER.mix(0.75));
             text::draw(canvas, &name, &text::style(SMALL, HPos::Center, VPos::Center), (x, y));
             taken.push(behind);
         }
@@ -149,11 +158,11 @@ mod tests {
         check_classes("scatter", &labels, 4, Some(&names)).unwrap();
         let classes = Classes::new(&labels, Some(&names));
         assert_eq!(classes.labels().collect::<Vec<_>>(), [3, 17, 40]);
-        assert_eq!([3, 17, 40].map(|label| classes.color(label)), [0, 1, 2].map(palette::color));
+        assert_eq!([3, 17, 40].map(|label| classes.color(label)), [0, 1, 2].map(|rank| Paint::class(rank, 3)));
         let texts: Vec<String> = classes.legend().into_iter().map(|entry| entry.text).collect();
         assert_eq!(texts, ["class 3", "class 17", "class 40"]);
         let few = Classes::new(&array![9, 2], None);
-        assert_eq!((few.color(9), few.color(2)), (palette::color(9), palette::color(2)), "as in every figure");
+        assert_eq!((few.color(9), few.color(2)), (Paint::class(9, 10), Paint::class(2, 10)), "as in every figure");
     }
 
     #[test]

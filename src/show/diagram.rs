@@ -1,13 +1,12 @@
 //! A network as a picture: its layers as blocks to scale, or with what they make of an image.
 
 use ndarray::{Array2, ArrayD, ArrayView2, ArrayViewD, Axis, Ix2, s};
-use plotters::style::RGBColor;
 
 use super::axis::range;
 use super::bar_chart::number;
 use super::diagram_layout::{Block, Diagram, Map, Picture};
 use super::figure::Figure;
-use super::palette::color;
+use super::theme::{GREY, Paint};
 use crate::{
     data::Dataset,
     error::{Error, Result},
@@ -26,8 +25,6 @@ const SIDE: usize = 112;
 const LARGEST_CELL: usize = 28;
 /// The largest negative value of a layer. Blue and grey differ for readers with any colour-vision deficiency.
 const NEGATIVE: [u8; 3] = [0x4d, 0xa6, 0xff];
-/// The input, and layers that move values only.
-const GREY: RGBColor = RGBColor(0xd4, 0xd4, 0xd4);
 
 impl Sequential {
     /// The network as a picture: each layer that changes the shape is a block, and the ones after it that keep the
@@ -241,7 +238,7 @@ impl Parts {
 }
 
 fn block(
-    (name, color): (&str, RGBColor),
+    (name, color): (&str, Paint),
     shape: &[usize],
     parameters: usize,
     values: Option<ArrayViewD<'_, f32>>,
@@ -318,7 +315,11 @@ fn is_activation(layer: &Layer) -> bool {
     matches!(layer, Layer::Activation(_) | Layer::Softmax(_) | Layer::Prelu(_))
 }
 
-fn color_of(layer: &Layer) -> RGBColor {
+fn color(index: usize) -> Paint {
+    Paint::class(index, 10)
+}
+
+fn color_of(layer: &Layer) -> Paint {
     match layer {
         Layer::Conv2d(_) | Layer::ConvTranspose2d(_) => color(0),
         Layer::Dense(_) => color(1),

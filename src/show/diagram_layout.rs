@@ -1,11 +1,9 @@
 //! Where the blocks of a diagram stand, and how they are drawn.
 
-use plotters::style::{Color, RGBColor, WHITE};
-
 use super::canvas::{Canvas, Point, Sprite, px, stroke};
 use super::chart::Chart;
-use super::palette::INK;
 use super::text::{self, HPos, LINE, NORMAL, SMALL, VPos};
+use super::theme::{INK, PALE_INK, PAPER, Paint};
 use crate::format::thousands;
 
 /// Blocks from left to right, in as many rows as they need.
@@ -23,7 +21,7 @@ pub(super) struct Diagram {
 /// What is drawn in one place: a layer, and those after it that keep its shape.
 #[derive(Clone)]
 pub(super) struct Block {
-    pub(super) layers: Vec<(String, RGBColor)>,
+    pub(super) layers: Vec<(String, Paint)>,
     pub(super) shape: String,
     pub(super) parameters: usize,
     /// The lowest and the highest value.
@@ -93,8 +91,6 @@ const BAR: f64 = 10.0;
 const SLICE: f64 = 6.0;
 /// How far the back of a block is to the right and above its front, as a share of its depth.
 const SLANT: f64 = 0.3;
-/// The ink of what stands below the names.
-const PALE: RGBColor = RGBColor(0x55, 0x55, 0x55);
 /// Between feature maps.
 const BETWEEN: u32 = 3;
 
@@ -288,7 +284,7 @@ impl Diagram {
         arrow(canvas, (start, y), x - SIGN);
         arrow(canvas, (x + SIGN, y), end);
         canvas.circle((px(x), px(y)), px(SIGN), INK);
-        canvas.circle((px(x), px(y)), px(SIGN - 1.2), WHITE);
+        canvas.circle((px(x), px(y)), px(SIGN - 1.2), PAPER);
         let arm = SIGN / 2.0;
         let lines: [[(f64, f64); 2]; 2] = match sign {
             "+" => [[(-arm, 0.0), (arm, 0.0)], [(0.0, -arm), (0.0, arm)]],
@@ -335,19 +331,12 @@ fn draw_block(canvas: &Canvas<'_>, block: &Block, place: &Place, row: &Row) {
             faces.push((-0.25, corners(&side)));
         }
         for (light, mut face) in faces {
-            canvas.polygon(&face, lit(*color, light));
+            canvas.polygon(&face, color.lit(light));
             face.push(face[0]);
             canvas.path(&face, stroke(INK.mix(0.55), 0.7));
         }
         x = right;
     }
-}
-
-/// A lighter colour, or a darker one.
-fn lit(RGBColor(red, green, blue): RGBColor, light: f64) -> RGBColor {
-    let end = if light > 0.0 { 255.0 } else { 0.0 };
-    let [red, green, blue] = [red, green, blue].map(|c| (f64::from(c) + (end - f64::from(c)) * light.abs()) as u8);
-    RGBColor(red, green, blue)
 }
 
 fn draw_texts(canvas: &Canvas<'_>, block: &Block, place: &Place, top: f64) {
@@ -360,13 +349,12 @@ fn draw_texts(canvas: &Canvas<'_>, block: &Block, place: &Place, top: f64) {
     for (line, (name, (_, color))) in names.iter().zip(&block.layers).enumerate() {
         let y = top + TEXT * line as f64;
         let corner = (px(left), px(y + 2.0));
-        canvas.rectangle([corner, (corner.0 + px(SWATCH), corner.1 + px(SWATCH))], color.filled());
+        canvas.rectangle([corner, (corner.0 + px(SWATCH), corner.1 + px(SWATCH))], *color);
         text::draw(canvas, name, &style, (px(left + BEFORE_NAME), px(y)));
     }
-    let style = style.color(&PALE);
     for (line, fact) in facts.iter().enumerate() {
         let y = top + TEXT * (names.len() + line) as f64;
-        text::draw(canvas, fact, &style, (px(left), px(y)));
+        text::draw_in(canvas, fact, &style, PALE_INK, (px(left), px(y)));
     }
 }
 

@@ -1,11 +1,11 @@
 //! What charts in the plane share: axes with names, and a legend to their right.
 
-use plotters::style::{Color, FontTransform, RGBAColor, RGBColor, WHITE};
+use plotters::style::FontTransform;
 
 use super::axis::Axis;
 use super::canvas::{Canvas, Point, px, stroke};
-use super::palette::{INK, MESH};
 use super::text::{self, HPos, LINE, NORMAL, SMALL, VPos};
+use super::theme::{INK, MESH, PAPER, Paint};
 
 /// Axes around a plot of a fixed size in pixels.
 pub(super) struct Frame {
@@ -34,11 +34,11 @@ pub(super) struct Entry {
 #[derive(Clone, Copy)]
 pub(super) enum Mark {
     /// A series' number for its pattern, its colour, and whether its points are marked.
-    Line(usize, RGBColor, bool),
+    Line(usize, Paint, bool),
     Baseline,
-    Dot(RGBColor),
-    Cross(RGBColor),
-    Mean(RGBColor),
+    Dot(Paint),
+    Cross(Paint),
+    Mean(Paint),
     /// None: an empty line.
     Space,
 }
@@ -159,7 +159,7 @@ impl Frame {
         let plot = canvas.part(self.left, TOP, self.plot);
         let (width, height) = (px(self.plot.0), px(self.plot.1));
         let (left, bottom) = (px(self.left), px(TOP) + height);
-        let line = |from: Point, to: Point, color: RGBColor| axes.path(&[from, to], stroke(color, 1.0));
+        let line = |from: Point, to: Point, color: Paint| axes.path(&[from, to], stroke(color, 1.0));
         let across = |at: f64| left + self.x.place(at, width);
         let down = |at: f64| bottom - self.y.place(at, height);
         for (at, _) in &self.x.ticks {
@@ -179,6 +179,12 @@ impl Frame {
             let y = down(*at);
             line((left - px(4), y), (left, y), INK);
             text::draw(&axes, text, &text::style(SMALL, HPos::Right, VPos::Center), (left - px(8), y + px(1)));
+        }
+        for x in self.x.minor.iter().map(|at| across(*at)) {
+            line((x, bottom), (x, bottom + px(2)), INK);
+        }
+        for y in self.y.minor.iter().map(|at| down(*at)) {
+            line((left - px(2), y), (left, y), INK);
         }
         let style = text::style(NORMAL, HPos::Center, VPos::Bottom);
         text::draw_lines(&axes, &self.x_name, &style, (left + width / 2, bottom + px(self.bottom)));
@@ -258,7 +264,7 @@ impl Legend {
                 }
                 Mark::Baseline => draw_baseline(canvas, line),
                 Mark::Dot(color) => canvas.circle(middle, px(4), color),
-                Mark::Cross(color) => draw_cross(canvas, middle, px(4), color.into()),
+                Mark::Cross(color) => draw_cross(canvas, middle, px(4), color),
                 Mark::Mean(color) => draw_mean(canvas, middle, color),
                 Mark::Space => {}
             }
@@ -268,7 +274,7 @@ impl Legend {
 }
 
 /// A series' line: its own colour, and a pattern that tells it apart without colour.
-pub(super) fn draw_line(canvas: &Canvas<'_>, points: &[Point], series: usize, color: RGBColor) {
+pub(super) fn draw_line(canvas: &Canvas<'_>, points: &[Point], series: usize, color: Paint) {
     let style = stroke(color, 2.0);
     match [None, Some([8.0, 4.0]), Some([2.0, 3.0]), Some([14.0, 6.0])][series % 4] {
         None => canvas.path(points, style),
@@ -281,13 +287,16 @@ pub(super) fn draw_baseline(canvas: &Canvas<'_>, ends: [Point; 2]) {
     canvas.dashed(&ends, [6.0, 4.0], stroke(INK.mix(0.65), 1.5));
 }
 
-/// An error bar, upright or lying, with its ends.
-pub(super) fn draw_error(canvas: &Canvas<'_>, ends: [Point; 2]) {
-    let [(x0, y0), (x1, y1)] = ends;
-    let style = stroke(INK.mix(0.8), 1.3);
+/// An error bar, upright or lying, with its ends; of no length, nothing.
+pub(super) fn draw_error(canvas: &Canvas<'_>, ends: [Point; 2], color: Paint) {
+    let [(x0, _), (x1, _)] = ends;
+    if ends[0] == ends[1] {
+        return;
+    }
+    let style = stroke(color, 1.3);
     canvas.path(&ends, style);
     for (x, y) in ends {
-        let (dx, dy) = if x0 == x1 && y0 != y1 { (px(3), 0) } else { (0, px(3)) };
+        let (dx, dy) = if x0 == x1 { (px(3), 0) } else { (0, px(3)) };
         canvas.path(&[(x - dx, y - dy), (x + dx, y + dy)], style);
     }
 }
@@ -298,25 +307,25 @@ fn middle_of([(x0, y0), (x1, y1)]: &[Point; 2]) -> Point {
 }
 
 /// A point of a series: its colour, and a shape that tells it apart without colour.
-pub(super) fn draw_marker(canvas: &Canvas<'_>, (x, y): Point, series: usize, color: RGBColor) {
+pub(super) fn draw_marker(canvas: &Canvas<'_>, (x, y): Point, series: usize, color: Paint) {
     let (r, d) = (px(3.2), px(4.4));
     match series % 4 {
         0 => canvas.circle((x, y), px(3.6), color),
-        1 => canvas.rectangle([(x - r, y - r), (x + r, y + r)], color.filled()),
+        1 => canvas.rectangle([(x - r, y - r), (x + r, y + r)], color),
         2 => canvas.polygon(&[(x - d, y), (x, y - d), (x + d, y), (x, y + d)], color),
         _ => canvas.polygon(&[(x - d, y + r), (x, y - d), (x + d, y + r)], color),
     }
 }
 
 /// An ×, `radius` in units of the canvas.
-pub(super) fn draw_cross(canvas: &Canvas<'_>, (x, y): Point, radius: i32, color: RGBAColor) {
+pub(super) fn draw_cross(canvas: &Canvas<'_>, (x, y): Point, radius: i32, color: Paint) {
     canvas.path(&[(x - radius, y - radius), (x + radius, y + radius)], stroke(color, 1.5));
     canvas.path(&[(x - radius, y + radius), (x + radius, y - radius)], stroke(color, 1.5));
 }
 
 /// A large diamond with a white and a black edge: the mean of a class.
-pub(super) fn draw_mean(canvas: &Canvas<'_>, (x, y): Point, color: RGBColor) {
-    for (radius, color) in [(px(10), INK), (px(8.5), WHITE), (px(6.5), color)] {
+pub(super) fn draw_mean(canvas: &Canvas<'_>, (x, y): Point, color: Paint) {
+    for (radius, color) in [(px(10), INK), (px(8.5), PAPER), (px(6.5), color)] {
         canvas.polygon(&[(x - radius, y), (x, y - radius), (x + radius, y), (x, y + radius)], color);
     }
 }

@@ -1,13 +1,13 @@
 //! Counts in rows and columns, such as a confusion matrix.
 
 use ndarray::Array2;
-use plotters::style::{Color, FontTransform, RGBColor, WHITE};
+use plotters::style::FontTransform;
 
 use super::canvas::{Canvas, px, stroke};
 use super::chart::Chart;
 use super::figure::Figure;
-use super::palette::INK;
 use super::text::{self, HPos, LINE, NORMAL, SMALL, VPos};
+use super::theme::{INK, PAPER, Paint};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A matrix of counts, each number in a cell that is darker the larger its share of the row: a confusion matrix, or the
@@ -157,11 +157,12 @@ impl Chart for Heatmap {
                     continue;
                 }
                 let (x, y) = corner(row, column);
-                canvas.rectangle([(x, y), (x + px(cell), y + px(cell))], shade(share).filled());
+                canvas.rectangle([(x, y), (x + px(cell), y + px(cell))], Paint::share(share));
                 if count > 0 && has_numbers {
-                    let ink = if share > 0.5 { &WHITE } else { &INK };
-                    let style = text::style(SMALL, HPos::Center, VPos::Center).color(ink);
-                    text::draw(canvas, &count.to_string(), &style, (x + px(cell) / 2, y + px(cell) / 2));
+                    let ink = if share > 0.5 { PAPER } else { INK };
+                    let style = text::style(SMALL, HPos::Center, VPos::Center);
+                    let middle = (x + px(cell) / 2, y + px(cell) / 2);
+                    text::draw_in(canvas, &count.to_string(), &style, ink, middle);
                 }
             }
         }
@@ -205,22 +206,15 @@ fn draw_key(canvas: &Canvas<'_>, left: i32) {
     let (top, height, width) = (px(TOP) + px(28), px(KEY_HEIGHT), px(14));
     for y in (0..height).step_by(4) {
         let share = 1.0 - f64::from(y) / f64::from(height);
-        canvas.rectangle([(left, top + y), (left + width, top + y + 4)], shade(share).filled());
+        canvas.rectangle([(left, top + y), (left + width, top + y + 4)], Paint::share(share));
     }
-    canvas.rectangle([(left, top), (left + width, top + height)], INK.mix(0.25));
+    canvas.rectangle([(left, top), (left + width, top + height)], stroke(INK.mix(0.25), 0.5));
     let style = text::style(SMALL, HPos::Left, VPos::Center);
     text::draw(canvas, "of the row", &style, (left, px(TOP) + px(5)));
     for (share, text) in [(0.0, "0 %"), (0.5, "50 %"), (1.0, "100 %")] {
         let y = top + (f64::from(height) * (1.0 - share)) as i32;
         text::draw(canvas, text, &style, (left + width + px(5), y));
     }
-}
-
-/// From white to a dark blue, about evenly to the eye: small shares must still differ from none.
-fn shade(share: f64) -> RGBColor {
-    let (white, blue) = ([255.0, 255.0, 255.0], [8.0, 48.0, 107.0]);
-    let [red, green, blue] = [0, 1, 2].map(|c| (white[c] + (blue[c] - white[c]) * share.powf(0.7)) as u8);
-    RGBColor(red, green, blue)
 }
 
 /// Lengths in pixels.

@@ -1,13 +1,11 @@
 //! How often values fall into each of a row of bins.
 
-use plotters::style::Color;
-
 use super::axis::{Axis, LARGEST, range, widened};
 use super::canvas::Canvas;
 use super::chart::Chart;
 use super::figure::Figure;
 use super::frame::{Entry, Frame, Legend, Mark, draw_line};
-use super::palette;
+use super::theme::Paint;
 use crate::error::{Error, Result};
 
 /// How often the values of one series, or of several with the same bins, fall into bins of equal width.
@@ -34,6 +32,7 @@ pub struct Histogram {
     series: Vec<(String, Vec<f64>)>,
     bins: usize,
     density: bool,
+    log_y: bool,
     marks: Vec<(f64, String)>,
 }
 
@@ -44,7 +43,14 @@ const MOST_BINS: usize = 1000;
 impl Histogram {
     /// A histogram without series yet; `value_name` is written at the axis of the values.
     pub fn new(value_name: impl Into<String>) -> Self {
-        Self { value_name: value_name.into(), series: Vec::new(), bins: 30, density: false, marks: Vec::new() }
+        Self {
+            value_name: value_name.into(),
+            series: Vec::new(),
+            bins: 30,
+            density: false,
+            log_y: false,
+            marks: Vec::new(),
+        }
     }
 
     /// Adds values; those that are NaN or infinite are left out, and the legend counts them.
@@ -62,6 +68,20 @@ impl Histogram {
     /// compared.
     pub fn density(self) -> Self {
         Self { density: true, ..self }
+    }
+
+    /// Draws the counts, or densities, with a logarithmic scale, on which bins with a few values are seen beside those
+    /// with thousands; an empty bin has no height.
+    ///
+    /// ```
+    /// use latentlab::Histogram;
+    ///
+    /// let errors: Vec<f64> = (1..500).map(|index| 1.0 / f64::from(index)).collect();
+    /// let figure = Histogram::new("squared error").series("digits", &errors).log_y().figure()?;
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn log_y(self) -> Self {
+        Self { log_y: true, ..self }
     }
 
     /// Marks a value by a vertical line with a text: a threshold, a mean.
@@ -131,15 +151,29 @@ impl Histogram {
         counts.iter().map(|count| count / unit).collect()
     }
 
+    fn color(&self, series: usize) -> Paint {
+        Paint::class(series, self.series.len())
+    }
+
     fn frame(&self) -> Frame {
         let edges = self.edges();
-        let (_, highest) = range(self.series.iter().flat_map(|(_, values)| self.heights(values, &edges)));
-        let mut y = Axis::linear((0.0, highest), 0.06, 6);
-        y.low = 0.0;
-        y.ticks.retain(|(at, _)| *at >= 0.0);
+        let heights = self.series.iter().flat_map(|(_, values)| self.heights(values, &edges));
+        let (lowest, highest) = range(heights.filter(|height| *height > 0.0));
+        let y = if self.log_y {
+            // The lowest bins stand on half of their height, which no bin has.
+            let mut y = Axis::logarithmic((lowest / 2.0, highest), 0.03, 6);
+            y.ticks.retain(|(at, _)| *at > lowest.log10() - 1e-9);
+            y.minor.retain(|at| *at > lowest.log10() - 1e-9);
+            y
+        } else {
+            let mut y = Axis::linear((0.0, highest), 0.06, 6);
+            y.low = 0.0;
+            y.ticks.retain(|(at, _)| *at >= 0.0);
+            y
+        };
         let mut legend = Vec::new();
         for (index, (name, values)) in self.series.iter().enumerate() {
-            legend.push(Entry { text: name.clone(), mark: Mark::Line(index, palette::color(index), false) });
+            legend.push(Entry { text: name.clone(), mark: Mark::Line(index, self.color(index), false) });
             let missing = values.iter().filter(|value| !value.is_finite()).count();
             if missing > 0 {
                 legend.push(Entry { text: format!("({missing} NaN or infinite)"), mark: Mark::Space });
@@ -171,11 +205,16 @@ impl Chart for Histogram {
         let frame = self.frame();
         let plot = frame.draw(canvas);
         let edges = self.edges();
+        let drawn = |height: f64| match self.log_y {
+            true if height > 0.0 => height.log10(),
+            true => frame.y.low,
+            false => height,
+        };
         let all: Vec<Vec<f64>> = self.series.iter().map(|(_, values)| self.heights(values, &edges)).collect();
         for (series, heights) in all.iter().enumerate() {
             for (bin, height) in heights.iter().enumerate().filter(|(_, height)| **height > 0.0) {
-                let corners = [plot.place(edges[bin], *height), plot.place(edges[bin + 1], 0.0)];
-                plot.canvas.rectangle(corners, palette::color(series).mix(0.3).filled());
+                let corners = [plot.place(edges[bin], drawn(*height)), plot.place(edges[bin + 1], drawn(0.0))];
+                plot.canvas.rectangle(corners, self.color(series).mix(0.3));
             }
         }
         // The outlines above all areas, each with its pattern.
@@ -183,8 +222,8 @@ impl Chart for Histogram {
             let tops = heights.iter().enumerate();
             let tops = tops.flat_map(|(bin, height)| [(edges[bin], *height), (edges[bin + 1], *height)]);
             let outline = [(edges[0], 0.0)].into_iter().chain(tops).chain([(edges[self.bins], 0.0)]);
-            let places: Vec<_> = outline.map(|(x, y)| plot.place(x, y)).collect();
-            draw_line(&plot.canvas, &places, series, palette::color(series));
+            let places: Vec<_> = outline.map(|(x, y)| plot.place(x, drawn(y))).collect();
+            draw_line(&plot.canvas, &places, series, self.color(series));
         }
         plot.marks(self.marks.iter().map(|(x, text)| (*x, text.as_str())));
     }

@@ -7,8 +7,8 @@ use super::axis as numbers;
 use super::canvas::{Canvas, Sprite, px, stroke};
 use super::chart::Chart;
 use super::figure::Figure;
-use super::palette::INK;
 use super::text::{self, HPos, LINE, NORMAL, SMALL, VPos};
+use super::theme::INK;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Images in rows and columns, each pixel a sharp square: grey from black (0) to white (1), or in colour, red, green

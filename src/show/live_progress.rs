@@ -1,10 +1,10 @@
 //! A run's progress as a notebook shows it: small charts of its own, since it is drawn again several times a second.
 
-use super::axis::range;
+use super::axis::{Axis, LARGEST, range};
 use super::html::escape_html;
-use super::palette::{color, color_of, hex};
 use super::sparkline::polyline;
 use super::sprite_sheet::SpriteSheet;
+use super::theme::{Paint, Theme};
 use crate::{
     error::visible,
     format::{cell, shortened},
@@ -29,7 +29,7 @@ pub(crate) fn progress_html(state: &State) -> String {
          max-width: 640px\">\
          <div style=\"background: {}; border-radius: 3px; height: 8px; width: {percent:.1}%\"></div></div>\
          <div style=\"font-family: monospace; white-space: pre-wrap\">{}</div>",
-        hex(color(0)),
+        Paint::class(0, 1).hex(Theme::current()),
         escape_html(&visible(&state.text)),
     );
     html += &chart(state).unwrap_or_default();
@@ -54,22 +54,20 @@ fn chart(state: &State) -> Option<String> {
     if low > high {
         return None;
     }
-    let (least, most, last) = (short(low), short(high), length.to_string());
-    let left = LEFT.max(6.0 + room(&least).max(room(&most)));
-    let (high, right, bottom) = (if high > low { high } else { low + 1.0 }, left + WIDTH, MARGIN + HEIGHT);
+    let (x, y) = (Axis::counting(length, 8), Axis::linear(bounded(low, high), 0.04, 4));
+    let on_axis = |value: &f64| if value.is_finite() { value.clamp(y.low, y.high) } else { *value };
+    let left = LEFT.max(6.0 + widest(&y));
+    let (right, bottom) = (left + WIDTH, MARGIN + HEIGHT);
     let mut svg = format!(
         "<svg width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" font-family=\"sans-serif\" font-size=\"12\" \
          fill=\"currentColor\" style=\"display: block\"><path d=\"M{left} {MARGIN}V{bottom}H{right}\" fill=\"none\" \
          stroke=\"currentColor\" opacity=\"0.4\"/>",
-        right + MARGIN.max(room(&last) / 2.0),
+        right + MARGIN.max(widest(&x) / 2.0),
         bottom + BELOW,
     );
+    svg += &ticks(&x, &y, [left, MARGIN, WIDTH, HEIGHT]);
     let mut text = |x: f64, y: f64, anchor: &str, text: &str| svg += &svg_text(x, y, anchor, &label(text));
     let [across, up] = &state.axes;
-    text(left - 4.0, bottom, "end", &least);
-    text(left - 4.0, MARGIN + 10.0, "end", &most);
-    text(left, bottom + 14.0, "middle", "1");
-    text(right, bottom + 14.0, "middle", &last);
     text(left + WIDTH / 2.0, bottom + 28.0, "middle", across);
     text(right, MARGIN + 10.0, "end", up);
     let line_of = |index: usize| MARGIN + 26.0 + 15.0 * index as f64;
@@ -78,8 +76,9 @@ fn chart(state: &State) -> Option<String> {
         text(right - 26.0, line_of(index), "end", name);
     }
     for (index, (_, values)) in state.curves.iter().enumerate() {
-        let color = hex(color(index % 2));
-        svg += &polyline(values, [low, high], length, [left, MARGIN, WIDTH, HEIGHT], &color);
+        let color = Paint::class(index % 2, 2).hex(Theme::current());
+        let values: Vec<f64> = values.iter().map(on_axis).collect();
+        svg += &polyline(&values, [y.low, y.high], length, inner(&x, length, [left, MARGIN, WIDTH, HEIGHT]), &color);
         if named {
             svg += &polyline(&[0.0; 2], [0.0; 2], 2, [right - 20.0, line_of(index) - 4.0, 20.0, 0.0], &color);
         }
@@ -97,7 +96,7 @@ fn small_chart(of: &Curves) -> Option<String> {
     let scaled = |value: f64| match of.scale {
         Scale::Linear => value,
         Scale::Logarithmic => value.log10(),
-        Scale::Percent => value.clamp(0.0, 1.0),
+        Scale::Percent => 100.0 * value.clamp(0.0, 1.0),
     };
     let length = of.curves.iter().map(|(_, values)| values.len()).max().filter(|length| *length > 1)?;
     let values = of.curves.iter().flat_map(|(_, values)| values).copied();
@@ -105,24 +104,29 @@ fn small_chart(of: &Curves) -> Option<String> {
     if low > high {
         return None;
     }
-    let number = |value: f64| match of.scale {
-        Scale::Percent => format!("{} %", (1000.0 * value).round() / 10.0),
-        Scale::Linear | Scale::Logarithmic => short(value),
+    if matches!(of.scale, Scale::Percent) {
+        (low, high) = (0.0, 100.0 * high.clamp(0.01, 1.0));
+    }
+    let (low, high) = bounded(low, high);
+    let mut y = match of.scale {
+        Scale::Logarithmic => Axis::logarithmic((low, high), 0.04, 3),
+        Scale::Linear => Axis::linear((low, high), 0.04, 3),
+        Scale::Percent => Axis::linear((low, high), 0.0, 3),
     };
     if matches!(of.scale, Scale::Percent) {
-        (low, high) = (0.0, high.clamp(0.01, 1.0));
+        y.ticks.iter_mut().for_each(|(_, text)| *text += " %");
     }
-    let (least, most, last) = (number(low), number(high), length.to_string());
+    let x = Axis::counting(length, 5);
     let count = of.curves.len();
     let mut legend: Vec<String> = match count {
         1 => Vec::new(),
         _ => of.curves.iter().take(NAMED).map(|(name, _)| label(name)).collect(),
     };
     legend.extend((count > NAMED).then(|| format!("and {} more", count - NAMED)));
-    let left = 6.0 + room(&least).max(room(&most));
+    let left = 6.0 + widest(&y);
     let (top, height) = (MARGIN + 16.0, least_height.max(ROW * legend.len() as f64));
     let (right, bottom) = (left + width, top + height);
-    let beside = legend.iter().map(|name| 40.0 + room(name)).fold(room(&last) / 2.0, f64::max);
+    let beside = legend.iter().map(|name| 40.0 + room(name)).fold(widest(&x) / 2.0, f64::max);
     let mut svg = format!(
         "<svg width=\"{0}\" height=\"{1}\" viewBox=\"0 0 {0} {1}\" font-family=\"sans-serif\" font-size=\"12\" \
          fill=\"currentColor\" style=\"display: block\"><path d=\"M{left} {top}V{bottom}H{right}\" fill=\"none\" \
@@ -132,27 +136,61 @@ fn small_chart(of: &Curves) -> Option<String> {
     );
     let title = if matches!(of.scale, Scale::Logarithmic) { ", log scale" } else { "" };
     svg += &svg_text(left, MARGIN + 4.0, "start", &format!("{}{title}", of.quantity));
-    svg += &svg_text(left - 4.0, bottom, "end", &least);
-    svg += &svg_text(left - 4.0, top + 10.0, "end", &most);
-    svg += &svg_text(left, bottom + 14.0, "middle", "1");
-    svg += &svg_text(right, bottom + 14.0, "middle", &last);
+    let place = [left, top, width, height];
+    svg += &ticks(&x, &y, place);
     svg += &svg_text(left + width / 2.0, bottom + 28.0, "middle", "epoch");
     let row = |index: usize| top + 10.0 + ROW * index as f64;
     let every = length.div_ceil(POINTS);
     for (index, (_, values)) in of.curves.iter().enumerate() {
-        let few: Vec<f64> = values.iter().step_by(every).map(|value| scaled(*value)).collect();
-        let color = hex(color_of(index, count));
-        let place = [left, top, width, height];
-        svg += &polyline(&few, [scaled(low), scaled(high)], length.div_ceil(every), place, &color);
+        let scaled = values.iter().step_by(every).map(|value| scaled(*value));
+        let few: Vec<f64> = scaled.map(|v| if v.is_finite() { v.clamp(y.low, y.high) } else { v }).collect();
+        let color = Paint::class(index, count).hex(Theme::current());
+        svg += &polyline(&few, [y.low, y.high], length.div_ceil(every), inner(&x, length, place), &color);
         if index < legend.len().min(NAMED) {
-            let y = row(index) - 4.0;
-            svg += &polyline(&[0.0; 2], [0.0; 2], 2, [right + 12.0, y, 18.0, 0.0], &color);
+            let middle = row(index) - 4.0;
+            svg += &polyline(&[0.0; 2], [0.0; 2], 2, [right + 12.0, middle, 18.0, 0.0], &color);
         }
     }
     for (index, name) in legend.iter().enumerate() {
         svg += &svg_text(right + 36.0, row(index), "start", name);
     }
     Some(svg + "</svg>")
+}
+
+/// What an axis can show, of values as large as numbers can be.
+fn bounded(low: f64, high: f64) -> (f64, f64) {
+    (low.clamp(-LARGEST, LARGEST), high.clamp(-LARGEST, LARGEST))
+}
+
+/// The ticks of both axes of a chart in a rectangle (left, top, width, height), with their texts.
+fn ticks(x: &Axis, y: &Axis, [left, top, width, height]: [f64; 4]) -> String {
+    let (bottom, mut svg, mut path) = (top + height, String::new(), String::new());
+    let share = |axis: &Axis, at: f64| (at - axis.low) / (axis.high - axis.low);
+    for (at, text) in &x.ticks {
+        let x = left + width * share(x, *at);
+        path += &format!("M{x:.1} {bottom}v4");
+        svg += &svg_text((10.0 * x).round() / 10.0, bottom + 16.0, "middle", text);
+    }
+    let down = |at: f64| bottom - height * share(y, at);
+    for (at, text) in &y.ticks {
+        path += &format!("M{left} {:.1}h-4", down(*at));
+        svg += &svg_text(left - 6.0, (10.0 * down(*at)).round() / 10.0 + 4.0, "end", text);
+    }
+    for at in &y.minor {
+        path += &format!("M{left} {:.1}h-2", down(*at));
+    }
+    svg + &format!("<path d=\"{path}\" fill=\"none\" stroke=\"currentColor\" opacity=\"0.4\"/>")
+}
+
+/// The part of a chart's rectangle from the first of `length` epochs to the last.
+fn inner(x: &Axis, length: usize, [left, top, width, height]: [f64; 4]) -> [f64; 4] {
+    let unit = width / (x.high - x.low);
+    [left + unit * (1.0 - x.low), top, unit * (length - 1) as f64, height]
+}
+
+/// The width of the widest text at an axis at most.
+fn widest(axis: &Axis) -> f64 {
+    axis.ticks.iter().map(|(_, text)| room(text)).fold(0.0, f64::max)
 }
 
 fn svg_text(x: f64, y: f64, anchor: &str, text: &str) -> String {
@@ -174,14 +212,6 @@ fn is_wide(text: &str) -> bool {
     text.chars().any(|c| matches!(c, '\u{1100}'..='\u{1fff}' | '\u{2e80}'..))
 }
 
-/// Four figures that count.
-fn short(value: f64) -> String {
-    match value.abs() {
-        0.001..1000.0 => format!("{value:.4}"),
-        _ => format!("{value:.2e}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use ndarray::Array4;
@@ -197,7 +227,7 @@ mod tests {
         state.curves = vec![("training".into(), vec![4.0, 2.0, f64::NAN, 1.0]), ("validation".into(), vec![3.0])];
         state.images = Some((10, Array4::zeros((12, 1, 4, 4))));
         let all = progress_html(&state);
-        assert!(all.contains("points=\"64.0,8.0 204.0,114.7 484.0,168.0\""), "{all}");
+        assert!(all.contains("points=\"72.1,13.9 206.7,112.7 475.9,162.1\""), "{all}");
         assert!(
             ["epoch", "loss", "training", "validation", "image/png"].iter().all(|text| all.contains(text)),
             "{all}"
@@ -211,13 +241,13 @@ mod tests {
         let curves: Vec<_> = layers.map(|(name, values)| (name.into(), values.to_vec())).into();
         let svg = small_chart(&Curves { quantity: "gradient norm", scale: Scale::Logarithmic, curves }).unwrap();
         // 0 has no place on a logarithmic scale; a tenth stands halfway between 0.01 and 1.
-        assert!(svg.contains("points=\"54.0,24.0 174.0,72.0 294.0,120.0\""), "{svg}");
-        assert!(svg.contains("points=\"174.0,72.0\"") && svg.contains(">encoder, layer 3, dense<"), "{svg}");
-        assert!(svg.contains(">gradient norm, log scale<") && svg.contains(">0.0100<"), "{svg}");
+        assert!(svg.contains("points=\"42.6,27.6 158.0,72.0 273.4,116.4\""), "{svg}");
+        assert!(svg.contains("points=\"158.0,72.0\"") && svg.contains(">encoder, layer 3, dense<"), "{svg}");
+        assert!(svg.contains(">gradient norm, log scale<") && svg.contains(">0.01<"), "{svg}");
 
         let of = |scale, curves| small_chart(&Curves { quantity: "dead units", scale, curves });
         let share = of(Scale::Percent, vec![("a".into(), vec![0.0, 0.25])]).unwrap();
-        assert!(share.contains(">0 %<") && share.contains(">25 %<") && !share.contains(">a<"), "{share}");
+        assert!(share.contains(">0 %<") && share.contains(">20 %<") && !share.contains(">a<"), "{share}");
         let many =
             of(Scale::Linear, (0..20).map(|layer| (format!("layer {layer}"), vec![1.0, 2.0])).collect()).unwrap();
         assert!(many.contains(">layer 11<") && !many.contains(">layer 12<") && many.contains(">and 8 more<"), "{many}");

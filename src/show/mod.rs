@@ -8,7 +8,7 @@
 //! | `bar_chart`, `heatmap`, `image_grid` | further ones |
 //! | `diagram`, `diagram_layout` | a network as a picture |
 //! | `canvas`, `bitmap` | what charts draw on, and the pixels of a PNG |
-//! | `axis`, `frame`, `classes`, `palette`, `text`, `font` | parts of charts |
+//! | `axis`, `frame`, `classes`, `theme`, `palette`, `text`, `font` | parts of charts |
 //! | `plots` | figures made directly from data, models and results |
 //! | `tables` | data, networks and results as HTML |
 //! | `html`, `sparkline`, `sprite_sheet`, `png` | parts of HTML |
@@ -43,6 +43,7 @@ mod sparkline;
 mod sprite_sheet;
 mod tables;
 mod text;
+mod theme;
 
 pub use bar_chart::BarChart;
 pub use explorer::{Explore, Explorer, draw, explore};
@@ -55,6 +56,8 @@ pub use line_chart::LineChart;
 pub(crate) use live_progress::progress_html;
 pub use palette::PALETTE;
 pub use plots::reconstructions;
+pub(crate) use png::{STATED, shown_size};
 pub use roc_chart::RocChart;
 pub use scatter::Scatter;
 pub use scatter3d::Scatter3d;
+pub use theme::{Theme, set_theme};

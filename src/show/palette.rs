@@ -1,6 +1,6 @@
-//! The colours of lines and classes.
+//! The colours of lines, classes, clusters and shares.
 
-use plotters::style::RGBColor;
+use super::theme::Theme;
 
 /// Ten colours that stay apart for readers with any of the usual colour-vision deficiencies: the ten-colour sequence of
 /// M. A. Petroff, "Accessible Color Sequences for Data Visualization", arXiv:2107.02270 (2021). As red, green, blue.
@@ -17,33 +17,75 @@ pub const PALETTE: [[u8; 3]; 10] = [
     [0x92, 0xda, 0xdd],
 ];
 
+/// The same ten on a dark page: each has a contrast of at least 3.5 to it (WCAG 2.1 asks for 3), for which the darkest
+/// are lighter. Found by a search for colours near Petroff's that stay as far apart as possible in the simulations
+/// below.
+pub(super) const PALETTE_ON_DARK: [[u8; 3]; 10] = [
+    [0x4a, 0x95, 0xdc],
+    [0xff, 0xa9, 0x05],
+    [0xd5, 0x1b, 0x25],
+    [0x94, 0xa4, 0xa2],
+    [0x8f, 0x45, 0xd9],
+    [0xad, 0x6d, 0x61],
+    [0xef, 0x6b, 0x20],
+    [0xba, 0xad, 0x70],
+    [0x5b, 0x70, 0x7d],
+    [0x93, 0xe0, 0xe6],
+];
+
+/// Ten further colours, for clusters: as far apart in the simulations, and for usual vision as far from those of the
+/// classes. Found by a search, too.
+pub(super) const CLUSTERS: [[u8; 3]; 10] = [
+    [0xff, 0x22, 0x3f],
+    [0xba, 0x08, 0xcb],
+    [0xf1, 0xba, 0xbc],
+    [0x47, 0x32, 0xfd],
+    [0x24, 0x04, 0x2c],
+    [0x15, 0xd3, 0x12],
+    [0xbe, 0x51, 0x90],
+    [0x75, 0x19, 0x70],
+    [0xf5, 0x8d, 0xde],
+    [0x2d, 0x6d, 0x21],
+];
+pub(super) const CLUSTERS_ON_DARK: [[u8; 3]; 10] = [
+    [0xbc, 0x7a, 0x98],
+    [0xbf, 0x39, 0x45],
+    [0xd6, 0x52, 0xd6],
+    [0x9c, 0xd3, 0x9c],
+    [0x0f, 0xee, 0x32],
+    [0x95, 0x1a, 0xf9],
+    [0xf8, 0xa7, 0xfc],
+    [0x80, 0x4b, 0x77],
+    [0x43, 0x80, 0x00],
+    [0xf1, 0xe4, 0x91],
+];
+
 /// How opaque dots are at least where they cover each other: paler, the ten colours come too near to each other.
 pub(super) const OPACITY: f64 = 0.8;
 
-/// Text, axes and edges.
-pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
-/// The lines behind a chart.
-pub(super) const MESH: RGBColor = RGBColor(0xe6, 0xe6, 0xe6);
-
-pub(super) fn color(index: usize) -> RGBColor {
-    let [red, green, blue] = PALETTE[index % PALETTE.len()];
-    RGBColor(red, green, blue)
+/// A colour with a share of another one in it.
+pub(super) fn mixed(color: [u8; 3], other: [u8; 3], share: f64) -> [u8; 3] {
+    let channel = |c: usize| f64::from(color[c]) + (f64::from(other[c]) - f64::from(color[c])) * share;
+    [0, 1, 2].map(|c| channel(c) as u8)
 }
 
-/// A colour as HTML and SVG write it: "#3f90da".
-pub(super) fn hex(RGBColor(red, green, blue): RGBColor) -> String {
-    format!("#{red:02x}{green:02x}{blue:02x}")
-}
-
-/// The colour of one of `count` series or classes: one of the ten if they are enough, else one of `count` hues.
-pub(super) fn color_of(index: usize, count: usize) -> RGBColor {
-    if count <= PALETTE.len() { color(index) } else { hue(index as f64 / count as f64, index) }
+/// The colour of a share: from that of the paper to a strong blue, about evenly to the eye; small shares must still
+/// differ from none.
+pub(super) fn shade(share: f64, theme: Theme) -> [u8; 3] {
+    let (none, all) = match theme {
+        Theme::Light => ([255; 3], [8, 48, 107]),
+        Theme::Dark => ([0x11; 3], [158, 212, 255]),
+    };
+    mixed(none, all, share.powf(0.7))
 }
 
 /// A hue from 0 to 1 as a colour; neighbours differ in lightness too, for readers who cannot tell hues apart.
-fn hue(share: f64, index: usize) -> RGBColor {
+pub(super) fn hue(share: f64, index: usize, theme: Theme) -> [u8; 3] {
     // Oklab (B. Ottosson, 2020).
-    let lightness = [0.65, 0.44, 0.77][index % 3];
+    let lightness = match theme {
+        Theme::Light => [0.65, 0.44, 0.77],
+        Theme::Dark => [0.66, 0.54, 0.82],
+    }[index % 3];
     let (sin, cos) = (std::f64::consts::TAU * share).sin_cos();
     let linear = |chroma: f64| {
         let (a, b) = (chroma * cos, chroma * sin);
@@ -59,12 +101,11 @@ fn hue(share: f64, index: usize) -> RGBColor {
     // The highest chroma that a screen has at this lightness.
     let on_screen = |chroma: &f64| linear(*chroma).iter().all(|value| (-1e-6..=1.0 + 1e-6).contains(value));
     let chroma = (0..=17).rev().map(|step| f64::from(step) / 100.0).find(on_screen).unwrap_or(0.0);
-    let [red, green, blue] = linear(chroma).map(|value| {
+    linear(chroma).map(|value| {
         let value = value.clamp(0.0, 1.0);
         let value = if value > 0.0031308 { 1.055 * value.powf(1.0 / 2.4) - 0.055 } else { 12.92 * value };
         (255.0 * value).round() as u8
-    });
-    RGBColor(red, green, blue)
+    })
 }
 
 #[cfg(test)]
@@ -72,14 +113,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn more_colours_than_ten_differ_and_can_be_seen_on_white() {
-        for count in [11, 26, 47, 62] {
-            let colors: Vec<[f64; 3]> = (0..count)
-                .map(|index| color_of(index, count))
-                .map(|RGBColor(red, green, blue)| [red, green, blue].map(f64::from))
-                .collect();
+    fn more_colours_than_ten_differ_and_can_be_seen() {
+        for (theme, count) in [Theme::Light, Theme::Dark].into_iter().flat_map(|t| [11, 26, 47, 62].map(|n| (t, n))) {
+            let color = |index: usize| hue(index as f64 / count as f64, index, theme).map(f64::from);
+            let colors: Vec<[f64; 3]> = (0..count).map(color).collect();
             for (index, color) in colors.iter().enumerate() {
-                assert!(color.iter().sum::<f64>() < 640.0, "{color:?}");
+                let sum = color.iter().sum::<f64>();
+                assert!(if theme == Theme::Light { sum < 640.0 } else { sum > 180.0 }, "{color:?}");
                 let distance = |other: &[f64; 3]| (0..3).map(|c| (color[c] - other[c]).powi(2)).sum::<f64>().sqrt();
                 let nearest = colors[..index].iter().map(distance).fold(f64::INFINITY, f64::min);
                 assert!(nearest > 9.0, "{count} colours, {index}: {nearest}");
@@ -89,16 +129,17 @@ mod tests {
                 assert!(index + 1 == count || (luma(color) - next).abs() > 20.0, "{count} colours, {index}");
             }
         }
-        assert_eq!(color_of(3, 10), color(3));
     }
 
-    /// CIELAB of a colour, given as a screen has it, seen with a colour-vision deficiency (Machado, Oliveira and
-    /// Fernandes 2009, severity 1; the matrices apply to linear light).
-    fn seen(color: [u8; 3], opacity: f64, vision: &[[f64; 3]; 3]) -> [f64; 3] {
-        let linear = color.map(|channel| {
-            let value = opacity * f64::from(channel) / 255.0 + 1.0 - opacity;
-            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
-        });
+    fn linear(channel: f64) -> f64 {
+        if channel <= 0.04045 { channel / 12.92 } else { ((channel + 0.055) / 1.055).powf(2.4) }
+    }
+
+    /// CIELAB of a colour on a grey, given as a screen has it, seen with a colour-vision deficiency (Machado, Oliveira
+    /// and Fernandes 2009, severity 1; the matrices apply to linear light).
+    fn seen(color: [u8; 3], (opacity, paper): (f64, u8), vision: &[[f64; 3]; 3]) -> [f64; 3] {
+        let on_paper = |channel: u8| (opacity * f64::from(channel) + (1.0 - opacity) * f64::from(paper)) / 255.0;
+        let linear = color.map(|channel| linear(on_paper(channel)));
         let times =
             |matrix: &[[f64; 3]; 3], v: [f64; 3]| matrix.map(|row| row[0] * v[0] + row[1] * v[1] + row[2] * v[2]);
         let seen = times(vision, linear).map(|value| value.clamp(0.0, 1.0));
@@ -110,28 +151,61 @@ mod tests {
         [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
     }
 
+    const VISIONS: [[[f64; 3]; 3]; 4] = [
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    ];
+    type Ten = [[u8; 3]; 10];
+    /// Greys of the paper, with the colours of classes and of clusters on it.
+    const PAGES: [(u8, Ten, Ten); 2] = [(0xff, PALETTE, CLUSTERS), (0x11, PALETTE_ON_DARK, CLUSTERS_ON_DARK)];
+
+    fn distance(a: [f64; 3], b: [f64; 3]) -> f64 {
+        (0..3).map(|k| (a[k] - b[k]).powi(2)).sum::<f64>().sqrt()
+    }
+
+    fn nearest(colors: [[u8; 3]; 10], on: (f64, u8)) -> f64 {
+        let mut nearest = f64::INFINITY;
+        for vision in &VISIONS {
+            let colors = colors.map(|color| seen(color, on, vision));
+            for (index, a) in colors.iter().enumerate() {
+                nearest = colors[..index].iter().map(|b| distance(*a, *b)).fold(nearest, f64::min);
+            }
+        }
+        nearest
+    }
+
     #[test]
     fn translucent_colours_stay_apart_for_colour_blind_readers() {
-        let visions = [
-            [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
-            [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-            [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
-            [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
-        ];
-        let nearest = |opacity: f64| {
-            let mut nearest = f64::INFINITY;
-            for vision in &visions {
-                let colors = PALETTE.map(|color| seen(color, opacity, vision));
-                for (index, a) in colors.iter().enumerate() {
-                    for b in &colors[..index] {
-                        nearest = nearest.min((0..3).map(|k| (a[k] - b[k]).powi(2)).sum::<f64>().sqrt());
-                    }
-                }
-            }
-            nearest
-        };
         // In CIELAB; 2.3 is just noticeable (Mahy et al. 1994).
-        assert!(nearest(OPACITY) > 12.0, "{}", nearest(OPACITY));
-        assert!(nearest(0.5) < 12.0, "what the threshold is for: {}", nearest(0.5));
+        for (paper, classes, clusters) in PAGES {
+            for colors in [classes, clusters] {
+                let nearest = nearest(colors, (OPACITY, paper));
+                assert!(nearest > 12.0, "on {paper}: {nearest}");
+            }
+        }
+        assert!(nearest(PALETTE, (0.5, 0xff)) < 12.0, "what the threshold is for");
+    }
+
+    #[test]
+    fn no_cluster_has_the_colour_of_a_class() {
+        for (paper, classes, clusters) in PAGES {
+            let [classes, clusters] =
+                [classes, clusters].map(|colors| colors.map(|color| seen(color, (OPACITY, paper), &VISIONS[0])));
+            let all = classes.iter().flat_map(|a| clusters.iter().map(move |b| distance(*a, *b)));
+            assert!(all.clone().fold(f64::INFINITY, f64::min) > 15.0, "on {paper}");
+        }
+    }
+
+    #[test]
+    fn the_colours_can_be_seen_on_a_dark_page() {
+        let luminance = |color: [u8; 3]| {
+            let [red, green, blue] = color.map(|channel| linear(f64::from(channel) / 255.0));
+            0.2126 * red + 0.7152 * green + 0.0722 * blue
+        };
+        let contrast = |color: [u8; 3]| (luminance(color) + 0.05) / (luminance([0x11; 3]) + 0.05);
+        assert!(PALETTE_ON_DARK.iter().all(|color| contrast(*color) >= 3.5));
+        assert!(CLUSTERS_ON_DARK.iter().all(|color| contrast(*color) >= 2.5));
     }
 }

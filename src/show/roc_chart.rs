@@ -1,13 +1,11 @@
 //! ROC curves with their areas.
 
-use plotters::style::Color;
-
 use super::axis::Axis;
 use super::canvas::{Canvas, px};
 use super::chart::Chart;
 use super::figure::Figure;
 use super::frame::{Entry, Frame, Legend, Mark, draw_baseline, draw_line};
-use super::palette::{self, INK};
+use super::theme::{INK, PAPER, Paint};
 use crate::analyse::RocCurve;
 use crate::error::{Error, Result};
 
@@ -72,7 +70,7 @@ impl RocChart {
 
     /// The names, in the corner that a curve better than chance leaves free.
     fn names(&self) -> Legend {
-        let mark = |index| Mark::Line(index, palette::color(index), false);
+        let mark = |index| Mark::Line(index, Paint::class(index, self.curves.len()), false);
         let entry = |(index, (name, curve)): (usize, &(String, RocCurve))| {
             let name = if name.is_empty() { String::new() } else { format!(": {name}") };
             Entry { text: format!("AUC {:.3}{name}", curve.auc()), mark: mark(index) }
@@ -105,18 +103,18 @@ impl Chart for RocChart {
         for (index, (_, curve)) in self.curves.iter().enumerate() {
             let points = curve.false_positive_rates().into_iter().zip(curve.true_positive_rates());
             let places: Vec<_> = points.map(|(x, y)| plot.place(x, y)).collect();
-            draw_line(&plot.canvas, &places, index, palette::color(index));
+            draw_line(&plot.canvas, &places, index, Paint::class(index, self.curves.len()));
         }
         let names = self.names();
         let corner = |length: u32| SIDE.saturating_sub(length + SPACE);
         let area = plot.canvas.part(corner(names.width), corner(names.height), (names.width, names.height));
         let (width, height) = area.size();
-        area.rectangle([(-px(4), -px(4)), (width, height)], plotters::style::WHITE.mix(0.8).filled());
+        area.rectangle([(-px(4), -px(4)), (width, height)], PAPER.mix(0.8));
         names.draw(&area);
         if let Some([x, y]) = self.operating_point {
             let place = plot.place(x, y);
             plot.canvas.circle(place, px(7), INK);
-            plot.canvas.circle(place, px(4.5), plotters::style::WHITE);
+            plot.canvas.circle(place, px(4.5), PAPER);
         }
     }
 }

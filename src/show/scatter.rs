@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::{Array1, Array2};
-use plotters::style::{Color, WHITE};
-
 use super::axis::{Axis, range, widened};
 use super::canvas::{Canvas, Point, px};
 use super::chart::Chart;
 use super::classes::{Classes, check_classes};
 use super::figure::Figure;
 use super::frame::{Entry, Frame, Legend, Mark, Plot, draw_cross, draw_mean};
-use super::palette::{INK, OPACITY};
+use super::palette::OPACITY;
 use super::text::{self, HPos, LINE, NORMAL, VPos};
+use super::theme::{INK, PAPER};
 use crate::error::{Error, ErrorKind, Result};
+use ndarray::{Array1, Array2};
 
 /// A scatter of 2-D points, such as codes, coloured by label.
 ///
@@ -38,6 +37,7 @@ pub struct Scatter {
     class_means: bool,
     equal_axes: bool,
     class_labels: bool,
+    are_clusters: bool,
     notes: Vec<([f32; 2], String)>,
 }
 
@@ -61,6 +61,7 @@ impl Scatter {
             class_means: false,
             equal_axes: false,
             class_labels: false,
+            are_clusters: false,
             notes: Vec::new(),
         }
     }
@@ -100,6 +101,24 @@ impl Scatter {
     /// Writes the name of each class at the mean of its points, in place of the legend's entries.
     pub fn class_labels(mut self) -> Self {
         self.class_labels = true;
+        self
+    }
+
+    /// Draws the labels as numbers of clusters: in ten colours that no class has, so that nobody takes a cluster for
+    /// the class of its colour.
+    ///
+    /// ```
+    /// use latentlab::{Codes, Scatter, kmeans_accuracy, ndarray::array, row};
+    ///
+    /// let names = vec!["zero".to_string(), "one".to_string()];
+    /// let codes = Codes::new(array![[0.0, 1.0], [0.1, 1.1], [4.0, 4.0]], array![0, 1, 1], names)?;
+    /// let found = kmeans_accuracy(&codes, 2)?;
+    /// let clusters = Scatter::new(codes.points(), found.assignments()).names(["A", "B"]).cluster_colors();
+    /// row([clusters.figure()?, codes.scatter()?]);
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    pub fn cluster_colors(mut self) -> Self {
+        self.are_clusters = true;
         self
     }
 
@@ -153,7 +172,7 @@ impl Scatter {
         }
         if self.class_means {
             legend.push(Entry { text: String::new(), mark: Mark::Space });
-            legend.push(Entry { text: "mean of a class".into(), mark: Mark::Mean(WHITE) });
+            legend.push(Entry { text: "mean of a class".into(), mark: Mark::Mean(PAPER) });
         }
         let legend = Legend::new(legend);
         let ranges = [0, 1].map(|column| {
@@ -170,7 +189,8 @@ impl Scatter {
     }
 
     fn classes(&self) -> Classes<'_> {
-        Classes::new(&self.labels, self.names.as_deref())
+        let of = if self.are_clusters { Classes::of_clusters } else { Classes::new };
+        of(&self.labels, self.names.as_deref())
     }
 
     /// The mean point of each class.
@@ -254,13 +274,13 @@ impl Chart for Scatter {
 /// A white marker with a black edge, and its text beside it, on the side where there is space.
 fn draw_note(plot: &Plot<'_>, (x, y): Point, text: &str) {
     plot.canvas.circle((x, y), px(6), INK);
-    plot.canvas.circle((x, y), px(4), WHITE);
+    plot.canvas.circle((x, y), px(4), PAPER);
     let text = &text::fitting(text, NORMAL, f64::from(plot.width) / f64::from(px(1)) - 24.0);
     let (width, height) = (px(text::width(text, NORMAL) + 6.0), px(NORMAL * LINE));
     let left = if x + px(9) + width < plot.width { x + px(9) } else { (x - px(9) - width).max(0) };
     let top = (y - height / 2).clamp(0, plot.height - height);
     let behind = [(left, top), (left + width, top + height)];
-    plot.canvas.rectangle(behind, WHITE.mix(0.85).filled());
+    plot.canvas.rectangle(behind, PAPER.mix(0.85));
     let style = text::style(NORMAL, HPos::Left, VPos::Center);
     text::draw(&plot.canvas, text, &style, (left + px(3), top + height / 2));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ndarray::{Array1, Array2};
-use plotters::style::{Color, FontTransform, RGBAColor};
+use plotters::style::FontTransform;
 
 use super::axis::{Axis, range};
 use super::canvas::{Canvas, Point, px, stroke};
@@ -11,8 +11,8 @@ use super::chart::Chart;
 use super::classes::{Classes, check_classes};
 use super::figure::Figure;
 use super::frame::Legend;
-use super::palette::{INK, MESH};
 use super::text::{self, HPos, NORMAL, SMALL, VPos};
+use super::theme::{INK, MESH, Paint};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A scatter of 3-D points, such as codes of three numbers, coloured by label, in a box seen from a corner. Points that
@@ -103,7 +103,7 @@ impl Scatter3d {
     /// The three faces behind the points with their grid, and the ticks and names at the outer edges.
     fn draw_box(&self, canvas: &Canvas<'_>, axes: &[Axis; 3], view: &View) {
         let far = view.far;
-        let line = |from: [f64; 3], to: [f64; 3], color: RGBAColor| {
+        let line = |from: [f64; 3], to: [f64; 3], color: Paint| {
             canvas.path(&[view.place(from).at, view.place(to).at], stroke(color, 1.0));
         };
         for k in 0..3 {
@@ -114,7 +114,7 @@ impl Scatter3d {
                     let (mut from, mut to) = (far, far);
                     (from[k], to[k]) = (share(*at), share(*at));
                     to[other] = 1.0 - far[other];
-                    line(from, to, MESH.into());
+                    line(from, to, MESH);
                 }
             }
         }
@@ -128,7 +128,7 @@ impl Scatter3d {
             let edge = view.axis_edge(k);
             let (mut from, mut to) = (edge, edge);
             (from[k], to[k]) = (0.0, 1.0);
-            line(from, to, INK.into());
+            line(from, to, INK);
             let (a, b) = (view.place(from).at, view.place(to).at);
             // An axis seen from its end has no space for ticks.
             if f64::from(a.0 - b.0).hypot(f64::from(a.1 - b.1)) < f64::from(px(40)) {

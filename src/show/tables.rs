@@ -2,9 +2,9 @@
 
 use super::axis::range;
 use super::html::{escape_html, table};
-use super::palette::{color, hex};
 use super::sparkline::sparkline;
 use super::sprite_sheet::SpriteSheet;
+use super::theme::{Paint, Theme};
 use crate::{
     analyse::{Clustering, Confusion},
     data::{CLASSES_SHOWN, Dataset},
@@ -86,7 +86,7 @@ impl GanHistory {
 fn curves(sentence: &str, curves: &[(&str, &Vec<f64>)]) -> String {
     let curves = curves.iter().filter(|(_, values)| !values.is_empty());
     let row = |(name, values): &(&str, &Vec<f64>)| {
-        let color = hex(color(usize::from(name.starts_with("validation"))));
+        let color = Paint::class(usize::from(name.starts_with("validation")), 2).hex(Theme::current());
         let (least, most) = range(values.iter().copied());
         let numbers = [values[0], values[values.len() - 1], least, most].map(|value| format!("{value:.4}"));
         [vec![escape_html(name), sparkline(values, &color)], numbers.to_vec()].concat()

@@ -6,7 +6,7 @@ pub(super) use plotters::style::text_anchor::{HPos, VPos};
 
 use super::canvas::{Canvas, px};
 use super::font;
-use super::palette::INK;
+use super::theme::{INK, Paint};
 use crate::{error::visible, format::shortened};
 
 /// DejaVu Sans for PNG; an SVG is drawn with the first of these that the reader's machine has. All are about equally
@@ -39,9 +39,7 @@ pub(super) fn baseline(vertical: VPos) -> f64 {
 
 /// Text of a size in pixels, with the anchor's place in it.
 pub(super) fn style(size: f64, horizontal: HPos, vertical: VPos) -> TextStyle<'static> {
-    TextStyle::from((FAMILY, px(size) as f64 * PLOTTERS_SIZE).into_font())
-        .color(&INK)
-        .pos(Pos::new(horizontal, vertical))
+    TextStyle::from((FAMILY, px(size) as f64 * PLOTTERS_SIZE).into_font()).pos(Pos::new(horizontal, vertical))
 }
 
 /// The width of a text in pixels.
@@ -104,7 +102,12 @@ pub(super) fn lines(text: &str, size: f64, widest: f64, most: usize) -> Vec<Stri
 
 /// Draws text at a place in units of the canvas: moved where it would be cut off, and shortened if it is longer than
 /// the canvas.
-pub(super) fn draw(canvas: &Canvas<'_>, text: &str, style: &TextStyle<'static>, (x, y): (i32, i32)) {
+pub(super) fn draw(canvas: &Canvas<'_>, text: &str, style: &TextStyle<'static>, at: (i32, i32)) {
+    draw_in(canvas, text, style, INK, at);
+}
+
+/// The same, not in ink.
+pub(super) fn draw_in(canvas: &Canvas<'_>, text: &str, style: &TextStyle<'static>, paint: Paint, (x, y): (i32, i32)) {
     let (across, down) = canvas.size();
     let size = style.font.get_size() / PLOTTERS_SIZE;
     let length = match style.font.get_transform() {
@@ -115,7 +118,7 @@ pub(super) fn draw(canvas: &Canvas<'_>, text: &str, style: &TextStyle<'static>, 
     let ([left, right], [top, bottom]) = extent(&text, style);
     let x = x + into_range(f64::from(x) + left, f64::from(x) + right, f64::from(across));
     let y = y + into_range(f64::from(y) + top, f64::from(y) + bottom, f64::from(down));
-    canvas.text(text, style, (x, y));
+    canvas.text(text, style, paint, (x, y));
 }
 
 /// Draws lines below each other (of upright text: beside each other), the anchor that of all of them together.

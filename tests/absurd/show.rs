@@ -122,6 +122,10 @@ pub fn rows() -> Table {
             Call(|| series().iter().for_each(|v| quickly(Histogram::new("x").series("a", v).density().figure()))),
         ),
         (
+            "Histogram::log_y",
+            Call(|| series().iter().for_each(|v| quickly(Histogram::new("x").series("a", v).log_y().figure()))),
+        ),
+        (
             "Histogram::mark",
             Call(|| {
                 NUMBERS.iter().for_each(|x| quickly(histogram().mark(*x, "here").figure()));
@@ -145,6 +149,14 @@ pub fn rows() -> Table {
             Call(|| {
                 quickly(lines().runs("b", &[]).figure());
                 series().iter().for_each(|v| quickly(lines().runs("b", &[v.clone(), vec![1.0; 3]]).log_y().figure()));
+            }),
+        ),
+        (
+            "LineChart::runs_with_error_bars",
+            Call(|| {
+                quickly(lines().runs_with_error_bars("b", &[]).figure());
+                let runs = |v: &Vec<f64>| lines().runs_with_error_bars("b", &[v.clone(), vec![1.0; 3]]);
+                series().iter().for_each(|v| quickly(runs(v).log_y().figure()));
             }),
         ),
         (
@@ -306,6 +318,14 @@ pub fn rows() -> Table {
                         quickly(Scatter::new(&points, &array![0, 1]).equal_axes(true).figure());
                     }
                 }
+            }),
+        ),
+        (
+            "Scatter::cluster_colors",
+            Call(|| {
+                drawn(plain().cluster_colors().figure());
+                let far = Array1::from_iter((0..600).map(|index| usize::MAX - index));
+                drawn(Scatter::new(&Array2::zeros((600, 2)), &far).cluster_colors().class_labels().figure());
             }),
         ),
         (
@@ -477,6 +497,10 @@ pub fn rows() -> Table {
             }),
         ),
         ("Figure::title", Call(|| texts().iter().for_each(|text| drawn(Ok(figure().title(text.as_str())))))),
+        ("Figure::theme", Nothing("one of two themes")),
+        ("Figure::density", Call(|| SIZES.iter().for_each(|density| _ = either(figure().density(*density).to_png())))),
+        ("Theme::palette", Nothing("a theme alone")),
+        ("set_theme", Nothing("one of two themes")),
         ("Figure::save", Call(|| paths().iter().for_each(|path| refused(figure().save(path))))),
         ("Figure::to_svg", Nothing("the figure alone; see the rows of the charts")),
         ("Figure::to_png", Nothing("the figure alone; see the rows of the charts")),

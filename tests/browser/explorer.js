@@ -374,10 +374,13 @@ const followsTheTheme = async (browser) => {
   const { context, page } = await open(browser, { viewport: { width: 1000, height: 700 }, colorScheme: "light" });
   await page.locator(".map:not([hidden]) .probe .reach").first().waitFor({ timeout: 20_000 });
   const scheme = () => page.locator(".explorer").evaluate((element) => getComputedStyle(element).colorScheme);
+  const swatch = () => page.locator(".legend .swatch").first().evaluate((element) => getComputedStyle(element).backgroundColor);
+  const onLight = await swatch();
   check((await scheme()) === "light", "a light page has a dark explorer");
   await page.evaluate(() => { document.body.style.cssText = "background: #111; color: #eee"; });
   await state(page);
   check((await scheme()) === "dark", "the explorer does not follow the page's theme");
+  check((await swatch()) !== onLight, "the classes' colours do not follow the page's theme");
   await context.close();
 };
 

@@ -131,7 +131,7 @@ fn feature_maps_tell_negative_values_from_positive_ones_and_go_through_skips() {
         assert_eq!(texts[at + 1..at + 3], ["3", range], "{layer} in {texts:?}");
     }
     // Of the input: white is 1, light blue -1, a middle grey 0.5; four cells, the last one of which is empty.
-    let (_, _, pixels) = decoded(&figure);
+    let (_, _, pixels) = decoded(&figure.density(1));
     let many = |color: [u8; 3]| pixels.iter().filter(|pixel| **pixel == color).count();
     let (blue, grey, black) = (many([0x4d, 0xa6, 0xff]), many([128; 3]), many([0; 3]));
     let cell = 28 * 28;

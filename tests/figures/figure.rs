@@ -1,4 +1,4 @@
-use latentlab::{ErrorKind, Figure, ImageGrid, LineChart, PALETTE, Scatter, grid, row};
+use latentlab::{ErrorKind, Figure, ImageGrid, LineChart, PALETTE, Scatter, Theme, grid, row};
 use ndarray::{Array4, array};
 
 use super::{attribute, decoded, folder::Folder};
@@ -24,7 +24,7 @@ fn an_svg_holds_every_text_once_and_states_its_size() {
     for text in ["Loss &amp; &lt;more&gt;", "epoch", "MSE", "training", "validation", "1.5"] {
         assert_eq!(svg.matches(&format!("\n{text}\n")).count(), 1, "{text} in {svg}");
     }
-    let (width, height, _) = decoded(&figure);
+    let (width, height, _) = decoded(&figure.density(1));
     assert!(svg.starts_with(&format!(
         "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {} {}\"",
         2 * width,
@@ -35,10 +35,38 @@ fn an_svg_holds_every_text_once_and_states_its_size() {
 
 #[test]
 fn a_png_has_the_stated_size_and_something_on_white() {
-    let (width, height, pixels) = decoded(&chart().title("Loss"));
-    assert_eq!((width, height), size(&chart().title("Loss")));
-    assert_eq!(pixels[0], [255; 3]);
-    assert!(pixels.contains(&PALETTE[0]), "the first line's colour");
+    let (width, height) = size(&chart());
+    for density in 1..=4 {
+        let (across, down, pixels) = decoded(&chart().density(density));
+        assert_eq!((across, down), (width * density as u32, height * density as u32));
+        assert_eq!(pixels[0], [255; 3]);
+        assert!(pixels.contains(&PALETTE[0]), "the first line's colour");
+    }
+    assert_eq!(chart().to_png().unwrap(), chart().density(2).to_png().unwrap());
+    for density in [0, 5, usize::MAX] {
+        let message = chart().density(density).to_png().unwrap_err().to_string();
+        assert_eq!(message, format!("figure, density: expected 1 to 4 pixels for one of the figure, got {density}"));
+    }
+    let large = images(800).density(4).to_png().unwrap_err().to_string();
+    assert!(large.starts_with("figure: expected at most forty million pixels, got 121 × "), "{large}");
+}
+
+fn sum(pixel: &[u8; 3]) -> u32 {
+    pixel.iter().map(|channel| u32::from(*channel)).sum()
+}
+
+#[test]
+fn a_dark_figure_has_light_ink_on_dark_and_its_own_palette() {
+    let (.., light) = decoded(&chart());
+    let (.., dark) = decoded(&chart().theme(Theme::Dark));
+    assert_eq!((light[0], dark[0]), ([0xff; 3], [0x11; 3]));
+    assert!(dark.contains(&Theme::Dark.palette()[0]) && !dark.contains(&PALETTE[0]));
+    assert!(light.contains(&[0x22; 3]) && dark.contains(&[0xe4; 3]), "the ink");
+    let mean = |pixels: &[[u8; 3]]| pixels.iter().map(sum).sum::<u32>() / pixels.len() as u32;
+    assert!(mean(&light) > 650 && mean(&dark) < 100, "{} and {}", mean(&light), mean(&dark));
+    let svg = row([chart(), chart().theme(Theme::Light)]).theme(Theme::Dark).to_svg().unwrap().to_lowercase();
+    assert!(!svg.contains("#222222") && svg.contains("#e4e4e4") && svg.contains("#111111"), "all of a row is dark");
+    assert!(!chart().theme(Theme::Light).to_svg().unwrap().to_lowercase().contains("#111111"));
 }
 
 #[test]
@@ -48,7 +76,7 @@ fn images_have_the_right_grey_at_the_right_place() {
     values[[1, 0, 27, 26]] = 0.5;
     values[[1, 0, 27, 27]] = 7.0; // drawn as white
     values[[1, 0, 26, 27]] = -7.0; // drawn as black
-    let (width, _, pixels) = decoded(&ImageGrid::new(&values, 2).figure().unwrap());
+    let (width, _, pixels) = decoded(&ImageGrid::new(&values, 2).figure().unwrap().density(1));
     // Two images of 28 pixels are drawn five times as large, 3 pixels from the edge and from each other.
     assert_eq!(width, 3 + 140 + 3 + 140 + 3);
     let at = |image: u32, x: u32, y: u32| pixels[((3 + y) * width + 3 + image * 143 + x) as usize];

@@ -37,6 +37,21 @@ fn each_wrong_input_is_named() {
     }
 }
 
+#[test]
+fn on_a_logarithmic_scale_a_bin_of_one_is_seen_beside_one_of_thousands() {
+    let values: Vec<f64> = std::iter::repeat_n(0.0, 10_000).chain([0.5, 1.0, 1.0]).collect();
+    let heights = |chart: Histogram| {
+        let svg = chart.series("a", &values).bins(4).figure().unwrap().to_svg().unwrap();
+        heights(&svg, "#3F90DA")
+    };
+    let (linear, logarithmic) = (heights(Histogram::new("x")), heights(Histogram::new("x").log_y()));
+    assert!(linear[1] <= 1 && logarithmic[1] > 20, "{linear:?}, {logarithmic:?}");
+    // Of 10,000, 1 and 2 values.
+    let [many, one, two] = [0, 1, 2].map(|bin| f64::from(logarithmic[bin]));
+    let unit = (many - one) / 10_000f64.ln();
+    assert!((two - one - unit * 2f64.ln()).abs() < 2.0, "{logarithmic:?}");
+}
+
 /// Counts of NumPy's `histogram`: [3, 1, 0, 2] for the first series and [0, 2, 1, 0] for the second, since the highest
 /// value belongs to the last bin and one on an edge to the bin above it.
 #[test]

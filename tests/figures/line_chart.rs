@@ -108,6 +108,23 @@ fn a_line_of_runs_is_their_mean_in_a_band_of_their_deviation() {
 }
 
 #[test]
+fn error_bars_have_the_colour_of_their_line() {
+    let runs = [vec![1.0, 4.0], vec![3.0, 4.0]];
+    let chart = LineChart::new("x", "y").line("a", &[9.0, 0.0]).runs_with_error_bars("b", &runs);
+    let svg = chart.figure().unwrap().to_svg().unwrap();
+    let upright = |points: &&Vec<[i32; 2]>| points.len() == 2 && points[0][0] == points[1][0];
+    let bars: Vec<_> = lines(&svg, "#FFA90E").into_iter().filter(|points| upright(&points)).collect();
+    let unit = |svg: &str| {
+        let line = lines(svg, "#3F90DA").into_iter().max_by_key(|points| points[1][0] - points[0][0]).unwrap();
+        f64::from(line[1][1] - line[0][1]) / 9.0
+    };
+    // 2 ± √2, and 4 ± 0, a point.
+    let length = |bar: &Vec<[i32; 2]>| f64::from((bar[0][1] - bar[1][1]).abs());
+    assert!((length(&bars[0]) - 2.0 * 2f64.sqrt() * unit(&svg)).abs() < 2.0, "{bars:?}");
+    assert!(bars[1..].iter().all(|bar| length(bar) < 1.0), "{bars:?}");
+}
+
+#[test]
 fn the_names_stand_beside_the_ends_of_their_lines() {
     let chart = LineChart::new("x", "y").line("low", &[9.0, 1.0]).line("high", &[2.0, 9.0]).baseline("chance", 5.0);
     let svg = chart.figure().unwrap().to_svg().unwrap();

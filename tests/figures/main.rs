@@ -18,7 +18,9 @@ use latentlab::Figure;
 /// Width, height and the pixels of a PNG, as red, green, blue.
 fn decoded(figure: &Figure) -> (u32, u32, Vec<[u8; 3]>) {
     let bytes = figure.to_png().unwrap();
-    let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
+    let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
+    decoder.set_transformations(png::Transformations::EXPAND);
+    let mut reader = decoder.read_info().unwrap();
     let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
     let info = reader.next_frame(&mut pixels).unwrap();
     (info.width, info.height, pixels.as_chunks().0.to_vec())

@@ -46,7 +46,7 @@ pub(super) use self::shown::text_form;
 pub use self::shown::{Content, Shown};
 pub use self::threshold::anomaly_threshold;
 pub use self::traverse::traverse;
-use super::display::Forms;
+use super::display::{Forms, metadata};
 use super::errors::failure_forms;
 use crate::{
     channel,
@@ -249,9 +249,11 @@ impl Interaction {
 
 /// Shows this below the controls.
 fn send_figure(root: &str, forms: Forms) {
+    let texts: Vec<(&str, &str)> = forms.iter().map(|(media_type, content)| (*media_type, content.as_str())).collect();
+    let metadata = metadata(&texts);
     let data: Map<String, Json> =
         forms.into_iter().map(|(media_type, content)| (media_type.to_owned(), content.into())).collect();
-    channel::send_aside(&json!({ "figure": root, "data": data }));
+    channel::send_aside(&json!({ "figure": root, "data": data, "metadata": metadata }));
 }
 
 /// The threads of the functions: those of all other computations are busy while a cell trains.

@@ -80,7 +80,8 @@ const explore = async (host, data, style) => {
   const maps = [];
   const isVisible = (index) => Object.values(groups).every(({ of, hidden }) => !hidden.has(of[index]));
   const visibleMaps = () => maps.filter((map) => !map.section.hidden);
-  const colorOf = (index) => group.colors[group.of[index]];
+  let scheme = "light"; // or dark, as the page around it
+  const colorOf = (index) => group[scheme][group.of[index]];
   const nameOf = (index) => `${groups.label.names[groups.label.of[index]]}, image ${imageNumber(index)}`;
 
   // Images.
@@ -654,7 +655,7 @@ const explore = async (host, data, style) => {
     for (const label of group.of) counts.set(label, (counts.get(label) ?? 0) + 1);
     group.names.forEach((name, label) => {
       const entry = make(make(legend, "li"), "button", { type: "button", "aria-pressed": !group.hidden.has(label) });
-      make(entry, "span", { class: "swatch", style: `background: ${group.colors[label]}` });
+      make(entry, "span", { class: "swatch", style: `background: ${group[scheme][label]}` });
       entry.append(name);
       make(entry, "span", { class: "count" }, ` ${counts.get(label) ?? 0}`);
       entry.addEventListener("click", (event) => {
@@ -675,7 +676,14 @@ const explore = async (host, data, style) => {
   // The text's colour says whether the page is dark, in every notebook and browser; menus must be told.
   const theme = () => {
     const [red, green, blue] = getComputedStyle(host).color.match(/[\d.]+/g).map(Number);
-    explorer.style.colorScheme = 0.3 * red + 0.6 * green + 0.1 * blue > 127 ? "dark" : "light";
+    const now = 0.3 * red + 0.6 * green + 0.1 * blue > 127 ? "dark" : "light";
+    explorer.style.colorScheme = now;
+    if (now === scheme) return;
+    scheme = now;
+    drawLegend();
+    if (marked.size > 0) listMarked();
+    show(shown);
+    later(paint);
   };
   const observer = new MutationObserver(() => (host.isConnected ? theme() : observer.disconnect()));
   for (const element of [document.documentElement, document.body]) observer.observe(element, { attributes: true });

@@ -12,6 +12,14 @@ const activations = {
   softplus: () => (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
   hard_sigmoid: () => (x) => Math.min(1, Math.max(0, x / 6 + 0.5)),
   silu: () => (x) => x / (1 + Math.exp(-x)),
+  gelu: () => (x) => (x / 2) * (1 + Math.sign(x) * (1 - complement(Math.abs(x) / Math.SQRT2))),
+};
+
+/// 1 - erf(x) for x of at least 0, to 1.5e-7 (Abramowitz and Stegun 1964, 7.1.26).
+const complement = (x) => {
+  const t = 1 / (1 + 0.3275911 * x);
+  const sum = [1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592].reduce((sum, factor) => (sum + factor) * t, 0);
+  return sum * Math.exp(-x * x);
 };
 
 /// Each layer takes its numbers and weights, and becomes a function of its input.
@@ -27,38 +35,44 @@ const layers = {
   },
 
   convolution: (layer, read) => {
-    const { from: [channels, height, width], to: [filters, rows, columns], kernel, transposed } = layer;
-    const size = channels * filters;
+    const { from: [channels, height, width], to: [filters, rows, columns], kernel, transposed, groups } = layer;
+    const [channelsOf, filtersOf] = [channels / groups, filters / groups]; // of a group
+    const size = channels * filtersOf;
     const count = kernel[0] * kernel[1] * size;
-    // In files (row, column, channel, filter), or (row, column, filter, channel) if it is transposed.
-    const weights = read.weights(count, filters, (at) => (transposed ? Math.floor(at / channels) : at) % filters);
+    // In files (row, column, channel of the group, filter), or (row, column, filter of the group, channel) if it is transposed.
+    const weights = read.weights(count, filters, (at) => (transposed
+      ? Math.floor((at % channels) / channelsOf) * filtersOf + (Math.floor(at / channels) % filtersOf) : at % filters));
     const bias = read.numbers(filters);
     const kernels = new Map();
-    /// The weights (channel, filter) of several places of the kernel together: an enlarged input is the same at all of them.
+    /// The weights (channel, filter) of each group, of several places of the kernel together: an enlarged input is the same at
+    /// all of them.
     const sumOf = (ys, xs) => {
       const key = `${ys};${xs}`;
       if (kernels.has(key)) return kernels.get(key);
-      const sum = new Float64Array(size);
-      for (const y of ys) for (const x of xs) {
+      const sums = Array.from({ length: groups }, () => new Float64Array(channelsOf * filtersOf));
+      for (const y of ys) for (const x of xs) for (const [group, sum] of sums.entries()) {
         const start = (y * kernel[1] + x) * size;
-        for (let channel = 0; channel < channels; channel++) for (let filter = 0; filter < filters; filter++) {
-          const at = transposed ? filter * channels + channel : channel * filters + filter;
-          sum[channel * filters + filter] += weights[start + at];
+        for (let channel = 0; channel < channelsOf; channel++) for (let filter = 0; filter < filtersOf; filter++) {
+          const at = transposed ? filter * channels + group * channelsOf + channel : channel * filters + group * filtersOf + filter;
+          sum[channel * filtersOf + filter] += weights[start + at];
         }
       }
-      kernels.set(key, sum);
-      return sum;
+      kernels.set(key, sums);
+      return sums;
     };
     const [down, across] = [seen(layer, 0, height, rows), seen(layer, 1, width, columns)];
     // For each place of the output: where the pixels start that it sees, and the weights for each of them.
     const places = down.flatMap((ys) => across.map((xs) => ys.flatMap(([y, kernelRows]) =>
       xs.map(([x, kernelColumns]) => [(y * width + x) * channels, sumOf(kernelRows, kernelColumns)]))));
     const sums = new Float64Array(filters);
+    const parts = Array.from({ length: groups }, (_, group) => sums.subarray(group * filtersOf, (group + 1) * filtersOf));
     return (x) => {
       const y = new Float64Array(places.length * filters);
       for (let place = 0; place < places.length; place++) {
         sums.set(bias);
-        for (const [start, weights] of places[place]) addProduct(sums, x, start, channels, weights);
+        for (const [start, weights] of places[place]) {
+          for (let group = 0; group < groups; group++) addProduct(parts[group], x, start + group * channelsOf, channelsOf, weights[group]);
+        }
         y.set(sums, place * filters);
       }
       return y;
@@ -81,6 +95,27 @@ const layers = {
       }
     }
     return y;
+  },
+
+  /// Pixels are repeated, or lie on lines between the middles of the two nearest ones.
+  up_sample2d: ({ from: [channels, height, width], factor, isLinear }) => {
+    const along = (size, factor) => Array.from({ length: size * factor }, (_, place) => {
+      const at = isLinear ? Math.max(0, (place + 0.5) / factor - 0.5) : Math.floor(place / factor);
+      return [Math.floor(at), Math.min(Math.floor(at) + 1, size - 1), at - Math.floor(at)];
+    });
+    const [down, across] = [along(height, factor[0]), along(width, factor[1])];
+    return (x) => {
+      const y = new Float64Array(down.length * across.length * channels);
+      let at = 0;
+      for (const [top, bottom, below] of down) for (const [left, right, beside] of across) {
+        for (let channel = 0; channel < channels; channel++, at++) {
+          const value = (row, column) => x[(row * width + column) * channels + channel];
+          const above = (1 - beside) * value(top, left) + beside * value(top, right);
+          y[at] = (1 - below) * above + below * ((1 - beside) * value(bottom, left) + beside * value(bottom, right));
+        }
+      }
+      return y;
+    };
   },
 
   softmax: () => (x) => {

@@ -85,16 +85,14 @@ fn layers(network: &Sequential) -> std::result::Result<Vec<Value>, String> {
     // An up-sampling becomes part of the convolution after it.
     let mut factor = [1, 1];
     let mut layers = Vec::new();
-    for node in network.nodes() {
+    let mut nodes = network.nodes().iter().peekable();
+    while let Some(node) = nodes.next() {
         let (from, to) = (&node.input, &node.output);
         let unknown = || node.layer.name().to_string();
         let settings = serde_json::to_value(&node.layer).map_err(|_| unknown())?;
-        if factor != [1, 1] && !matches!(node.layer, Layer::Conv2d(_)) {
-            return Err("up_sample2d".into());
-        }
         layers.push(match &node.layer {
             Layer::Dense(_) if from.len() == 1 => json!({ "layer": "dense", "inputs": from[0], "outputs": to[0] }),
-            Layer::Conv2d(_) | Layer::ConvTranspose2d(_) if settings.get("groups").is_none() => {
+            Layer::Conv2d(_) | Layer::ConvTranspose2d(_) => {
                 let [rows, columns] = std::mem::replace(&mut factor, [1, 1]);
                 json!({
                     "layer": "convolution",
@@ -106,6 +104,7 @@ fn layers(network: &Sequential) -> std::result::Result<Vec<Value>, String> {
                     "stride": settings["stride"],
                     "dilation": settings.get("dilation").cloned().unwrap_or(json!([1, 1])),
                     "padding": settings["padding"],
+                    "groups": groups(&node.layer),
                 })
             }
             Layer::BatchNorm(_) => json!({ "layer": "line", "channels": channels(from) }),
@@ -113,20 +112,36 @@ fn layers(network: &Sequential) -> std::result::Result<Vec<Value>, String> {
                 json!({ "layer": "max_pool2d", "from": from, "to": to, "size": settings["size"],
                     "stride": settings["stride"] })
             }
-            Layer::Activation(_) if node.layer.name() != "gelu" => {
+            Layer::Activation(_) => {
                 json!({ "layer": node.layer.name(), "slope": settings.get("slope"), "alpha": settings.get("alpha") })
             }
             Layer::Softmax(_) if from.len() == 1 => json!({ "layer": "softmax" }),
             Layer::Flatten(_) | Layer::Reshape(_) => json!({ "layer": "reshape", "from": from, "to": to }),
             Layer::Dropout(_) | Layer::ActivityPenalty(_) => continue,
             Layer::UpSample2d(layer) => {
-                factor = layer.repeats().ok_or_else(unknown)?;
-                continue;
+                let repeats = layer.repeats();
+                if let Some(repeats) = repeats.filter(|_| matches!(nodes.peek(), Some(next) if is_conv2d(&next.layer)))
+                {
+                    factor = repeats;
+                    continue;
+                }
+                let is_linear = repeats.is_none();
+                json!({ "layer": "up_sample2d", "from": from, "factor": settings["factor"], "isLinear": is_linear })
             }
             _ => return Err(unknown()),
         });
     }
-    if factor == [1, 1] { Ok(layers) } else { Err("up_sample2d".into()) }
+    Ok(layers)
+}
+
+fn is_conv2d(layer: &Layer) -> bool {
+    matches!(layer, Layer::Conv2d(_))
+}
+
+/// Into how many groups a convolution cuts its channels.
+fn groups(layer: &Layer) -> usize {
+    let settings = serde_json::to_value(layer).unwrap_or_default();
+    settings["groups"].as_u64().map_or(1, |groups| groups as usize)
 }
 
 fn channels(shape: &[usize]) -> usize {
@@ -140,23 +155,27 @@ fn quantised(network: &Sequential, bits: u32) -> (Sequential, Weights) {
     let (mut numbers, mut levels, mut restored) = (Vec::<f32>::new(), Vec::<u16>::new(), Vec::new());
     for node in network.nodes() {
         let weights = node.weights();
-        let inputs = channels(&node.input);
-        let (outputs, inside) = match &node.layer {
+        let (inputs, groups) = (channels(&node.input), groups(&node.layer));
+        let (outputs, is_transposed) = match &node.layer {
             Layer::BatchNorm(layer) => {
                 let (scale, shift) = layer.line(&weights);
                 numbers.extend(scale.into_iter().chain(shift));
                 restored.extend(weights);
                 continue;
             }
-            // The weights of an output lie side by side, those of all inputs at a place of the kernel.
-            Layer::ConvTranspose2d(_) => (channels(&node.output), inputs),
-            Layer::Dense(_) | Layer::Conv2d(_) => (channels(&node.output), 1),
+            Layer::ConvTranspose2d(_) => (channels(&node.output), true),
+            Layer::Dense(_) | Layer::Conv2d(_) => (channels(&node.output), false),
             _ => {
                 restored.extend(weights);
                 continue;
             }
         };
-        let output = |index: usize| index / inside % outputs;
+        // Of a transposed convolution, the weights of an output and all inputs of its group lie side by side.
+        let of_group = outputs / groups;
+        let output = |index: usize| match is_transposed {
+            true => index % inputs / (inputs / groups) * of_group + index / inputs % of_group,
+            false => index % outputs,
+        };
         let mut scales = vec![0.0_f32; outputs];
         for (index, weight) in weights[0].iter().enumerate() {
             scales[output(index)] = scales[output(index)].max(weight.abs());
@@ -220,12 +239,8 @@ mod tests {
         let zeros = |columns: usize| Array2::zeros((1, columns));
         let input = || Sequential::input([4]);
         let unknown = |name: &str| Some(format!("has a layer that the page cannot run ({name})"));
-        assert_eq!(why(input().reshape([1, 2, 2]).up_sample2d(2), zeros(16)), unknown("up_sample2d"));
-        assert_eq!(
-            why(input().reshape([1, 2, 2]).up_sample2d(2).bilinear().conv2d(1, 1), zeros(16)),
-            unknown("up_sample2d")
-        );
-        assert_eq!(why(input().reshape([2, 1, 2]).conv2d(2, 1).groups(2), zeros(4)), unknown("conv2d"));
+        assert_eq!(why(input().reshape([1, 2, 2]).avg_pool2d(2), zeros(1)), unknown("avg_pool2d"));
+        assert_eq!(why(input().prelu(), zeros(4)), unknown("prelu"));
         assert_eq!(why(input().relu(), zeros(4)), Some("needs more precision than the page has".into()));
         assert_eq!(why(input().dropout(0.5).relu().reshape([1, 2, 2]), Array2::ones((1, 4))), None);
     }

@@ -21,8 +21,8 @@ use crate::{
     format::cell,
     model::{Autoencoder, Classifier},
     show::{
-        ImageGrid, Scatter, axis::range, classes::Classes, figure::grid, html::escape_html, palette::hex,
-        png::data_url, sprite_sheet::SpriteSheet,
+        ImageGrid, Scatter, axis::range, classes::Classes, figure::grid, html::escape_html, png::data_url,
+        sprite_sheet::SpriteSheet, theme::Theme,
     },
 };
 
@@ -123,7 +123,7 @@ impl Page<'_> {
         let scatter = Scatter::new(&places, self.codes.labels()).names(self.codes.class_names()).axis_names(x, y);
         let few = [&self.originals, &self.reconstructions].map(|images| images.take(EXAMPLES));
         let images = ImageGrid::rows([("original", few[0].images()), ("reconstruction", few[1].images())]);
-        let file = grid(1, [scatter.figure()?, images.figure()?]).to_small_png()?;
+        let file = grid(1, [scatter.figure()?, images.figure()?]).density(1).to_png()?;
         let sentence = escape_html(sentence);
         Ok(format!(
             "<img alt=\"{sentence}\" style=\"max-width: 100%\" src=\"{}\"><p>{sentence}. \
@@ -202,15 +202,17 @@ impl Page<'_> {
         };
         let clusters = self.clusters.as_ref().map(|clusters| {
             let names: Vec<String> = (1..).map(|number| format!("cluster {number}")).take(1 + most(clusters)).collect();
-            classes(clusters, &names)
+            classes(&Classes::of_clusters(clusters, Some(&names)), clusters)
         });
+        let labels = self.codes.labels();
+        let labels = classes(&Classes::new(labels, Some(self.codes.class_names())), labels);
         Ok(json!({
             "width": width,
             "height": height,
             "channels": channels,
             "total": self.total,
             "count": self.codes.len(),
-            "groups": { "label": classes(self.codes.labels(), self.codes.class_names()), "cluster": clusters },
+            "groups": { "label": labels, "cluster": clusters },
             "length": self.codes.latent_dim(),
             "codes": codes.json(&self.maps.codes.names),
             "pca": self.maps.pca.as_ref().map(|(_, places)| map(places)),
@@ -262,15 +264,16 @@ fn most(labels: &Array1<usize>) -> usize {
 }
 
 /// The classes that occur, and the place among them of each point's.
-fn classes(labels: &Array1<usize>, names: &[String]) -> Value {
-    let classes = Classes::new(labels, Some(names));
+fn classes(classes: &Classes<'_>, labels: &Array1<usize>) -> Value {
     let there: Vec<usize> = classes.labels().collect();
     let place = |label: &usize| there.binary_search(label).unwrap_or_default() as u16;
+    let colors = |theme| there.iter().map(|label| classes.color(*label).hex(theme)).collect::<Vec<String>>();
     let numbers: Vec<u8> = labels.iter().flat_map(|label| place(label).to_le_bytes()).collect();
     json!({
         "of": STANDARD.encode(numbers),
         "names": there.iter().map(|label| cell(&classes.name(*label))).collect::<Vec<String>>(),
-        "colors": there.iter().map(|label| hex(classes.color(*label))).collect::<Vec<String>>(),
+        "light": colors(Theme::Light),
+        "dark": colors(Theme::Dark),
     })
 }
 

@@ -236,7 +236,7 @@ fn every_svg_is_xml_without_marks_of_the_kernel() {
 
 /// How many pixels are darker than grey.
 fn ink(figure: &Figure) -> usize {
-    let (_, _, pixels) = figure.to_pixels().unwrap();
+    let (_, _, pixels, _) = figure.clone().density(1).to_pixels().unwrap();
     pixels.as_chunks::<3>().0.iter().filter(|pixel| pixel.iter().all(|value| *value < 128)).count()
 }
 

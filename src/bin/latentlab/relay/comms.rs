@@ -55,7 +55,7 @@ impl Comms {
         }
         let view = json!({ "version_major": 2, "version_minor": 0, "model_id": root });
         let data = json!({ VIEW: view, "text/plain": message["text"] });
-        actions.push(display(true, &root, data, cell));
+        actions.push(display(true, &root, json!({ "data": data, "metadata": {} }), cell));
         let (cell, cell_id) = (cell.clone(), cell_id.clone());
         self.0.insert(root, Widgets { models, cell, cell_id, figure: Value::Null, is_mirrored: false });
     }
@@ -65,7 +65,8 @@ impl Comms {
         let root = text(&message["figure"]);
         let Some(widgets) = self.0.get_mut(&root) else { return };
         let is_first = widgets.figure.is_null();
-        widgets.figure = message["data"].clone();
+        let metadata = message.get("metadata").cloned().unwrap_or_else(|| json!({}));
+        widgets.figure = json!({ "data": message["data"], "metadata": metadata });
         actions.push(display(is_first, &figure_id(&root), widgets.figure.clone(), &widgets.cell));
         if widgets.is_mirrored {
             let state = json!({ "value": html(&widgets.figure) });
@@ -192,7 +193,7 @@ impl Comms {
             }
             widgets.close(actions);
             let data = json!({ "text/html": format!("<em>{ENDED}</em>"), "text/plain": ENDED });
-            actions.push(display(false, &root, data, &widgets.cell));
+            actions.push(display(false, &root, json!({ "data": data, "metadata": {} }), &widgets.cell));
         }
     }
 }
@@ -214,9 +215,10 @@ fn figure_id(root: &str) -> String {
     format!("{root}-figure")
 }
 
-fn display(is_first: bool, id: &str, data: Value, cell: &Value) -> Action {
+/// `content`: data and metadata.
+fn display(is_first: bool, id: &str, mut content: Value, cell: &Value) -> Action {
     let kind = if is_first { "display_data" } else { "update_display_data" };
-    let content = json!({ "data": data, "metadata": {}, "transient": { "display_id": id } });
+    content["transient"] = json!({ "display_id": id });
     Action::IoPub(Message::new(kind, cell, content))
 }
 
@@ -247,10 +249,14 @@ fn figure_model(figure: &Value, layout: &Value) -> Map<String, Value> {
 
 /// What a page would show of the media types.
 fn html(figure: &Value) -> String {
-    let of = |media_type: &str| figure[media_type].as_str();
+    let of = |media_type: &str| figure["data"][media_type].as_str();
     let shown = match (of("text/html").or(of("image/svg+xml")), of("image/png"), of("text/plain")) {
         (Some(html), ..) => html.to_owned(),
-        (_, Some(png), _) => format!("<img src=\"data:image/png;base64,{png}\">"),
+        (_, Some(png), _) => {
+            let width = figure["metadata"]["image/png"]["width"].as_u64();
+            let width = width.map_or(String::new(), |width| format!(" width=\"{width}\""));
+            format!("<img{width} src=\"data:image/png;base64,{png}\">")
+        }
         (.., plain) => {
             let escaped = plain.unwrap_or_default().replace('&', "&amp;").replace('<', "&lt;");
             format!("<pre>{escaped}</pre>")
@@ -364,11 +370,14 @@ mod tests {
             assert_eq!(children.len(), models.len() - 1, "{children:?}");
         }
         let mut actions = Vec::new();
-        comms.show_figure(&json!({ "figure": "box", "data": { "image/png": "AAAA" } }), &mut actions);
+        let metadata = json!({ "image/png": { "width": 60, "height": 30 } });
+        let data = json!({ "image/png": "AAAA" });
+        comms.show_figure(&json!({ "figure": "box", "data": data, "metadata": metadata }), &mut actions);
         assert_eq!(kinds(&actions), ["update_display_data", "comm_msg update"]);
+        assert_eq!(content(&actions, 0)["metadata"], metadata);
         let value = content(&actions, 1)["data"]["state"]["value"].as_str().unwrap();
-        assert!(value.ends_with("<img src=\"data:image/png;base64,AAAA\">"), "{value}");
-        assert!(html(&json!({ "text/plain": "a < b" })).ends_with("<pre>a &lt; b</pre>"));
+        assert!(value.ends_with("<img width=\"60\" src=\"data:image/png;base64,AAAA\">"), "{value}");
+        assert!(html(&json!({ "data": { "text/plain": "a < b" } })).ends_with("<pre>a &lt; b</pre>"));
     }
 
     #[test]
