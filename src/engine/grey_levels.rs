@@ -2,8 +2,8 @@
 
 use super::vector::vectorized;
 
-/// 1/255 in two parts, of which the first has an exact product with every byte: the sum of both products is the quotient
-/// to the bit, without a division.
+/// 1/255 in two parts, of which the first has an exact product with every byte: the sum of both products is the
+/// quotient to the bit, without a division.
 const FIRST: f32 = 257.0 / 65_536.0;
 const SECOND: f32 = 1.0 / 255.0 / 65_536.0;
 
