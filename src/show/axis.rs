@@ -147,7 +147,7 @@ fn number(digits: i64, exponent: i32, largest: f64) -> String {
     let value = decimal(digits, exponent);
     if digits == 0 {
         "0".into()
-    } else if exponent < -4 || largest >= 1e6 {
+    } else if exponent < -6 || exponent < -4 && largest < 0.01 || largest >= 1e6 {
         format!("{value:e}")
     } else {
         format!("{value:.*}", usize::try_from(-exponent).unwrap_or(0))
@@ -171,6 +171,7 @@ mod tests {
             ["-0.05", "0.00", "0.05"].map(|t| t.replace("0.00", "0"))
         );
         assert_eq!(texts(&Axis::linear((0.0, 3e-6), 0.0, 3)), ["0", "1e-6", "2e-6", "3e-6"]);
+        assert_eq!(texts(&Axis::linear((0.06488, 0.06493), 0.0, 3)), ["0.06488", "0.06490", "0.06492"]);
         assert_eq!(texts(&Axis::linear((0.0, 4e6), 0.0, 4)), ["0", "1e6", "2e6", "3e6", "4e6"]);
     }
 
