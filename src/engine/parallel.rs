@@ -67,7 +67,7 @@ pub(crate) trait OnThreads: IndexedParallelIterator {
 impl<I: IndexedParallelIterator> OnThreads for I {}
 
 /// A loop that gives rayon its work as a function object: rayon's part is compiled once for all loops over the same
-/// slices, where otherwise it would be a quarter of the library's code.
+/// kinds of slices, which halves its code in the library.
 pub(crate) struct Loop<I>(I);
 
 impl<I: IndexedParallelIterator> Loop<I> {
