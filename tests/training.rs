@@ -387,3 +387,31 @@ fn each_network_of_a_gan_is_clipped_by_itself() {
     let clipped = step(&config.clip_value(1e-5));
     assert!(clipped.iter().flatten().all(|g| g.abs() < 1.1e-5) && clipped.iter().all(|g| norm(g) > 0.0));
 }
+
+/// Their bytes become numbers image by image, where an array is copied.
+#[test]
+fn images_of_files_train_and_predict_as_the_same_numbers_in_an_array() {
+    let folder = tempfile::tempdir().unwrap();
+    let (images, labels) = (folder.path().join("images"), folder.path().join("labels"));
+    let n = 300;
+    let header = |sizes: &[u32]| sizes.iter().flat_map(|size| size.to_be_bytes()).collect::<Vec<u8>>();
+    let pixels = (0..n * 784).map(|i| (i % 997 * (i % 89) % 256) as u8);
+    std::fs::write(&images, header(&[0x803, n, 28, 28]).into_iter().chain(pixels).collect::<Vec<u8>>()).unwrap();
+    let classes = (0..n).map(|i| (i % 10) as u8);
+    std::fs::write(&labels, header(&[0x801, n]).into_iter().chain(classes).collect::<Vec<u8>>()).unwrap();
+
+    let of_files = Dataset::from_idx(&images, &labels).unwrap().shuffled(1);
+    let array = Dataset::from_idx(&images, &labels).unwrap().shuffled(1);
+    let (values, classes) = (array.images().clone(), array.class_names().to_vec());
+    let of_array = Dataset::new(values, array.labels().clone(), classes).unwrap();
+    let results = [of_files, of_array].map(|data| {
+        let mut autoencoder = sigmoid_autoencoder().seed(3);
+        let config = quiet().epochs(2).batch_size(64).loss(Loss::BinaryCrossEntropy).validation(&data.take(50));
+        let history = train_ae(&mut autoencoder, &data, &config).unwrap();
+        let codes = embed(&autoencoder, &data).unwrap();
+        let made = reconstruct(&autoencoder, &data).unwrap();
+        (history.loss, history.validation_loss, codes.points().clone(), made.images().clone())
+    });
+    assert_eq!(results[0].0.len(), 2);
+    assert!(results[0] == results[1]);
+}
