@@ -36,6 +36,18 @@ pub(crate) fn zeros(length: usize) -> Vec<f32> {
     values
 }
 
+/// Asks for bytes that are about to be read, where the processor cannot foresee it (x86-64).
+pub(crate) fn prefetch(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in bytes.chunks(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: it reads and changes no value, wherever the pointer leads.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = bytes;
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -22,7 +22,7 @@ pub(crate) use columns::{add_parts, add_rows, column_sums, rectified_gradient, r
 pub(crate) use convolution::{Convolution, PreparedConvolution};
 pub(crate) use gemm::{GatherLhs, PackedRhs, PackedWeights, gemm, gemm_in_parallel, offsets};
 pub(crate) use grey_levels::write_grey_levels;
-pub(crate) use memory::{count, zeros};
+pub(crate) use memory::{count, prefetch, zeros};
 pub(crate) use moments::Moments;
 pub(crate) use parallel::{BLOCK, OnThreads, SHARDS, for_shards, join};
 pub(crate) use subnormals::{TINY, subnormal_to_zero, tiny_to_zero};

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::{config::TrainConfig, watch::rearranged};
 use crate::{
     data::Dataset,
-    engine::{Buffer, OnThreads, for_shards},
+    engine::{Buffer, OnThreads, for_shards, prefetch},
     error::Result,
     model::{Model, write_image},
     nn::{OptimizerState, Pass, Penalty, Sequential, Variable, channels_last, learn},
@@ -199,7 +199,12 @@ impl Batch {
 pub(super) fn gather(images: &Dataset, rows: &[usize]) -> Arc<Buffer> {
     let width: usize = images.image_shape().iter().product();
     let mut batch = Buffer::unset(rows.len() * width);
-    batch.par_chunks_mut(width).zip(rows).on_threads().for_each(|(out, row)| write_image(images, *row, out));
+    batch.par_chunks_mut(width).enumerate().on_threads().for_each(|(place, out)| {
+        // Images of a shuffled batch lie anywhere; meanwhile the next one comes from memory.
+        let next = rows.get(place + 1).and_then(|next| images.bytes(*next));
+        next.into_iter().for_each(prefetch);
+        write_image(images, rows[place], out);
+    });
     Arc::new(batch)
 }
 

@@ -1,11 +1,15 @@
 //! `latentlab bench`: how many images a second the reports' models train on, or reconstruct, beside what arithmetic
 //! allows.
 
-use std::time::Instant;
+use std::{error::Error, fs, time::Instant};
 
 use clap::builder::PossibleValuesParser;
 use latentlab::measure::{self, MemoryRate};
-use latentlab::{Autoencoder, Dataset, Result, TrainConfig, embed, ndarray::Array4, reconstruct, train_ae};
+use latentlab::{Autoencoder, Dataset, TrainConfig, embed, reconstruct, train_ae};
+
+use crate::project::cannot;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 /// What stands in `--help` below the options.
 const COLUMNS: &str = "\
@@ -14,7 +18,7 @@ allows: the rate of a program that does nothing but the multiply-adds of the mod
 convolutions, as fast as this machine multiplies matrices in its cache (measured first, in the headline).
 With --inference, memory's bound stands beside it: the rate of a program that does nothing but read the images
 and write the reconstructions, as fast as this machine reads and copies large arrays; the share is that of the
-lower of the two.
+lower of the two. The images are bytes, as in MNIST's files.
 Peak memory (Linux) is that of the process so far: name one model to see its own.";
 
 #[derive(clap::Args)]
@@ -38,7 +42,7 @@ fn positive(text: &str) -> std::result::Result<f64, String> {
 
 struct Model {
     name: &'static str,
-    build: fn() -> Result<Autoencoder>,
+    build: fn() -> latentlab::Result<Autoencoder>,
     batch_size: usize,
 }
 
@@ -93,7 +97,7 @@ fn training(mut autoencoder: Autoencoder, batch_size: usize, seconds: f64) -> Re
 /// Images a second of `reconstruct` and `embed`, on 60,000 random images.
 fn inference(autoencoder: &Autoencoder, seconds: f64, multiply_adds: f64, memory: &MemoryRate) -> Result<String> {
     let images = noise(60_000)?;
-    let rate = |work: &dyn Fn(&Dataset) -> Result<()>| -> Result<f64> {
+    let rate = |work: &dyn Fn(&Dataset) -> latentlab::Result<()>| -> latentlab::Result<f64> {
         work(&images.take(5_000))?; // the warm-up
         let (start, mut count) = (Instant::now(), 0);
         while start.elapsed().as_secs_f64() < seconds {
@@ -104,14 +108,15 @@ fn inference(autoencoder: &Autoencoder, seconds: f64, multiply_adds: f64, memory
     };
     let encoding = measure::prediction_multiply_adds(autoencoder.encoder());
     let decoding = measure::prediction_multiply_adds(autoencoder.decoder());
-    let image_bytes = size_of::<f32>() * autoencoder.image_shape().iter().product::<usize>();
+    let image_bytes = autoencoder.image_shape().iter().product::<usize>();
+    let reconstruction_bytes = size_of::<f32>() * image_bytes;
     let code_bytes = size_of::<f32>() * autoencoder.latent_dim();
     let reconstructing = rate(&|images| reconstruct(autoencoder, images).map(drop))?;
     let embedding = rate(&|images| embed(autoencoder, images).map(drop))?;
     let row = |rate, work: usize, memory, bytes: usize| {
         beside_bounds(rate, multiply_adds / work as f64, Some(memory / bytes as f64))
     };
-    let reconstructing = row(reconstructing, encoding + decoding, memory.copy, 2 * image_bytes);
+    let reconstructing = row(reconstructing, encoding + decoding, memory.copy, image_bytes + reconstruction_bytes);
     Ok(format!("{reconstructing}   embed {}", row(embedding, encoding, memory.read, image_bytes + code_bytes)))
 }
 
@@ -130,12 +135,21 @@ fn peak_memory() -> String {
     kibibytes.map_or(String::new(), |kibibytes: f64| format!("   peak {:.0} MB", kibibytes * 1.024e-3))
 }
 
-/// Images of uniform random grey values.
+/// Images of uniform random grey values, in bytes as MNIST's files have them.
 fn noise(count: usize) -> Result<Dataset> {
     let mut state = 1u32;
-    let images = Array4::from_shape_simple_fn((count, 1, 28, 28), || {
+    let pixels = (0..count * 784).map(|_| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 24) as f32
+        (state >> 24) as u8
     });
-    Dataset::new(images, vec![0; count].into(), ["noise"])
+    let folder = tempfile::tempdir()?;
+    let write = |name: &str, header: &[u32], values: Vec<u8>| {
+        let header = header.iter().flat_map(|number| number.to_be_bytes());
+        let path = folder.path().join(name);
+        fs::write(&path, header.chain(values).collect::<Vec<_>>()).map_err(cannot("write", &path))?;
+        Ok::<_, String>(path)
+    };
+    let images = write("images", &[0x803, count as u32, 28, 28], pixels.collect())?;
+    let labels = write("labels", &[0x801, count as u32], vec![0; count])?;
+    Ok(Dataset::from_idx(images, labels)?)
 }
