@@ -303,7 +303,7 @@ fn report(project: &Project, with_jupyter: bool) {
         project
             .shared
             .iter()
-            .flat_map(|shared| [("Rust", shared.rust.clone()), ("cargo's crates", shared.cargo.join("registry"))]),
+            .flat_map(|shared| [("Rust", shared.rust.clone()), ("cargo's registry", shared.cargo.join("registry"))]),
     );
     if with_jupyter {
         let base = output_of(project.python().args(["-c", "import sys; print(sys.base_prefix)"]));
