@@ -1,5 +1,7 @@
 //! Networks and results in the formats of other programs.
 
+#[cfg(feature = "keras")]
+mod keras;
 mod onnx;
 mod projector;
 mod pytorch;
