@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use hdf5_pure::{DType, Dataset, Datatype, File, Group};
+use hdf5_pure::{Dataset, Datatype, File, Group};
 use ndarray::{ArrayD, Axis};
 use zip::ZipArchive;
 
@@ -31,7 +31,7 @@ macro_rules! keras_weights {
             /// the file and our second `layers/dense_1`, whatever they are called in Python; a model's networks are
             /// attributes of the same names, as in `encoder/layers/dense`. `docs/exchange.md` lists classes and
             /// layouts, and what differs. Where Keras has the values of flattened feature maps in another order,
-            /// channels last, the weights next to them are put into ours. Floats of 16, 32 and 64 bits are read.
+            /// channels last, the weights next to them are put into ours. Floats of 32 and 64 bits are read.
             ///
             /// # Errors
             /// [`ErrorKind::Io`] if the file cannot be read; [`ErrorKind::Weights`] if it is none or damaged, weights
@@ -137,7 +137,7 @@ fn add_parameters<'a>(
     for (index, node) in network.nodes().iter().enumerate() {
         let place = format!("{place}layer {}, {}", index + 1, node.layer.name());
         let first = all.len();
-        match inside(node) {
+        match node.inside() {
             Some(inside) => {
                 refuse_flattened(order, &place)?;
                 let out = add_parameters(path, &format!("{place}, inside, "), &inside, Order::Usual, counts, all)?;
@@ -173,11 +173,6 @@ fn add_parameters<'a>(
     Ok(order)
 }
 
-/// The network inside a skip connection.
-fn inside(node: &Node) -> Option<Sequential> {
-    node.inside()
-}
-
 /// The order behind a layer that only gives its values another shape.
 fn reshaped(order: Order, node: &Node, place: &str, all: &mut [Parameter]) -> Result<Order> {
     // Of one channel or one pixel, both orders are the same.
@@ -194,7 +189,9 @@ fn reshaped(order: Order, node: &Node, place: &str, all: &mut [Parameter]) -> Re
             all[since..].iter_mut().for_each(|parameter| parameter.reorder_last(to));
             return Ok(Order::Usual);
         }
-        (Order::Usual | Order::Any(_), None, None) => return Ok(if is_flat(&node.output) { order } else { Order::Usual }),
+        (Order::Usual | Order::Any(_), None, None) => {
+            return Ok(if is_flat(&node.output) { order } else { Order::Usual });
+        }
         (Order::ChannelsLast(_), None, None) if is_flat(&node.output) => return Ok(order),
         _ => {}
     }
@@ -262,7 +259,8 @@ fn add_layer<'a>(
             ("gru", name) => {
                 let units = shape[shape.len() - 1] / 3;
                 // Update and reset the other way round.
-                orders.push((shape.len() - 1, (units..2 * units).chain(0..units).chain(2 * units..3 * units).collect()));
+                orders
+                    .push((shape.len() - 1, (units..2 * units).chain(0..units).chain(2 * units..3 * units).collect()));
                 if let "bias_ih" | "bias_hh" = name {
                     (index, part, stored) = (2, Part::Row(index - 2), vec![2, 3 * units]);
                 }
@@ -325,7 +323,8 @@ fn weights_file(bytes: Vec<u8>) -> Result<Vec<u8>, String> {
     }
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(foreign)?;
     let member = archive.by_name(MEMBER).map_err(|error| foreign(format!("no {MEMBER} in it ({error})")))?;
-    let size = limit::check(MEMBER, "the file", &[member.size().div_ceil(4) as usize]).map_err(|error| error.to_string());
+    let size =
+        limit::check(MEMBER, "the file", &[member.size().div_ceil(4) as usize]).map_err(|error| error.to_string());
     let mut weights = Vec::new();
     member.take(4 * size? as u64).read_to_end(&mut weights).map_err(foreign)?;
     Ok(weights)
@@ -370,7 +369,7 @@ fn read(
 }
 
 /// The arrays in a group, by their paths, without those that are no weights: the state of the training, and the numbers
-/// and seeds that layers and metrics keep. `seen` counts all that has been looked at.
+/// and seeds that layers and metrics keep. `seen` counts the groups.
 fn find_arrays(
     group: &Group,
     path: &str,
@@ -382,14 +381,9 @@ fn find_arrays(
     const DEEPEST: usize = 32;
     const MOST: usize = 100_000;
     let place = |name: &str| if path.is_empty() { name.to_string() } else { format!("{path}/{name}") };
-    let mut count = || {
-        *seen += 1;
-        if *seen > MOST { Err(foreign(format!("more than {MOST} arrays and groups"))) } else { Ok(()) }
-    };
     for (name, array) in group.iter_datasets().map_err(foreign)? {
-        count()?;
-        let is_number = array.shape().map_err(foreign)?.is_empty();
-        if !is_number && (path, name.as_str()) != ("", "seed_generator_state") && !is_whole(&array)? {
+        let is_whole = matches!(array.datatype().map_err(foreign)?, Datatype::FixedPoint { .. });
+        if !is_whole && !array.shape().map_err(foreign)?.is_empty() {
             arrays.insert(place(&name), array);
         }
     }
@@ -405,10 +399,6 @@ fn find_arrays(
     Ok(())
 }
 
-fn is_whole(array: &Dataset) -> Result<bool, String> {
-    Ok(matches!(array.datatype().map_err(foreign)?, Datatype::FixedPoint { .. }))
-}
-
 /// The values of an array, which must have this shape, all finite.
 fn floats(array: &Dataset, expected: &[usize]) -> Result<Vec<f32>, String> {
     let text = |error: hdf5_pure::Error| error.to_string();
@@ -417,9 +407,9 @@ fn floats(array: &Dataset, expected: &[usize]) -> Result<Vec<f32>, String> {
         return Err(format!("expected the shape {expected:?}, got {shape:?}"));
     }
     let count: usize = expected.iter().product();
-    let is_float = matches!(array.datatype().map_err(text)?, Datatype::FloatingPoint { size: 2 | 4 | 8, .. });
+    let is_float = matches!(array.datatype().map_err(text)?, Datatype::FloatingPoint { size: 4 | 8, .. });
     if !is_float {
-        return Err(format!("expected floats of 16, 32 or 64 bits, got {:?}", array.dtype().map_err(text)?));
+        return Err(format!("expected floats of 32 or 64 bits, got {:?}", array.dtype().map_err(text)?));
     }
     // A chunk is unpacked as a whole: a few compressed bytes could claim gigabytes.
     if let Some(chunk) = array.chunk_shape().map_err(text)? {

@@ -3,6 +3,8 @@
 #[cfg(feature = "keras")]
 mod keras;
 mod onnx;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod projector;
 mod pytorch;
 mod tables;

@@ -90,9 +90,8 @@ impl StateDictKeys {
 
     /// The key in the file; the separator is between its parts.
     pub(super) fn renamed(&self, key: &str, separator: char) -> String {
-        let fits = |[from, to]: &'_ [String; 2]| {
-            Some((from.len(), joined_by(to, after(key, from, separator)?, separator)))
-        };
+        let fits =
+            |[from, to]: &'_ [String; 2]| Some((from.len(), joined_by(to, after(key, from, separator)?, separator)));
         let fitting = self.renames.iter().filter_map(fits);
         fitting.max_by_key(|(length, _)| *length).map_or_else(|| key.into(), |(_, renamed)| renamed)
     }
