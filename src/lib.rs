@@ -49,8 +49,9 @@
 //!
 //! 8. **Other programs.** [`Autoencoder::save_pytorch`] and [`load_pytorch`](Autoencoder::load_pytorch) exchange
 //!    weights with PyTorch, every model's alike; [`StateDictKeys`] are for other keys. [`Autoencoder::save_onnx`] and
-//!    those of the others write what a model predicts for onnxruntime. [`History`], [`Codes`] and [`Study`] go into CSV
-//!    and NumPy's files, [`TrainConfig::tensorboard`] writes for TensorBoard, and [`Codes::save_projector`] for its
+//!    those of the others write what a model predicts for onnxruntime. `load_keras`, with the feature `keras`, reads
+//!    the weights of Keras. [`History`], [`Codes`] and [`Study`] go into CSV, NumPy's files and, with the feature
+//!    `parquet`, Parquet's, [`TrainConfig::tensorboard`] writes for TensorBoard, and [`Codes::save_projector`] for its
 //!    Embedding Projector.
 //!
 //! # What to expect
@@ -62,6 +63,8 @@
 //! - Arrays are those of [`ndarray`], which is exported again here: a notebook needs no dependency of its own for it.
 
 #![cfg(feature = "library")]
+// docs.rs says which functions need which feature.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod analyse;
 mod channel;

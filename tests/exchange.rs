@@ -609,6 +609,92 @@ fn a_resumed_training_continues_its_curves() {
     assert_eq!(history.epochs(), 2);
 }
 
+/// A Parquet file's rows, by the names of its columns, as JSON.
+#[cfg(feature = "parquet")]
+fn parquet_rows(path: &Path) -> Vec<Value> {
+    use parquet::{
+        file::reader::{FileReader, SerializedFileReader},
+        record::Field,
+    };
+    let value = |(name, field): (&String, &Field)| {
+        let value = match field {
+            Field::Null => Value::Null,
+            Field::Long(value) => (*value).into(),
+            Field::Double(value) => (*value).into(),
+            Field::Float(value) => (*value).into(),
+            Field::Str(text) => text.as_str().into(),
+            other => panic!("{other:?}"),
+        };
+        (name.clone(), value)
+    };
+    let reader = SerializedFileReader::new(fs::File::open(path).unwrap()).unwrap();
+    let rows = reader.get_row_iter(None).unwrap();
+    rows.map(|row| Value::Object(row.unwrap().get_column_iter().map(value).collect())).collect()
+}
+
+#[cfg(feature = "parquet")]
+#[test]
+fn results_become_parquet() {
+    let folder = Folder::new("exchange-parquet");
+    let path = folder.file("a.parquet");
+    let (mut history, autoencoder, test) = history(&folder.file("runs"));
+    history.validation_loss[1] = f64::NAN;
+    history.accuracy = vec![0.5];
+    history.save_parquet(&path).unwrap();
+    let rows = parquet_rows(&path);
+    assert_eq!(rows.len(), 3);
+    for (index, row) in rows.iter().enumerate() {
+        assert_eq!(row["epoch"], index + 1);
+        assert_eq!(row["loss"], history.loss[index]);
+        assert_eq!(row["validation_loss"].as_f64(), Some(history.validation_loss[index]).filter(|loss| !loss.is_nan()));
+        assert_eq!(row["accuracy"].as_f64(), history.accuracy.get(index).copied());
+        assert_eq!(row["gradient_norms/encoder, layer 2, dense"], history.gradient_norms[0].1[index]);
+    }
+    assert_eq!(rows[0].as_object().unwrap().len(), 1 + history_columns(&folder, &history));
+    let twice = ("twice".to_string(), vec![1.0]);
+    history.gradient_norms = vec![twice.clone(), twice];
+    let error = history.save_parquet(&path).unwrap_err().to_string();
+    assert!(error.contains(r#"expected columns with different names, got "gradient_norms/twice" twice"#), "{error}");
+    History::default().save_parquet(&path).unwrap();
+    assert_eq!(parquet_rows(&path).len(), 0);
+
+    let codes = embed(&autoencoder, &test).unwrap();
+    codes.save_parquet(&path).unwrap();
+    let rows = parquet_rows(&path);
+    assert_eq!(rows.len(), 40);
+    for (index, row) in rows.iter().enumerate() {
+        assert_eq!(row["latent_3"], codes.points()[[index, 2]]);
+        assert_eq!(
+            (&row["label"], &row["class"]),
+            (&codes.labels()[index].into(), &codes.labels()[index].to_string().into())
+        );
+    }
+
+    let study = study().unwrap();
+    let running = study.ask().unwrap();
+    study.save_parquet(&path).unwrap();
+    let rows = parquet_rows(&path);
+    assert_eq!(
+        rows.iter().map(|row| row["value"].as_f64()).collect::<Vec<_>>(),
+        [Some(0.25), Some(0.125), None, Some(0.5), None]
+    );
+    for (row, record) in rows.iter().zip(study.records()) {
+        assert_eq!(row["number"], record.number);
+        assert_eq!((&row["state"], &row["seconds"]), (&record.state.to_string().into(), &record.seconds.into()));
+        assert_eq!(row["params_rate"], record.float("rate").unwrap());
+        assert_eq!(row["params_units, of \"all\""], record.settings["units, of \"all\""].to_string());
+    }
+    drop(running);
+}
+
+/// How many curves a CSV file has.
+#[cfg(feature = "parquet")]
+fn history_columns(folder: &Folder, history: &History) -> usize {
+    let path = folder.file("a.csv");
+    history.save_csv(&path).unwrap();
+    csv::Reader::from_path(path).unwrap().headers().unwrap().len() - 1
+}
+
 /// For tests/reference/results.py.
 #[test]
 fn results_in_the_folder() {
@@ -622,5 +708,12 @@ fn results_in_the_folder() {
     codes.save_projector(folder.join("projector")).unwrap();
     let plane = tsne(&codes, &Tsne::new().perplexity(5.0).iterations(50).early_exaggeration(12.0, 20)).unwrap();
     plane.codes().save_csv(folder.join("plane.csv")).unwrap();
-    study().unwrap().save_csv(folder.join("study.csv")).unwrap();
+    let study = study().unwrap();
+    study.save_csv(folder.join("study.csv")).unwrap();
+    #[cfg(feature = "parquet")]
+    {
+        history.save_parquet(folder.join("history.parquet")).unwrap();
+        codes.save_parquet(folder.join("codes.parquet")).unwrap();
+        study.save_parquet(folder.join("study.parquet")).unwrap();
+    }
 }

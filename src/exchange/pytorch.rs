@@ -55,7 +55,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct StateDictKeys {
     renames: Vec<[String; 2]>,
-    strict: bool,
+    pub(super) strict: bool,
 }
 
 impl Default for StateDictKeys {
@@ -88,30 +88,32 @@ impl StateDictKeys {
         Self { strict, ..self }
     }
 
-    /// The key in the file.
-    fn renamed(&self, key: &str) -> String {
-        let fits = |[from, to]: &'_ [String; 2]| Some((from.len(), joined(to, after(key, from)?)));
+    /// The key in the file; the separator is between its parts.
+    pub(super) fn renamed(&self, key: &str, separator: char) -> String {
+        let fits =
+            |[from, to]: &'_ [String; 2]| Some((from.len(), joined_by(to, after(key, from, separator)?, separator)));
         let fitting = self.renames.iter().filter_map(fits);
         fitting.max_by_key(|(length, _)| *length).map_or_else(|| key.into(), |(_, renamed)| renamed)
     }
 
     /// Refuses what renames no key of the model, and a key that would be there twice.
-    fn check(&self, entries: &[Entry]) -> Result<()> {
-        let unused = |[from, _]: &&[String; 2]| !entries.iter().any(|entry| after(&entry.key, from).is_some());
+    pub(super) fn check(&self, keys: &[&str], separator: char) -> Result<()> {
+        let unused = |[from, _]: &&[String; 2]| !keys.iter().any(|key| after(key, from, separator).is_some());
         if let Some([from, _]) = self.renames.iter().find(unused) {
-            let known = list(entries.iter().map(|entry| entry.key.as_str()));
+            let known = list(keys);
             let expected = format!("a key of the model, or its beginning ({known})");
             return Err(Error::argument("StateDictKeys::rename", expected, quoted(from)));
         }
-        let mut keys = BTreeMap::new();
-        for entry in entries {
-            if self.renamed(&entry.key) == METADATA {
-                let expected = format!("another key for {}", quoted(&entry.key));
+        let mut known = BTreeMap::new();
+        for key in keys {
+            let renamed = self.renamed(key, separator);
+            if renamed == METADATA {
+                let expected = format!("another key for {}", quoted(key));
                 return Err(Error::argument("StateDictKeys::rename", expected, quoted(METADATA)));
             }
-            if let Some(other) = keys.insert(self.renamed(&entry.key), &entry.key) {
-                let expected = format!("another key for {} than for {}", quoted(&entry.key), quoted(other));
-                return Err(Error::argument("StateDictKeys::rename", expected, quoted(&self.renamed(other))));
+            if let Some(other) = known.insert(renamed.clone(), key) {
+                let expected = format!("another key for {} than for {}", quoted(key), quoted(other));
+                return Err(Error::argument("StateDictKeys::rename", expected, quoted(&renamed)));
             }
         }
         Ok(())
@@ -259,15 +261,21 @@ fn in_pytorch<'a>(layer: &Layer, name: &'a str, dimensions: usize) -> (&'a str, 
 
 /// Two parts of a key, either of which may be empty.
 pub(super) fn joined(first: &str, second: &str) -> String {
-    let dot = if first.is_empty() || second.is_empty() { "" } else { "." };
-    format!("{first}{dot}{second}")
+    joined_by(first, second, '.')
+}
+
+fn joined_by(first: &str, second: &str, separator: char) -> String {
+    match [first, second] {
+        ["", one] | [one, ""] => one.into(),
+        [first, second] => format!("{first}{separator}{second}"),
+    }
 }
 
 /// What stands behind a beginning of a key, if it is one.
-fn after<'a>(key: &'a str, beginning: &str) -> Option<&'a str> {
+fn after<'a>(key: &'a str, beginning: &str, separator: char) -> Option<&'a str> {
     match key.strip_prefix(beginning)? {
         rest if beginning.is_empty() || rest.is_empty() => Some(rest),
-        rest => rest.strip_prefix('.'),
+        rest => rest.strip_prefix(separator),
     }
 }
 
@@ -289,9 +297,9 @@ fn list<K: AsRef<str>>(keys: impl IntoIterator<Item = K>) -> String {
 
 fn save(model: &dyn Model, path: &Path, keys: &StateDictKeys) -> Result<()> {
     let entries = entries(model)?;
-    keys.check(&entries)?;
+    keys.check(&names(&entries), '.')?;
     let tensor = |entry: &Entry| -> Tensor {
-        let key = keys.renamed(&entry.key);
+        let key = keys.renamed(&entry.key, '.');
         let Some((axes, values)) = &entry.values else {
             return (key, Dtype::I64, Vec::new(), i64::to_bytes(std::iter::once(0)));
         };
@@ -319,21 +327,30 @@ fn inverse(axes: &[usize], of: &[usize]) -> Vec<usize> {
 
 fn load<M: Model>(model: &mut M, path: &Path, keys: &StateDictKeys) -> Result<IncompatibleKeys> {
     let entries = entries(model)?;
-    keys.check(&entries)?;
+    keys.check(&names(&entries), '.')?;
     let kind = model.file().kind;
     let (values, incompatible) = tensors::read(path, WHAT, |bytes| parse(bytes, kind, &entries, keys))?;
+    assign(model, values);
+    Ok(incompatible)
+}
+
+fn names(entries: &[Entry]) -> Vec<&str> {
+    entries.iter().map(|entry| entry.key.as_str()).collect()
+}
+
+/// Gives a model the values that there are.
+pub(super) fn assign<M: Model>(model: &mut M, values: Values) {
     let parameters = model.networks_mut().into_iter().flat_map(Sequential::parameters_mut);
     for (parameter, values) in parameters.zip(values) {
         values.into_iter().for_each(|values| *parameter = Arc::new(values));
     }
     publish(model.file().networks.into_iter().map(|(_, network)| network));
-    Ok(incompatible)
 }
 
 const WHAT: &str = "a safetensors file with PyTorch's state_dict";
 
 /// The values of each parameter in our order, `None` if the file does not have them.
-type Values = Vec<Option<Vec<f32>>>;
+pub(super) type Values = Vec<Option<Vec<f32>>>;
 
 fn parse(
     bytes: &[u8],
@@ -355,7 +372,7 @@ fn parse(
     let mut rest: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
     let (mut values, mut mistakes, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     for entry in entries {
-        let key = keys.renamed(&entry.key);
+        let key = keys.renamed(&entry.key, '.');
         let tensor = rest.remove(&key);
         // Not in files of before PyTorch 0.4.1, which it loads all the same.
         let Some((axes, _)) = &entry.values else { continue };
@@ -378,14 +395,20 @@ fn parse(
     if keys.strict && incompatible != IncompatibleKeys::default() {
         mistakes.insert(0, incompatible.to_string());
     }
+    refuse_mistakes(&format!("the state_dict of this {kind}"), mistakes)?;
+    Ok((values, incompatible))
+}
+
+/// Says what is wrong with a file, if anything is.
+pub(super) fn refuse_mistakes(expected: &str, mut mistakes: Vec<String>) -> Result<(), String> {
     if mistakes.is_empty() {
-        return Ok((values, incompatible));
+        return Ok(());
     }
     const MOST: usize = 10;
     let more = mistakes.len().saturating_sub(MOST);
     mistakes.truncate(MOST);
     mistakes.extend((more > 0).then(|| format!("and {more} more")));
-    Err(format!("expected the state_dict of this {kind}, got another one\n{}", mistakes.join("\n")))
+    Err(format!("expected {expected}, got another one\n{}", mistakes.join("\n")))
 }
 
 /// Which of PyTorch's axes each of ours is.

@@ -9,7 +9,7 @@ use crate::{
     data::{npy_bytes, write_members},
     error::{Error, Result},
     file::write_whole,
-    train::{GanHistory, History, Setting, Study},
+    train::{GanHistory, History, Setting, Study, TrialRecord},
 };
 
 macro_rules! histories {
@@ -107,13 +107,8 @@ impl Study {
     /// # Ok::<(), latentlab::Error>(())
     /// ```
     pub fn save_csv(&self, path: impl AsRef<Path>) -> Result<()> {
-        let (records, mut names) = (self.records(), self.parameter_names());
-        // Optuna's workers may have more.
-        for name in records.iter().flat_map(|record| record.settings.keys()) {
-            if !names.contains(name) {
-                names.push(name.clone());
-            }
-        }
+        let records = self.records();
+        let names = self.columns_of(&records);
         let fixed = ["number", "value", "state", "seconds"].map(String::from);
         let header = fixed.into_iter().chain(names.iter().map(|name| format!("params_{name}"))).collect();
         let rows = records.iter().map(|record| {
@@ -127,6 +122,18 @@ impl Study {
             row
         });
         write_table(path.as_ref(), header, rows)
+    }
+
+    /// The names of all parameters of the trials.
+    pub(super) fn columns_of(&self, records: &[TrialRecord]) -> Vec<String> {
+        let mut names = self.parameter_names();
+        // Optuna's workers may have more.
+        for name in records.iter().flat_map(|record| record.settings.keys()) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        names
     }
 }
 

@@ -15,6 +15,32 @@ fn keys() -> Vec<StateDictKeys> {
     named.chain([new(), new().strict(false), new().rename("", "").rename("encoder", "")]).collect()
 }
 
+/// Files that Keras has not written, and some that it has, of other models.
+#[cfg(feature = "keras")]
+macro_rules! of_keras {
+    ($model:expr => $($load:ident $(, $keys:expr)?);+) => {
+        Call(|| {
+            let garbage = Garbage::new("keras");
+            let reference = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/reference/keras");
+            let written = std::fs::read_dir(reference).unwrap().map(|entry| entry.unwrap().path());
+            let files = garbage.files("weights.h5").into_iter().chain(paths());
+            files.for_each(|path| {
+                $(refused($model.$load(&path $(, $keys)?));)+
+            });
+            written.for_each(|path| {
+                $(drop(either($model.$load(&path $(, $keys)?)));)+
+            });
+        })
+    };
+}
+
+#[cfg(not(feature = "keras"))]
+macro_rules! of_keras {
+    ($($_:tt)+) => {
+        Nothing("it is not there without the feature keras")
+    };
+}
+
 /// The rows of a type that has a `state_dict` and becomes an ONNX file.
 macro_rules! state_dicts {
     ($($name:literal, $model:expr);+ $(;)?) => {
@@ -61,6 +87,15 @@ macro_rules! state_dicts {
                     }
                 }),
             ),
+            (concat!($name, "::load_keras"), of_keras!($model => load_keras)),
+            (
+                concat!($name, "::load_keras_with"),
+                of_keras!(
+                    $model =>
+                    load_keras_with, &StateDictKeys::new();
+                    load_keras_with, &StateDictKeys::new().rename("", "a").strict(false)
+                ),
+            ),
         )+]
     };
 }
@@ -98,6 +133,14 @@ pub fn rows() -> Table {
                 let garbage = Garbage::new("codes-csv");
                 codes().iter().for_each(|codes| codes.save_csv(garbage.file("a.csv")).unwrap());
                 paths().iter().for_each(|path| _ = either(codes_of(points(3, 2, 1.0)).save_csv(path)));
+            }),
+        ),
+        (
+            "Codes::save_parquet",
+            of_parquet!({
+                let garbage = Garbage::new("codes-parquet");
+                codes().iter().for_each(|codes| codes.save_parquet(garbage.file("a.parquet")).unwrap());
+                paths().iter().for_each(|path| _ = either(codes_of(points(3, 2, 1.0)).save_parquet(path)));
             }),
         ),
         (

@@ -5,6 +5,20 @@
 //! rows run in processes of their own with a memory limit: an abort is attributed to its row, and the other rows
 //! still run.
 
+/// The row of a function that only the feature `parquet` has.
+#[cfg(feature = "parquet")]
+macro_rules! of_parquet {
+    ($call:expr) => {
+        Call(|| $call)
+    };
+}
+#[cfg(not(feature = "parquet"))]
+macro_rules! of_parquet {
+    ($call:expr) => {
+        Nothing("it is not there without the feature parquet")
+    };
+}
+
 mod analyse;
 mod arguments;
 mod data;

@@ -412,6 +412,10 @@ pub fn rows() -> Table {
         ("History::plot_dead_units", Call(|| histories(|history| drawn(history.plot_dead_units())))),
         ("History::plot_accuracy", Call(|| histories(|history| drawn(history.plot_accuracy())))),
         ("History::save_csv", Call(|| histories(|history| saves(|path| _ = either(history.save_csv(path)))))),
+        (
+            "History::save_parquet",
+            of_parquet!(histories(|history| saves(|path| _ = either(history.save_parquet(path))))),
+        ),
         ("History::save_npz", Call(|| histories(|history| saves(|path| _ = either(history.save_npz(path)))))),
         ("History::evcxr_display", Call(|| histories(History::evcxr_display))),
         ("GanConfig::new", Nothing("nothing")),
@@ -459,6 +463,10 @@ pub fn rows() -> Table {
         ("GanConfig::stop_handle", Nothing("a handle; see GanConfig::epochs")),
         ("GanConfig::progress_every", Call(|| SIZES.iter().for_each(|n| trained_gan(gan_config().progress_every(*n))))),
         ("GanHistory::save_csv", Call(|| gan_histories(|history| saves(|path| _ = either(history.save_csv(path)))))),
+        (
+            "GanHistory::save_parquet",
+            of_parquet!(gan_histories(|history| saves(|path| _ = either(history.save_parquet(path))))),
+        ),
         ("GanHistory::save_npz", Call(|| gan_histories(|history| saves(|path| _ = either(history.save_npz(path)))))),
         ("GanHistory::to_html", Call(|| gan_histories(|history| drop(history.to_html())))),
         ("GanHistory::plot", Call(|| gan_histories(|history| drawn(history.plot())))),
@@ -638,6 +646,10 @@ pub fn rows() -> Table {
         (
             "Study::save_csv",
             Call(|| [study(), full(0)].iter().for_each(|study| saves(|path| _ = either(study.save_csv(path))))),
+        ),
+        (
+            "Study::save_parquet",
+            of_parquet!([study(), full(0)].iter().for_each(|study| saves(|path| _ = either(study.save_parquet(path))))),
         ),
         ("Study::ask", Nothing("the study alone; see the rows of Space")),
         (

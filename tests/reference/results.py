@@ -2,7 +2,7 @@
 
     python results.py
 
-Needs numpy, pandas and tensorboard, and cargo: a test of tests/exchange.rs writes the files.
+Needs numpy, pandas, pyarrow, polars and tensorboard, and cargo: a test of tests/exchange.rs writes the files.
 """
 
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy
 import pandas
+import polars
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
@@ -74,10 +75,20 @@ def study(folder):
     print("study: 4 trials in pandas")
 
 
+def parquet(folder):
+    for name in ["history", "codes", "study"]:
+        table = pandas.read_csv(folder / f"{name}.csv", dtype={"class": str})
+        for read in [pandas.read_parquet, lambda path: polars.read_parquet(path).to_pandas()]:
+            got = read(folder / f"{name}.parquet")
+            single = got.dtypes[got.dtypes == "float32"].index
+            pandas.testing.assert_frame_equal(got, table.astype({column: "float32" for column in single}), check_exact=True, check_dtype=False)
+    print("Parquet: the tables of history, codes and study are the same in pandas (pyarrow) and polars")
+
+
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
         environment = {**os.environ, "LATENTLAB_RESULTS": temporary}
-        command = ["cargo", "test", "--test", "exchange", "results_in_the_folder"]
+        command = ["cargo", "test", "--features", "parquet", "--test", "exchange", "results_in_the_folder"]
         subprocess.run(command, cwd=Path(__file__).parents[2], env=environment, check=True, stdout=subprocess.DEVNULL)
-        for check in [curves, codes, study]:
+        for check in [curves, codes, study, parquet]:
             check(Path(temporary))
