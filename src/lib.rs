@@ -120,9 +120,9 @@ pub use show::{
 };
 pub use stop::StopHandle;
 pub use train::{
-    Epoch, GanConfig, GanHistory, GanLosses, History, Live, Schedule, Setting, Snapshot, Space, StoppedBy, Study,
-    TrainConfig, Trainable, Training, Trial, TrialRecord, TrialState, Watch, evaluate, gan_step, reconstruction_errors,
-    train_ae, train_classifier, train_gan, train_pairs, train_vae,
+    Epoch, GanConfig, GanHistory, GanLosses, History, Live, MedianPruner, Schedule, Setting, Snapshot, Space,
+    StoppedBy, Study, TrainConfig, Trainable, Training, Trial, TrialRecord, TrialState, Watch, evaluate, gan_step,
+    reconstruction_errors, train_ae, train_classifier, train_gan, train_pairs, train_vae,
 };
 
 /// The README's example is a test like any other.

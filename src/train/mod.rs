@@ -27,6 +27,6 @@ pub use network::train_pairs;
 pub use observers::Epoch;
 pub use schedule::Schedule;
 pub use training::{Trainable, Training};
-pub use tuning::{Setting, Space, Study, Trial, TrialRecord, TrialState};
+pub use tuning::{MedianPruner, Setting, Space, Study, Trial, TrialRecord, TrialState};
 pub use vae::train_vae;
 pub use watch::Watch;

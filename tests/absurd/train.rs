@@ -3,9 +3,9 @@
 use std::{fs, ops::ControlFlow, path::Path};
 
 use latentlab::{
-    Error, Gan, GanConfig, GanHistory, History, Loss, Optimizer, Schedule, Sequential, Setting, Space, StopHandle,
-    Study, TrainConfig, Training, Trial, Watch, evaluate, gan_step, reconstruction_errors, train_ae, train_classifier,
-    train_gan, train_vae,
+    Error, Gan, GanConfig, GanHistory, History, Loss, MedianPruner, Optimizer, Schedule, Sequential, Setting, Space,
+    StopHandle, Study, TrainConfig, Training, Trial, Watch, evaluate, gan_step, reconstruction_errors, train_ae,
+    train_classifier, train_gan, train_vae,
 };
 
 use crate::{
@@ -128,6 +128,20 @@ fn full(seed: u64) -> Study {
         }
     }
     study
+}
+
+/// A study with this pruner, in which all epochs are reported that there can be.
+fn pruned(pruner: impl Fn(MedianPruner) -> MedianPruner) {
+    for settings in [MedianPruner::new(), MedianPruner::new().startup_trials(0).warmup_epochs(2).interval_epochs(3)] {
+        let Some(study) = either(study().pruner(pruner(settings))) else { continue };
+        for value in NUMBERS {
+            let trial = study.ask().unwrap().unwrap();
+            for epoch in SIZES {
+                either(trial.report(epoch, value));
+            }
+            either(study.tell(trial, value));
+        }
+    }
 }
 
 fn with_trial(call: impl Fn(&Trial)) {
@@ -622,6 +636,26 @@ pub fn rows() -> Table {
                 }
             }),
         ),
+        (
+            "Study::pruner",
+            Call(|| {
+                for count in SIZES {
+                    refused(study().pruner(MedianPruner::new().interval_epochs(0).warmup_epochs(count)));
+                    refused(study().pruner(MedianPruner::new().min_trials(0).startup_trials(count)));
+                }
+            }),
+        ),
+        ("MedianPruner::new", Nothing("no arguments")),
+        (
+            "MedianPruner::startup_trials",
+            Call(|| SIZES.iter().for_each(|n| pruned(|pruner| pruner.startup_trials(*n)))),
+        ),
+        ("MedianPruner::warmup_epochs", Call(|| SIZES.iter().for_each(|n| pruned(|pruner| pruner.warmup_epochs(*n))))),
+        (
+            "MedianPruner::interval_epochs",
+            Call(|| SIZES.iter().for_each(|n| pruned(|pruner| pruner.interval_epochs(*n)))),
+        ),
+        ("MedianPruner::min_trials", Call(|| SIZES.iter().for_each(|n| pruned(|pruner| pruner.min_trials(*n))))),
         (
             "Study::fail",
             Call(|| {

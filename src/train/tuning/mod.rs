@@ -21,6 +21,7 @@ mod table;
 mod tree_parzen;
 mod trial;
 
+pub use pruning::MedianPruner;
 pub use space::{Setting, Space};
 pub use study::Study;
 pub(super) use trial::TrialLink;

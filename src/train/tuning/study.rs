@@ -10,7 +10,7 @@ use super::importance::importance;
 use super::journal::{self, Journal, Refusal};
 use super::lock::Lock;
 use super::operation::{Number, Operation};
-use super::pruning::should_prune;
+use super::pruning::MedianPruner;
 use super::replay::Replay;
 use super::space::{Setting, Space, check_name, short, wrong};
 use super::tree_parzen::suggest;
@@ -42,8 +42,9 @@ use crate::{
 /// # Ok::<(), latentlab::Error>(())
 /// ```
 ///
-/// Settings are sampled by the tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), the first ten at
-/// random; a [`grid`](Space::grid) is tried in order. With a [`journal`](Self::journal) a study can be stopped at any
+/// Settings are sampled by the multivariate tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), the
+/// default of Optuna 5, and until ten trials have ended at random; a [`grid`](Space::grid) is tried in order. Trials
+/// that run count as bad ones, so that those at the same time differ. With a [`journal`](Self::journal) a study can be stopped at any
 /// time and resumed, and several processes can share it, also with workers and the dashboard of
 /// [Optuna](Self::optuna).
 pub struct Study {
@@ -63,6 +64,7 @@ pub(super) struct Shared {
     held: HashMap<usize, Weak<()>>,
     /// How often a trial is handed out again that its worker has lost.
     retries: usize,
+    pruner: MedianPruner,
     journal: Option<Journal>,
 }
 
@@ -93,7 +95,8 @@ impl Study {
         space.check()?;
         let trials = space.combinations().unwrap_or(100);
         let (replay, held) = (Replay::new(NAME, maximize, space), HashMap::new());
-        let mut shared = Shared { replay, held, retries: usize::MAX, journal: None };
+        let pruner = MedianPruner::new();
+        let mut shared = Shared { replay, held, retries: usize::MAX, pruner, journal: None };
         shared.together(|shared, lock| shared.begin(lock))?;
         let (stop, progress, shared) = (StopHandle::new(), Mutex::default(), Arc::new(Mutex::new(shared)));
         Ok(Self { seed: 0, trials, stop, progress_every: 1, progress, shared })
@@ -132,6 +135,16 @@ impl Study {
     pub fn retries(self, count: usize) -> Self {
         locked(&self.shared).retries = count;
         self
+    }
+
+    /// When trials end early. A grid's trials never do. Default: [`MedianPruner::new`].
+    ///
+    /// # Errors
+    /// When its interval or its number of trials is 0.
+    pub fn pruner(self, pruner: MedianPruner) -> Result<Self> {
+        pruner.check()?;
+        locked(&self.shared).pruner = pruner;
+        Ok(self)
     }
 
     /// A study that is in a journal already, with the space and the direction that it has there:
@@ -571,7 +584,8 @@ impl Shared {
             let (trial_id, intermediate_value) = (record.id, Number(value));
             shared.write(&[Operation::Report { trial_id, step: epoch, intermediate_value }], lock)?;
             let (replay, record) = (&shared.replay, &shared.replay.records[trial - 1]);
-            Ok(!replay.space.grid && should_prune(record, replay.known(), |value| shared.cost(value)))
+            let prunes = || shared.pruner.should_prune(record, replay.known(), |value| shared.cost(value));
+            Ok(!replay.space.grid && prunes())
         })
     }
 }

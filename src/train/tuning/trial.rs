@@ -43,9 +43,9 @@ impl Trial {
         &self.settings
     }
 
-    /// Reports a value after an epoch (from 1); returns whether the trial should be pruned: whether its best
-    /// value so far is worse than the median of the finished trials at the same epoch, once five have finished (the
-    /// median stopping rule of Golovin et al., "Google Vizier", KDD 2017). Never in a grid.
+    /// Reports a value after an epoch (from 1); returns whether the trial should be pruned, by the study's
+    /// [`pruner`](crate::Study::pruner): by default, whether its best value so far is worse than the median of the
+    /// complete trials at the same epoch, once five are complete. Never in a grid.
     ///
     /// # Errors
     /// When the epoch is not above the last one reported, or the journal cannot be read or written.
