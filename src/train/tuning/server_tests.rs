@@ -178,18 +178,19 @@ impl Database {
 struct Fake {
     database: Arc<Mutex<Database>>,
     address: SocketAddr,
-    runtime: Option<tokio::runtime::Runtime>,
+    /// Its thread, which ends with the sender.
+    running: Option<(tokio::sync::oneshot::Sender<()>, thread::JoinHandle<()>)>,
 }
 
 impl Fake {
     fn start() -> Self {
-        let mut fake = Self { database: Arc::default(), address: SocketAddr::from(([127, 0, 0, 1], 0)), runtime: None };
+        let mut fake = Self { database: Arc::default(), address: SocketAddr::from(([127, 0, 0, 1], 0)), running: None };
         fake.start_again();
         fake
     }
 
     fn start_again(&mut self) {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind(self.address)).unwrap();
         self.address = listener.local_addr().unwrap();
         let database = self.database.clone();
@@ -208,13 +209,14 @@ impl Fake {
                 let _ = whole.set(connection.abort_handle());
             }
         }));
-        self.runtime = Some(runtime);
+        let (sender, ended) = tokio::sync::oneshot::channel();
+        self.running = Some((sender, thread::spawn(move || drop(runtime.block_on(ended)))));
     }
 
     fn kill(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        let (sender, thread) = self.running.take().unwrap();
+        drop(sender);
+        thread.join().unwrap();
     }
 
     fn database(&self) -> std::sync::MutexGuard<'_, Database> {
