@@ -606,6 +606,10 @@ pub fn rows() -> Table {
                 refused(study().optuna(garbage.file("another.log"), "a\nb"));
                 let used = full(0);
                 refused(used.optuna(garbage.file("another.log"), "late"));
+                for server in ["grpc://", "grpc://nowhere", "grpc://:1", "grpc://a b:1", "postgresql://a/b", "://"] {
+                    refused(study().optuna(server, "name"));
+                    refused(Study::open(server, "name"));
+                }
                 for path in paths().into_iter().filter(|path| *path != std::path::Path::new("/dev/full")) {
                     refused(study().optuna(path, "name"));
                 }

@@ -20,13 +20,13 @@ pub fn run() -> Outcome<()> {
     let project = Project::find()?;
     if project.shared.is_some() {
         return Err("This installation has the notebooks' tool only. For this command, install the whole one: \
-                    cargo install latentlab --features tool"
+                    cargo install latentlab --features tool,grpc"
             .to_owned());
     }
     let manifest = project.root.join("Cargo.toml");
     let mut command = Command::new("cargo");
     without_cargo_run(&mut command)
-        .args(["run", "--release", "--features", "tool", "--bin", "latentlab", "--manifest-path"])
+        .args(["run", "--release", "--features", "tool,grpc", "--bin", "latentlab", "--manifest-path"])
         .arg(manifest)
         .arg("--")
         .args(env::args_os().skip(1));

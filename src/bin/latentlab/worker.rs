@@ -44,10 +44,11 @@ so does the end of a worker that is killed. The exit code is then 143 or 130: a 
 #[derive(clap::Args)]
 #[command(after_help = CONTRACT)]
 pub struct Arguments {
-    /// The study's file, which all workers share (Optuna's journal); the first one makes it
+    /// The study's file, which all workers share (Optuna's journal); the first one makes it. Or grpc://HOST:PORT,
+    /// Optuna's server in front of a database, if the tool was compiled with the feature `grpc`
     #[arg(long, value_name = "PATH")]
     study: PathBuf,
-    /// The study's name in that file
+    /// The study's name there
     #[arg(long, default_value = "latentlab")]
     name: String,
     /// How many trials the study is to have in all, those of other workers included
@@ -309,7 +310,14 @@ async fn work(study: &Study, arguments: &Arguments) -> Result<Option<i32>, Strin
                 continue;
             }
         };
-        told.map_err(|error| error.to_string())?;
+        match told {
+            // A server has given it to another, because this worker was not heard of. What else is wrong shows again.
+            Err(error) if error.kind() == ErrorKind::Data && signal.is_none() => {
+                say(format_args!("trial {number}: {error}"));
+                continue;
+            }
+            told => told.map_err(|error| error.to_string())?,
+        }
         let records = study.records();
         let record = &records[number - 1];
         say(line(record, &records, study, arguments.trials));

@@ -32,6 +32,15 @@ pub(super) enum Refusal {
     Failed(Error),
 }
 
+#[cfg(feature = "grpc")]
+impl Refusal {
+    pub(super) fn into_error(self) -> Error {
+        match self {
+            Self::Disturbed(error) | Self::Failed(error) => error,
+        }
+    }
+}
+
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         Self::Failed(error)

@@ -22,9 +22,9 @@ pub(super) const SECONDS: &str = "latentlab:seconds";
 /// The attribute of a trial with the number of workers of ours that ended without telling its result.
 const LOSSES: &str = "latentlab:losses";
 /// The attribute of a study with its space.
-const SPACE: &str = "latentlab:space";
+pub(super) const SPACE: &str = "latentlab:space";
 /// The user attribute of a trial with the reason of its failure: optuna-dashboard shows it.
-const FAIL_REASON: &str = "fail_reason";
+pub(super) const FAIL_REASON: &str = "fail_reason";
 /// A reason's longest text, in characters.
 const LONGEST_REASON: usize = 2000;
 
@@ -109,6 +109,11 @@ impl Replay {
         let space = Operation::StudyAttribute { study_id, system_attr: Attributes::from_iter([(SPACE.into(), space)]) };
         let create = self.study.is_none().then_some(create);
         create.into_iter().chain((!self.has_space).then_some(space)).collect()
+    }
+
+    /// Whether a study's attribute is the space.
+    pub(super) fn has(&self, space: &Value) -> bool {
+        serde_json::from_value(space.clone()).ok().as_ref() == Some(&self.space)
     }
 
     fn direction(&self) -> u8 {
@@ -214,7 +219,7 @@ impl Replay {
             Operation::StudyUserAttribute { study_id } => self.is_ours(*study_id).map(drop),
             Operation::StudyAttribute { study_id, system_attr } => match system_attr.get(SPACE) {
                 Some(space) if self.is_ours(*study_id)? => {
-                    if serde_json::from_value(space.clone()).ok().as_ref() != Some(&self.space) {
+                    if !self.has(space) {
                         return Err(self.another());
                     }
                     self.has_space = true;
@@ -313,6 +318,17 @@ impl Replay {
             }
             return Ok(());
         }
+        let record = self.record(self.records.len() + 1, self.trials.len(), trial)?;
+        let running = record.state == TrialState::Running;
+        if ours && (!running || record.worker.is_none() || !self.space.holds(&record.settings)) {
+            let got = format!("another in trial {}", record.number);
+            return Err(wrong("a setting of each parameter, in its range", got));
+        }
+        self.add(record, trial);
+        Ok(())
+    }
+
+    fn record(&self, number: usize, id: usize, trial: &NewTrial) -> Result<TrialRecord> {
         let mut settings = BTreeMap::new();
         for (name, value) in &trial.params {
             let distribution = trial.distributions.get(name);
@@ -320,24 +336,48 @@ impl Replay {
             settings.insert(name.clone(), self.setting(name, *value, distribution)?);
         }
         let state = trial.state.map_or(Ok(TrialState::Running), state_of)?;
-        let mut record = TrialRecord::new(self.records.len() + 1, self.trials.len(), settings);
+        let mut record = TrialRecord::new(number, id, settings);
         record.started = trial.datetime_start.as_deref().and_then(dates::seconds);
         trial.intermediate_values.iter().for_each(|(step, value)| record.report(*step, value.finite()));
         record.end(state, value_of(state, trial.values.as_deref(), trial.value)?);
-        record.took(trial.datetime_complete.as_deref());
         // What begins a trial anew comes first in it: its reports belong to it.
         let reports = std::mem::take(&mut record.reports);
         record.attributes(&trial.system_attrs)?;
         record.reports = reports;
-        if ours && (state != TrialState::Running || record.worker.is_none() || !self.space.holds(&record.settings)) {
-            let got = format!("another in trial {}", record.number);
-            return Err(wrong("a setting of each parameter, in its range", got));
-        }
+        record.took(trial.datetime_complete.as_deref());
+        Ok(record)
+    }
+
+    fn add(&mut self, record: TrialRecord, trial: &NewTrial) {
         for (name, distribution) in &trial.distributions {
             self.first.entry(name.clone()).or_insert_with(|| distribution.clone());
         }
         self.trials.push(Some(self.records.len()));
         self.records.push(record);
+    }
+
+    /// Sets a trial, new or not, to what a server has of it: of the worker of ours that has it, and with the reason of
+    /// its failure. `held`: the reports are this process's, not the server's.
+    #[cfg(feature = "grpc")]
+    pub(super) fn put(
+        &mut self,
+        index: usize,
+        trial: &NewTrial,
+        worker: Option<usize>,
+        failure: Option<String>,
+        held: bool,
+    ) -> Result<()> {
+        let mut record = self.record(index + 1, index, trial)?;
+        (record.worker, record.failure) = (worker, failure);
+        match self.records.get_mut(index) {
+            Some(old) => {
+                if held {
+                    record.reports = std::mem::take(&mut old.reports);
+                }
+                *old = record;
+            }
+            None => self.add(record, trial),
+        }
         Ok(())
     }
 

@@ -7,17 +7,17 @@ use std::{
 
 use super::dates;
 use super::importance::importance;
-use super::journal::{self, Journal, Refusal};
-use super::lock::Lock;
+use super::journal::Refusal;
 use super::operation::{Number, Operation};
 use super::pruning::MedianPruner;
 use super::replay::Replay;
 use super::space::{Setting, Space, check_name, short, wrong};
+use super::storage::{Guard, Storage};
 use super::tree_parzen::suggest;
 use super::trial::{Trial, TrialRecord, TrialState};
 use crate::{
     channel::Stoppable,
-    error::Result,
+    error::{Error, ErrorKind, Result},
     progress::{Progress, State, times},
     random::mix,
     stop::StopHandle,
@@ -65,7 +65,7 @@ pub(super) struct Shared {
     /// How often a trial is handed out again that its worker has lost.
     retries: usize,
     pruner: MedianPruner,
-    journal: Option<Journal>,
+    storage: Storage,
 }
 
 /// How often an operation is tried that other workers disturb.
@@ -96,8 +96,9 @@ impl Study {
         let trials = space.combinations().unwrap_or(100);
         let (replay, held) = (Replay::new(NAME, maximize, space), HashMap::new());
         let pruner = MedianPruner::new();
-        let mut shared = Shared { replay, held, retries: usize::MAX, pruner, journal: None };
-        shared.together(|shared, lock| shared.begin(lock))?;
+        let storage = Storage::Process;
+        let mut shared = Shared { replay, held, retries: usize::MAX, pruner, storage };
+        shared.together(true, |shared, guard| shared.begin(guard))?;
         let (stop, progress, shared) = (StopHandle::new(), Mutex::default(), Arc::new(Mutex::new(shared)));
         Ok(Self { seed: 0, trials, stop, progress_every: 1, progress, shared })
     }
@@ -169,8 +170,8 @@ impl Study {
     /// [`optuna`](Self::optuna) writes; and as those of [`optuna`](Self::optuna).
     pub fn open(path: impl AsRef<Path>, name: impl AsRef<str>) -> Result<Self> {
         check_name("study", name.as_ref())?;
-        let (maximize, space) = journal::space_of(path.as_ref(), name.as_ref())?;
-        Self::new(space, maximize)?.join(path.as_ref(), name.as_ref())
+        let (maximize, space) = Storage::space_of(path.as_ref(), name.as_ref())?;
+        Self::new(space, maximize)?.join(name.as_ref(), |study| Storage::open(path.as_ref(), name.as_ref(), study))
     }
 
     /// Keeps the study in a file: [`optuna`](Self::optuna) with the name `latentlab`.
@@ -184,10 +185,10 @@ impl Study {
         self.optuna(path, NAME)
     }
 
-    /// Keeps the study in a file: a journal as [Optuna](https://optuna.org) 5 writes it, which may hold several studies
-    /// of different names. If it has one of this name, the study continues from it: a trial that was running when its
-    /// process ended is handed out again with the same settings and number. Several processes (or several studies in
-    /// the threads of one) may use the same file at the same time and share the trials.
+    /// Keeps the study in a file, or [at a server](#at-a-server): a journal as [Optuna](https://optuna.org) 5 writes
+    /// it, which may hold several studies of different names. If it has one of this name, the study continues from it: a
+    /// trial that was running when its process ended is handed out again with the same settings and number. Several
+    /// processes (or several studies in the threads of one) may use the same file at the same time and share the trials.
     ///
     /// Optuna's workers may be among them, and its dashboard shows the study:
     ///
@@ -210,24 +211,46 @@ impl Study {
     /// lost or moved are refused, and so are values outside their range. An incomplete last line, left by a process
     /// that was killed, is cut off.
     ///
+    /// # At a server
+    /// With the crate's feature `grpc` the path may also be `grpc://HOST:PORT`, the address of Optuna's server
+    /// (`optuna.storages.run_grpc_proxy_server`) in front of PostgreSQL or another database, for hundreds of workers:
+    ///
+    /// ```no_run
+    /// # let space = latentlab::Space::new().float("x", 0.0, 1.0);
+    /// let study = latentlab::Study::minimize(space)?.optuna("grpc://tuning.example.org:13000", "digits")?;
+    /// # Ok::<(), latentlab::Error>(())
+    /// ```
+    ///
+    /// - Python's workers take it as `GrpcStorageProxy(host="tuning.example.org", port=13000)`.
+    /// - A process that has a trial tells the server every 5 seconds. The trial of one that is not heard of for 30
+    ///   seconds is handed out again; should that process live after all, its [`report`](Trial::report) and
+    ///   [`tell`](Self::tell) are errors, and its result does not count.
+    /// - A server that does not answer is tried for 10 seconds at the beginning, and for two minutes later, when it may
+    ///   be started again. A call whose answer was lost is not made twice: no trial is lost, none begun twice.
+    /// - Beside the study there is one named `latentlab:lock:NAME`, by whose only trial the workers of this library
+    ///   keep each other out while one hands out a trial.
+    /// - The server keeps a setting once it has it: waiting trials with settings outside the space are left to Optuna.
+    /// - The connection is not encrypted, and the server asks for no password: keep it in a network that you trust.
+    ///
     /// # Errors
     /// When the name is empty, longer than 200 letters or has control characters; when the file cannot be opened or
     /// locked, is not a journal (it is left unchanged), is damaged (the error names the line), or has a study of this
-    /// name with another space or direction, or a parameter of another kind.
+    /// name with another space or direction, or a parameter of another kind; when the server does not answer in time
+    /// or is none of Optuna's (the error names its address), or the feature `grpc` is missing.
     pub fn optuna(self, path: impl AsRef<Path>, name: impl AsRef<str>) -> Result<Self> {
         check_name("study", name.as_ref())?;
-        self.join(path.as_ref(), name.as_ref())
+        self.join(name.as_ref(), |study| Storage::open(path.as_ref(), name.as_ref(), study))
     }
 
-    fn join(self, path: &Path, name: &str) -> Result<Self> {
+    pub(super) fn join(self, name: &str, storage: impl FnOnce(&Replay) -> Result<Storage>) -> Result<Self> {
         {
             let mut shared = locked(&self.shared);
             if !shared.replay.records.is_empty() {
                 return Err(wrong("study", "a journal before the first trial", "one after it"));
             }
             shared.replay = Replay::new(name, shared.replay.maximize, shared.replay.space.clone());
-            shared.journal = Some(Journal::open(path, &shared.replay)?);
-            shared.together(|shared, lock| shared.begin(lock))?;
+            shared.storage = storage(&shared.replay)?;
+            shared.together(true, |shared, guard| shared.begin(guard))?;
         }
         Ok(self)
     }
@@ -235,13 +258,19 @@ impl Study {
     /// The next trial; `None` if all have been handed out, also while other processes still work on theirs.
     ///
     /// # Errors
-    /// When the journal cannot be read or written.
+    /// When the journal cannot be read or written, or the server does not answer.
     pub fn ask(&self) -> Result<Option<Trial>> {
         if self.stop.should_stop() {
             return Ok(None);
         }
         let mut shared = locked(&self.shared);
-        let Some((number, token)) = shared.together(|shared, lock| shared.hand_out(self.trials, self.seed, lock))?
+        // A server's lock takes calls: none for a study that was full, and still is.
+        let was_full = shared.storage.is_server() && shared.count() >= self.trials;
+        if was_full && !shared.together(false, |shared, _| Ok(shared.has_work(self.trials)))? {
+            return Ok(None);
+        }
+        let Some((number, token)) =
+            shared.together(true, |shared, guard| shared.hand_out(self.trials, self.seed, guard))?
         else {
             return Ok(None);
         };
@@ -341,9 +370,9 @@ impl Study {
             return Ok(());
         }
         let mut shared = locked(&self.shared);
-        shared.together(|shared, lock| {
-            let operations = operations(shared.replay.running(trial.number)?);
-            shared.write(&operations, lock)
+        shared.together(false, |shared, guard| {
+            let operations = operations(shared.here(trial.number)?);
+            shared.write(&operations, guard)
         })?;
         shared.held.remove(&trial.number);
         self.say(&shared, Some(trial.number));
@@ -367,7 +396,7 @@ impl Study {
     pub fn is_finished(&self) -> bool {
         let shared = locked(&self.shared);
         let open = |record: &TrialRecord| match record.state {
-            TrialState::Waiting => true,
+            TrialState::Waiting => shared.takes(record),
             TrialState::Running => record.worker.is_some(),
             _ => false,
         };
@@ -458,17 +487,23 @@ impl Shared {
         }
     }
 
-    /// Runs an action under the journal's lock, after all its lines have been applied; again, if another worker
-    /// disturbs it, since nothing has been written then.
-    fn together<T>(&mut self, mut action: impl FnMut(&mut Self, Option<&Lock>) -> Result<T, Refusal>) -> Result<T> {
+    /// Runs an action under the storage's lock, after what others have written has been applied; again, if another
+    /// worker disturbs it, since nothing has been written then.
+    fn together<T>(
+        &mut self,
+        handing_out: bool,
+        mut action: impl FnMut(&mut Self, &Guard) -> Result<T, Refusal>,
+    ) -> Result<T> {
         let mut attempt = 1;
         loop {
-            let lock = self.journal.as_ref().map(Journal::lock).transpose()?;
-            let read = match (&mut self.journal, &lock) {
-                (Some(journal), Some(lock)) => journal.read(&mut self.replay, lock),
-                _ => Ok(()),
-            };
-            match read.and_then(|()| action(self, lock.as_ref())) {
+            let done = self.storage.lock(handing_out).and_then(|guard| {
+                let is_held = |index| is_held(&self.held, index);
+                let read = self.storage.read(&mut self.replay, &guard, is_held);
+                let done = read.and_then(|()| action(self, &guard));
+                self.storage.unlock(guard);
+                done
+            });
+            match done {
                 Ok(done) => return Ok(done),
                 Err(Refusal::Disturbed(_)) if attempt < ATTEMPTS => attempt += 1,
                 Err(Refusal::Disturbed(error)) => {
@@ -480,17 +515,36 @@ impl Shared {
         }
     }
 
-    fn begin(&mut self, lock: Option<&Lock>) -> Result<(), Refusal> {
+    fn begin(&mut self, guard: &Guard) -> Result<(), Refusal> {
         let beginning = self.replay.beginning();
-        self.write(&beginning, lock)
+        self.write(&beginning, guard)
     }
 
-    /// Writes operations and applies them: none is applied that cannot be written.
-    fn write(&mut self, operations: &[Operation], lock: Option<&Lock>) -> Result<(), Refusal> {
-        if let (Some(journal), Some(lock)) = (&mut self.journal, lock) {
-            journal.append(operations, lock)?;
+    fn write(&mut self, operations: &[Operation], guard: &Guard) -> Result<(), Refusal> {
+        self.storage.write(operations, &mut self.replay, guard, |index| is_held(&self.held, index))
+    }
+
+    /// A running trial, if it is still this worker's.
+    fn here(&self, number: usize) -> Result<&TrialRecord> {
+        let record = self.replay.running(number)?;
+        if self.storage.is_server() && record.worker != Some(self.storage.worker()) {
+            let error = Error::expected(
+                ErrorKind::Data,
+                "study",
+                "a trial that this worker has",
+                format!("trial {number}, which another has begun again"),
+            );
+            return Err(error.hint("This one was silent for too long: it was suspended, or could not reach the server"));
         }
-        Ok(operations.iter().try_for_each(|operation| self.replay.apply(operation, true))?)
+        Ok(record)
+    }
+
+    /// Whether a trial that is there can be handed out: a server keeps settings outside the space.
+    fn takes(&self, record: &TrialRecord) -> bool {
+        let holds = |(name, setting): (&String, &Setting)| {
+            self.replay.space.parameter(name).is_none_or(|(_, own)| own.holds(setting))
+        };
+        !self.storage.is_server() || record.settings.iter().all(holds)
     }
 
     /// A grid's combinations that a trial has.
@@ -504,8 +558,14 @@ impl Shared {
         if self.replay.space.grid { self.used().len() } else { self.replay.records.len() }
     }
 
+    /// Whether there is a trial to hand out.
+    fn has_work(&self, trials: usize) -> bool {
+        let waits = |record: &TrialRecord| record.state == TrialState::Waiting && self.takes(record);
+        self.count() < trials || self.replay.records.iter().any(|record| waits(record) || self.is_lost(record))
+    }
+
     /// A trial whose worker has ended, one that waits, or a new one.
-    fn hand_out(&mut self, trials: usize, seed: u64, lock: Option<&Lock>) -> Result<Option<(usize, Arc<()>)>, Refusal> {
+    fn hand_out(&mut self, trials: usize, seed: u64, guard: &Guard) -> Result<Option<(usize, Arc<()>)>, Refusal> {
         let too_often = |record: &&TrialRecord| record.losses >= self.retries && self.is_lost(record);
         let given_up: Vec<Operation> = (self.replay.records.iter().filter(too_often))
             .flat_map(|record| {
@@ -514,12 +574,13 @@ impl Shared {
             })
             .collect();
         if !given_up.is_empty() {
-            self.write(&given_up, lock)?;
+            self.write(&given_up, guard)?;
         }
         let records = &self.replay.records;
         let lost = records.iter().find(|record| self.is_lost(record));
-        let there = lost.or_else(|| records.iter().find(|record| record.state == TrialState::Waiting));
-        let worker = self.journal.as_ref().map_or(0, |journal| journal.worker);
+        let waits = |record: &&TrialRecord| record.state == TrialState::Waiting && self.takes(record);
+        let there = lost.or_else(|| records.iter().find(waits));
+        let worker = self.storage.worker();
         let number = there.map_or(records.len() + 1, |record| record.number);
         let given = there.map(|record| self.replay.given(record)).unwrap_or_default();
         if there.is_none() && self.count() >= trials {
@@ -531,8 +592,19 @@ impl Shared {
             Some(record) => self.replay.again(record, &settings, worker, now()),
             None => vec![self.replay.new_trial(&settings, worker, now())],
         };
-        self.write(&operations, lock)?;
+        let is_new = there.is_none();
+        self.write(&operations, guard)?;
+        // Workers of Optuna may have begun some meanwhile, without a server's lock.
+        let own = |record: &&TrialRecord| record.state == TrialState::Running && record.worker == Some(worker);
+        let number = match is_new {
+            true => self.replay.records.iter().rfind(own).map_or(number, |record| record.number),
+            false => number,
+        };
         let token = Arc::new(());
+        let record = &mut self.replay.records[number - 1];
+        // At a server those of an earlier attempt stay.
+        record.reports.clear();
+        self.storage.hold(record, &token);
         self.held.insert(number, Arc::downgrade(&token));
         Ok(Some((number, token)))
     }
@@ -565,29 +637,33 @@ impl Shared {
 
     /// Whether a trial runs nowhere, though it has not ended.
     fn is_lost(&self, record: &TrialRecord) -> bool {
-        match (&self.journal, record.worker) {
-            (_, None) => false,
+        match record.worker {
+            None => false,
             _ if record.state != TrialState::Running => false,
-            (Some(journal), Some(worker)) if journal.worker != worker => journal.has_ended(worker),
+            Some(worker) if self.storage.worker() != worker => self.storage.has_ended(record, worker),
             _ => self.held.get(&record.number).is_none_or(|token| token.strong_count() == 0),
         }
     }
 
     /// Records a value at an epoch; returns whether the trial should be pruned.
     pub(super) fn report(&mut self, trial: usize, epoch: usize, value: f64) -> Result<bool> {
-        self.together(|shared, lock| {
-            let record = shared.replay.running(trial)?;
+        self.together(false, |shared, guard| {
+            let record = shared.here(trial)?;
             let last = record.reports.last().map_or(0, |report| report.0);
             if epoch <= last {
                 return Err(wrong(format!("trial {trial}, report"), format!("an epoch above {last}"), epoch).into());
             }
             let (trial_id, intermediate_value) = (record.id, Number(value));
-            shared.write(&[Operation::Report { trial_id, step: epoch, intermediate_value }], lock)?;
+            shared.write(&[Operation::Report { trial_id, step: epoch, intermediate_value }], guard)?;
             let (replay, record) = (&shared.replay, &shared.replay.records[trial - 1]);
             let prunes = || shared.pruner.should_prune(record, replay.known(), |value| shared.cost(value));
             Ok(!replay.space.grid && prunes())
         })
     }
+}
+
+fn is_held(held: &HashMap<usize, Weak<()>>, index: usize) -> bool {
+    held.get(&(index + 1)).is_some_and(|token| token.strong_count() > 0)
 }
 
 fn now() -> String {
@@ -624,12 +700,12 @@ mod tests {
         for (disturb, message) in disturbances {
             for (times, attempts) in [(1, 2), (ATTEMPTS - 1, ATTEMPTS), (ATTEMPTS, ATTEMPTS)] {
                 let mut calls = 0;
-                let result = locked(&study.shared).together(|shared, lock| {
+                let result = locked(&study.shared).together(true, |shared, guard| {
                     calls += 1;
                     if calls <= times {
                         disturb();
                     }
-                    shared.hand_out(100, 0, lock)
+                    shared.hand_out(100, 0, guard)
                 });
                 assert_eq!(calls, attempts);
                 match result {
