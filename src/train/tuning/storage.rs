@@ -120,8 +120,9 @@ impl Storage {
             (Self::Journal(journal), Guard::Journal(lock)) => journal.append(operations, lock)?,
             #[cfg(feature = "grpc")]
             (Self::Server(server), _) => {
-                // What the server adds: numbers and dates.
-                if server.append(operations)? {
+                // The server adds numbers and dates.
+                let must_read = server.append(operations)?;
+                if must_read {
                     return server.read(study, is_held);
                 }
             }
