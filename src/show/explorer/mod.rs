@@ -24,7 +24,7 @@ const MOST_PIXELS: usize = 1 << 24;
 /// label, its code and its nearest neighbours, and a probe shows what the decoder draws at any place between them.
 ///
 /// The decoder itself runs in the page, with weights in as few bits as keep every pixel within one of 255 greys of
-/// [`decode`](crate::decode). If it is too large for that, or has a layer that the page does not know, images decoded
+/// [`decode`](crate::decode). If it is too large for that, or has a layer that is a function of your own, images decoded
 /// beforehand over a plane are mixed; a line below the image says so.
 ///
 /// Codes of two numbers are shown as they are; of longer ones, the plane of their first two principal components and
@@ -65,7 +65,7 @@ pub fn explore(autoencoder: &Autoencoder, images: &Dataset) -> Result<Explorer> 
 /// of mass in the middle. Encoder and decoder run in the page, which needs no kernel.
 ///
 /// # Errors
-/// As [`explore`], and if the images are not grey, or the encoder has layers that the page cannot run.
+/// As [`explore`], and if the images are not grey, or the encoder has a layer that is a function of your own.
 ///
 /// ```
 /// use latentlab::{Autoencoder, Classifier, Dataset, Explore, draw};
@@ -386,12 +386,19 @@ mod tests {
         }
     }
 
+    fn own(x: &crate::Tensor) -> crate::Tensor {
+        x.square()
+    }
+
     /// One with a decoder that has a layer which the page does not know.
-    fn with_prelu(image: [usize; 3]) -> Autoencoder {
+    fn with_own_layer(image: [usize; 3]) -> Autoencoder {
         let pixels = image.iter().product();
         let encoder = Sequential::input(image).flatten().dense(2);
-        Autoencoder::new(encoder, Sequential::input([2]).dense(8).prelu().dense(pixels).sigmoid().reshape(image))
-            .unwrap()
+        Autoencoder::new(
+            encoder,
+            Sequential::input([2]).dense(8).map("own", own).dense(pixels).sigmoid().reshape(image),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -399,9 +406,9 @@ mod tests {
         let here = explore(&dense(8), &digits(60)).unwrap();
         assert!(here.to_html().contains("\"decoder\":{\"bits\":"));
         assert!(given(&here, "note").starts_with("Decoded in this page, with weights of "), "{}", given(&here, "note"));
-        let mixed = explore(&with_prelu([1, 28, 28]), &digits(60)).unwrap();
+        let mixed = explore(&with_own_layer([1, 28, 28]), &digits(60)).unwrap();
         assert!(mixed.to_html().contains("\"decoder\":null") && mixed.to_html().contains("\"decoded\":{\"axes\":"));
-        let note = "The decoder has a layer that the page cannot run (prelu): mixed from the nearest four of 20 × 20 \
+        let note = "The decoder has a layer that the page cannot run (own): mixed from the nearest four of 20 × 20 \
                     decoded codes.";
         assert_eq!(given(&mixed, "note"), note);
         let wide = Sequential::input([2]).dense(1500).relu().dense(784).sigmoid().reshape([1, 28, 28]);
@@ -426,7 +433,7 @@ mod tests {
         let images =
             Array4::from_shape_fn((30, 3, 16, 16), |(n, c, y, x)| ((n + y * x) % 7) as f32 / 7.0 * [1.0, 0.5, 0.0][c]);
         let data = Dataset::new(images, Array1::zeros(30), ["a"]).unwrap();
-        let explorer = explore(&with_prelu([3, 16, 16]), &data).unwrap();
+        let explorer = explore(&with_own_layer([3, 16, 16]), &data).unwrap();
         use base64::Engine;
         for name in ["originals", "reconstructions", "images"] {
             let file = given(&explorer, name).strip_prefix("data:image/png;base64,").unwrap();
@@ -454,8 +461,8 @@ mod tests {
         let double = Dataset::new(Array4::zeros((3, 2, 28, 28)), Array1::zeros(3), ["a"]).unwrap();
         let small = Dataset::new(Array4::zeros((3, 1, 8, 8)), Array1::zeros(3), ["a"]).unwrap();
         let colored = Dataset::new(Array4::zeros((9, 3, 8, 8)), Array1::zeros(9), ["a"]).unwrap();
-        let prelu = Sequential::input([1, 28, 28]).flatten().dense(4).prelu().dense(2);
-        let unknown = Autoencoder::new(prelu, dense(2).decoder().clone()).unwrap();
+        let own = Sequential::input([1, 28, 28]).flatten().dense(4).map("own", own).dense(2);
+        let unknown = Autoencoder::new(own, dense(2).decoder().clone()).unwrap();
         let mut broken = dense(2);
         let encoder = crate::model::Model::trained_mut(&mut broken).remove(0);
         encoder.parameters_mut().for_each(|values| *values = std::sync::Arc::new(vec![f32::NAN; values.len()]));
@@ -486,13 +493,13 @@ mod tests {
                 "KMeans, clusters: expected a number from 1 to 9 (the number of points), got 10",
             ),
             (
-                of(plain().draw(), &with_prelu([3, 8, 8]), &colored),
+                of(plain().draw(), &with_own_layer([3, 8, 8]), &colored),
                 "explorer, draw: expected grey images, [1, height, width], got [3, 8, 8]",
             ),
             (
                 of(plain().draw(), &unknown, &digits(9)),
                 "explorer, draw: expected an encoder that the page can run, got one that has a layer that the page \
-                 cannot run (prelu)",
+                 cannot run (own)",
             ),
             (
                 of(plain().classifier(&Classifier::linear(dense(2).encoder(), 3).unwrap()), &dense(2), &digits(9)),

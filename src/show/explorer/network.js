@@ -24,12 +24,16 @@ const complement = (x) => {
 
 /// Each layer takes its numbers and weights, and becomes a function of its input.
 const layers = {
-  dense: ({ inputs, outputs }, read) => {
+  dense: ({ rows, inputs, outputs }, read) => {
     const weights = read.weights(inputs * outputs, outputs, (at) => at % outputs);
     const bias = read.numbers(outputs);
     return (x) => {
-      const y = Float64Array.from(bias);
-      addProduct(y, x, 0, inputs, weights);
+      const y = new Float64Array(rows * outputs);
+      for (let row = 0; row < rows; row++) {
+        const sums = y.subarray(row * outputs, (row + 1) * outputs);
+        sums.set(bias);
+        addProduct(sums, x, row * inputs, inputs, weights);
+      }
       return y;
     };
   },
@@ -85,16 +89,104 @@ const layers = {
     return (x) => x.map((value, at) => value * scale[at % channels] + shift[at % channels]);
   },
 
-  max_pool2d: ({ from: [channels, , width], to: [, rows, columns], size, stride }) => (x) => {
-    const y = new Float64Array(rows * columns * channels).fill(-Infinity);
-    for (let at = 0; at < y.length; at++) {
-      const [channel, place] = [at % channels, Math.floor(at / channels)];
-      const [top, left] = [Math.floor(place / columns) * stride[0], (place % columns) * stride[1]];
-      for (let row = top; row < top + size[0]; row++) for (let column = left; column < left + size[1]; column++) {
-        y[at] = Math.max(y[at], x[(row * width + column) * channels + channel]);
+  prelu: ({ channels }, read) => {
+    const slopes = read.numbers(channels);
+    return (x) => x.map((value, at) => (value > 0 ? value : value * slopes[at % channels]));
+  },
+
+  /// Layer and group normalisation, of so many values at a time: rows of channels, in groups.
+  norm: ({ values, channels, groups, epsilon }, read) => {
+    const [gamma, beta] = [read.numbers(channels), read.numbers(channels)];
+    const [width, count] = [channels / groups, values / groups];
+    return (x) => {
+      const y = new Float64Array(x.length);
+      const meanOf = (start, value) => {
+        let sum = 0;
+        for (let row = 0; row < values; row += channels) {
+          for (let at = start + row; at < start + row + width; at++) sum += value(x[at]);
+        }
+        return sum / count;
+      };
+      for (let sample = 0; sample < x.length; sample += values) for (let group = 0; group < groups; group++) {
+        const start = sample + group * width;
+        const mean = meanOf(start, (value) => value);
+        const scale = 1 / Math.sqrt(meanOf(start, (value) => (value - mean) ** 2) + epsilon);
+        for (let row = start; row < sample + values; row += channels) for (let at = row; at < row + width; at++) {
+          const channel = at % channels;
+          y[at] = (x[at] - mean) * scale * gamma[channel] + beta[channel];
+        }
       }
+      return y;
+    };
+  },
+
+  max_pool2d: (layer) => pooling(layer, -Infinity, Math.max, 1),
+
+  avg_pool2d: (layer) => pooling(layer, 0, (sum, value) => sum + value, 1 / (layer.size[0] * layer.size[1])),
+
+  /// A part of a feature map, with zeros where it reaches beyond.
+  window: ({ from: [channels, height, width], to: [, rows, columns], start }) => (x) => {
+    const y = new Float64Array(rows * columns * channels);
+    for (let row = 0; row < rows; row++) for (let column = 0; column < columns; column++) {
+      const [down, across] = [row + start[0], column + start[1]];
+      if (down < 0 || down >= height || across < 0 || across >= width) continue;
+      const pixel = (down * width + across) * channels;
+      y.set(x.subarray(pixel, pixel + channels), (row * columns + column) * channels);
     }
     return y;
+  },
+
+  pixel_shuffle: ({ from: [channels, height, width], factor }) => (x) => {
+    const left = channels / factor ** 2; // channels of the output
+    const y = new Float64Array(x.length);
+    for (let at = 0; at < y.length; at++) {
+      const [channel, place] = [at % left, Math.floor(at / left)];
+      const [row, column] = [Math.floor(place / (width * factor)), place % (width * factor)];
+      const pixel = Math.floor(row / factor) * width + Math.floor(column / factor);
+      y[at] = x[pixel * channels + channel * factor ** 2 + (row % factor) * factor + column % factor];
+    }
+    return y;
+  },
+
+  repeat_vector: ({ times }) => (x) => {
+    const y = new Float64Array(times * x.length);
+    for (let time = 0; time < times; time++) y.set(x, time * x.length);
+    return y;
+  },
+
+  /// The gates are (input, forget, cell, output).
+  lstm: (layer, read) => recurrent(layer, read, 4, (ofInput, ofState, state, cell, unit) => {
+    const [input, forget, update, output] = [0, 1, 2, 3].map((gate) => {
+      const at = gate * layer.units + unit;
+      return (gate === 2 ? Math.tanh : sigmoid)(ofInput[at] + ofState[at]);
+    });
+    cell[unit] = forget * cell[unit] + input * update;
+    state[unit] = output * Math.tanh(cell[unit]);
+  }),
+
+  /// The gates are (reset, update, new).
+  gru: (layer, read) => recurrent(layer, read, 3, (ofInput, ofState, state, _, unit) => {
+    const [reset, update] = [unit, layer.units + unit].map((at) => sigmoid(ofInput[at] + ofState[at]));
+    const at = 2 * layer.units + unit;
+    const fresh = Math.tanh(ofInput[at] + reset * ofState[at]);
+    state[unit] = (1 - update) * fresh + update * state[unit];
+  }),
+
+  /// Adds what the layers inside make of the input, or puts it behind it, as more channels.
+  skip: ({ channels, merge, inside }, read) => {
+    const run = chain(inside, read);
+    return (x) => {
+      const inner = run(x);
+      if (merge === "add") return x.map((value, at) => value + inner[at]);
+      const pixels = x.length / channels;
+      const y = new Float64Array(x.length + inner.length);
+      const [all, more] = [y.length / pixels, inner.length / pixels];
+      for (let pixel = 0; pixel < pixels; pixel++) {
+        y.set(x.subarray(pixel * channels, (pixel + 1) * channels), pixel * all);
+        y.set(inner.subarray(pixel * more, (pixel + 1) * more), pixel * all + channels);
+      }
+      return y;
+    };
   },
 
   /// Pixels are repeated, or lie on lines between the middles of the two nearest ones.
@@ -139,6 +231,41 @@ const layers = {
   },
 };
 
+const sigmoid = activations.sigmoid();
+
+/// Folds each window of a feature map.
+const pooling = ({ from: [channels, , width], to: [, rows, columns], size, stride }, first, fold, share) => (x) => {
+  const y = new Float64Array(rows * columns * channels).fill(first);
+  for (let at = 0; at < y.length; at++) {
+    const [channel, place] = [at % channels, Math.floor(at / channels)];
+    const [top, left] = [Math.floor(place / columns) * stride[0], (place % columns) * stride[1]];
+    for (let row = top; row < top + size[0]; row++) for (let column = left; column < left + size[1]; column++) {
+      y[at] = fold(y[at], x[(row * width + column) * channels + channel]);
+    }
+    y[at] *= share;
+  }
+  return y;
+};
+
+/// A state that each time step changes: `step` does so for one unit, from what the gates take of the input and of the state.
+const recurrent = ({ time, features, units, isSequence }, read, count, step) => {
+  const gates = count * units;
+  const [ofInputs, ofStates] = [features, units].map((rows) => read.weights(rows * gates, gates, (at) => at % gates));
+  const [bias, stateBias] = [read.numbers(gates), read.numbers(gates)];
+  return (x) => {
+    const [state, cell] = [new Float64Array(units), new Float64Array(units)];
+    const y = new Float64Array((isSequence ? time : 1) * units);
+    for (let at = 0; at < time; at++) {
+      const [ofInput, ofState] = [bias, stateBias].map((values) => Float64Array.from(values));
+      addProduct(ofInput, x, at * features, features, ofInputs);
+      addProduct(ofState, state, 0, units, ofStates);
+      for (let unit = 0; unit < units; unit++) step(ofInput, ofState, state, cell, unit);
+      y.set(state, isSequence ? at * units : 0);
+    }
+    return y;
+  };
+};
+
 /// Adds the product of `count` values of x with a matrix (value, sum). Four values at once load and store a sum less often;
 /// zeros are frequent after a ReLU.
 const addProduct = (sums, x, start, count, matrix) => {
@@ -181,6 +308,16 @@ const seen = ({ kernel, stride, dilation, factor, padding, transposed }, axis, s
   });
 };
 
+/// Some layers, one after the other, as a function.
+const chain = (all, read) => {
+  const functions = all.map((layer) => {
+    if (layer.layer in layers) return layers[layer.layer](layer, read);
+    const activation = activations[layer.layer](layer);
+    return (x) => x.map((value) => activation(value));
+  });
+  return (x) => functions.reduce((x, run) => run(x), x);
+};
+
 /// A packed network as a function of an array.
 const unpacked = async (packed) => {
   const inflated = new Blob([bytesOf(packed.bytes)]).stream().pipeThrough(new DecompressionStream("deflate"));
@@ -203,10 +340,6 @@ const unpacked = async (packed) => {
       return values;
     },
   };
-  const functions = packed.layers.map((layer) => {
-    if (layer.layer in layers) return layers[layer.layer](layer, read);
-    const activation = activations[layer.layer](layer);
-    return (x) => x.map((value) => activation(value));
-  });
-  return (input) => functions.reduce((x, run) => run(x), Float64Array.from(input));
+  const run = chain(packed.layers, read);
+  return (input) => run(Float64Array.from(input));
 };

@@ -1,6 +1,6 @@
 //! A network for the page, where network.js runs it: its layers, and its weights in as few bits as do.
 
-use std::io::Write;
+use std::{io::Write, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use flate2::{Compression, write::ZlibEncoder};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::{
     error::Result,
-    nn::{Layer, Sequential},
+    nn::{Layer, Node, Norm, Pad2d, Sequential, Weights as Shared},
 };
 
 /// Whether two values, cut to \[0, 1\], are within one of 255 greys; a little less, for the page sums in another order.
@@ -88,10 +88,13 @@ fn layers(network: &Sequential) -> std::result::Result<Vec<Value>, String> {
     let mut nodes = network.nodes().iter().peekable();
     while let Some(node) = nodes.next() {
         let (from, to) = (&node.input, &node.output);
-        let unknown = || node.layer.name().to_string();
-        let settings = serde_json::to_value(&node.layer).map_err(|_| unknown())?;
+        let name = node.layer.name();
+        let settings = serde_json::to_value(&node.layer).map_err(|_| name.to_string())?;
         layers.push(match &node.layer {
-            Layer::Dense(_) if from.len() == 1 => json!({ "layer": "dense", "inputs": from[0], "outputs": to[0] }),
+            Layer::Dense(_) => {
+                let rows = if let [rows, _] = from[..] { rows } else { 1 };
+                json!({ "layer": "dense", "rows": rows, "inputs": channels(from), "outputs": channels(to) })
+            }
             Layer::Conv2d(_) | Layer::ConvTranspose2d(_) => {
                 let [rows, columns] = std::mem::replace(&mut factor, [1, 1]);
                 json!({
@@ -108,14 +111,43 @@ fn layers(network: &Sequential) -> std::result::Result<Vec<Value>, String> {
                 })
             }
             Layer::BatchNorm(_) => json!({ "layer": "line", "channels": channels(from) }),
-            Layer::MaxPool2d(_) => {
-                json!({ "layer": "max_pool2d", "from": from, "to": to, "size": settings["size"],
-                    "stride": settings["stride"] })
+            Layer::Norm(norm) => {
+                let (groups, epsilon) = match norm {
+                    Norm::Layer { epsilon } => (1, epsilon),
+                    Norm::Group { groups, epsilon } => (*groups, epsilon),
+                };
+                // Each time step of a sequence by itself.
+                let values: usize = if from.len() == 2 { from[1] } else { from.iter().product() };
+                let channels = if matches!(norm, Norm::Layer { .. }) { values } else { channels(from) };
+                json!({ "layer": "norm", "values": values, "channels": channels, "groups": groups, "epsilon": epsilon })
+            }
+            Layer::MaxPool2d(_) | Layer::AvgPool2d(_) => {
+                json!({ "layer": name, "from": from, "to": to, "size": settings["size"], "stride": settings["stride"] })
+            }
+            Layer::GlobalPool2d(_) => {
+                let layer = name.trim_start_matches("global_");
+                json!({ "layer": layer, "from": from, "to": [to[0], 1, 1], "size": from[1..], "stride": from[1..] })
+            }
+            Layer::Pad2d(pad) => {
+                let (Pad2d::Zero { sides } | Pad2d::Crop { sides }) = pad;
+                let sign = if matches!(pad, Pad2d::Crop { .. }) { 1 } else { -1 };
+                let start = sides.0.map(|[before, _]| sign * before as i64);
+                json!({ "layer": "window", "from": from, "to": to, "start": start })
+            }
+            Layer::PixelShuffle(_) => json!({ "layer": name, "from": from, "factor": settings["factor"] }),
+            Layer::Prelu(_) => json!({ "layer": name, "channels": channels(from) }),
+            Layer::Recurrent(_) => {
+                json!({ "layer": name, "time": from[0], "features": from[1], "units": channels(to), "isSequence": to.len() == 2 })
+            }
+            Layer::RepeatVector(_) => json!({ "layer": name, "times": to[0] }),
+            Layer::Skip(_) => {
+                let inside = node.inside().map_or_else(|| Err(name.to_string()), |inside| self::layers(&inside))?;
+                json!({ "layer": "skip", "channels": channels(from), "merge": settings["merge"], "inside": inside })
             }
             Layer::Activation(_) => {
-                json!({ "layer": node.layer.name(), "slope": settings.get("slope"), "alpha": settings.get("alpha") })
+                json!({ "layer": name, "slope": settings.get("slope"), "alpha": settings.get("alpha") })
             }
-            Layer::Softmax(_) if from.len() == 1 => json!({ "layer": "softmax" }),
+            Layer::Softmax(_) => json!({ "layer": "softmax" }),
             Layer::Flatten(_) | Layer::Reshape(_) => json!({ "layer": "reshape", "from": from, "to": to }),
             Layer::Dropout(_) | Layer::ActivityPenalty(_) => continue,
             Layer::UpSample2d(layer) => {
@@ -128,7 +160,8 @@ fn layers(network: &Sequential) -> std::result::Result<Vec<Value>, String> {
                 let is_linear = repeats.is_none();
                 json!({ "layer": "up_sample2d", "from": from, "factor": settings["factor"], "isLinear": is_linear })
             }
-            _ => return Err(unknown()),
+            // An embedding takes numbers of words, which no code holds; functions of the user are Rust.
+            Layer::Embedding(_) | Layer::Dfdx(_) | Layer::Function(_) => return Err(name.to_string()),
         });
     }
     Ok(layers)
@@ -151,51 +184,9 @@ fn channels(shape: &[usize]) -> usize {
 /// The network with the weights that the page will have, and these packed: each in that many bits, from minus to plus
 /// the greatest of its output channel.
 fn quantised(network: &Sequential, bits: u32) -> (Sequential, Weights) {
-    let most = (1 << (bits - 1)) - 1;
-    let (mut numbers, mut levels, mut restored) = (Vec::<f32>::new(), Vec::<u16>::new(), Vec::new());
-    for node in network.nodes() {
-        let weights = node.weights();
-        let (inputs, groups) = (channels(&node.input), groups(&node.layer));
-        let (outputs, is_transposed) = match &node.layer {
-            Layer::BatchNorm(layer) => {
-                let (scale, shift) = layer.line(&weights);
-                numbers.extend(scale.into_iter().chain(shift));
-                restored.extend(weights);
-                continue;
-            }
-            Layer::ConvTranspose2d(_) => (channels(&node.output), true),
-            Layer::Dense(_) | Layer::Conv2d(_) => (channels(&node.output), false),
-            _ => {
-                restored.extend(weights);
-                continue;
-            }
-        };
-        // Of a transposed convolution, the weights of an output and all inputs of its group lie side by side.
-        let of_group = outputs / groups;
-        let output = |index: usize| match is_transposed {
-            true => index % inputs / (inputs / groups) * of_group + index / inputs % of_group,
-            false => index % outputs,
-        };
-        let mut scales = vec![0.0_f32; outputs];
-        for (index, weight) in weights[0].iter().enumerate() {
-            scales[output(index)] = scales[output(index)].max(weight.abs());
-        }
-        scales.iter_mut().for_each(|scale| *scale /= most as f32);
-        let level = |(index, weight): (usize, &f32)| match scales[output(index)] {
-            0.0 => 0,
-            scale => ((weight / scale).round() as i32).clamp(-most, most),
-        };
-        let of_layer: Vec<i32> = weights[0].iter().enumerate().map(level).collect();
-        let value = |(index, level): (usize, &i32)| *level as f32 * scales[output(index)];
-        restored.push(std::sync::Arc::new(of_layer.iter().enumerate().map(value).collect()));
-        restored.extend(weights.iter().skip(1).cloned());
-        levels.extend(of_layer.iter().map(|level| (level + most) as u16));
-        numbers.extend(&scales);
-        match weights.get(1) {
-            Some(bias) => numbers.extend(bias.iter()),
-            None => numbers.extend(vec![0.0; outputs]),
-        }
-    }
+    let mut quantiser = Quantiser { most: (1 << (bits - 1)) - 1, numbers: Vec::new(), levels: Vec::new() };
+    let restored = quantiser.network(network);
+    let Quantiser { numbers, levels, .. } = quantiser;
     let mut emulated = network.clone();
     emulated.parameters_mut().zip(restored).for_each(|(values, restored)| *values = restored);
 
@@ -209,6 +200,82 @@ fn quantised(network: &Sequential, bits: u32) -> (Sequential, Weights) {
     // A vector takes whatever is written.
     let bytes = written.and_then(|()| encoder.finish()).unwrap_or_default();
     (emulated, Weights { numbers: numbers.len(), weights: levels.len(), bytes })
+}
+
+/// What the page reads, in its order.
+struct Quantiser {
+    /// The largest level; the smallest is its negative.
+    most: i32,
+    numbers: Vec<f32>,
+    levels: Vec<u16>,
+}
+
+impl Quantiser {
+    /// Adds all weights of a network; returns what the page will have of each parameter.
+    fn network(&mut self, network: &Sequential) -> Vec<Shared> {
+        network.nodes().iter().flat_map(|node| self.node(node)).collect()
+    }
+
+    fn node(&mut self, node: &Node) -> Vec<Shared> {
+        if let Some(inside) = node.inside() {
+            return self.network(&inside);
+        }
+        let mut weights = node.weights();
+        let (inputs, outputs, groups) = (channels(&node.input), channels(&node.output), groups(&node.layer));
+        match &node.layer {
+            Layer::BatchNorm(layer) => {
+                let (scale, shift) = layer.line(&weights);
+                self.numbers.extend(scale.into_iter().chain(shift));
+            }
+            Layer::Dense(_) | Layer::Conv2d(_) => {
+                weights[0] = self.matrix(&weights[0], outputs, |index| index % outputs);
+                self.bias(weights.get(1), outputs);
+            }
+            // The weights of an output and all inputs of its group lie side by side.
+            Layer::ConvTranspose2d(_) => {
+                let of_group = outputs / groups;
+                let output = |index: usize| index % inputs / (inputs / groups) * of_group + index / inputs % of_group;
+                weights[0] = self.matrix(&weights[0], outputs, output);
+                self.bias(weights.get(1), outputs);
+            }
+            Layer::Recurrent(_) => {
+                let gates = weights[2].len();
+                for weight in &mut weights[..2] {
+                    *weight = self.matrix(weight, gates, |index| index % gates);
+                }
+                weights[2..].iter().for_each(|bias| self.numbers.extend(bias.iter()));
+            }
+            _ => weights.iter().for_each(|values| self.numbers.extend(values.iter())),
+        }
+        weights
+    }
+
+    fn bias(&mut self, bias: Option<&Shared>, outputs: usize) {
+        match bias {
+            Some(bias) => self.numbers.extend(bias.iter()),
+            None => self.numbers.extend(vec![0.0; outputs]),
+        }
+    }
+
+    /// Adds a scale for each output and the levels of the weights; returns what these make.
+    fn matrix(&mut self, weights: &[f32], outputs: usize, output: impl Fn(usize) -> usize) -> Shared {
+        let most = self.most;
+        let mut scales = vec![0.0_f32; outputs];
+        for (index, weight) in weights.iter().enumerate() {
+            scales[output(index)] = scales[output(index)].max(weight.abs());
+        }
+        scales.iter_mut().for_each(|scale| *scale /= most as f32);
+        let level = |(index, weight): (usize, &f32)| match scales[output(index)] {
+            0.0 => 0,
+            scale => ((weight / scale).round() as i32).clamp(-most, most),
+        };
+        let levels: Vec<i32> = weights.iter().enumerate().map(level).collect();
+        self.levels.extend(levels.iter().map(|level| (level + most) as u16));
+        let value = |(index, level): (usize, &i32)| *level as f32 * scales[output(index)];
+        let restored = levels.iter().enumerate().map(value).collect();
+        self.numbers.extend(scales);
+        Arc::new(restored)
+    }
 }
 
 #[cfg(test)]
@@ -239,8 +306,9 @@ mod tests {
         let zeros = |columns: usize| Array2::zeros((1, columns));
         let input = || Sequential::input([4]);
         let unknown = |name: &str| Some(format!("has a layer that the page cannot run ({name})"));
-        assert_eq!(why(input().reshape([1, 2, 2]).avg_pool2d(2), zeros(1)), unknown("avg_pool2d"));
-        assert_eq!(why(input().prelu(), zeros(4)), unknown("prelu"));
+        assert_eq!(why(input().map("own", |x| x.square()), zeros(4)), unknown("own"));
+        assert_eq!(why(input().skip(|inner| inner.map("inner", |x| x.square())), zeros(4)), unknown("inner"));
+        assert_eq!(why(input().embedding(9, 2).flatten(), zeros(8)), unknown("embedding"));
         assert_eq!(why(input().relu(), zeros(4)), Some("needs more precision than the page has".into()));
         assert_eq!(why(input().dropout(0.5).relu().reshape([1, 2, 2]), Array2::ones((1, 4))), None);
     }
