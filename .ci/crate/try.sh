@@ -1,6 +1,6 @@
 #!/bin/bash
 # The packed crate as `cargo install latentlab --features tool` gets it: unpacked, installed and used far from the
-# checkout, with a home of its own. After `cargo package` (`cargo publish --dry-run` packs, too).
+# checkout, with a home of its own. After `cargo package --no-verify`, which writes the crate.
 #
 #     bash .ci/crate/try.sh target/package/latentlab-0.1.0.crate [FOLDER]
 #

@@ -126,12 +126,12 @@ fn parameters(model: &dyn Model) -> Result<Vec<Parameter>> {
 
 /// Adds those of a network behind values of this order, and gives the order of its output. `counts` are how many layers
 /// of each class have come before.
-fn add_parameters<'a>(
+fn add_parameters(
     path: &str,
     place: &str,
     network: &Sequential,
     mut order: Order,
-    counts: &mut BTreeMap<&'a str, usize>,
+    counts: &mut BTreeMap<&'static str, usize>,
     all: &mut Vec<Parameter>,
 ) -> Result<Order> {
     for (index, node) in network.nodes().iter().enumerate() {
@@ -232,11 +232,11 @@ impl Parameter {
 }
 
 /// Adds the parameters of one layer.
-fn add_layer<'a>(
+fn add_layer(
     path: &str,
     place: &str,
     node: &Node,
-    counts: &mut BTreeMap<&'a str, usize>,
+    counts: &mut BTreeMap<&'static str, usize>,
     all: &mut Vec<Parameter>,
 ) {
     if node.parameters.is_empty() {
@@ -273,7 +273,7 @@ fn add_layer<'a>(
 }
 
 /// What Keras calls the class of a layer in a file.
-fn class<'a>(layer: &Layer) -> &'a str {
+fn class(layer: &Layer) -> &'static str {
     match layer {
         Layer::ConvTranspose2d(_) => "conv2d_transpose",
         Layer::BatchNorm(_) => "batch_normalization",

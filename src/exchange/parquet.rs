@@ -33,7 +33,8 @@ macro_rules! histories {
                     let at = |index: usize| values.get(index).copied().filter(|value| !value.is_nan());
                     Column::Double((0..epochs).map(at).collect())
                 };
-                let mut columns = vec![("epoch".into(), Column::Whole((1..=epochs).map(|epoch| Some(epoch as i64)).collect()))];
+                let epoch = Column::Whole((1..=epochs).map(|epoch| Some(epoch as i64)).collect());
+                let mut columns = vec![("epoch".into(), epoch)];
                 columns.extend(curves.into_iter().map(|(name, values)| (name, all(values))));
                 write(path.as_ref(), columns)
             }

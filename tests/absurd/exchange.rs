@@ -28,7 +28,7 @@ macro_rules! of_keras {
                 $(refused($model.$load(&path $(, $keys)?));)+
             });
             written.for_each(|path| {
-                $(drop(either($model.$load(&path $(, $keys)?)));)+
+                $(_ = either($model.$load(&path $(, $keys)?));)+
             });
         })
     };
