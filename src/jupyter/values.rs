@@ -97,11 +97,20 @@ impl Figure {
     }
 
     pub(super) fn forms(&self) -> Result<Forms> {
+        self.forms_with(Self::to_png)
+    }
+
+    /// Of a figure that moves.
+    pub(super) fn forms_in_haste(&self) -> Result<Forms> {
+        self.forms_with(Self::to_png_in_haste)
+    }
+
+    fn forms_with(&self, png: fn(&Self) -> Result<Vec<u8>>) -> Result<Forms> {
         Ok(vec![match self.prefers_svg() {
             true => ("image/svg+xml", self.to_svg()?.trim_end().to_owned()),
             // Without the relay nothing tells Jupyter the size at which a denser file is shown.
-            false if channel::is_open() => ("image/png", STANDARD.encode(self.to_png()?)),
-            false => ("image/png", STANDARD.encode(self.clone().density(1).to_png()?)),
+            false if channel::is_open() => ("image/png", STANDARD.encode(png(self)?)),
+            false => ("image/png", STANDARD.encode(png(&self.clone().density(1))?)),
         }])
     }
 }

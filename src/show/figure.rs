@@ -9,7 +9,7 @@ use plotters_svg::SVGBackend;
 use super::bitmap::Bitmap;
 use super::canvas::{Canvas, DETAIL, Shape, Sprite, px};
 use super::chart::Chart;
-use super::png::{Pixels, data_url};
+use super::png::{Compression, Pixels, data_url};
 use super::text::{self, HPos, VPos};
 use super::theme::Theme;
 use crate::error::{Error, ErrorKind, Result, visible};
@@ -175,8 +175,17 @@ impl Figure {
     /// # Errors
     /// As [`to_svg`](Self::to_svg), and if the density is out of its range or makes it more than forty million pixels.
     pub fn to_png(&self) -> Result<Vec<u8>> {
+        self.compressed(Compression::High)
+    }
+
+    /// As [`to_png`](Self::to_png), compressed in two fifths of the time and some 5 % larger: for a figure that moves.
+    pub(crate) fn to_png_in_haste(&self) -> Result<Vec<u8>> {
+        self.compressed(Compression::Balanced)
+    }
+
+    fn compressed(&self, compression: Compression) -> Result<Vec<u8>> {
         let (width, height, pixels, exact) = self.to_pixels()?;
-        Pixels { width, height, rgb: &pixels }.drawing(&exact, self.density as u32)
+        Pixels { width, height, rgb: &pixels }.drawing(&exact, self.density as u32, compression)
     }
 
     fn to_pixels(&self) -> Result<Painted> {

@@ -110,8 +110,7 @@ fn small_chart(of: &Curves) -> Option<String> {
     let (low, high) = bounded(low, high);
     let mut y = match of.scale {
         Scale::Logarithmic => Axis::logarithmic((low, high), 0.04, 3),
-        Scale::Linear => Axis::linear((low, high), 0.04, 3),
-        Scale::Percent => Axis::linear((low, high), 0.0, 3),
+        Scale::Linear | Scale::Percent => Axis::linear((low, high), 0.04, 3),
     };
     if matches!(of.scale, Scale::Percent) {
         y.ticks.iter_mut().for_each(|(_, text)| *text += " %");

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use png::{BitDepth, ColorType, Compression, Encoder, Filter, PixelDimensions, Unit};
+pub(super) use png::Compression;
+use png::{BitDepth, ColorType, Encoder, Filter, PixelDimensions, Unit};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -28,22 +29,20 @@ impl Pixels<'_> {
     pub fn png(&self) -> Result<Vec<u8>> {
         let counts = self.counts();
         let palette = (counts.len() <= COLORS).then(|| counts.iter().map(|(color, _)| (*color, *color)).collect());
-        self.encoded(palette, 1)
+        self.encoded(palette, 1, Compression::High)
     }
 
     /// A PNG file of a drawing, at `density` times 96 pixels per inch: with a palette in which these colours are
     /// `exact`. If they are too many for that, greys become similar ones, and with others there is no palette.
-    pub fn drawing(&self, exact: &HashSet<Rgb>, density: u32) -> Result<Vec<u8>> {
+    pub fn drawing(&self, exact: &HashSet<Rgb>, density: u32, compression: Compression) -> Result<Vec<u8>> {
         let counts = self.counts();
         let fits = counts.len() <= COLORS || exact.len() < COLORS - FREQUENT;
         let palette = match fits {
             true => Some(palette(counts, exact)),
-            false if exact.iter().all(|[red, green, blue]| red == green && green == blue) => {
-                Some(palette(counts, &HashSet::new()))
-            }
+            false if exact.iter().all(|color| grey(*color).is_some()) => Some(palette(counts, &HashSet::new())),
             false => None,
         };
-        self.encoded(palette, density)
+        self.encoded(palette, density, compression)
     }
 
     fn colors(&self) -> &[Rgb] {
@@ -52,20 +51,27 @@ impl Pixels<'_> {
 
     /// How often each colour occurs, the most frequent first.
     fn counts(&self) -> Vec<(Rgb, u32)> {
-        let mut counts: HashMap<Rgb, u32> = HashMap::new();
+        // Without hashing the greys, which images have most of.
+        let (mut greys, mut others) = ([0; 256], HashMap::<Rgb, u32>::new());
         for run in self.colors().chunk_by(|a, b| a == b) {
-            *counts.entry(run[0]).or_default() += run.len() as u32;
+            let count = match grey(run[0]) {
+                Some(level) => &mut greys[level],
+                None => others.entry(run[0]).or_default(),
+            };
+            *count += run.len() as u32;
         }
-        let mut counts: Vec<_> = counts.into_iter().collect();
+        let greys = (0..=u8::MAX).map(|level| [level; 3]).zip(greys).filter(|(_, count)| *count > 0);
+        let mut counts: Vec<_> = others.into_iter().chain(greys).collect();
         counts.sort_by_key(|(color, count)| (std::cmp::Reverse(*count), *color));
         counts
     }
 
     /// `palette`: what each colour becomes.
-    fn encoded(&self, palette: Option<HashMap<Rgb, Rgb>>, density: u32) -> Result<Vec<u8>> {
+    fn encoded(&self, palette: Option<HashMap<Rgb, Rgb>>, density: u32, compression: Compression) -> Result<Vec<u8>> {
         let per_metre = (f64::from(density) * PER_METRE).round() as u32;
         let set = |encoder: &mut Encoder<'_, &mut Vec<u8>>| {
             encoder.set_pixel_dims(Some(PixelDimensions { xppu: per_metre, yppu: per_metre, unit: Unit::Meter }));
+            encoder.set_compression(compression);
             // Figures are flat areas: unfiltered they become smallest.
             encoder.set_filter(Filter::NoFilter);
         };
@@ -81,9 +87,11 @@ impl Pixels<'_> {
         colors.dedup();
         let index = |color: &Rgb| colors.binary_search(color).unwrap_or_default() as u8;
         let indices: HashMap<Rgb, u8> = palette.iter().map(|(color, becomes)| (*color, index(becomes))).collect();
+        let greys = Vec::from_iter((0..=u8::MAX).map(|level| indices.get(&[level; 3]).copied().unwrap_or_default()));
         let mut pixels = Vec::with_capacity(self.colors().len());
         for run in self.colors().chunk_by(|a, b| a == b) {
-            pixels.resize(pixels.len() + run.len(), indices[&run[0]]);
+            let index = grey(run[0]).map_or_else(|| indices[&run[0]], |level| greys[level]);
+            pixels.resize(pixels.len() + run.len(), index);
         }
         encoded(size, &pixels, |encoder| {
             encoder.set_color(ColorType::Indexed);
@@ -91,6 +99,11 @@ impl Pixels<'_> {
             set(encoder);
         })
     }
+}
+
+/// The level of a grey.
+fn grey([red, green, blue]: Rgb) -> Option<usize> {
+    (red == green && green == blue).then_some(usize::from(red))
 }
 
 /// What each colour becomes in a palette: itself if it is `exact` or frequent, or if all find a place; else the mean of
@@ -230,10 +243,10 @@ mod tests {
         let pixels = |rgb| Pixels { width: side as u32, height: side as u32, rgb };
         assert_eq!(read(&pixels(&few).png().unwrap()).1, few);
         assert_eq!(read(&pixels(&many).png().unwrap()).1, many);
-        assert_eq!(read(&pixels(&few).drawing(&HashSet::new(), 2).unwrap()).1, few);
+        assert_eq!(read(&pixels(&few).drawing(&HashSet::new(), 2, Compression::High).unwrap()).1, few);
 
         let exact = HashSet::from_iter(many.as_chunks::<3>().0.iter().copied().step_by(97));
-        let file = pixels(&many).drawing(&exact, 2).unwrap();
+        let file = pixels(&many).drawing(&exact, 2, Compression::High).unwrap();
         let (_, made, _) = read(&file);
         let off = |(a, b): (&u8, &u8)| a.abs_diff(*b);
         assert!(many.iter().zip(&made).map(off).max().unwrap() < 40);
@@ -241,14 +254,18 @@ mod tests {
         assert!(many.as_chunks().0.iter().zip(made.as_chunks().0).all(|pair| kept(&pair)));
         assert!(file.len() < pixels(&many).png().unwrap().len());
         let all = many.as_chunks().0.iter().copied().collect();
-        assert_eq!(read(&pixels(&many).drawing(&all, 2).unwrap()).1, many, "too many to be exact in a palette");
+        assert_eq!(
+            read(&pixels(&many).drawing(&all, 2, Compression::High).unwrap()).1,
+            many,
+            "too many to be exact in a palette"
+        );
     }
 
     #[test]
     fn the_size_at_which_it_is_shown_is_stated() {
         let pixels = Pixels { width: 60, height: 30, rgb: &[7; 60 * 30 * 3] };
         for (density, size) in [(1, [60, 30]), (2, [30, 15]), (3, [20, 10]), (4, [15, 8])] {
-            let file = pixels.drawing(&HashSet::new(), density).unwrap();
+            let file = pixels.drawing(&HashSet::new(), density, Compression::High).unwrap();
             assert_eq!(shown_size(&file), Some(size));
             assert_eq!(read(&file).2.unwrap().xppu, (f64::from(density) * 3779.5276).round() as u32);
         }

@@ -21,6 +21,9 @@ const CELLS = [
   'interact([slider("x", 0.0..=1.0), int_slider("n", 1..=9), checkbox("noise", true), dropdown("model", ["dense", "convolutional"]),\n' +
     '    text_input("title", "My codes"), button("draw again")], |values| values.float("y"))?;',
   "loop {}",
+  "let gan = Gan::convolutional(100)?; gan.play()?;",
+  "let few = digits.take(300); { let vae = |seed| Vae::strided([16, 32, 64], 128, 10).map(|vae| vae.seed(seed));\n" +
+    "compare_beta([(0.1, &vae(0)?), (0.5, &vae(1)?), (1.0, &vae(2)?), (4.0, &vae(3)?)], &few)?; };",
 ];
 
 /** Presses a key on a slider; the milliseconds until the figure has changed. */
@@ -51,10 +54,12 @@ async function press(notebook, index, slider, key) {
   return time;
 }
 
-async function latency(notebook, index, presses, [up, down] = ["ArrowRight", "ArrowLeft"]) {
+/** In turn on some sliders. */
+async function latency(notebook, index, presses, [up, down] = ["ArrowRight", "ArrowLeft"], sliders = [1, 2]) {
   const times = [];
   for (let number = 0; number < presses; number += 1) {
-    times.push(await press(notebook, index, 1 + (number % 2), number % 4 < 2 ? up : down));
+    const isUp = number % (2 * sliders.length) < sliders.length;
+    times.push(await press(notebook, index, sliders[number % sliders.length], isUp ? up : down));
   }
   times.sort((a, b) => a - b);
   const at = (share) => times[Math.floor(share * (times.length - 1))].toFixed(0);
@@ -84,14 +89,26 @@ async function sliders(browser, server) {
   assert(set[0] !== before[0] && set[1] !== before[1] && set[2] !== before[2], `an image sets the sliders: ${before} ${set}`);
   await notebook.shot("widgets");
 
+  const others = [["play", 5], ["compare_beta", 6]];
+  const times = [["traverse", idle]];
+  for (const [name, index] of others) {
+    await notebook.run(index);
+    await notebook.cell(index).locator("img:visible").waitFor({ timeout: MINUTE });
+    times.push([name, await latency(notebook, index, 12, undefined, [0])]);
+  }
+  await notebook.shot("widgets-ready-made");
+
   await notebook.start(2);
   await notebook.output(2).locator("polyline").first().waitFor({ timeout: MINUTE });
-  const training = await latency(notebook, 1, 12);
+  times.push(["traverse, while a cell trains", await latency(notebook, 1, 12)]);
+  for (const [name, index] of others) {
+    times.push([`${name}, while a cell trains`, await latency(notebook, index, 12, undefined, [0])]);
+  }
   await notebook.status("busy", 5000);
   await notebook.shot("widgets-training");
   await notebook.stop();
   await notebook.finished(2, MINUTE / 2);
-  console.log(`        JupyterLab, from a key to a new image: idle ${idle}; while a cell trains ${training}`);
+  for (const [name, time] of times) console.log(`        JupyterLab, from a key to a new image, ${name}: ${time}`);
 
   await notebook.run(3);
   await notebook.cell(3).locator(".jupyter-button").waitFor({ timeout: MINUTE });

@@ -440,10 +440,12 @@ pub fn models(root: &str, values: &Values) -> Vec<(String, Json)> {
     let width = format!("{}ch", longest + 2);
     let mut models = vec![
         (format!("{root}-layout"), layout(json!({ "width": "auto", "max_width": "560px" }))),
+        // Else a button has 148 pixels, and a longer text is cut.
+        (format!("{root}-button-layout"), layout(json!({ "width": "max-content" }))),
         (format!("{root}-box-layout"), layout(json!({}))),
     ];
     for (index, control) in values.controls.iter().enumerate() {
-        let layout = if matches!(control.kind, Kind::Button) { "-box-layout" } else { "-layout" };
+        let layout = if matches!(control.kind, Kind::Button) { "-button-layout" } else { "-layout" };
         let mut own = json!({ "description": visible(&control.name), "layout": refer(layout), "disabled": false });
         let (name, style, more) = match &control.kind {
             Kind::Slider(..) | Kind::IntSlider(..) => {

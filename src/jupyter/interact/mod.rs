@@ -217,7 +217,7 @@ impl Interaction {
                 if last_frame.elapsed() >= BETWEEN_FRAMES {
                     last_frame = Instant::now();
                     // A figure that cannot be drawn will be told of in the end.
-                    if let Ok(forms) = figure().and_then(|figure| figure.forms()) {
+                    if let Ok(forms) = figure().and_then(|figure| figure.forms_in_haste()) {
                         send_figure(root, forms);
                     }
                 }

@@ -27,7 +27,7 @@ pub enum Content {
 impl Content {
     pub(super) fn forms(self) -> Result<Forms, String> {
         match self {
-            Self::Figure(figure) => figure.forms().map_err(|error| error.to_string()),
+            Self::Figure(figure) => figure.forms_in_haste().map_err(|error| error.to_string()),
             Self::Forms(forms) => Ok(forms),
         }
     }

@@ -24,8 +24,8 @@ const MOST_PIXELS: usize = 1 << 24;
 /// label, its code and its nearest neighbours, and a probe shows what the decoder draws at any place between them.
 ///
 /// The decoder itself runs in the page, with weights in as few bits as keep every pixel within one of 255 greys of
-/// [`decode`](crate::decode). If it is too large for that, or has a layer that is a function of your own, images decoded
-/// beforehand over a plane are mixed; a line below the image says so.
+/// [`decode`](crate::decode). If it is too large for that, or has a layer that is a function of your own, images
+/// decoded beforehand over a plane are mixed; a line below the image says so.
 ///
 /// Codes of two numbers are shown as they are; of longer ones, the plane of their first two principal components and
 /// any two of their numbers, side by side, and a scatter of three of them that turns. What is marked with a lasso on

@@ -137,7 +137,9 @@ fn layers(network: &Sequential) -> std::result::Result<Vec<Value>, String> {
             Layer::PixelShuffle(_) => json!({ "layer": name, "from": from, "factor": settings["factor"] }),
             Layer::Prelu(_) => json!({ "layer": name, "channels": channels(from) }),
             Layer::Recurrent(_) => {
-                json!({ "layer": name, "time": from[0], "features": from[1], "units": channels(to), "isSequence": to.len() == 2 })
+                let (time, features, is_sequence) = (from[0], from[1], to.len() == 2);
+                json!({ "layer": name, "time": time, "features": features, "units": channels(to),
+                    "isSequence": is_sequence })
             }
             Layer::RepeatVector(_) => json!({ "layer": name, "times": to[0] }),
             Layer::Skip(_) => {
