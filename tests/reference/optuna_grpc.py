@@ -239,7 +239,8 @@ def in_turns(site):
     begun, strict = time.monotonic(), ["--retries", "0"]
 
     # Failed with a reason, without a number, and with NaN.
-    for number, script in [(14, "echo boom >&2; exit 3"), (15, "echo latentlab report 1 nan; sleep 600"), (16, "echo latentlab result nan")]:
+    scripts = ["echo boom >&2; exit 3", "echo latentlab report 1 nan; sleep 600", "echo latentlab result nan"]
+    for number, script in enumerate(scripts, 14):
         assert site.start(number, script, [*strict, "--no-wait"]).wait() == 0
     trials = site.trials()
     assert [trial.state for trial in trials[13:]] == [TrialState.FAIL] * 3, trials[13:]

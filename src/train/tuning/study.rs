@@ -186,9 +186,10 @@ impl Study {
     }
 
     /// Keeps the study in a file, or [at a server](#at-a-server): a journal as [Optuna](https://optuna.org) 5 writes
-    /// it, which may hold several studies of different names. If it has one of this name, the study continues from it: a
-    /// trial that was running when its process ended is handed out again with the same settings and number. Several
-    /// processes (or several studies in the threads of one) may use the same file at the same time and share the trials.
+    /// it, which may hold several studies of different names. If it has one of this name, the study continues from it:
+    /// a trial that was running when its process ended is handed out again with the same settings and number. Several
+    /// processes (or several studies in the threads of one) may use the same file at the same time and share the
+    /// trials.
     ///
     /// Optuna's workers may be among them, and its dashboard shows the study:
     ///
