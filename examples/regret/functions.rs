@@ -35,8 +35,8 @@ pub static FUNCTIONS: [Function; 8] = [
     Function::new("s2_pruned", 0.03346, s2_space, s2),
 ];
 
-/// A study on a function: the value of each trial, infinite if it was pruned, and the epochs of all. So many trials at a
-/// time are `parallel`: all have their settings before any has a result.
+/// A study on a function: the value of each trial, infinite if it was pruned, and the epochs of all. `parallel` trials
+/// have their settings before any of them has a result.
 pub fn run(function: &Function, seed: u64, trials: usize, parallel: usize) -> Result<(Vec<f64>, usize)> {
     let study = Study::minimize((function.space)())?.seed(seed).trials(trials).progress_every(0);
     let mut epochs = 0;

@@ -44,8 +44,8 @@ use crate::{
 ///
 /// Settings are sampled by the multivariate tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), the
 /// default of Optuna 5, and until ten trials have ended at random; a [`grid`](Space::grid) is tried in order. Trials
-/// that run count as bad ones, so that those at the same time differ. With a [`journal`](Self::journal) a study can be stopped at any
-/// time and resumed, and several processes can share it, also with workers and the dashboard of
+/// that run count as bad ones, so that those at the same time differ. With a [`journal`](Self::journal) a study can be
+/// stopped at any time and resumed, and several processes can share it, also with workers and the dashboard of
 /// [Optuna](Self::optuna).
 pub struct Study {
     seed: u64,

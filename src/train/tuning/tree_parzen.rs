@@ -20,17 +20,17 @@ use crate::random::{Random, stream};
 const N_STARTUP_TRIALS: usize = 10;
 /// So many candidates are drawn from the good trials' density; the one with the highest expected improvement is tried.
 const N_EI_CANDIDATES: usize = 24;
-/// In the kernel of a trial its own choice weighs 1 more than any, and any weighs this, divided by the number of kernels;
-/// 1 in Optuna. With few good trials, a choice that none of them has would hardly come again.
-const CHOICE_PRIOR: f64 = 3.0;
+/// In the kernel of a trial its own choice weighs 1 more than any, and any weighs this, divided by the number of
+/// kernels; 1 in Optuna. With few good trials, a choice that none of them has would hardly come again.
+const CHOICE_PRIOR: f64 = 6.0;
 
 /// How many of the finished trials are good: 15 %, at most 25. Optuna has 10 %, all of the same weight.
 fn gamma(finished: usize) -> usize {
     (finished * 3).div_ceil(20).min(25)
 }
 
-/// The weights of the good trials from the best to the worst: those of the parents in N. Hansen and A. Ostermeier,
-/// "Completely Derandomized Self-Adaptation in Evolution Strategies", 2001, but with a mean of 1, the prior's weight.
+/// The weights of the good trials from the best to the worst: those of the parents in N. Hansen, "The CMA
+/// Evolution Strategy: A Tutorial", 2016, but with a mean of 1, the prior's weight.
 fn weights_by_rank(n: usize) -> Vec<f64> {
     let weight = |rank: usize| (n as f64 + 0.5).ln() - (rank as f64).ln();
     let mean = (1..=n).map(weight).sum::<f64>() / n as f64;
@@ -374,9 +374,9 @@ mod tests {
         let space = Space::new().choice("c", ["a", "b", "c", "d"]);
         let settings = BTreeMap::from([("c".into(), Setting::from("b"))]);
         let trials = [1, 2].map(|number| TrialRecord::new(number, number, settings.clone()));
-        // Of three kernels, each of a trial has 3/3 for each choice beside its own, the prior has 1/4.
+        // Of three kernels, each of a trial has 6/3 for each choice beside its own, the prior has 1/4.
         let shares = [0.0, 1.0, 2.0, 3.0].map(|place| density(&space, &trials).log(&[place]).exp());
-        let other = (1.0 / 5.0 + 1.0 / 5.0 + 1.0 / 4.0) / 3.0;
+        let other = (2.0 / 9.0 + 2.0 / 9.0 + 1.0 / 4.0) / 3.0;
         let expected = [other, 1.0 - 3.0 * other, other, other];
         assert!(shares.iter().zip(expected).all(|(share, expected)| (share - expected).abs() < 1e-12), "{shares:?}");
     }
