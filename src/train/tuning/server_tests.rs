@@ -121,7 +121,7 @@ impl Database {
             }
             "GetTrials" => {
                 let GetTrials { study_id, included_trial_ids, trial_id_greater_than } = read(body);
-                if !self.studies.get(study_id as usize - 1).is_some_and(|study| !study.0.is_empty()) {
+                if self.studies.get(study_id as usize - 1).is_none_or(|study| study.0.is_empty()) {
                     return Err((5, "No such study"));
                 }
                 let wanted = |id| id > trial_id_greater_than || included_trial_ids.contains(&id);
