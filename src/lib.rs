@@ -63,8 +63,6 @@
 //! - Arrays are those of [`ndarray`], which is exported again here: a notebook needs no dependency of its own for it.
 
 #![cfg(feature = "library")]
-// docs.rs says which functions need which feature.
-#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod analyse;
 mod channel;
