@@ -10,9 +10,8 @@ pub fn output_of(command: &mut Command) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Runs a long command, printing a line of its output every few seconds with `what` before it. The error is its last
-/// lines.
-pub fn narrate(what: &str, mut command: Command) -> Result<(), String> {
+/// Runs a long command, printing a line of its output every few seconds. The error is its last lines.
+pub fn narrate(mut command: Command) -> Result<(), String> {
     let spawn = |command: &mut Command| {
         let (reader, writer) = std::io::pipe()?;
         command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
@@ -23,15 +22,15 @@ pub fn narrate(what: &str, mut command: Command) -> Result<(), String> {
         spawn(&mut command).map_err(|error: std::io::Error| format!("{:?}: {error}", command.get_program()))?;
     // The command holds the writing end of the pipe; while it does, the reader sees no end of file.
     drop(command);
-    let tail = narrate_lines(what, reader);
+    let tail = narrate_lines(reader);
     match child.wait() {
         Ok(status) if status.success() => Ok(()),
         _ => Err(tail),
     }
 }
 
-/// Prints a line every few seconds with `what` before it; returns the last twenty.
-pub fn narrate_lines(what: &str, reader: PipeReader) -> String {
+/// Prints a line every few seconds; returns the last twenty.
+pub fn narrate_lines(reader: PipeReader) -> String {
     let start = Instant::now();
     let mut next = Duration::from_secs(2);
     let mut lines = Vec::new();
@@ -39,7 +38,7 @@ pub fn narrate_lines(what: &str, reader: PipeReader) -> String {
         let line = String::from_utf8_lossy(&line).trim_end().to_owned();
         if start.elapsed() > next && !line.trim().is_empty() {
             let short: String = line.trim().chars().take(100).collect();
-            println!("{:>5} s  {what}: {short}", start.elapsed().as_secs());
+            println!("{:>5} s  {short}", start.elapsed().as_secs());
             next = start.elapsed() + Duration::from_secs(4);
         }
         lines.push(line);

@@ -85,7 +85,7 @@ const BUILD_SCRIPT: &str = r#"fn main() {
 
 /// A compiled crate, with the files that its dependents need.
 #[derive(Debug, PartialEq)]
-pub struct Compiled {
+struct Compiled {
     name: String,
     version: String,
     features: Vec<String>,
@@ -150,7 +150,7 @@ fn manifest(crates: &[Compiled], shared: &[&Compiled]) -> String {
 }
 
 /// Compiles the library into a shared library; returns all crates in it.
-pub fn compile(project: &Project) -> Outcome<Vec<Compiled>> {
+fn compile(project: &Project) -> Outcome<Vec<Compiled>> {
     let folder = project.build().join("library");
     // A JSON string is also a TOML string.
     let root = Value::from(project.root.to_string_lossy());
@@ -168,7 +168,7 @@ pub fn compile(project: &Project) -> Outcome<Vec<Compiled>> {
         |tail: &str| format!("The library could not be built for the notebooks. The last lines of cargo:\n{tail}");
     let host = host().ok_or_else(|| failed("rustc -vV names no host"))?;
     let (reader, writer) = std::io::pipe().map_err(|error| format!("No pipe can be made ({error})."))?;
-    let narrator = std::thread::spawn(|| narrate_lines("library", reader));
+    let narrator = std::thread::spawn(|| narrate_lines(reader));
     let mut command = Command::new("cargo");
     without_cargo_run(&mut command)
         .args(["build", "--message-format", "json-render-diagnostics", "--target", &host])

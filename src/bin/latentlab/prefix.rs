@@ -84,7 +84,6 @@ fn install(source: &Project, prefix: &Path, with_jupyter: bool) -> Outcome<()> {
     }
     if is_new {
         reuse(&source.build(), &project.build());
-        warm::compile(&project)?;
         warm::set_up(&project, true)?;
         remove_folder(&project.build().join("library"))?;
     }

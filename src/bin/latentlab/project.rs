@@ -9,7 +9,6 @@ use std::process::Command;
 /// A result whose error is a message for the user: what is missing, and how to get it.
 pub type Outcome<T> = Result<T, String>;
 
-#[derive(Clone)]
 pub struct Project {
     pub root: PathBuf,
     /// Everything that the setup creates: the project's `.jupyter`, or `$LATENTLAB_JUPYTER`; in an installation that

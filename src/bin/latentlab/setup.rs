@@ -10,8 +10,6 @@ use crate::{relay, warm};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::sync::mpsc;
-use std::thread;
 use std::time::Duration;
 
 /// The kernel that is installed if the user has no suitable one, and the oldest Rust that compiles it.
@@ -60,25 +58,10 @@ pub fn set_up(project: &Project) -> Outcome<()> {
         lock.lock().map_err(|error| format!("The setup's lock cannot be taken ({error})."))?;
     }
     set_up_folders(project)?;
-    rust_version()?;
-    install_and_compile(project)?;
+    set_up_python(project)?;
+    set_up_kernel(project)?;
     set_up_kernelspec(project)?;
     warm::set_up(project, true).map(drop)
-}
-
-/// Python's packages, the kernel and the library, side by side: a download leaves the processors idle, and so do the
-/// crates of a compilation that wait for each other. The first failure ends the setup, and with it the others.
-fn install_and_compile(project: &Project) -> Outcome<()> {
-    let (done, results) = mpsc::channel();
-    let parts: [fn(&Project) -> Outcome<()>; 3] = [set_up_python, set_up_kernel, warm::compile];
-    for part in parts {
-        let (project, done) = (project.clone(), done.clone());
-        thread::spawn(move || done.send(part(&project)));
-    }
-    for _ in parts {
-        results.recv().map_err(|_| "The setup was broken off.")??;
-    }
-    Ok(())
 }
 
 /// The folders where Jupyter keeps its secrets: kernel keys, the server's token, the password hash, the signing key.
@@ -105,14 +88,14 @@ pub fn set_up_python(project: &Project) -> Outcome<()> {
     println!("Installing JupyterLab with Python {version} (once; about a minute, 200 MB) …");
     remove_folder(&folder)?;
     venv.args(["-m", "venv"]).arg(&folder);
-    narrate("Python", venv)
+    narrate(venv)
         .map_err(|tail| format!("Python {version} could not make a virtual environment:\n{tail}\n{VENV_HINT}"))?;
     let list = project.jupyter.join("requirements.txt");
     write(&list, REQUIREMENTS)?;
     let mut pip = project.python();
     pip.args(["-m", "pip", "--disable-pip-version-check", "install", "--no-deps", "--progress-bar", "off", "-r"])
         .arg(&list);
-    narrate("Python", pip).map_err(|tail| {
+    narrate(pip).map_err(|tail| {
         format!("JupyterLab could not be installed. Is there a network connection? The last lines of pip:\n{tail}")
     })?;
     fs::rename(&list, &mark).map_err(cannot("write", &mark))
@@ -148,20 +131,14 @@ fn find_python() -> Outcome<(Command, String)> {
     ))
 }
 
-/// What `rustc --version` prints, if there is also a cargo.
-fn rust_version() -> Outcome<String> {
-    let version_of = |name: &str| output_of(Command::new(name).arg("--version"));
-    let rust = version_of("cargo").and_then(|_| version_of("rustc"));
-    rust.ok_or_else(|| {
-        "Rust is missing: the notebooks' kernel needs `cargo` and `rustc` on the PATH. \
-         Install them from https://rustup.rs/."
-            .to_owned()
-    })
-}
-
 /// The Rust kernel, unless the user has a suitable one.
 pub fn set_up_kernel(project: &Project) -> Outcome<()> {
-    let rust = rust_version()?;
+    let version_of = |name: &str| output_of(Command::new(name).arg("--version"));
+    let (Some(rust), Some(_)) = (version_of("rustc"), version_of("cargo")) else {
+        return Err("Rust is missing: the notebooks' kernel needs `cargo` and `rustc` on the PATH. \
+                    Install them from https://rustup.rs/."
+            .to_owned());
+    };
     if project.evcxr().is_some() {
         return Ok(());
     }
@@ -190,7 +167,7 @@ pub fn set_up_kernel(project: &Project) -> Outcome<()> {
     for name in NOT_OPTIMISED {
         install.arg("--config").arg(format!("profile.release.package.{name}.opt-level=0"));
     }
-    narrate("kernel", install).map_err(|tail| {
+    narrate(install).map_err(|tail| {
         format!(
             "The Rust kernel could not be installed. Is there a network connection? The last lines of cargo:\n{tail}"
         )

@@ -38,19 +38,6 @@ use walkdir::{DirEntry, WalkDir};
 const WARM_UP: [&str; 2] = ["latentlab::ndarray::array![1, 2].sum()", "let unknown = Default::default();"];
 const WARM_UP_RESULT: &str = "3";
 
-/// Compiles the library, unless the build is up to date: what [`set_up`] can do without the kernel, ahead of it.
-pub fn compile(project: &Project) -> Outcome<()> {
-    if is_up_to_date(project) {
-        return Ok(());
-    }
-    if project.build().join("library/target").is_dir() {
-        println!("The library or its tools have changed: building it for the notebooks (a minute or more) …");
-    } else {
-        println!("Building the library for the notebooks (once; one to four minutes) …");
-    }
-    library::compile(project).map(drop)
-}
-
 /// Builds the library for the kernel, unless the build is up to date; returns its stamp. If it `may_build` nothing, a
 /// build that is out of date is an error.
 pub fn set_up(project: &Project, may_build: bool) -> Outcome<String> {
@@ -64,6 +51,11 @@ pub fn set_up(project: &Project, may_build: bool) -> Outcome<String> {
     }
     let lock = warm_lock(&project.build())?;
     lock.lock().map_err(|error| format!("The lock of the warm build cannot be taken ({error})."))?;
+    if project.build().join("library/target").is_dir() {
+        println!("The library or its tools have changed: building it for the notebooks (a minute or more) …");
+    } else {
+        println!("Building the library for the notebooks (once; one to four minutes) …");
+    }
     outdate(project)?;
     library::build(project, &stamp, &warm.join("latentlab"))?;
     library::copy_standard_library(&project.build())?;
@@ -141,7 +133,7 @@ fn warm_up(project: &Project) -> Outcome<()> {
     let notebook = project.build().join("warm-up.ipynb");
     write(&notebook, &notebook_of(&WARM_UP))?;
     let (reader, writer) = std::io::pipe().map_err(|error| format!("No pipe can be made ({error})."))?;
-    let narrator = std::thread::spawn(|| narrate_lines("kernel", reader));
+    let narrator = std::thread::spawn(|| narrate_lines(reader));
     let hour = Duration::from_secs(3600);
     let task = Task {
         notebook: &notebook,
