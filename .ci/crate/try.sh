@@ -31,7 +31,6 @@ latentlab=$folder/installed/bin/latentlab
 for notebook in "$folder/$name"/notebooks/*.ipynb; do
     cmp "$notebook" "lessons/$(basename "$notebook")"
 done
-"$latentlab" data >/dev/null
 "$latentlab" worker --help >/dev/null
 if [ -n "${SETUP:-}" ]; then
     "$latentlab" setup --prefix "$folder/prefix"
