@@ -3,6 +3,7 @@
 //! written.
 
 mod folder;
+mod memory;
 mod mutate;
 mod signed;
 
@@ -13,23 +14,10 @@ use latentlab::{
     Autoencoder, Clustering, Codes, Dataset, ErrorKind, KMeans, Optimizer, PrincipalComponents, Result, Sequential,
     Setting, Space, Study, TrainConfig, TrialRecord, Tsne, TsneEmbedding, ndarray::ArrayD, pca, train_ae,
 };
+use memory::limit_memory;
 use mutate::Mutator;
 
 const MUTATIONS: usize = 10_000;
-
-/// Trusting a damaged size fails here.
-fn limit_memory() {
-    #[cfg(target_os = "linux")]
-    {
-        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: plain system calls on values of their own.
-        unsafe {
-            assert_eq!(libc::getrlimit(libc::RLIMIT_AS, &mut limit), 0);
-            limit.rlim_cur = limit.rlim_max.min(2 << 30);
-            assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &limit), 0);
-        }
-    }
-}
 
 fn network() -> Sequential {
     Sequential::input([1, 4, 4])

@@ -3,6 +3,7 @@
 //! `tests/reference/keras` was written by Keras. `keras_weights.py` beside it writes more, and starts the first test.
 
 mod folder;
+mod memory;
 #[allow(dead_code)]
 mod mutate;
 
@@ -17,6 +18,7 @@ use latentlab::{
     Autoencoder, Classifier, ErrorKind, Gan, IncompatibleKeys, Result, Sequential, StateDictKeys, Vae,
     ndarray::{ArrayD, IxDyn},
 };
+use memory::limit_memory;
 use mutate::Mutator;
 
 /// Networks whose layers are those of the models in keras_weights.py, by their names there.
@@ -244,20 +246,6 @@ fn what_does_not_fit_is_told_by_name() {
     let error = refused(network("pictures"), &folder.0).to_string();
     assert!(error.ends_with(&format!("{what}a folder")), "{error}");
     assert_eq!(refused(network("pictures"), &folder.file("none")).kind(), ErrorKind::Io);
-}
-
-/// A gigabyte is more than any of these files needs.
-fn limit_memory() {
-    #[cfg(target_os = "linux")]
-    {
-        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: plain system calls on values of their own.
-        unsafe {
-            assert_eq!(libc::getrlimit(libc::RLIMIT_AS, &mut limit), 0);
-            limit.rlim_cur = limit.rlim_max.min(2 << 30);
-            assert_eq!(libc::setrlimit(libc::RLIMIT_AS, &limit), 0);
-        }
-    }
 }
 
 #[test]

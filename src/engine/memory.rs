@@ -1,4 +1,4 @@
-//! Large results.
+//! Memory of large results, and of what is read next.
 
 use crate::{
     error::{Error, ErrorKind, Result},
