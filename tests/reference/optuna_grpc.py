@@ -107,7 +107,7 @@ class PostgreSQL:
             folder.chmod(0o755)
             shutil.chown(self.data, "postgres")
             self.user = ["runuser", "-u", "postgres", "--"]
-        self.run("initdb", "-D", self.data, "-A", "trust", "-U", "optuna", "--no-sync")
+        self.run("initdb", "-D", self.data, "-A", "trust", "-U", "optuna", "-E", "UTF8", "--locale=C", "--no-sync")
         self.start()
         self.url = f"postgresql+psycopg://optuna@127.0.0.1:{self.port}/postgres"
 
@@ -140,8 +140,12 @@ class Site:
 
     def run(self, command):
         worker = subprocess.Popen(command, cwd=self.folder, stdout=self.log, stderr=self.log)
-        worker.begun = time.monotonic()
         return worker
+
+    def ends(self, worker, code=0):
+        """Waits for it. Why it ended otherwise is in the log."""
+        got = worker.wait()
+        assert got == code, f"exit code {got} instead of {code}:\n{(self.folder / 'workers.log').read_text()[-3000:]}"
 
     def lines(self, name):
         path = self.folder / name
@@ -203,12 +207,12 @@ def check_complete(trials, count):
 
 def in_turns(site):
     """Both languages: what each leaves for the other."""
-    assert site.start(5).wait() == 0
+    site.ends(site.start(5))
     check_complete(site.trials(), 5)
     study = site.study()
     study.optimize(suggest, n_trials=3)
     study.enqueue_trial({"x": 0.25, "n": 7})
-    assert site.start(10).wait() == 0
+    site.ends(site.start(10))
     trials = site.trials()
     assert len(trials) == 10 and trials[8].params["x"] == trials[8].value == 0.25 and trials[8].params["n"] == 7
 
@@ -216,7 +220,7 @@ def in_turns(site):
     worker = site.start(11, "echo $0 $PPID >> begun; exec sleep 600")
     until(lambda: site.begun()[11])
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait() == 143
+    site.ends(worker, 143)
     assert site.trials()[10].state == TrialState.WAITING
     study.optimize(suggest, n_trials=1)
     trial = site.trials()[10]
@@ -226,7 +230,7 @@ def in_turns(site):
     worker = site.start(12, "echo $0 $PPID >> begun; exec sleep 600")
     until(lambda: site.begun()[12])
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait() == 143
+    site.ends(worker, 143)
     taken = study.ask()
     assert taken.number == 11
 
@@ -241,7 +245,7 @@ def in_turns(site):
     # Failed with a reason, without a number, and with NaN.
     scripts = ["echo boom >&2; exit 3", "echo latentlab report 1 nan; sleep 600", "echo latentlab result nan"]
     for number, script in enumerate(scripts, 14):
-        assert site.start(number, script, [*strict, "--no-wait"]).wait() == 0
+        site.ends(site.start(number, script, [*strict, "--no-wait"]))
     trials = site.trials()
     assert [trial.state for trial in trials[13:]] == [TrialState.FAIL] * 3, trials[13:]
     assert trials[13].user_attrs["fail_reason"] == "exit status: 3: boom", trials[13]
@@ -257,24 +261,24 @@ def in_turns(site):
     study.tell(study.ask(), state=TrialState.FAIL)
 
     # Pruned: the worst of all.
-    assert site.start(19, "echo latentlab report 1 9; exec sleep 600", [*strict, "--no-wait"]).wait() == 0
+    site.ends(site.start(19, "echo latentlab report 1 9; exec sleep 600", [*strict, "--no-wait"]))
     pruned = site.trials()[18]
     assert pruned.state == TrialState.PRUNED and pruned.values == [9] and pruned.intermediate_values == {1: 9}, pruned
 
     # Outside the space: left to Optuna, for the server keeps what it has of a trial.
     wide = {"x": optuna.distributions.FloatDistribution(0, 10)}
     study.add_trial(optuna.trial.create_trial(state=TrialState.WAITING, params={"x": 5.0}, distributions=wide))
-    assert site.start(21, options=[*strict, "--no-wait"]).wait() == 0
+    site.ends(site.start(21, options=[*strict, "--no-wait"]))
     outside, inside = site.trials()[19:]
     assert outside.state == TrialState.WAITING and inside.state in (TrialState.COMPLETE, TrialState.PRUNED)
 
     # The one that was killed, and the one that Optuna has begun.
-    assert site.start(21, options=strict).wait() == 0
+    site.ends(site.start(21, options=strict))
     lost = site.trials()[12]
     assert lost.state == TrialState.FAIL, lost
     assert lost.user_attrs["fail_reason"] == "its worker ended 1 times without a result", lost
     until(lambda: time.monotonic() > begun + 31)
-    assert site.start(22).wait() == 0
+    site.ends(site.start(22))
     assert site.trials()[11].state == TrialState.RUNNING
     study.tell(taken, suggest(taken))
     print("in turns: enqueued, handed back, failed, NaN, pruned, killed, outside the space: as in a journal")
@@ -336,10 +340,9 @@ def killed(site, count, workers, database):
         if trial.state == TrialState.RUNNING and OWNER not in trial.system_attrs:
             storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
             left += 1
-    codes = [worker.wait() for worker in ours]
+    for worker in ours:
+        site.ends(worker)
     seconds = time.monotonic() - start
-    log = (site.folder / "workers.log").read_text()
-    assert codes == [0] * len(ours), (codes, log[-3000:])
     trials = site.trials()
     check_complete(trials, count)
     begun = site.begun()
@@ -370,7 +373,8 @@ def speed(site, count=200):
             site.server.counts.write_text("")
             start = time.monotonic()
             running = [site.start(trials, script) for _ in range(workers)]
-            assert [worker.wait() for worker in running] == [0] * workers
+            for worker in running:
+                site.ends(worker)
             rates += [trials / (time.monotonic() - start), site.server.calls_a_second(2)]
             assert len(site.trials()) == trials
             site.delete()
