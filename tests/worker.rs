@@ -248,6 +248,15 @@ fn what_is_worse_than_the_others_or_too_slow_is_ended() {
     assert!(start.elapsed() < Duration::from_secs(60));
     let records = site.records();
     assert_eq!((records[5].state, records[5].value), (TrialState::Pruned, Some(6.0)));
+    // With other settings the third is the first that can be, and only at its second epoch.
+    let script = "echo latentlab report 1 $0; echo latentlab report 2 $0; sleep 1; echo latentlab result $0";
+    let site = Site::new("pruning", script);
+    assert!(site.run(&["--trials", "4", "--startup-trials", "2", "--warmup-epochs", "2"]).status.success());
+    let pruned: Vec<_> = site.records().iter().filter(|trial| trial.state == TrialState::Pruned).cloned().collect();
+    assert_eq!(pruned.iter().map(|trial| trial.number).collect::<Vec<_>>(), [3, 4]);
+    assert!(pruned.iter().all(|trial| trial.reports.len() == 2));
+    let options = ["--trials", "4", "--startup-trials", "2", "--interval-epochs", "0"];
+    assert_refused(&site.run(&options), &["interval_epochs", "at least 1", "got 0"]);
     // A program that does not heed SIGTERM is killed, with what it has started.
     let site = Site::new("slow", "trap '' TERM; echo $$ >> begun; sleep 600; sleep 600");
     assert!(site.run(&["--trials", "1", "--timeout", "0.5"]).status.success());

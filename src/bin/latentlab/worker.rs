@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use latentlab::{Error, ErrorKind, Setting, Space, Study, Trial, TrialRecord, TrialState};
+use latentlab::{Error, ErrorKind, MedianPruner, Setting, Space, Study, Trial, TrialRecord, TrialState};
 use serde_json::json;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
@@ -75,6 +75,18 @@ pub struct Arguments {
     /// End with an error after so many failures in a row, 0 for never: the program may be broken
     #[arg(long, value_name = "N", default_value_t = 5)]
     failures: usize,
+    /// So many trials must be complete before any is pruned
+    #[arg(long, value_name = "N", default_value_t = 5, help_heading = "Pruning")]
+    startup_trials: usize,
+    /// No trial is pruned before this epoch
+    #[arg(long, value_name = "EPOCH", default_value_t = 0, help_heading = "Pruning")]
+    warmup_epochs: usize,
+    /// From then on, a trial is looked at once in so many epochs
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Pruning")]
+    interval_epochs: usize,
+    /// So many complete trials must have reported the same epoch
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Pruning")]
+    min_trials: usize,
     /// End when there is no trial left to begin, though other workers still run theirs (and may lose them)
     #[arg(long)]
     no_wait: bool,
@@ -121,7 +133,13 @@ fn open(arguments: &Arguments) -> latentlab::Result<Study> {
         let study = if arguments.maximize { Study::maximize(space)? } else { Study::minimize(space)? };
         study.optuna(&arguments.study, &arguments.name)?
     };
-    Ok(study.trials(arguments.trials).seed(arguments.seed).retries(arguments.retries).progress_every(0))
+    let pruner = MedianPruner::new()
+        .startup_trials(arguments.startup_trials)
+        .warmup_epochs(arguments.warmup_epochs)
+        .interval_epochs(arguments.interval_epochs)
+        .min_trials(arguments.min_trials);
+    let study = study.trials(arguments.trials).seed(arguments.seed).retries(arguments.retries).pruner(pruner)?;
+    Ok(study.progress_every(0))
 }
 
 fn space(arguments: &Arguments) -> latentlab::Result<Space> {
