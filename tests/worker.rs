@@ -240,6 +240,22 @@ fn a_broken_program_does_not_use_the_study_up() {
 }
 
 #[test]
+fn a_journal_that_cannot_grow_loses_nothing() {
+    let site = Site::new("full", "echo latentlab result $1");
+    let mut limited = Command::new("sh");
+    limited.current_dir(&site.folder.0).args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$@\"", "sh"]);
+    let worker = site.worker(&["--trials", "40"]);
+    limited.arg(worker.get_program()).args(worker.get_args());
+    assert_refused(&limited.output().unwrap(), &["study.log", "cannot write it"]);
+    let before = site.records();
+    assert!((1..40).contains(&before.len()), "{}", before.len());
+    assert!(site.run(&["--trials", "40"]).status.success());
+    let records = site.records();
+    assert!(records.len() == 40 && records.iter().all(|trial| trial.state == TrialState::Complete));
+    assert!(before.iter().zip(&records).all(|(before, after)| before.value.is_none() || before.value == after.value));
+}
+
+#[test]
 fn what_is_worse_than_the_others_or_too_slow_is_ended() {
     // Its value is its number; the sixth is worse than the median of five, and would go on.
     let site = Site::new("pruned", "echo latentlab report 1 $0; [ $0 -lt 6 ] || sleep 600; echo latentlab result $0");
