@@ -154,6 +154,6 @@ if __name__ == "__main__":
         with tempfile.TemporaryDirectory() as temporary:
             for seed in range(1, 6):
                 write(Path(temporary) / str(seed), seed, 64)
-            command = ["cargo", "test", "--features", "keras", "--test", "keras", "outputs_are_those_of_keras", "--", "--nocapture"]
+            command = ["cargo", "test", "--all-features", "--test", "keras", "outputs_are_those_of_keras", "--", "--nocapture"]
             environment = {**os.environ, "LATENTLAB_KERAS": temporary}
             subprocess.run(command, cwd=HERE.parent.parent, env=environment, check=True)

@@ -64,7 +64,7 @@ def run(folder):
 def main():
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        command = ["cargo", "test", "--locked", "--features", "tool", "--test", "onnx", "files_for_onnxruntime"]
+        command = ["cargo", "test", "--locked", "--all-features", "--test", "onnx", "files_for_onnxruntime"]
         environment = {**os.environ, "LATENTLAB_ONNX": temporary}
         subprocess.run(command, cwd=Path(__file__).parents[2], env=environment, check=True, stdout=subprocess.DEVNULL)
         rows = {}

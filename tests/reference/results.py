@@ -88,7 +88,7 @@ def parquet(folder):
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as temporary:
         environment = {**os.environ, "LATENTLAB_RESULTS": temporary}
-        command = ["cargo", "test", "--features", "parquet", "--test", "exchange", "results_in_the_folder"]
+        command = ["cargo", "test", "--all-features", "--test", "exchange", "results_in_the_folder"]
         subprocess.run(command, cwd=Path(__file__).parents[2], env=environment, check=True, stdout=subprocess.DEVNULL)
         for check in [curves, codes, study, parquet]:
             check(Path(temporary))
