@@ -806,9 +806,7 @@ fn add_three(window: &[f32], map: &mut [f32], stride: usize) {
         match sums.first_chunk_mut::<4>() {
             Some(sums) => {
                 let values = [values[0], values[1], values[2], 0.0];
-                for lane in 0..4 {
-                    sums[lane] += values[lane];
-                }
+                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
             }
             None => sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value),
         }
