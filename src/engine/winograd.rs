@@ -346,13 +346,14 @@ impl Side {
         usize::try_from(place).ok().filter(|place| *place < self.map[axis])
     }
 
-    /// Where the values of a tile's pixels begin in a feature map, but of those in the border.
-    fn pixels<const N: usize>(&self, tile: [usize; 2]) -> [[Option<usize>; N]; N] {
-        let [_, width, channels] = self.map;
-        let [rows, columns] = [0, 1].map(|axis| std::array::from_fn::<_, N, _>(|i| self.along(axis, tile[axis], i)));
-        rows.map(|y| columns.map(|x| Some((y? * width + x?) * channels)))
+    /// Along an axis, how far a tile's pixels lie from the beginning of a feature map, with pixels so far apart:
+    /// [`OUTSIDE`] in the border.
+    fn offsets<const N: usize>(&self, axis: usize, tile: usize, apart: usize) -> [usize; N] {
+        std::array::from_fn(|pixel| self.along(axis, tile, pixel).map_or(OUTSIDE, |place| place * apart))
     }
 }
+
+const OUTSIDE: usize = usize::MAX;
 
 /// Values of neighbouring channels, which the compiler keeps in vectors.
 #[derive(Clone, Copy)]
@@ -476,16 +477,23 @@ fn gather_tiles<T: Tile<P, N>, const P: usize, const N: usize>(
     maps: &[f32],
     planes: &mut [f32],
 ) {
-    let channels = side.map[2];
+    let [_, width, channels] = side.map;
     let stride = side.stride(rows.len() * tiles[1]);
     let border = vec![0.0; channels];
+    let columns: Vec<[usize; N]> = (0..tiles[1]).map(|tile| side.offsets(1, tile, channels)).collect();
     let mut begin = 0;
     for row in rows {
         let map = &maps[row / tiles[0] * size(side.map)..][..size(side.map)];
-        for column in 0..tiles[1] {
-            let places = side.pixels::<N>([row % tiles[0], column]);
-            let pixels =
-                places.map(|row| row.map(|place| place.map_or(&border[..], |place| &map[place..][..channels])));
+        let down: [usize; N] = side.offsets(0, row % tiles[0], width * channels);
+        for across in &columns {
+            let mut pixels = [[&border[..]; N]; N];
+            for y in 0..N {
+                for x in 0..N {
+                    if down[y] != OUTSIDE && across[x] != OUTSIDE {
+                        pixels[y][x] = &map[down[y] + across[x]..][..channels];
+                    }
+                }
+            }
             for first in (0..channels).step_by(LANES) {
                 let mut half = [[NONE; P]; N];
                 for x in 0..N {
@@ -522,14 +530,15 @@ fn scatter_tiles<T: Tile<P, N>, const P: usize, const N: usize>(
     slope: f32,
     maps: &mut [f32],
 ) {
-    let channels = side.map[2];
+    let [_, width, channels] = side.map;
     let stride = side.stride(rows.len() * tiles[1]);
     let add = side.adds();
+    let columns: Vec<[usize; N]> = (0..tiles[1]).map(|tile| side.offsets(1, tile, channels)).collect();
     let mut begin = 0;
     for row in rows {
         let map = &mut maps[row / tiles[0] * size(side.map)..][..size(side.map)];
-        for column in 0..tiles[1] {
-            let places = side.pixels::<N>([row % tiles[0], column]);
+        let down: [usize; N] = side.offsets(0, row % tiles[0], width * channels);
+        for across in &columns {
             for first in (0..channels).step_by(LANES) {
                 let mut half = [[NONE; N]; P];
                 for j in 0..P {
@@ -547,8 +556,10 @@ fn scatter_tiles<T: Tile<P, N>, const P: usize, const N: usize>(
                     }
                     let row = T::pixels(values);
                     for x in 0..N {
-                        let Some(place) = places[y][x] else { continue };
-                        let out = &mut map[place..][..channels][first..];
+                        if down[y] == OUTSIDE || across[x] == OUTSIDE {
+                            continue;
+                        }
+                        let out = &mut map[down[y] + across[x]..][..channels][first..];
                         if add { add_to(out, row[x]) } else { store(out, row[x] + bias, slope) }
                     }
                 }

@@ -210,6 +210,7 @@ impl Line {
 
     /// The pooled feature maps, and if asked for the places of the maxima.
     fn apply_and_pool(&self, x: &[f32], windows: Windows, wants_places: bool) -> (Buffer, Buffer) {
+        let windows = windows.row();
         let (from, to) = windows.sizes();
         let mut y = Buffer::unset(x.len() / from * to);
         let mut places = Buffer::unset(y.len());
@@ -241,6 +242,8 @@ impl Line {
             match pooled {
                 None => add(x, g),
                 Some((windows, places)) => {
+                    let windows = windows.row();
+                    let (from, to) = windows.sizes();
                     let mut map = Buffer::unset(from);
                     let places = places[number * g_shard..].chunks_exact(to);
                     for ((x, g), places) in x.chunks_exact(from).zip(g.chunks_exact(to)).zip(places) {
@@ -274,6 +277,7 @@ impl Line {
             g.par_chunks_mut(shard).zip(x.par_chunks(shard)).on_threads().for_each(|(g, x)| backward(g, x));
             return g;
         };
+        let windows = windows.row();
         let (from, to) = windows.sizes();
         let mut gradient = Buffer::unset(x.len());
         let pooled = g.par_chunks(to).zip(places.par_chunks(to));

@@ -51,6 +51,12 @@ impl Windows {
         self.size == self.stride && [self.rows * self.size[0], self.columns * self.size[1]] == [self.height, self.width]
     }
 
+    /// A row of windows, which a first-level cache holds, if feature maps may be worked on row by row: if every pixel
+    /// is in exactly one window, and its channels fill a vector, so that none are [repeated](crate::engine::repeat).
+    pub fn row(self) -> Self {
+        if self.are_exact() && self.channels >= 16 { Self { rows: 1, height: self.size[0], ..self } } else { self }
+    }
+
     /// Where the values of a pixel of a window begin.
     pub fn pixel(&self, window: usize, place: usize) -> usize {
         let y = window / self.columns * self.stride[0] + place / self.size[1];
