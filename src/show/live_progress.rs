@@ -76,11 +76,11 @@ fn chart(state: &State) -> Option<String> {
         text(right - 26.0, line_of(index), "end", name);
     }
     for (index, (_, values)) in state.curves.iter().enumerate() {
-        let color = Paint::class(index % 2, 2).hex(Theme::current());
+        let color = Paint::class(index % 2, 2);
         let values: Vec<f64> = values.iter().map(on_axis).collect();
-        svg += &polyline(&values, [y.low, y.high], length, inner(&x, length, [left, MARGIN, WIDTH, HEIGHT]), &color);
+        svg += &polyline(&values, [y.low, y.high], length, inner(&x, length, [left, MARGIN, WIDTH, HEIGHT]), color);
         if named {
-            svg += &polyline(&[0.0; 2], [0.0; 2], 2, [right - 20.0, line_of(index) - 4.0, 20.0, 0.0], &color);
+            svg += &polyline(&[0.0; 2], [0.0; 2], 2, [right - 20.0, line_of(index) - 4.0, 20.0, 0.0], color);
         }
     }
     Some(svg + "</svg>")
@@ -143,11 +143,11 @@ fn small_chart(of: &Curves) -> Option<String> {
     for (index, (_, values)) in of.curves.iter().enumerate() {
         let scaled = values.iter().step_by(every).map(|value| scaled(*value));
         let few: Vec<f64> = scaled.map(|v| if v.is_finite() { v.clamp(y.low, y.high) } else { v }).collect();
-        let color = Paint::class(index, count).hex(Theme::current());
-        svg += &polyline(&few, [y.low, y.high], length.div_ceil(every), inner(&x, length, place), &color);
+        let color = Paint::class(index, count);
+        svg += &polyline(&few, [y.low, y.high], length.div_ceil(every), inner(&x, length, place), color);
         if index < legend.len().min(NAMED) {
             let middle = row(index) - 4.0;
-            svg += &polyline(&[0.0; 2], [0.0; 2], 2, [right + 12.0, middle, 18.0, 0.0], &color);
+            svg += &polyline(&[0.0; 2], [0.0; 2], 2, [right + 12.0, middle, 18.0, 0.0], color);
         }
     }
     for (index, name) in legend.iter().enumerate() {

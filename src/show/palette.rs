@@ -69,6 +69,36 @@ pub(super) fn mixed(color: [u8; 3], other: [u8; 3], share: f64) -> [u8; 3] {
     [0, 1, 2].map(|c| channel(c) as u8)
 }
 
+/// The lightest and the darkest grey of JupyterLab's two themes that a curve stands on, each with the grey of its text.
+const PAGES: [[u8; 2]; 2] = [[0xff, 0x21], [0x21, 0xff]];
+
+/// How much of the page's text colour each of the ten of [`PALETTE`] has in it where a curve stands on the page itself:
+/// on a light page and on a dark one its contrast is at least 3 (WCAG 2.1, 1.4.11). Found by a search for shares with
+/// which they stay apart in the simulations below.
+pub(super) const TEXT_IN_CURVES: [f64; 10] = [0.0, 0.25, 0.12, 0.34, 0.14, 0.12, 0.21, 0.17, 0.36, 0.33];
+
+/// The least such share of a colour, as a multiple of 1/100.
+pub(super) fn text_in_curve(color: [u8; 3]) -> f64 {
+    let is_enough =
+        |share: &f64| PAGES.iter().all(|[page, text]| contrast(mixed(color, [*text; 3], *share), [*page; 3]) >= 3.0);
+    (0..100).map(|percent| f64::from(percent) / 100.0).find(is_enough).unwrap_or(1.0)
+}
+
+/// The contrast of two colours by WCAG 2.1: from 1 to 21.
+fn contrast(a: [u8; 3], b: [u8; 3]) -> f64 {
+    let luminance = |color: [u8; 3]| {
+        let [red, green, blue] = color.map(|channel| linear(f64::from(channel) / 255.0));
+        0.2126 * red + 0.7152 * green + 0.0722 * blue
+    };
+    let [a, b] = [a, b].map(|color| luminance(color) + 0.05);
+    a.max(b) / a.min(b)
+}
+
+/// The light of a channel of sRGB, all from 0 to 1.
+fn linear(channel: f64) -> f64 {
+    if channel <= 0.04045 { channel / 12.92 } else { ((channel + 0.055) / 1.055).powf(2.4) }
+}
+
 /// The colour of a share: from that of the paper to a strong blue, about evenly to the eye; small shares must still
 /// differ from none.
 pub(super) fn shade(share: f64, theme: Theme) -> [u8; 3] {
@@ -129,10 +159,6 @@ mod tests {
                 assert!(index + 1 == count || (luma(color) - next).abs() > 20.0, "{count} colours, {index}");
             }
         }
-    }
-
-    fn linear(channel: f64) -> f64 {
-        if channel <= 0.04045 { channel / 12.92 } else { ((channel + 0.055) / 1.055).powf(2.4) }
     }
 
     /// CIELAB of a colour on a grey, given as a screen has it, seen with a colour-vision deficiency (Machado, Oliveira
@@ -200,12 +226,26 @@ mod tests {
 
     #[test]
     fn the_colours_can_be_seen_on_a_dark_page() {
-        let luminance = |color: [u8; 3]| {
-            let [red, green, blue] = color.map(|channel| linear(f64::from(channel) / 255.0));
-            0.2126 * red + 0.7152 * green + 0.0722 * blue
-        };
-        let contrast = |color: [u8; 3]| (luminance(color) + 0.05) / (luminance([0x11; 3]) + 0.05);
-        assert!(PALETTE_ON_DARK.iter().all(|color| contrast(*color) >= 3.5));
-        assert!(CLUSTERS_ON_DARK.iter().all(|color| contrast(*color) >= 2.5));
+        assert!(PALETTE_ON_DARK.iter().all(|color| contrast(*color, [0x11; 3]) >= 3.5));
+        assert!(CLUSTERS_ON_DARK.iter().all(|color| contrast(*color, [0x11; 3]) >= 2.5));
+    }
+
+    #[test]
+    fn a_curve_on_a_page_of_either_theme_can_be_seen_and_told_apart() {
+        // WCAG's own example: #777777 is just too pale on white for text.
+        assert!((contrast([0x77; 3], [0xff; 3]) - 4.48).abs() < 0.01);
+        assert!(contrast(PALETTE[1], [0xff; 3]) < 2.0 && contrast(PALETTE[4], [0x11; 3]) < 3.0, "what it is for");
+        for (page, text) in [(0xff, 0x21), (0x11, 0xff), (0x21, 0xff)] {
+            let drawn = |color, share| mixed(color, [text; 3], share);
+            let ten: [[u8; 3]; 10] = std::array::from_fn(|index| drawn(PALETTE[index], TEXT_IN_CURVES[index]));
+            let many = (0..62).map(|index| hue(f64::from(index) / 62.0, index as usize, Theme::Light));
+            for color in ten.into_iter().chain(many.map(|color| drawn(color, text_in_curve(color)))) {
+                let contrast = contrast(color, [page; 3]);
+                assert!(contrast >= 3.0, "{color:x?} on {page:x}: {contrast}");
+            }
+            let nearest = nearest(ten, (1.0, page));
+            assert!(nearest > 9.0, "on {page:x}: {nearest}");
+        }
+        assert_eq!((text_in_curve(PALETTE[0]), text_in_curve(PALETTE[1])), (0.0, 0.25));
     }
 }

@@ -136,9 +136,9 @@ impl Scatter3d {
             }
             let outwards = outwards(a, b, center);
             let style = |size, outwards: (f64, f64)| {
-                let anchor = if outwards.0 > 0.35 {
+                let anchor = if outwards.0 > ASIDE {
                     HPos::Left
-                } else if outwards.0 < -0.35 {
+                } else if outwards.0 < -ASIDE {
                     HPos::Right
                 } else {
                     HPos::Center
@@ -154,15 +154,21 @@ impl Scatter3d {
                 text::draw(canvas, label, &style(SMALL, outwards), moved(at, 10.0));
             }
             let widest = text::widest(axes[k].ticks.iter().map(|(_, text)| text), SMALL);
-            let distance = 24.0 + outwards.0.abs() * widest;
+            let width = if k == 2 { f64::from(PLOT.1) } else { NAME };
+            let name = text::lines(name, NORMAL, width, 2);
+            // A name in the middle below a sloping axis reaches towards the ticks at its lower side.
+            let reach = match k < 2 && outwards.0.abs() <= ASIDE {
+                true => widest.max((widest + text::widest(&name, NORMAL)) / 2.0),
+                false => widest,
+            };
+            let distance = 24.0 + outwards.0.abs() * reach;
             let middle = ((a.0 + b.0) / 2, (a.1 + b.1) / 2);
             let style = if k == 2 {
                 text::style(NORMAL, HPos::Center, VPos::Center).transform(FontTransform::Rotate270)
             } else {
                 style(NORMAL, outwards)
             };
-            let width = if k == 2 { f64::from(PLOT.1) } else { NAME };
-            text::draw_lines(canvas, &text::lines(name, NORMAL, width, 2), &style, moved(middle, distance));
+            text::draw_lines(canvas, &name, &style, moved(middle, distance));
         }
     }
 }
@@ -302,6 +308,8 @@ const PLOT: (u32, u32) = (600, 520);
 const SIDE: f64 = 270.0;
 /// Above the legend.
 const TOP: u32 = 12;
+/// From here on an axis is so steep that its texts stand beside it.
+const ASIDE: f64 = 0.35;
 /// The width of an axis' name, which may have two lines.
 const NAME: f64 = 150.0;
 

@@ -3,9 +3,10 @@
 use std::fmt::Write;
 
 use super::axis::range;
+use super::theme::Paint;
 
 /// A curve as large as a word; empty if there are fewer than two finite values.
-pub(crate) fn sparkline(values: &[f64], color: &str) -> String {
+pub(crate) fn sparkline(values: &[f64], color: Paint) -> String {
     const SIZE: [f64; 2] = [120.0, 22.0];
     let finite = || values.iter().copied().filter(|value| value.is_finite());
     if finite().nth(1).is_none() {
@@ -27,7 +28,7 @@ pub(crate) fn polyline(
     [low, high]: [f64; 2],
     length: usize,
     [left, top, width, height]: [f64; 4],
-    color: &str,
+    color: Paint,
 ) -> String {
     // Halves, because the difference of two numbers may be larger than any.
     let range = if high > low { high / 2.0 - low / 2.0 } else { 0.5 };
@@ -37,7 +38,8 @@ pub(crate) fn polyline(
         let share = (value / 2.0 - low / 2.0) / range;
         let _ = write!(points, "{x:.1},{:.1} ", top + height - height * share);
     }
-    format!("<polyline points=\"{}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"/>", points.trim_end())
+    let stroke = color.stroke_on_page();
+    format!("<polyline points=\"{}\" fill=\"none\" {stroke} stroke-width=\"2\"/>", points.trim_end())
 }
 
 #[cfg(test)]
@@ -46,11 +48,13 @@ mod tests {
 
     #[test]
     fn a_sparkline_needs_two_values_and_skips_nan() {
-        assert_eq!(sparkline(&[1.0, f64::NAN], "red"), "");
-        let line = sparkline(&[1.0, f64::NAN, 3.0], "red");
+        let sparkline = |values: &[f64]| sparkline(values, Paint::class(1, 2));
+        assert_eq!(sparkline(&[1.0, f64::NAN]), "");
+        let line = sparkline(&[1.0, f64::NAN, 3.0]);
         assert!(line.contains("points=\"2.0,24.0 122.0,2.0\""), "{line}");
-        assert!(sparkline(&vec![1.0; 100_000], "red").len() < 2_000);
-        let most = sparkline(&[f64::MIN, f64::MAX, 0.0], "red");
+        assert!(line.contains("stroke=\"#ffa90e\" style=\"stroke: color-mix(in srgb, #ffa90e, currentColor 25%)\""));
+        assert!(sparkline(&vec![1.0; 100_000]).len() < 2_000);
+        let most = sparkline(&[f64::MIN, f64::MAX, 0.0]);
         assert!(most.contains("points=\"2.0,24.0 62.0,2.0 122.0,13.0\""), "{most}");
     }
 }

@@ -4,7 +4,7 @@ use super::axis::range;
 use super::html::{escape_html, table};
 use super::sparkline::sparkline;
 use super::sprite_sheet::SpriteSheet;
-use super::theme::{Paint, Theme};
+use super::theme::Paint;
 use crate::{
     analyse::{Clustering, Confusion},
     data::{CLASSES_SHOWN, Dataset},
@@ -86,10 +86,10 @@ impl GanHistory {
 fn curves(sentence: &str, curves: &[(&str, &Vec<f64>)]) -> String {
     let curves = curves.iter().filter(|(_, values)| !values.is_empty());
     let row = |(name, values): &(&str, &Vec<f64>)| {
-        let color = Paint::class(usize::from(name.starts_with("validation")), 2).hex(Theme::current());
+        let color = Paint::class(usize::from(name.starts_with("validation")), 2);
         let (least, most) = range(values.iter().copied());
         let numbers = [values[0], values[values.len() - 1], least, most].map(|value| format!("{value:.4}"));
-        [vec![escape_html(name), sparkline(values, &color)], numbers.to_vec()].concat()
+        [vec![escape_html(name), sparkline(values, color)], numbers.to_vec()].concat()
     };
     let rows: Vec<Vec<String>> = curves.map(row).collect();
     let head = ["", "", "first epoch", "last epoch", "lowest", "highest"].map(String::from);

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use plotters::style::{RGBAColor, RGBColor};
 
-use super::palette::{CLUSTERS, CLUSTERS_ON_DARK, PALETTE, PALETTE_ON_DARK, hue, mixed, shade};
+use super::palette::{
+    CLUSTERS, CLUSTERS_ON_DARK, PALETTE, PALETTE_ON_DARK, TEXT_IN_CURVES, hue, mixed, shade, text_in_curve,
+};
 
 /// Whether figures are dark on light, the default, or light on dark.
 ///
@@ -163,5 +165,17 @@ impl Paint {
     pub(super) fn hex(self, theme: Theme) -> String {
         let RGBColor(red, green, blue) = self.rgb(theme);
         format!("#{red:02x}{green:02x}{blue:02x}")
+    }
+
+    /// The attributes of a curve that stands on the page itself, which may be light or dark whatever the theme is: with
+    /// so much of the page's text colour that it can be seen. Browsers before 2023 take the colour as it is.
+    pub(super) fn stroke_on_page(self) -> String {
+        let (RGBColor(red, green, blue), hex) = (self.rgb(Theme::Light), self.hex(Theme::Light));
+        let share = match self.role {
+            Role::Class(index, count) if count <= TEXT_IN_CURVES.len() => TEXT_IN_CURVES[index % TEXT_IN_CURVES.len()],
+            _ => text_in_curve([red, green, blue]),
+        };
+        let percent = 100.0 * share;
+        format!("stroke=\"{hex}\" style=\"stroke: color-mix(in srgb, {hex}, currentColor {percent:.0}%)\"")
     }
 }

@@ -19,6 +19,40 @@ fn what_is_near_is_drawn_last_and_largest() {
     }
 }
 
+/// The rectangles of the texts in an SVG, horizontal ones, with the texts: left, top, right, bottom.
+fn texts(svg: &str) -> Vec<([f64; 4], &str)> {
+    let lines: Vec<&str> = svg.lines().collect();
+    let horizontal = lines.windows(2).filter(|pair| pair[0].starts_with("<text") && !pair[0].contains("rotate"));
+    let rectangle = |element: &str, text: &str| {
+        let number = |name: &str| attribute(element, name).parse::<f64>().unwrap();
+        let (x, y, size) = (number("x"), number("y"), number("font-size"));
+        let width = 0.6 * size * text.chars().count() as f64;
+        let left = match attribute(element, "text-anchor") {
+            "middle" => x - width / 2.0,
+            "end" => x - width,
+            _ => x,
+        };
+        [left, y - 0.4 * size, left + width, y + 0.4 * size]
+    };
+    horizontal.map(|pair| (rectangle(pair[0], pair[1]), pair[1])).collect()
+}
+
+#[test]
+fn an_axis_name_covers_no_tick() {
+    let points = array![[-3.0, -2.0, -1.0], [2.0, 3.0, 1.0]];
+    for (azimuth, elevation) in (0..360).step_by(5).flat_map(|azimuth| [10.0, 25.0, 50.0].map(|e| (azimuth, e))) {
+        let chart = Scatter3d::new(&points, &array![0, 1]).view(f64::from(azimuth), elevation);
+        let svg = chart.figure().unwrap().to_svg().unwrap();
+        let texts = texts(&svg);
+        let (names, ticks): (Vec<_>, Vec<_>) = texts.iter().partition(|(_, text)| text.starts_with("latent"));
+        for ((name, label), (tick, number)) in names.iter().flat_map(|name| ticks.iter().map(move |tick| (name, tick)))
+        {
+            let apart = name[0] >= tick[2] || tick[0] >= name[2] || name[1] >= tick[3] || tick[1] >= name[3];
+            assert!(apart, "{label} covers {number}, seen from {azimuth}, {elevation}");
+        }
+    }
+}
+
 #[test]
 fn each_wrong_input_is_named() {
     let points = array![[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]];
