@@ -353,6 +353,7 @@ impl Side {
     }
 }
 
+/// In place of an offset.
 const OUTSIDE: usize = usize::MAX;
 
 /// Values of neighbouring channels, which the compiler keeps in vectors.
