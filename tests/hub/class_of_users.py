@@ -322,12 +322,16 @@ class Notebook:
     """A kernel of a user's server, by its WebSocket."""
 
     def __init__(self, hub, user):
-        self.hub, self.user, self.base = hub, user, f"/user/{user.name}/api"
+        self.hub, self.user, self.base, self.id = hub, user, f"/user/{user.name}/api", None
 
     async def start(self):
         body = {"path": LESSON, "name": "", "type": "notebook", "kernel": {"name": "rust"}}
-        session = await self.hub.request("POST", f"{self.base}/sessions", self.user.token, body)
-        self.id = session["kernel"]["id"]
+        before = self.id
+        # The processes of a kernel may have ended when the server, which is ending it, still has it for the session.
+        while self.id == before:
+            session = await self.hub.request("POST", f"{self.base}/sessions", self.user.token, body)
+            self.id = session["kernel"]["id"]
+            await asyncio.sleep(0.1)
         await self.connect()
 
     async def connect(self):
