@@ -34,8 +34,12 @@ function write(name, cells) {
   fs.writeFileSync(path.join(FOLDER, name), JSON.stringify(notebook));
 }
 
+function lessonAsItIs(name) {
+  return JSON.parse(fs.readFileSync(path.join(PROJECT, "notebooks", name), "utf8"));
+}
+
 function lesson(name) {
-  const notebook = JSON.parse(fs.readFileSync(path.join(PROJECT, "notebooks", name), "utf8"));
+  const notebook = lessonAsItIs(name);
   for (const cell of notebook.cells.filter((cell) => cell.cell_type === "code")) {
     cell.outputs = [];
     cell.execution_count = null;
@@ -204,6 +208,7 @@ module.exports = {
   PROJECT,
   SHOTS,
   lesson,
+  lessonAsItIs,
   write,
   run: (tests) =>
     main(tests).catch((error) => {

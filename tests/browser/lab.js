@@ -3,7 +3,7 @@
 // Opens notebooks in Chromium, runs them, presses stop, closes them and opens them again. Screenshots go to FOLDER.
 
 const assert = require("node:assert");
-const { ERROR, MINUTE, Notebook, lesson, run, write } = require("./jupyter.js");
+const { ERROR, MINUTE, Notebook, lesson, lessonAsItIs, run, write } = require("./jupyter.js");
 
 /** Collects the different texts that a cell's output has, until the cell has finished. */
 async function watch(notebook, index) {
@@ -103,4 +103,13 @@ async function aLesson(browser, server) {
   await notebook.close();
 }
 
-run([liveThings, aLesson]);
+/** The setup has had Jupyter trust the lessons: it shows an SVG figure of a notebook that it does not trust as nothing. */
+async function aLessonBeforeItRuns(browser, server) {
+  write("lesson.ipynb", lessonAsItIs("01_tiny_autoencoder.ipynb"));
+  const notebook = await Notebook.open(browser, server, "lesson.ipynb");
+  await notebook.page.locator(".jp-RenderedSVG :is(svg, img)").first().waitFor({ timeout: MINUTE });
+  await notebook.shot("lesson-before-it-runs");
+  await notebook.close();
+}
+
+run([liveThings, aLessonBeforeItRuns, aLesson]);

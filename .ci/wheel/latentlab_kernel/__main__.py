@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 from importlib.metadata import version
@@ -91,12 +92,14 @@ def setup():
 def lessons(folder):
     """Copies the lessons; what is there already is not touched."""
     folder.mkdir(parents=True, exist_ok=True)
-    copied = 0
+    copied = []
     for path in sorted((PROJECT / "notebooks").glob("*.ipynb")):
         if not (folder / path.name).exists():
             shutil.copyfile(path, folder / path.name)
-            copied += 1
-    print(f"{copied} notebooks copied. Open {folder / '00_start_here.ipynb'} in JupyterLab.")
+            copied.append(folder / path.name)
+    # JupyterLab shows no SVG figure of other notebooks until their cells have run.
+    subprocess.run([sys.executable, "-m", "nbformat.sign", *copied], stdout=subprocess.DEVNULL, check=False)
+    print(f"{len(copied)} notebooks copied. Open {folder / '00_start_here.ipynb'} in JupyterLab.")
 
 
 def main():

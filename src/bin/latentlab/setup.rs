@@ -5,6 +5,7 @@
 //! step counts as not done.
 
 use crate::command::{narrate, output_of};
+use crate::lessons::{notebooks_in, trust};
 use crate::project::{Outcome, Project, cannot, make_private_folder, numbers, open_lock, remove_folder, write};
 use crate::{relay, warm};
 use std::fs;
@@ -59,6 +60,10 @@ pub fn set_up(project: &Project) -> Outcome<()> {
     }
     set_up_folders(project)?;
     set_up_python(project)?;
+    // Notebooks that come later are for the user to trust.
+    if !project.jupyter.join("data/nbsignatures.db").exists() {
+        trust(project, &notebooks_in(&project.notebooks())?);
+    }
     set_up_kernel(project)?;
     set_up_kernelspec(project)?;
     warm::set_up(project, true).map(drop)
