@@ -13,7 +13,7 @@ const ORDERS: [(&str, &str); 2] = [
     (
         "src/bin/latentlab",
         "error whole protocol mutate folder command project user ipynb knobs execute library warm relay cell_compiler \
-         cell_cargo kernel setup prefix lessons timings run lab data bench reproduce worker with_library",
+         cell_cargo kernel lessons setup prefix timings run lab data bench reproduce worker with_library",
     ),
 ];
 
