@@ -4,6 +4,8 @@
 
 use latentlab::{Error, LineChart, Result, grid};
 
+const PAGE: &str = "docs/tuning.md";
+
 /// The rows of the tables that begin with the number of workers.
 fn tables(text: &str) -> Vec<Vec<Vec<f64>>> {
     let mut found = Vec::new();
@@ -17,9 +19,12 @@ fn tables(text: &str) -> Vec<Vec<Vec<f64>>> {
 }
 
 fn main() -> Result<()> {
-    let text = std::fs::read_to_string("docs/tuning.md").map_err(|error| Error::other(error.to_string()))?;
-    let [server, journal] = &tables(&text)[..] else { return Err(Error::other("docs/tuning.md: expected two tables")) };
-    let column = |table: &[Vec<f64>], index: usize| table.iter().map(|row| row[index]).collect::<Vec<f64>>();
+    let text = std::fs::read_to_string(PAGE).map_err(|error| Error::other(format!("{PAGE}: {error}")))?;
+    let [server, journal] = &tables(&text)[..] else {
+        return Err(Error::other(format!("{PAGE}: expected two tables, got {}", tables(&text).len())));
+    };
+    let number = |row: &Vec<f64>, index: usize| row.get(index).copied().unwrap_or(f64::NAN);
+    let column = |table: &[Vec<f64>], index: usize| table.iter().map(|row| number(row, index)).collect::<Vec<f64>>();
     let chart = |table: &[Vec<f64>], title: &str| {
         let workers = column(table, 0);
         let most: Vec<f64> = workers.iter().map(|workers| workers / 0.2).collect();

@@ -326,9 +326,10 @@ class Notebook:
 
     async def start(self):
         body = {"path": LESSON, "name": "", "type": "notebook", "kernel": {"name": "rust"}}
-        before = self.id
+        before, end = self.id, time.monotonic() + PATIENCE
         # The processes of a kernel may have ended when the server, which is ending it, still has it for the session.
         while self.id == before:
+            assert time.monotonic() < end, f"{self.user.name}'s session keeps its old kernel"
             session = await self.hub.request("POST", f"{self.base}/sessions", self.user.token, body)
             self.id = session["kernel"]["id"]
             await asyncio.sleep(0.1)

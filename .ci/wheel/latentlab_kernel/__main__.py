@@ -97,8 +97,10 @@ def lessons(folder):
         if not (folder / path.name).exists():
             shutil.copyfile(path, folder / path.name)
             copied.append(folder / path.name)
-    # JupyterLab shows no SVG figure of other notebooks until their cells have run.
-    subprocess.run([sys.executable, "-m", "nbformat.sign", *copied], stdout=subprocess.DEVNULL, check=False)
+    # JupyterLab shows no SVG figure of other notebooks until their cells have run. Without a path, nbformat.sign waits for a
+    # notebook from the terminal.
+    if copied:
+        subprocess.run([sys.executable, "-m", "nbformat.sign", *copied], stdout=subprocess.DEVNULL, check=False)
     print(f"{len(copied)} notebooks copied. Open {folder / '00_start_here.ipynb'} in JupyterLab.")
 
 

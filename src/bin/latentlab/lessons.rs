@@ -28,7 +28,9 @@ const FIRST: &str = "00_start_here.ipynb";
 /// Has JupyterLab trust notebooks that came with the library: it shows no SVG figure of others until their cells have
 /// run. If this fails, there is still its command "Trust Notebook".
 pub fn trust(project: &Project, notebooks: &[PathBuf]) {
-    let _ = output_of(project.python().args(["-m", "nbformat.sign"]).args(notebooks));
+    if !notebooks.is_empty() {
+        let _ = output_of(project.python().args(["-m", "nbformat.sign"]).args(notebooks));
+    }
 }
 
 pub fn notebooks_in(folder: &Path) -> Outcome<Vec<PathBuf>> {
