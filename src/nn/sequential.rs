@@ -92,10 +92,11 @@ pub(super) fn rows_of(values: &[f32], width: usize) -> impl Fn(usize, &mut [f32]
 }
 
 /// Rows that a task of a prediction takes at once, at most.
-const PREDICTION_ROWS: usize = 128;
+const PREDICTION_ROWS: usize = 256;
 
-/// Values of a layer that a task of a prediction makes at once, at most, if there is more than one row.
-const PREDICTION_VALUES: usize = 1 << 26;
+/// Values of a layer that a task of a prediction makes at once, at most, if there is more than one row: so few that the
+/// next layer finds them in the second-level cache, or not far from it.
+const PREDICTION_VALUES: usize = 1 << 20;
 
 impl Sequential {
     /// Starts a network for inputs of that shape, without the batch: `[1, 28, 28]` for an image (channels, height,
@@ -409,8 +410,12 @@ impl Sequential {
 
     /// How many rows a task of a prediction takes through these networks at once.
     pub(crate) fn rows_at_once(networks: &[&Self]) -> usize {
-        let widest = networks.iter().map(|network| network.widest()).max().unwrap_or(1);
-        (PREDICTION_VALUES / widest).clamp(1, PREDICTION_ROWS)
+        Self::rows_within(PREDICTION_VALUES, networks).min(PREDICTION_ROWS)
+    }
+
+    /// How many rows make no layer of these networks larger than so many values, but at least one.
+    pub(crate) fn rows_within(values: usize, networks: &[&Self]) -> usize {
+        (values / networks.iter().map(|network| network.widest()).max().unwrap_or(1)).max(1)
     }
 
     /// What runs the network.

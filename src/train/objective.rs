@@ -99,6 +99,12 @@ pub(crate) trait Learner: Model {
     }
 }
 
+/// Images that are measured at once, at most: for so many the noise of a validation is drawn.
+const MEASURED_ROWS: usize = 128;
+
+/// Values of a layer for the images that are measured at once, at most, if these are more than one.
+const MEASURED_VALUES: usize = 1 << 26;
+
 impl<O: Objective> Learner for O {
     fn measures(&self) -> &'static [&'static str] {
         O::MEASURES
@@ -137,7 +143,8 @@ impl<O: Objective> Learner for O {
         let networks = self.trained();
         Sequential::pack_all(&networks, false);
         let rows: Vec<usize> = (0..images.len()).collect();
-        let blocks = rows.par_chunks(Sequential::rows_at_once(&networks)).enumerate();
+        let block = Sequential::rows_within(MEASURED_VALUES, &networks).min(MEASURED_ROWS);
+        let blocks = rows.par_chunks(block).enumerate();
         let sums = for_shards(blocks, |(block, rows)| {
             // Streams far from those of the steps, the same in every epoch.
             let seed = random::mix(!config.seed, block as u64);
