@@ -3,7 +3,9 @@
 // Opens notebooks in Chromium, runs them, presses stop, closes them and opens them again. Screenshots go to FOLDER.
 
 const assert = require("node:assert");
-const { ERROR, MINUTE, Notebook, lesson, lessonAsItIs, run, write } = require("./jupyter.js");
+const fs = require("node:fs");
+const path = require("node:path");
+const { ERROR, MINUTE, Notebook, PROJECT, lesson, lessonAsItIs, run, write } = require("./jupyter.js");
 
 /** Collects the different texts that a cell's output has, until the cell has finished. */
 async function watch(notebook, index) {
@@ -41,6 +43,20 @@ async function drag(notebook, index) {
   await notebook.page.mouse.move(plot.x + 0.7 * plot.width, plot.y + 0.3 * plot.height, { steps: 10 });
   await notebook.page.mouse.up();
   return [before, await seen()];
+}
+
+/** At the first start JupyterLab is there before the library: a cell waits for it. */
+async function aNotebookWhileTheLibraryIsBuilt(browser, server) {
+  write("first.ipynb", ["latentlab::ndarray::array![1, 2].sum()"]);
+  const notebook = await Notebook.open(browser, server, "first.ipynb");
+  const early = !fs.existsSync(BUILT);
+  await notebook.shot("library-is-built");
+  await notebook.start(0);
+  await notebook.finished(0, 5 * MINUTE);
+  assert.strictEqual((await notebook.text(0)).trim(), "3");
+  assert(fs.existsSync(BUILT), "the library is built");
+  console.log(early ? "The notebook was there before the library." : "The library was there before the notebook.");
+  await notebook.close();
 }
 
 async function liveThings(browser, server) {
@@ -112,4 +128,7 @@ async function aLessonBeforeItRuns(browser, server) {
   await notebook.close();
 }
 
-run([liveThings, aLessonBeforeItRuns, aLesson]);
+// As if the library had changed.
+const BUILT = path.join(PROJECT, ".jupyter/build/warm/stamp");
+fs.rmSync(BUILT, { force: true });
+run([aNotebookWhileTheLibraryIsBuilt, liveThings, aLessonBeforeItRuns, aLesson]);

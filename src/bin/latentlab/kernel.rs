@@ -11,8 +11,8 @@ use crate::warm;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Without a connection file, it is a spare kernel.
-pub fn kernel(connection_file: Option<&Path>, kind: Kernel) -> Outcome<()> {
+/// Without a connection file, it is a spare kernel, which builds the library only if it is told to.
+pub fn kernel(connection_file: Option<&Path>, kind: Kernel, build: bool) -> Outcome<()> {
     #[cfg(unix)]
     parent::end_with_it(connection_file.is_none());
     let project = Project::find()?;
@@ -32,10 +32,10 @@ pub fn kernel(connection_file: Option<&Path>, kind: Kernel) -> Outcome<()> {
             let ready = match shared {
                 Some(shared) => warm::ready(&project, shared),
                 // The library may have been edited since JupyterLab was started.
-                None => warm::set_up(&project, connection.is_some()),
+                None => warm::set_up(&project, connection.is_some() || build),
             };
             let stamp = match ready {
-                Err(_) if connection.is_none() => return Ok(()),
+                Err(_) if connection.is_none() && !build => return Ok(()),
                 stamp => stamp?,
             };
             spare = Spare::of(&user::slots(&project)?, &stamp);

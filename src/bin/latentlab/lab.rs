@@ -3,7 +3,8 @@
 use crate::command::become_program;
 use crate::project::{Outcome, Project};
 use crate::relay::Spare;
-use crate::setup::set_up;
+use crate::setup::{set_up, set_up_jupyter};
+use crate::warm;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -17,13 +18,17 @@ pub struct Arguments {
 
 pub fn lab(arguments: &Arguments) -> Outcome<()> {
     let project = Project::find()?;
-    set_up(&project)?;
+    // The first spare kernel builds the library, while the lessons can be read.
+    if Spare::is_wanted() { set_up_jupyter(&project)? } else { set_up(&project)? }
     // The lessons of an installation that many share are read-only.
     let notebooks = match project.shared {
         Some(_) => std::env::current_dir().map_err(|error| format!("The current folder cannot be read ({error})."))?,
         None => project.notebooks(),
     };
     println!("Starting JupyterLab in {}. Ctrl-C ends it.", notebooks.display());
+    if project.shared.is_none() && !warm::is_up_to_date(&project) {
+        println!("Meanwhile the library is built: notebooks can be read now, and their cells run once it is there.");
+    }
     let mut command = project.python();
     command
         // Root is allowed (in a container), because the server listens on loopback only and requires a token.

@@ -93,6 +93,9 @@ enum Command {
         /// Wait for the connection file of another process
         #[arg(long, conflicts_with_all = ["connection_file", "warm_up", "bare"])]
         spare: bool,
+        /// Before that, build the library if it is not up to date
+        #[arg(long, requires = "spare")]
+        build: bool,
         /// Start the process that does this, and end
         #[arg(long, requires = "spare")]
         leave: bool,
@@ -138,7 +141,7 @@ fn main() -> ExitCode {
         #[cfg(not(feature = "library"))]
         Command::Bench(_) | Command::Reproduce(_) | Command::Worker(_) | Command::Data => with_library::run(),
         Command::Kernel { leave: true, .. } => relay::Spare::leave(),
-        Command::Kernel { connection_file, warm_up, bare, .. } => {
+        Command::Kernel { connection_file, warm_up, bare, build, .. } => {
             let kind = if warm_up {
                 Kernel::WarmUp
             } else if bare {
@@ -146,7 +149,7 @@ fn main() -> ExitCode {
             } else {
                 Kernel::Usual
             };
-            kernel::kernel(connection_file.as_deref(), kind)
+            kernel::kernel(connection_file.as_deref(), kind, build)
         }
     };
     match result {

@@ -34,6 +34,15 @@ const SETTINGS: &str = "{ \"@jupyter-widgets/jupyterlab-manager:plugin\": { \"sa
 
 /// Installs what is missing, and prints what it does. Fast if everything is there.
 pub fn set_up(project: &Project) -> Outcome<()> {
+    set_up_jupyter(project)?;
+    match project.shared {
+        Some(_) => Ok(()),
+        None => warm::set_up(project, true).map(drop),
+    }
+}
+
+/// The same without the library, which a kernel needs at its start.
+pub fn set_up_jupyter(project: &Project) -> Outcome<()> {
     if let Some(shared) = &project.shared {
         // Nothing is missing, or only its owner can install it.
         return warm::ready(project, shared).map(drop);
@@ -65,8 +74,7 @@ pub fn set_up(project: &Project) -> Outcome<()> {
         trust(project, &notebooks_in(&project.notebooks())?);
     }
     set_up_kernel(project)?;
-    set_up_kernelspec(project)?;
-    warm::set_up(project, true).map(drop)
+    set_up_kernelspec(project)
 }
 
 /// The folders where Jupyter keeps its secrets: kernel keys, the server's token, the password hash, the signing key.

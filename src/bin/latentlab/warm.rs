@@ -50,7 +50,13 @@ pub fn set_up(project: &Project, may_build: bool) -> Outcome<String> {
         return Err("the library has changed".to_owned());
     }
     let lock = warm_lock(&project.build())?;
-    lock.lock().map_err(|error| format!("The lock of the warm build cannot be taken ({error})."))?;
+    if lock.try_lock().is_err() {
+        println!("Waiting for another build of the library to end …");
+        lock.lock().map_err(|error| format!("The lock of the warm build cannot be taken ({error})."))?;
+        if stamp_of(&warm).as_ref() == Some(&stamp) {
+            return Ok(stamp);
+        }
+    }
     if project.build().join("library/target").is_dir() {
         println!("The library or its tools have changed: building it for the notebooks (a minute or more) …");
     } else {

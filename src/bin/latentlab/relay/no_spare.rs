@@ -21,6 +21,10 @@ impl Spare {
         match *self {}
     }
 
+    pub fn is_wanted() -> bool {
+        false
+    }
+
     pub fn start_for(_: &Command, _: &Path) -> io::Result<()> {
         Ok(())
     }

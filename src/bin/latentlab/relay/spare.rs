@@ -64,8 +64,7 @@ impl Spare {
     /// The spare of a kernel with this build of the library. None for a kernel that no server of Jupyter has started,
     /// as in `latentlab run`: that one will not be restarted.
     pub fn of(build: &Path, stamp: &str) -> Option<Self> {
-        let is_off = std::env::var_os(SETTING).is_some_and(|setting| setting == "0");
-        if is_off || std::env::var_os(SESSION).is_none() || std::env::var_os("JPY_PARENT_PID").is_none() {
+        if !Self::is_wanted() || std::env::var_os(SESSION).is_none() || std::env::var_os("JPY_PARENT_PID").is_none() {
             return None;
         }
         let tool = fs::metadata(std::env::current_exe().ok()?).ok()?;
@@ -120,9 +119,14 @@ impl Spare {
         tokio::process::Command::from(command()?).spawn().map(drop)
     }
 
-    /// Starts the process of the first spare, for the server that this process becomes by `server`, with notebooks in
-    /// `folder`: it gets what the server gives its kernels. A process in between, which ends at once, is its parent,
-    /// because the server would not collect its exit code.
+    /// Whether kernels have a spare.
+    pub fn is_wanted() -> bool {
+        std::env::var_os(SETTING).is_none_or(|setting| setting != "0")
+    }
+
+    /// Starts the process of the first spare, which builds the library if that is not up to date, for the server that
+    /// this process becomes by `server`, with notebooks in `folder`: it gets what the server gives its kernels. A
+    /// process in between, which ends at once, is its parent, because the server would not collect its exit code.
     pub fn start_for(server: &Command, folder: &Path) -> io::Result<()> {
         let mut command = command()?;
         for (name, value) in server.get_envs() {
@@ -132,12 +136,12 @@ impl Spare {
             };
         }
         command.env("JPY_PARENT_PID", std::process::id().to_string()).env(SESSION, "").current_dir(folder);
-        command.arg("--leave").status().map(drop)
+        command.args(["--build", "--leave"]).status().map(drop)
     }
 
-    /// Starts the process of the spare in place of this one, which ends.
+    /// Starts the process of the first spare in place of this one, which ends. It tells what it builds.
     pub fn leave() -> Outcome<()> {
-        let started = command().and_then(|mut command| command.spawn());
+        let started = command().and_then(|mut command| command.arg("--build").stdout(Stdio::inherit()).spawn());
         started.map(drop).map_err(|error| format!("The spare kernel could not be started ({error})."))
     }
 
