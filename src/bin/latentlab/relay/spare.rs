@@ -136,7 +136,7 @@ impl Spare {
             };
         }
         command.env("JPY_PARENT_PID", std::process::id().to_string()).env(SESSION, "").current_dir(folder);
-        command.args(["--build", "--leave"]).status().map(drop)
+        command.args(["--build", "--leave"]).stdout(Stdio::inherit()).status().map(drop)
     }
 
     /// Starts the process of the first spare in place of this one, which ends. It tells what it builds.
