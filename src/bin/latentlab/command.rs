@@ -29,7 +29,7 @@ pub fn narrate(mut command: Command) -> Result<(), String> {
     }
 }
 
-/// Prints a line every few seconds; returns the last twenty.
+/// Prints a line every few seconds, less often the longer it takes; returns the last twenty.
 pub fn narrate_lines(reader: PipeReader) -> String {
     let start = Instant::now();
     let mut next = Duration::from_secs(2);
@@ -39,7 +39,7 @@ pub fn narrate_lines(reader: PipeReader) -> String {
         if start.elapsed() > next && !line.trim().is_empty() {
             let short: String = line.trim().chars().take(100).collect();
             println!("{:>5} s  {short}", start.elapsed().as_secs());
-            next = start.elapsed() + Duration::from_secs(4);
+            next = start.elapsed() + Duration::from_secs(4).max(start.elapsed() / 5);
         }
         lines.push(line);
     }

@@ -76,6 +76,7 @@ pub fn set_up(project: &Project, may_build: bool) -> Outcome<String> {
         ));
     }
     write(&warm.join("stamp"), &stamp)?;
+    println!("The library is built.");
     Ok(stamp)
 }
 
