@@ -144,14 +144,17 @@ def main():
     (information / "WHEEL").write_text(WHEEL.format(platform=platform(programs.iterdir())))
     (information / "entry_points.txt").write_text(ENTRY_POINTS)
 
-    # Where Jupyter looks: the kernel's name, and the settings that it needs.
-    data = staging / f"{NAME}-{version}.data/data"
     settings = json.loads((ROOT / "binder/jupyter_server_config.json").read_text())
     # An environment may have other kernels: which one comes first is not this package's choice.
     del settings["MultiKernelManager"]
+    (package / "jupyter_server_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+
+    # Where Jupyter looks: the kernel's name, and that this package has settings for the server.
+    data = staging / f"{NAME}-{version}.data/data"
+    extension = {"ServerApp": {"jpserver_extensions": {NAME: True}}}
     for path, content in [
         ("share/jupyter/kernels/rust/kernel.json", KERNEL),
-        ("etc/jupyter/jupyter_server_config.d/latentlab.json", json.dumps(settings, indent=2) + "\n"),
+        (f"etc/jupyter/jupyter_server_config.d/{NAME}.json", json.dumps(extension, indent=2) + "\n"),
         ("etc/jupyter/labconfig/default_setting_overrides.d/latentlab.json", constant("SETTINGS").encode().decode(
             "unicode_escape")),
     ]:

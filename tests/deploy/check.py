@@ -100,6 +100,15 @@ def jupyter_has_the_settings_of_cargo_lab():
         for name, value in entries.items():
             flag = flags[f"{section}.{name}"]
             assert (float(flag) if isinstance(value, (int, float)) else flag) == value, (section, name, flag, value)
+    folder = one(r'^install -D -m 644 binder/jupyter_server_config\.json -t "\$environment/(\S+)"$', read("binder/postBuild"))
+    with tempfile.TemporaryDirectory() as environment:
+        place = Path(environment) / folder
+        place.mkdir(parents=True)
+        shutil.copy(ROOT / "binder/jupyter_server_config.json", place)
+        command = [sys.executable, "-m", "jupyter_server", "--show-config-json"]
+        used = subprocess.run(command, env=os.environ | {"JUPYTER_CONFIG_PATH": str(place)}, check=True, capture_output=True)
+        used = json.loads(used.stdout)
+    assert {section: used.get(section) for section in settings} == settings, used
 
 
 @check
