@@ -19,7 +19,8 @@ pub struct Arguments {
 pub fn lab(arguments: &Arguments) -> Outcome<()> {
     let project = Project::find()?;
     // The first spare kernel builds the library, while the lessons can be read.
-    if Spare::is_wanted() { set_up_jupyter(&project)? } else { set_up(&project)? }
+    let has_spare = Spare::is_wanted();
+    if has_spare { set_up_jupyter(&project)? } else { set_up(&project)? }
     // The lessons of an installation that many share are read-only.
     let notebooks = match project.shared {
         Some(_) => std::env::current_dir().map_err(|error| format!("The current folder cannot be read ({error})."))?,
@@ -48,7 +49,9 @@ pub fn lab(arguments: &Arguments) -> Outcome<()> {
     if let Some(port) = arguments.port {
         command.arg(format!("--port={port}"));
     }
-    // Without one, the first notebook waits longer.
-    let _ = Spare::start_for(&command, &notebooks);
+    if has_spare {
+        // Without one, the first notebook waits longer.
+        let _ = Spare::start_for(&command, &notebooks);
+    }
     Err(format!("JupyterLab could not be started ({}).", become_program(command)))
 }
