@@ -20,7 +20,11 @@ pub fn lab(arguments: &Arguments) -> Outcome<()> {
     let project = Project::find()?;
     // The first spare kernel builds the library, while the lessons can be read.
     let has_spare = Spare::is_wanted();
-    if has_spare { set_up_jupyter(&project)? } else { set_up(&project)? }
+    if has_spare {
+        set_up_jupyter(&project)?
+    } else {
+        set_up(&project)?
+    }
     // The lessons of an installation that many share are read-only.
     let notebooks = match project.shared {
         Some(_) => std::env::current_dir().map_err(|error| format!("The current folder cannot be read ({error})."))?,
