@@ -101,7 +101,7 @@ def lab_knows_the_kernel(home, environment):
             assert "rust" in found["kernelspecs"], found
         finally:
             server.terminate()
-    subprocess.run(["venv/bin/python", "-c", SETTINGS], cwd=home, env=environment, check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(["venv/bin/python", "-c", SETTINGS], cwd=home, env=environment, check=True)
 
 
 if __name__ == "__main__":
