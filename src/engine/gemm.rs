@@ -83,8 +83,12 @@ enum Storage<'a> {
     Standing(&'a [f32], usize),
 }
 
-/// Steps after which the sums are written to the output: that many of a panel stay in the first-level cache.
+/// Steps after which the sums are written to the output, at most: as many of a panel stay in the first-level cache, or
+/// nearly.
 const DEPTH: usize = 512;
+
+/// The same where what comes next is read ahead, for which the first-level cache must have lines to spare.
+const DEPTH_AHEAD: usize = 256;
 
 /// Multiply-adds that are worth a task of their own.
 const TASK: usize = 1 << 20;
@@ -120,29 +124,57 @@ impl<'a> PackedRhs<'a> {
         columns: usize,
         column_stride: usize,
     ) -> Self {
+        let pack = |column: usize, count, width, panel: &mut [f32]| {
+            pack_panel(&values[column * column_stride..], steps, count, column_stride, width, panel);
+        };
+        Self::packed_by(pack, instructions, steps.len(), columns)
+    }
+
+    /// Row-major matrices, one below the other.
+    fn of_parts(parts: &[&[f32]], columns: usize) -> Self {
+        let most = parts.iter().map(|part| part.len() / columns).max().unwrap_or(0);
+        let steps = offsets(most, columns);
+        let pack = |column: usize, count, width, mut panel: &mut [f32]| {
+            for part in parts.iter().filter(|part| !part.is_empty()) {
+                let steps = &steps[..part.len() / columns];
+                let (of_part, others) = panel.split_at_mut(steps.len() * width);
+                pack_panel(&part[column..], steps, count, 1, width, of_part);
+                panel = others;
+            }
+        };
+        let steps = parts.iter().map(|part| part.len() / columns).sum();
+        Self::packed_by(pack, Instructions::of_this_machine(), steps, columns)
+    }
+
+    /// The panels as `pack` fills them, which is given the first column, how many there are, and the width.
+    fn packed_by(
+        pack: impl Fn(usize, usize, usize, &mut [f32]) + Sync,
+        instructions: Instructions,
+        steps: usize,
+        columns: usize,
+    ) -> Self {
         let widths = widths(columns.div_ceil(instructions.lanes()), tile::widest(instructions));
         let total: usize = widths.iter().sum::<usize>() * instructions.lanes();
-        let packed_length = steps.len() * total;
+        let packed_length = steps * total;
         let mut packed = Buffer::unset(packed_length);
         let mut panels = Vec::new();
         let mut column = 0;
         let mut rest = &mut packed[..];
         for vectors in &widths {
             let width = vectors * instructions.lanes();
-            let (panel, others) = rest.split_at_mut(steps.len() * width);
+            let (panel, others) = rest.split_at_mut(steps * width);
             panels.push((column, width, panel));
             (rest, column) = (others, column + width);
         }
         let pack = |(column, width, panel): (usize, usize, &mut [f32])| {
-            let count = width.min(columns - column);
-            pack_panel(&values[column * column_stride..], steps, count, column_stride, width, panel);
+            pack(column, width.min(columns - column), width, panel);
         };
         if packed_length < SHARED {
             panels.into_iter().for_each(pack);
         } else {
             panels.into_par_iter().on_threads().for_each(pack);
         }
-        Self { instructions, storage: Storage::Packed(packed), steps: steps.len(), columns, widths }
+        Self { instructions, storage: Storage::Packed(packed), steps, columns, widths }
     }
 
     /// All panels: the first column and the width (in values) of each.
@@ -262,21 +294,16 @@ pub(crate) fn gemm(
     }
 }
 
-/// The same, on all threads, for an output (rows, columns), row by row, and for several pairs of matrices whose
-/// products are summed.
+/// The same, on all threads, for an output (rows, columns), row by row.
 pub(crate) fn gemm_in_parallel(
-    pairs: &[(GatherLhs<'_>, &PackedRhs<'_>)],
+    lhs: GatherLhs<'_>,
+    rhs: &PackedRhs<'_>,
     start: Accumulate<'_>,
     slope: f32,
     out: &mut [f32],
 ) {
-    let Some((first, rhs)) = pairs.first() else { return };
-    let (rows, columns) = (first.rows.len(), rhs.columns);
-    let steps: usize = pairs.iter().map(|(lhs, _)| lhs.steps.len()).sum();
-    for (lhs, rhs) in pairs {
-        check(*lhs, rhs.all(), start);
-        assert!(lhs.rows.len() == rows && rhs.columns == columns);
-    }
+    check(lhs, rhs.all(), start);
+    let (rows, steps, columns) = (lhs.rows.len(), lhs.steps.len(), rhs.columns);
     assert!(out.len() >= rows * columns);
     let out_rows = offsets(rows, columns);
     let tasks = (rows * steps * columns).div_ceil(TASK).max(1);
@@ -288,15 +315,11 @@ pub(crate) fn gemm_in_parallel(
     let whole = Shared(out.as_mut_ptr());
     let run = |(panels, row): (&[(usize, usize)], usize)| {
         let range = row..rows.min(row + block);
+        let lhs = GatherLhs { rows: &lhs.rows[range.clone()], ..lhs };
         for (column, width) in panels {
-            for (index, (lhs, rhs)) in pairs.iter().enumerate() {
-                let lhs = GatherLhs { rows: &lhs.rows[range.clone()], ..*lhs };
-                let start = if index == 0 { start } else { Accumulate::Output };
-                let slope = if index + 1 == pairs.len() { slope } else { 1.0 };
-                // SAFETY: just checked; the output holds all rows and columns, of which no two tasks share both.
-                unsafe {
-                    part(lhs, rhs.all(), start, slope, whole.pointer(), &out_rows[range.clone()], *column, *width)
-                };
+            // SAFETY: just checked; the output holds all rows and columns, of which no two tasks share both.
+            unsafe {
+                part(lhs, rhs.all(), start, slope, whole.pointer(), &out_rows[range.clone()], *column, *width);
             }
         }
     };
@@ -305,6 +328,57 @@ pub(crate) fn gemm_in_parallel(
     } else {
         tasks.collect::<Vec<_>>().into_par_iter().on_threads().for_each(run);
     }
+}
+
+/// `out[i][j] = start + Σₖ x[k][i] · g[k][j]` over the rows of some pairs of x (n, inputs) and g (n, units), on all
+/// threads: the gradient of a layer's (inputs, units) weights.
+pub(crate) fn transposed_gemm_in_parallel(
+    pairs: &[(&[f32], &[f32])],
+    [inputs, units]: [usize; 2],
+    start: Accumulate<'_>,
+    out: &mut [f32],
+) {
+    let instructions = Instructions::of_this_machine();
+    if inputs < TALL || units <= tile::widest(instructions) * instructions.lanes() {
+        for (index, (x, g)) in pairs.iter().enumerate() {
+            let steps = g.len() / units;
+            let lhs = GatherLhs { values: x, rows: &offsets(inputs, 1), steps: &offsets(steps, inputs) };
+            let start = if index == 0 { start } else { Accumulate::Output };
+            gemm_in_parallel(lhs, &PackedRhs::of_rows(g, steps, units, units), start, 1.0, out);
+        }
+        return;
+    }
+    // Here each value is used often enough to be copied first: those of x beside each other, which lie rows apart.
+    let x: Vec<_> = pairs.iter().flat_map(|(x, _)| x.chunks_exact(inputs)).collect();
+    let rhs = PackedRhs::of_parts(&pairs.iter().map(|(_, g)| *g).collect::<Vec<_>>(), units);
+    assert!(rhs.steps == x.len() && out.len() >= inputs * units);
+    let panels: Vec<_> = rhs.panels().collect();
+    // Each task takes some rows and panels.
+    let group = (2 * TASK).div_ceil(TALL * x.len().max(1) * panels[0].1);
+    let tasks = panels.chunks(group).flat_map(|panels| (0..inputs).step_by(TALL).map(move |row| (panels, row)));
+    let [lhs_rows, lhs_steps, out_rows] = [(TALL, 1), (DEPTH_AHEAD, TALL), (inputs, units)].map(|(n, s)| offsets(n, s));
+    let whole = Shared(out.as_mut_ptr());
+    let run = |(panels, row): (&[(usize, usize)], usize)| {
+        let range = row..inputs.min(row + TALL);
+        let mut block = Buffer::unset(TALL * DEPTH_AHEAD.min(x.len()));
+        for first in (0..x.len().max(1)).step_by(DEPTH_AHEAD) {
+            let x = &x[first..x.len().min(first + DEPTH_AHEAD)];
+            for (to, x) in block.chunks_exact_mut(TALL).zip(x) {
+                to[..range.len()].copy_from_slice(&x[range.clone()]);
+            }
+            let lhs = GatherLhs { values: &block, rows: &lhs_rows[..range.len()], steps: &lhs_steps[..x.len()] };
+            let start = if first == 0 { start } else { Accumulate::Output };
+            for (column, width) in panels {
+                // SAFETY: the block holds its rows of all steps, a panel as many steps as x has rows, and the output
+                // all rows and columns, of which no two tasks share both.
+                unsafe {
+                    let rhs = rhs.steps_from(first);
+                    part(lhs, rhs, start, 1.0, whole.pointer(), &out_rows[range.clone()], *column, *width);
+                }
+            }
+        }
+    };
+    tasks.collect::<Vec<_>>().into_par_iter().on_threads().for_each(run);
 }
 
 /// An output that several threads write to, each to other rows or columns.
@@ -352,14 +426,18 @@ unsafe fn part(
     column: usize,
     width: usize,
 ) {
-    let kernels = kernels(rhs.instructions, width / rhs.instructions.lanes());
-    let chunks = lhs.steps.len().div_ceil(DEPTH).max(1);
+    let reads_ahead = matches!(rhs.storage, Storage::Packed(_)) && rhs.steps * rhs.columns > SHARED;
+    let kernels = kernels(rhs.instructions, width / rhs.instructions.lanes(), reads_ahead);
+    let chunks = lhs.steps.len().div_ceil(if reads_ahead { DEPTH_AHEAD } else { DEPTH }).max(1);
+    let depth = lhs.steps.len().div_ceil(chunks);
     for chunk in 0..chunks {
-        let steps = &lhs.steps[chunk * DEPTH..lhs.steps.len().min((chunk + 1) * DEPTH)];
-        let (panel, panel_stride) = rhs.panel(column, width, first + chunk * DEPTH, steps.len());
+        let steps = &lhs.steps[chunk * depth..lhs.steps.len().min((chunk + 1) * depth)];
+        let (panel, panel_stride) = rhs.panel(column, width, first + chunk * depth, steps.len());
+        // In packed panels the next steps, and then the next panel, lie behind these.
+        let ahead = panel.as_ptr_range().end;
         // As few tiles as possible, all about equally high.
         let mut tiles = lhs.rows.len().div_ceil(kernels.len());
-        let mut row = 0;
+        let (mut row, mut read_ahead) = (0, 0);
         while tiles > 0 {
             let rows = row..row + (lhs.rows.len() - row).div_ceil(tiles);
             let tile = Tile {
@@ -374,7 +452,11 @@ unsafe fn part(
                 out_rows: &out_rows[rows.clone()],
                 column,
                 width: width.min(rhs.columns - column),
+                ahead: ahead.wrapping_add(read_ahead),
             };
+            // As much as this panel has is asked for, and then begun again.
+            read_ahead += tile::ahead(rhs.instructions, steps.len());
+            read_ahead = if read_ahead < panel.len() { read_ahead } else { 0 };
             // SAFETY: `Instructions` exist only where the processor has them; `check` covers every sum of a row and a
             // step and the bias, the caller the output; `panel` is a slice as long as the steps need.
             unsafe { kernels[rows.len() - 1](&tile) };

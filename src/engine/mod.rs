@@ -20,7 +20,9 @@ pub(crate) use buffer::ALLOCATED;
 pub(crate) use buffer::{Buffer, Reuse};
 pub(crate) use columns::{add_parts, add_rows, column_sums, rectified_gradient, repeat, shard};
 pub(crate) use convolution::{Convolution, PreparedConvolution};
-pub(crate) use gemm::{GatherLhs, PackedRhs, PackedWeights, gemm, gemm_in_parallel, offsets};
+pub(crate) use gemm::{
+    GatherLhs, PackedRhs, PackedWeights, gemm, gemm_in_parallel, offsets, transposed_gemm_in_parallel,
+};
 pub(crate) use grey_levels::write_grey_levels;
 pub(crate) use memory::{count, prefetch, zeros};
 pub(crate) use moments::Moments;

@@ -6,7 +6,6 @@ use rayon::prelude::*;
 
 use super::{
     clip::{Clip, squares},
-    layers::add_products,
     live,
     optimizer_state::OptimizerState,
     penalty::Penalty,
@@ -15,7 +14,7 @@ use super::{
     tensor::Tensor,
 };
 use crate::{
-    engine::{self, Accumulate, Buffer, SHARDS, add_parts, for_shards},
+    engine::{self, Accumulate, Buffer, SHARDS, add_parts, for_shards, transposed_gemm_in_parallel},
     error::{Error, Result},
     limit, random,
 };
@@ -231,7 +230,7 @@ fn sum<'a>(shards: impl Iterator<Item = &'a Gradient> + Clone) -> Buffer {
     let factors: Vec<_> = shards.clone().flat_map(|gradient| &gradient.factors).collect();
     if let Some(first) = factors.first() {
         let pairs: Vec<_> = factors.iter().map(|factors| (&factors.x[..], &factors.g[..])).collect();
-        add_products(&pairs, first.shape, Accumulate::Zero, &mut sum);
+        transposed_gemm_in_parallel(&pairs, first.shape, Accumulate::Zero, &mut sum);
     } else {
         let parts: Vec<&[f32]> = shards.filter_map(|gradient| gradient.sum.as_deref()).collect();
         add_parts(&parts, Accumulate::Zero, &mut sum);

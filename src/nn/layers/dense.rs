@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bias, LayerContext, Operation, add_gradients, columns, shape_text};
 use crate::{
-    engine::{Accumulate, Buffer, GatherLhs, PackedRhs, PackedWeights, gemm_in_parallel, offsets, rectified_gradient},
+    engine::{
+        Accumulate, Buffer, GatherLhs, PackedRhs, PackedWeights, gemm_in_parallel, offsets, rectified_gradient,
+        transposed_gemm_in_parallel,
+    },
     nn::{
         init::ParameterSpec,
         sequential::Sequential,
@@ -94,7 +97,7 @@ impl Operation for Dense {
         let lhs = GatherLhs { values: &x.values, rows: &offsets(rows, inputs), steps: &offsets(inputs, 1) };
         let mut y = Buffer::unset(rows * units);
         let start = bias.as_ref().map_or(Accumulate::Zero, |bias| Accumulate::Bias(bias));
-        gemm_in_parallel(&[(lhs, layer.panels(&packed, &weight))], start, slope, &mut y);
+        gemm_in_parallel(lhs, layer.panels(&packed, &weight), start, slope, &mut y);
         let y = Arc::new(y);
         let postpones = pass.postpones(inputs, units) && !weight_parameter.is_frozen();
         pass.record(Arc::clone(&y), x.rows, true, move |mut g, gradients| {
@@ -106,7 +109,7 @@ impl Operation for Dense {
                 let lhs = GatherLhs { values: &g, rows: &offsets(rows, units), steps: &offsets(units, 1) };
                 let mut x_gradient = Buffer::unset(rows * inputs);
                 let rhs = layer.panels_backward(&packed, &weight);
-                gemm_in_parallel(&[(lhs, rhs)], Accumulate::Zero, 1.0, &mut x_gradient);
+                gemm_in_parallel(lhs, rhs, Accumulate::Zero, 1.0, &mut x_gradient);
                 x_gradient
             };
             if postpones {
@@ -116,7 +119,7 @@ impl Operation for Dense {
                 return gradients.postpone(weight_parameter, factors);
             }
             let weight_gradient = |start: Accumulate<'_>, sum: &mut [f32]| {
-                add_products(&[(&x.values, &g)], [inputs, units], start, sum);
+                transposed_gemm_in_parallel(&[(&x.values, &g)], [inputs, units], start, sum);
             };
             add_gradients(gradients, (weight_parameter, weight.len()), weight_gradient, &x, x_gradient);
         })
@@ -133,20 +136,4 @@ impl Dense {
         let inputs = weight.len() / self.units;
         &packed.backward(|| vec![PackedRhs::pack(weight, &offsets(self.units, 1), inputs, self.units)])[0]
     }
-}
-
-/// The gradient of (inputs, units) weights, the sum of xᵀ · g over some pairs of x and g, added to `sum` as `start`
-/// says.
-pub(crate) fn add_products(
-    pairs: &[(&[f32], &[f32])],
-    [inputs, units]: [usize; 2],
-    start: Accumulate<'_>,
-    sum: &mut [f32],
-) {
-    let most = pairs.iter().map(|(_, g)| g.len() / units).max().unwrap_or(0);
-    let (rows, steps) = (offsets(inputs, 1), offsets(most, inputs));
-    let panels: Vec<_> = pairs.iter().map(|(_, g)| PackedRhs::of_rows(g, g.len() / units, units, units)).collect();
-    let lhs = |x, g: &[f32]| GatherLhs { values: x, rows: &rows, steps: &steps[..g.len() / units] };
-    let pairs: Vec<_> = pairs.iter().zip(&panels).map(|((x, g), panels)| (lhs(x, g), panels)).collect();
-    gemm_in_parallel(&pairs, start, 1.0, sum);
 }

@@ -4,14 +4,14 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Layer, LayerContext, Operation, add_products,
+    Layer, LayerContext, Operation,
     functions::{sigmoid, tanh},
     shape_text,
 };
 use crate::{
     engine::{
         self, Accumulate, Buffer, GatherLhs, OnThreads, PackedRhs, PackedWeights, column_sums, gemm, offsets,
-        tiny_to_zero, vectorized,
+        tiny_to_zero, transposed_gemm_in_parallel, vectorized,
     },
     nn::{
         init::ParameterSpec,
@@ -237,7 +237,7 @@ impl Operation for Recurrent {
                     continue;
                 }
                 let (mut sum, start) = gradients.take_sum(parameters[index], inputs * gates);
-                add_products(pairs, [inputs, gates], start, &mut sum);
+                transposed_gemm_in_parallel(pairs, [inputs, gates], start, &mut sum);
                 gradients.put(parameters[index], sum);
                 for (_, g) in pairs {
                     gradients.add_to_parameter(parameters[2 + index], column_sums(g, gates));

@@ -41,7 +41,7 @@ impl<'a> Matrix<'a> {
         let steps = offsets(self.columns, step);
         let lhs = GatherLhs { values: self.values, rows: &rows, steps: &steps };
         let rhs = PackedRhs::pack(other.values, &offsets(other.rows, other_step), other.columns, column);
-        gemm_in_parallel(&[(lhs, &rhs)], Accumulate::Zero, 1.0, out);
+        gemm_in_parallel(lhs, &rhs, Accumulate::Zero, 1.0, out);
     }
 }
 
