@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::{
     buffer::Buffer,
     parallel::OnThreads,
-    tile::{self, Accumulate, Tile, kernels},
+    tile::{self, Accumulate, Tiles, kernels},
     vector::{Instructions, vectorized},
 };
 
@@ -433,14 +433,17 @@ unsafe fn part(
     for chunk in 0..chunks {
         let steps = &lhs.steps[chunk * depth..lhs.steps.len().min((chunk + 1) * depth)];
         let (panel, panel_stride) = rhs.panel(column, width, first + chunk * depth, steps.len());
-        // In packed panels the next steps, and then the next panel, lie behind these.
-        let ahead = panel.as_ptr_range().end;
-        // As few tiles as possible, all about equally high.
-        let mut tiles = lhs.rows.len().div_ceil(kernels.len());
-        let (mut row, mut read_ahead) = (0, 0);
-        while tiles > 0 {
-            let rows = row..row + (lhs.rows.len() - row).div_ceil(tiles);
-            let tile = Tile {
+        // As few tiles as possible, all about equally high: some are higher by one than the others.
+        let tiles = lhs.rows.len().div_ceil(kernels.len()).max(1);
+        let (height, higher) = (lhs.rows.len() / tiles, lhs.rows.len() % tiles);
+        // In packed panels the next steps, and then the next panel, lie behind these. As much as this one has is asked
+        // for.
+        let mut ahead = panel.as_ptr_range().end;
+        let mut row = 0;
+        for (height, count) in [(height + 1, higher), (height, tiles - higher)] {
+            let rows = row..row + height * count;
+            row = rows.end;
+            let tiles = Tiles {
                 lhs: lhs.values.as_ptr(),
                 rows: &lhs.rows[rows.clone()],
                 steps,
@@ -452,16 +455,14 @@ unsafe fn part(
                 out_rows: &out_rows[rows.clone()],
                 column,
                 width: width.min(rhs.columns - column),
-                ahead: ahead.wrapping_add(read_ahead),
+                ahead,
             };
-            // As much as this panel has is asked for, and then begun again.
-            read_ahead += tile::ahead(rhs.instructions, steps.len());
-            read_ahead = if read_ahead < panel.len() { read_ahead } else { 0 };
-            // SAFETY: `Instructions` exist only where the processor has them; `check` covers every sum of a row and a
-            // step and the bias, the caller the output; `panel` is a slice as long as the steps need.
-            unsafe { kernels[rows.len() - 1](&tile) };
-            row = rows.end;
-            tiles -= 1;
+            ahead = ahead.wrapping_add(count * tile::ahead(rhs.instructions, steps.len()));
+            if !rows.is_empty() {
+                // SAFETY: `Instructions` exist only where the processor has them; `check` covers every sum of a row
+                // and a step and the bias, the caller the output; `panel` is a slice as long as the steps need.
+                unsafe { kernels[height - 1](&tiles) };
+            }
         }
     }
 }

@@ -18,9 +18,9 @@ pub(crate) enum Accumulate<'a> {
     Output,
 }
 
-/// One tile: `out[i][j] = leaky(start + Σₖ lhs[rows[i] + steps[k]] · panel[k][j])` for as many rows as the kernel has
-/// and `width` columns.
-pub(super) struct Tile<'a> {
+/// Tiles of the same height below each other: `out[i][j] = leaky(start + Σₖ lhs[rows[i] + steps[k]] · panel[k][j])` for
+/// a multiple of as many rows as the kernel has, and `width` columns.
+pub(super) struct Tiles<'a> {
     pub lhs: *const f32,
     pub rows: &'a [u32],
     pub steps: &'a [u32],
@@ -33,8 +33,8 @@ pub(super) struct Tile<'a> {
     pub out_rows: &'a [u32],
     pub column: usize,
     pub width: usize,
-    /// What is multiplied after this panel, of which a tile asks for [a part](ahead) while it multiplies: the weights
-    /// of a network are read from the third-level cache, at a tenth of the rate at which they are used.
+    /// What is multiplied after this panel, of which each tile asks for [a part](ahead) while it multiplies: the
+    /// weights of a network are read from the third-level cache, at a tenth of the rate at which they are used.
     pub ahead: *const f32,
 }
 
@@ -48,10 +48,10 @@ pub(super) fn ahead(instructions: Instructions, steps: usize) -> usize {
 /// # Safety
 /// The processor has the instructions; `lhs[rows[i] + steps[k]]`, the panel (each step the kernel's columns) and
 /// `out[out_rows[i] + column .. + width]` lie in memory that may be read or written.
-pub(super) type Kernel = unsafe fn(&Tile<'_>);
+pub(super) type Kernel = unsafe fn(&Tiles<'_>);
 
 /// The loops for a panel of that many vectors, for 1, 2, 3 … rows: as many as registers can hold. Those that do not read
-/// ahead ignore [`Tile::ahead`].
+/// ahead ignore [`Tiles::ahead`].
 pub(super) fn kernels(instructions: Instructions, vectors: usize, reads_ahead: bool) -> &'static [Kernel] {
     let kernels = match (instructions, reads_ahead) {
         #[cfg(target_arch = "x86_64")]
@@ -108,85 +108,85 @@ const AVX512_AHEAD: &[&[Kernel]] = kernels!(avx512, true: [1 2 3 4 5 6 7 8] x 1,
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn avx512<const ROWS: usize, const VECTORS: usize, const AHEAD: bool>(tile: &Tile<'_>) {
+unsafe fn avx512<const ROWS: usize, const VECTORS: usize, const AHEAD: bool>(tiles: &Tiles<'_>) {
     // SAFETY: these are the instructions of this vector; the rest is the caller's, as for every `Kernel`.
-    unsafe { run::<std::arch::x86_64::__m512, ROWS, VECTORS, AHEAD>(tile) }
+    unsafe { run::<std::arch::x86_64::__m512, ROWS, VECTORS, AHEAD>(tiles) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2<const ROWS: usize, const VECTORS: usize, const AHEAD: bool>(tile: &Tile<'_>) {
+unsafe fn avx2<const ROWS: usize, const VECTORS: usize, const AHEAD: bool>(tiles: &Tiles<'_>) {
     // SAFETY: as above.
-    unsafe { run::<std::arch::x86_64::__m256, ROWS, VECTORS, AHEAD>(tile) }
+    unsafe { run::<std::arch::x86_64::__m256, ROWS, VECTORS, AHEAD>(tiles) }
 }
 
 #[cfg(target_arch = "aarch64")]
-unsafe fn neon<const ROWS: usize, const VECTORS: usize, const AHEAD: bool>(tile: &Tile<'_>) {
+unsafe fn neon<const ROWS: usize, const VECTORS: usize, const AHEAD: bool>(tiles: &Tiles<'_>) {
     // SAFETY: as above; every processor of this architecture has them.
-    unsafe { run::<std::arch::aarch64::float32x4_t, ROWS, VECTORS, AHEAD>(tile) }
+    unsafe { run::<std::arch::aarch64::float32x4_t, ROWS, VECTORS, AHEAD>(tiles) }
 }
 
-unsafe fn portable<const ROWS: usize, const VECTORS: usize, const AHEAD: bool>(tile: &Tile<'_>) {
+unsafe fn portable<const ROWS: usize, const VECTORS: usize, const AHEAD: bool>(tiles: &Tiles<'_>) {
     // SAFETY: it needs no instructions; the rest is the caller's, as for every `Kernel`.
-    unsafe { run::<Portable, ROWS, VECTORS, AHEAD>(tile) }
+    unsafe { run::<Portable, ROWS, VECTORS, AHEAD>(tiles) }
 }
 
 /// # Safety
 /// As for a [`Kernel`].
 #[inline(always)]
-unsafe fn run<V: Vector, const ROWS: usize, const VECTORS: usize, const AHEAD: bool>(tile: &Tile<'_>) {
-    // SAFETY: the caller has all rows of the left matrix in memory, and all rows of the output.
-    let lhs: [*const f32; ROWS] = std::array::from_fn(|i| unsafe { tile.lhs.add(tile.rows[i] as usize) });
-    // SAFETY: as above.
-    let out = |i: usize| unsafe { tile.out.add(tile.out_rows[i] as usize + tile.column) };
-    let full = tile.width == VECTORS * V::LANES;
-    let count = |j: usize| tile.width.saturating_sub(j * V::LANES).min(V::LANES);
-    // SAFETY: the caller has the instructions; whole vectors are read and written where `width` reaches or the panel is
-    // padded, else only as many values as there are. Pointers that would go beyond are made by `wrapping_add` and not
-    // followed.
-    unsafe {
-        let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
-        match tile.start {
-            Accumulate::Zero => {}
-            Accumulate::Bias(bias) => {
-                for j in 0..VECTORS {
-                    let bias = V::load_first(bias.as_ptr().add(tile.column).wrapping_add(j * V::LANES), count(j));
-                    for sums in &mut sums {
-                        sums[j] = bias;
+unsafe fn run<V: Vector, const ROWS: usize, const VECTORS: usize, const AHEAD: bool>(tiles: &Tiles<'_>) {
+    let full = tiles.width == VECTORS * V::LANES;
+    let count = |j: usize| tiles.width.saturating_sub(j * V::LANES).min(V::LANES);
+    let mut ahead = tiles.ahead;
+    for (rows, out_rows) in tiles.rows.as_chunks::<ROWS>().0.iter().zip(tiles.out_rows.as_chunks::<ROWS>().0) {
+        // SAFETY: the caller has the instructions, all rows of the left matrix and all rows of the output; whole
+        // vectors are read and written where `width` reaches or the panel is padded, else only as many values as there
+        // are. Pointers that would go beyond are made by `wrapping_add` and not followed.
+        unsafe {
+            let lhs = rows.map(|row| tiles.lhs.add(row as usize));
+            let out = |i: usize| tiles.out.add(out_rows[i] as usize + tiles.column);
+            let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
+            match tiles.start {
+                Accumulate::Zero => {}
+                Accumulate::Bias(bias) => {
+                    for j in 0..VECTORS {
+                        let bias = V::load_first(bias.as_ptr().add(tiles.column).wrapping_add(j * V::LANES), count(j));
+                        for sums in &mut sums {
+                            sums[j] = bias;
+                        }
+                    }
+                }
+                Accumulate::Output => {
+                    for (i, sums) in sums.iter_mut().enumerate() {
+                        for (j, sum) in sums.iter_mut().enumerate() {
+                            let from = out(i).wrapping_add(j * V::LANES);
+                            *sum = if full { V::load(from) } else { V::load_first(from, count(j)) };
+                        }
                     }
                 }
             }
-            Accumulate::Output => {
-                for (i, sums) in sums.iter_mut().enumerate() {
-                    for (j, sum) in sums.iter_mut().enumerate() {
-                        let from = out(i).wrapping_add(j * V::LANES);
-                        *sum = if full { V::load(from) } else { V::load_first(from, count(j)) };
+            let mut panel = tiles.panel;
+            for step in tiles.steps {
+                if AHEAD {
+                    prefetch_to_second_level(ahead);
+                    ahead = ahead.wrapping_add(V::LANES / 2);
+                }
+                let rhs: [V; VECTORS] = std::array::from_fn(|j| V::load(panel.add(j * V::LANES)));
+                for i in 0..ROWS {
+                    let value = V::splat(*lhs[i].add(*step as usize));
+                    for j in 0..VECTORS {
+                        sums[i][j] = value.mul_add(rhs[j], sums[i][j]);
                     }
                 }
+                panel = panel.wrapping_add(tiles.panel_stride);
             }
-        }
-        let mut panel = tile.panel;
-        let mut ahead = tile.ahead;
-        for step in tile.steps {
-            if AHEAD {
-                prefetch_to_second_level(ahead);
-                ahead = ahead.wrapping_add(V::LANES / 2);
-            }
-            let rhs: [V; VECTORS] = std::array::from_fn(|j| V::load(panel.add(j * V::LANES)));
-            for i in 0..ROWS {
-                let value = V::splat(*lhs[i].add(*step as usize));
-                for j in 0..VECTORS {
-                    sums[i][j] = value.mul_add(rhs[j], sums[i][j]);
+            let slope = V::splat(tiles.slope);
+            for (i, sums) in sums.iter().enumerate() {
+                for (j, sum) in sums.iter().enumerate() {
+                    let value = if tiles.slope == 1.0 { *sum } else { sum.leaky(slope) };
+                    let to = out(i).wrapping_add(j * V::LANES);
+                    if full { value.store(to) } else { value.store_first(to, count(j)) }
                 }
-            }
-            panel = panel.wrapping_add(tile.panel_stride);
-        }
-        let slope = V::splat(tile.slope);
-        for (i, sums) in sums.iter().enumerate() {
-            for (j, sum) in sums.iter().enumerate() {
-                let value = if tile.slope == 1.0 { *sum } else { sum.leaky(slope) };
-                let to = out(i).wrapping_add(j * V::LANES);
-                if full { value.store(to) } else { value.store_first(to, count(j)) }
             }
         }
     }
