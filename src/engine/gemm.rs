@@ -125,7 +125,9 @@ impl<'a> PackedRhs<'a> {
         column_stride: usize,
     ) -> Self {
         let pack = |column: usize, count, width, panel: &mut [f32]| {
-            pack_panel(&values[column * column_stride..], steps, count, column_stride, width, panel);
+            // Of no steps there are no values.
+            let values = values.get(column * column_stride..).unwrap_or_default();
+            pack_panel(values, steps, count, column_stride, width, panel);
         };
         Self::packed_by(pack, instructions, steps.len(), columns)
     }
@@ -436,8 +438,7 @@ unsafe fn part(
         // As few tiles as possible, all about equally high: some are higher by one than the others.
         let tiles = lhs.rows.len().div_ceil(kernels.len()).max(1);
         let (height, higher) = (lhs.rows.len() / tiles, lhs.rows.len() % tiles);
-        // In packed panels the next steps, and then the next panel, lie behind these. As much as this one has is asked
-        // for.
+        // In packed panels the next steps, and then the next panel, lie behind these.
         let mut ahead = panel.as_ptr_range().end;
         let mut row = 0;
         for (height, count) in [(height + 1, higher), (height, tiles - higher)] {
@@ -514,6 +515,29 @@ mod tests {
         let lhs = GatherLhs { values: &[1.0, 10.0, 100.0], rows: &[0], steps: &[0, 1, 2] };
         gemm(lhs, packed.all(), Accumulate::Zero, 1.0, &mut out, &[0]);
         assert_eq!(out, [rhs[0] + 10.0 * rhs[1] + 100.0 * rhs[2], rhs[3] + 10.0 * rhs[4] + 100.0 * rhs[5]]);
+    }
+
+    #[test]
+    fn gradients_of_weights_are_the_sum_of_transposed_products() {
+        // Narrow, short, and large enough to be copied; pairs of 0 to more rows than are copied at once.
+        for [inputs, units] in [[3, 5], [100, 7], [5, 150], [75, 70], [145, 131]] {
+            for rows in
+                [vec![0], vec![4], vec![2, 0, 3], vec![DEPTH_AHEAD, 9]].into_iter().take(if cfg!(miri) { 3 } else { 4 })
+            {
+                let pairs: Vec<_> = rows.iter().map(|n| (numbers(n * inputs), numbers(n * units))).collect();
+                let pairs: Vec<_> = pairs.iter().map(|(x, g)| (&x[..], &g[..])).collect();
+                let mut out = vec![f32::NAN; inputs * units];
+                transposed_gemm_in_parallel(&pairs, [inputs, units], Accumulate::Zero, &mut out);
+                let product = |i: usize, j: usize| -> f32 {
+                    let rows = pairs.iter().flat_map(|(x, g)| x.chunks(inputs).zip(g.chunks(units)));
+                    rows.map(|(x, g)| x[i] * g[j]).sum()
+                };
+                let expected: Vec<_> = (0..inputs * units).map(|at| product(at / units, at % units)).collect();
+                assert_eq!(out, expected, "{inputs} × {units}, {rows:?} rows");
+                transposed_gemm_in_parallel(&pairs, [inputs, units], Accumulate::Output, &mut out);
+                assert!(out.iter().zip(expected).all(|(out, expected)| *out == 2.0 * expected));
+            }
+        }
     }
 
     #[test]
