@@ -138,6 +138,7 @@ unsafe fn run<V: Vector, const ROWS: usize, const VECTORS: usize, const AHEAD: b
     let full = tiles.width == VECTORS * V::LANES;
     let count = |j: usize| tiles.width.saturating_sub(j * V::LANES).min(V::LANES);
     let mut ahead = tiles.ahead;
+    let ahead_end = tiles.panel.wrapping_add(2 * tiles.steps.len() * VECTORS * V::LANES);
     for (rows, out_rows) in tiles.rows.as_chunks::<ROWS>().0.iter().zip(tiles.out_rows.as_chunks::<ROWS>().0) {
         // SAFETY: the caller has the instructions, all rows of the left matrix and all rows of the output; whole
         // vectors are read and written where `width` reaches or the panel is padded, else only as many values as there
@@ -166,6 +167,10 @@ unsafe fn run<V: Vector, const ROWS: usize, const VECTORS: usize, const AHEAD: b
                 }
             }
             let mut panel = tiles.panel;
+            // Of what follows as much as this panel has, not more: it is to stay in the second-level cache.
+            if AHEAD && ahead >= ahead_end {
+                ahead = panel;
+            }
             for step in tiles.steps {
                 if AHEAD {
                     prefetch_to_second_level(ahead);
