@@ -50,8 +50,8 @@ pub(super) fn ahead(instructions: Instructions, steps: usize) -> usize {
 /// `out[out_rows[i] + column .. + width]` lie in memory that may be read or written.
 pub(super) type Kernel = unsafe fn(&Tiles<'_>);
 
-/// The loops for a panel of that many vectors, for 1, 2, 3 … rows: as many as registers can hold. Those that do not read
-/// ahead ignore [`Tiles::ahead`].
+/// The loops for a panel of that many vectors, for 1, 2, 3 … rows: as many as registers can hold. Those that do not
+/// read ahead ignore [`Tiles::ahead`].
 pub(super) fn kernels(instructions: Instructions, vectors: usize, reads_ahead: bool) -> &'static [Kernel] {
     let kernels = match (instructions, reads_ahead) {
         #[cfg(target_arch = "x86_64")]
