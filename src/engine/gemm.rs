@@ -83,11 +83,11 @@ enum Storage<'a> {
     Standing(&'a [f32], usize),
 }
 
-/// Steps after which the sums are written to the output, at most: as many of a panel stay in the first-level cache, or
-/// nearly.
+/// Steps after which the sums are written to the output, at most: that many of 16 columns stay in the first cache.
 const DEPTH: usize = 512;
 
-/// The same where what comes next is read ahead, for which the first-level cache must have lines to spare.
+/// The same where what comes next is read ahead: the more of a panel the first cache holds, the less that
+/// disturbs.
 const DEPTH_AHEAD: usize = 256;
 
 /// Multiply-adds that are worth a task of their own.

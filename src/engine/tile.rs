@@ -33,8 +33,8 @@ pub(super) struct Tiles<'a> {
     pub out_rows: &'a [u32],
     pub column: usize,
     pub width: usize,
-    /// What is multiplied after this panel, of which each tile asks for [a part](ahead) while it multiplies: the
-    /// weights of a network are read from the third-level cache, at a tenth of the rate at which they are used.
+    /// What is multiplied after this panel, of which each tile asks for [a part](ahead) while it multiplies: a
+    /// network's weights are in the third-level cache, which gives them more slowly than they are multiplied.
     pub ahead: *const f32,
 }
 
