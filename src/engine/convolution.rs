@@ -10,7 +10,7 @@ use super::{
     columns::{add_parts, shard},
     gemm::{GatherLhs, PackedRhs, gemm, offsets},
     memory,
-    parallel::{OnThreads, SHARDS},
+    parallel::{OnThreads, SHARDS, for_shards},
     tile::Accumulate,
     vector::vectorized,
     winograd::Winograd,
@@ -59,6 +59,11 @@ const GROUP: usize = 48 * 1024;
 /// Places of the small feature map that a task sums over at once in a gradient of weights: enough that the sums, which
 /// stay in memory in between, are seldom loaded.
 const STEPS: usize = 96;
+
+/// Values of a gradient that are written before they are taken: a part of a second-level cache. Transforms of the
+/// weights' gradient to its planes make more of them pay.
+const WRITTEN: usize = 96 * 1024;
+const WRITTEN_PLANES: usize = 256 * 1024;
 
 /// Multiply-adds that are worth a sum of their own in a gradient of weights.
 const SHARD: usize = 8 << 20;
@@ -505,22 +510,35 @@ impl PreparedConvolution {
         slope: f32,
         finish: impl Fn(&[f32]) -> R + Sync,
     ) -> (Buffer, Vec<R>) {
+        let [from, to] = [self.convolution.large, self.convolution.small].map(size);
+        let mut small = Buffer::unset(large.len() / from * to);
+        let finished = self.write_small(large, weights, bias, slope, finish, &mut small);
+        (small, finished)
+    }
+
+    fn write_small<R: Send>(
+        &self,
+        large: &[f32],
+        weights: &[PackedRhs<'_>],
+        bias: Option<&[f32]>,
+        slope: f32,
+        finish: impl Fn(&[f32]) -> R + Sync,
+        small: &mut [f32],
+    ) -> Vec<R> {
         if let Some(winograd) = &self.winograd {
-            return winograd.multiply(false, large, weights, bias, slope, finish);
+            return winograd.multiply(false, large, weights, bias, slope, finish, small);
         }
         let Convolution { large: large_shape, small: small_shape, .. } = self.convolution;
         let (channels, filters) = (self.convolution.channels_of_group(), self.convolution.filters_of_group());
         let (from, to) = (size(large_shape), size(small_shape));
         let batch = large.len() / from;
         let group = self.large.group().min(shard(batch, from) / from);
-        let mut small = Buffer::unset(batch * to);
         let pieces = small.par_chunks_mut(group * to).zip(large.par_chunks(group * from)).on_threads();
-        let finished = pieces.map(|(out, large)| {
+        pieces.map(|(out, large)| {
             let (framed, maps) = (self.large.put(large), [large.len() / from, self.large.group()]);
             self.multiply(&self.to_small, maps, (framed.values(), channels), weights, bias, slope, (out, filters));
             finish(out)
-        });
-        (small, finished)
+        })
     }
 
     /// Small feature maps to large ones, the adjoint of [`to_small`](Self::to_small).
@@ -535,55 +553,67 @@ impl PreparedConvolution {
         slope: f32,
         finish: impl Fn(&[f32]) -> R + Sync,
     ) -> (Buffer, Vec<R>) {
+        let [from, to] = [self.convolution.small, self.convolution.large].map(size);
+        let mut large = Buffer::unset(small.len() / from * to);
+        let finished = self.write_large(small, weights, bias, slope, finish, &mut large);
+        (large, finished)
+    }
+
+    fn write_large<R: Send>(
+        &self,
+        small: &[f32],
+        weights: &[PackedRhs<'_>],
+        bias: Option<&[f32]>,
+        slope: f32,
+        finish: impl Fn(&[f32]) -> R + Sync,
+        large: &mut [f32],
+    ) -> Vec<R> {
         if let Some(winograd) = &self.winograd {
-            return winograd.multiply(true, small, weights, bias, slope, finish);
+            return winograd.multiply(true, small, weights, bias, slope, finish, large);
+        }
+        if self.by_windows {
+            return self.write_large_by_windows(small, &weights[0], bias, slope, finish, large);
         }
         let Convolution { large: large_shape, small: small_shape, .. } = self.convolution;
-        if self.by_windows {
-            return self.to_large_by_windows(small, &weights[0], bias, slope, finish);
-        }
         let (channels, filters) = (self.convolution.channels_of_group(), self.convolution.filters_of_group());
         let (from, to) = (size(small_shape), size(large_shape));
         let batch = small.len() / from;
         let group = self.small.group().min(shard(batch, from) / from);
-        let mut large = Buffer::unset(batch * to);
         let pieces = large.par_chunks_mut(group * to).zip(small.par_chunks(group * from)).on_threads();
-        let finished = pieces.map(|(out, small)| {
+        pieces.map(|(out, small)| {
             let (framed, maps) = (self.small.put(small), [small.len() / from, self.small.group()]);
             let values = (framed.values(), filters);
             for (phase, panels) in self.phases.iter().zip(weights.chunks(self.convolution.products())) {
                 self.multiply(&phase.products, maps, values, panels, bias, slope, (out, channels));
             }
             finish(out)
-        });
-        (large, finished)
+        })
     }
 
     /// [`to_large`](Self::to_large) in another way: each small place's share of its whole window in one product, then
     /// added to where the window lies. The phases leave no such sums to be added, but where windows reach over the edge
     /// they multiply zeros, and where the large feature map has few channels they fill few lanes of a vector.
-    fn to_large_by_windows<R: Send>(
+    fn write_large_by_windows<R: Send>(
         &self,
         small: &[f32],
         weights: &PackedRhs<'_>,
         bias: Option<&[f32]>,
         slope: f32,
         finish: impl Fn(&[f32]) -> R + Sync,
-    ) -> (Buffer, Vec<R>) {
+        large: &mut [f32],
+    ) -> Vec<R> {
         let Convolution { large: [height, width, channels], small: small_shape, before, .. } = self.convolution;
         let (frame, filters, window) = (self.large, small_shape[2], self.windows.len());
         let (from, to) = (size(small_shape), height * width * channels);
         let places = self.places_of_one();
-        let batch = small.len() / from;
         let group = ROWS.div_ceil(places).min(self.large.group());
         let (steps, out_rows) = (offsets(filters, 1), offsets(group * places, window));
         // The bias of a whole row: a loop over the few channels of each pixel would fill no vector.
         let bias = bias.unwrap_or(&vec![0.0; channels]).repeat(width);
         let zeros = vec![0.0; width * channels];
 
-        let mut large = Buffer::unset(batch * to);
         let pieces = large.par_chunks_mut(group * to).zip(small.par_chunks(group * from)).on_threads();
-        let finished = pieces.map(|(out, small)| {
+        pieces.map(|(out, small)| {
             let count = small.len() / filters;
             let lhs = GatherLhs { values: small, rows: &self.small_places[..count], steps: &steps };
             let mut windows = Buffer::unset(count * window);
@@ -603,8 +633,7 @@ impl PreparedConvolution {
                 }
             }
             finish(out)
-        });
-        (large, finished)
+        })
     }
 
     /// Adds the windows of all places of a feature map to where they lie in the framed large one.
@@ -632,9 +661,7 @@ impl PreparedConvolution {
         let (from, to) = (size(self.convolution.large), size(self.convolution.small));
         let weights = self.convolution.weights();
         let batch = large.len() / from;
-        let worth = (SHARD / self.places_of_one().saturating_mul(weights)).max(1);
-        let shards = (SUMS / weights).clamp(1, SHARDS);
-        let shard = batch.div_ceil(shards).max(worth);
+        let shard = self.maps_of_shard(batch);
         let shards = large.par_chunks(shard * from).zip(small.par_chunks(shard * to));
         if batch <= shard {
             return self.add_weight_gradient(large, small, start, sum);
@@ -644,6 +671,74 @@ impl PreparedConvolution {
             self.add_weight_gradient(large, small, Accumulate::Zero, sum);
         });
         add_parts(&sums.chunks_exact(weights).collect::<Vec<_>>(), start, sum);
+    }
+
+    /// Of how many feature maps a gradient of weights is summed by itself.
+    fn maps_of_shard(&self, batch: usize) -> usize {
+        let weights = self.convolution.weights();
+        let worth = (SHARD / self.places_of_one().saturating_mul(weights)).max(1);
+        batch.div_ceil((SUMS / weights).clamp(1, SHARDS)).max(worth)
+    }
+
+    /// The gradients of the weights and, given the weights as [`to_large`](Self::to_large) or
+    /// [`to_small`](Self::to_small) takes them, of the input, which is the large or the small feature maps, when that
+    /// of the output is written for some feature maps at a time: both take it while it is in a cache. Also returns what
+    /// `write` does, in order.
+    pub fn gradients<R: Send>(
+        &self,
+        input_is_large: bool,
+        input: &[f32],
+        weights: Option<&[PackedRhs<'_>]>,
+        write: impl Fn(Range<usize>, &mut [f32]) -> R + Sync,
+    ) -> (Buffer, Option<Buffer>, Vec<R>) {
+        let mut sizes = [self.convolution.large, self.convolution.small].map(size);
+        if !input_is_large {
+            sizes.reverse();
+        }
+        let [from, to] = sizes;
+        let batch = input.len() / from;
+        let (shard, group) = (self.maps_of_shard(batch), self.maps_at_once(to));
+        let length = self.convolution.weights();
+        let mut sums = Buffer::unset(batch.div_ceil(shard) * length);
+        let mut input_gradient = weights.map(|_| Buffer::unset(input.len()));
+        let outputs: Vec<_> = match &mut input_gradient {
+            Some(gradient) => gradient.chunks_mut(shard * from).map(Some).collect(),
+            None => sums.chunks(length).map(|_| None).collect(),
+        };
+        let shards = outputs.into_par_iter().zip(sums.par_chunks_mut(length)).zip(input.par_chunks(shard * from));
+        let written = for_shards(shards.enumerate(), |(number, ((mut output, sum), input))| {
+            let mut written = Vec::new();
+            for (index, input) in input.chunks(group * from).enumerate() {
+                let (first, maps) = (index * group, input.len() / from);
+                let mut gradient = Buffer::unset(maps * to);
+                written.push(write(number * shard + first..number * shard + first + maps, &mut gradient));
+                let (large, small) = if input_is_large { (input, &gradient[..]) } else { (&gradient[..], input) };
+                let start = if index == 0 { Accumulate::Zero } else { Accumulate::Output };
+                self.add_weight_gradient(large, small, start, sum);
+                if let (Some(output), Some(weights)) = (&mut output, weights) {
+                    let output = &mut output[first * from..][..maps * from];
+                    match input_is_large {
+                        true => self.write_large(&gradient, weights, None, 1.0, |_| (), output),
+                        false => self.write_small(&gradient, weights, None, 1.0, |_| (), output),
+                    };
+                }
+            }
+            written
+        });
+        let mut sum = Buffer::unset(length);
+        add_parts(&sums.chunks_exact(length).collect::<Vec<_>>(), Accumulate::Zero, &mut sum);
+        (sum, input_gradient, written.into_iter().flatten().collect())
+    }
+
+    /// For how many feature maps a gradient of that many values each is written at once.
+    fn maps_at_once(&self, size: usize) -> usize {
+        match &self.winograd {
+            Some(_) => (WRITTEN_PLANES / size).max(1),
+            None => {
+                let steps = STEPS.div_ceil(self.places_of_one()).min(self.large.group());
+                (WRITTEN / (steps * size)).max(1) * steps
+            }
+        }
     }
 
     fn add_weight_gradient(&self, large: &[f32], small: &[f32], start: Accumulate<'_>, sum: &mut [f32]) {

@@ -189,6 +189,7 @@ impl Winograd {
     /// Large feature maps to small ones, or the other way round: see [`PreparedConvolution`].
     ///
     /// [`PreparedConvolution`]: super::convolution::PreparedConvolution
+    #[allow(clippy::too_many_arguments)]
     pub fn multiply<R: Send>(
         &self,
         to_large: bool,
@@ -197,7 +198,8 @@ impl Winograd {
         bias: Option<&[f32]>,
         slope: f32,
         finish: impl Fn(&[f32]) -> R + Sync,
-    ) -> (Buffer, Vec<R>) {
+        out: &mut [f32],
+    ) -> Vec<R> {
         let (from, to) = if to_large { (&self.small, &self.large) } else { (&self.large, &self.small) };
         let (from_size, to_size, channels) = (size(from.map), size(to.map), to.map[2]);
         let batch = values.len() / from_size;
@@ -207,9 +209,8 @@ impl Winograd {
         let bias = bias.map_or_else(|| vec![0.0; channels], <[f32]>::to_vec);
         let products: Vec<_> =
             (0..self.products()).map(|product| (from.plane(product, self), to.plane(product, self))).collect();
-        let mut out = Buffer::unset(batch * to_size);
         let pieces = out.par_chunks_mut(group * to_size).zip(values.par_chunks(group * from_size)).on_threads();
-        let finished = pieces.map(|(out, values)| {
+        pieces.map(|(out, values)| {
             if to.adds() {
                 out.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(&bias));
             }
@@ -236,8 +237,7 @@ impl Winograd {
                 rectify(out, slope);
             }
             finish(out)
-        });
-        (out, finished)
+        })
     }
 
     /// The gradient of the weights on the calling thread, added to `sum` as `start` says.

@@ -8,6 +8,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
+    ops::Range,
     rc::Rc,
     sync::Arc,
 };
@@ -16,10 +17,11 @@ use dfdx::{
     tensor::{Cpu, OwnedTape, PutTape, Tape, Tensor, TensorFromVec},
     tensor_ops::Backward,
 };
+use rayon::prelude::*;
 
 use super::tensor::Tensor as AnyShape;
 use crate::{
-    engine::{Accumulate, Buffer, Moments},
+    engine::{Accumulate, Buffer, Moments, OnThreads, shard},
     error::Error,
 };
 
@@ -91,11 +93,47 @@ impl Gradient {
     }
 }
 
+/// The gradient of an operation's output: values, or what writes them for some rows at a time. What takes the second
+/// while they are in a cache saves writing them to memory and reading them again.
+pub(crate) enum OutputGradient {
+    Values(Buffer),
+    ByRows(GradientByRows),
+}
+
+/// See [`OutputGradient`].
+pub(crate) struct GradientByRows {
+    pub rows: usize,
+    /// How many values a row has.
+    pub width: usize,
+    pub write: WriteGradient,
+}
+
+/// Writes the gradient of these rows.
+pub(crate) type WriteGradient = Box<dyn Fn(Range<usize>, &mut [f32]) + Send + Sync>;
+
+impl OutputGradient {
+    /// All values.
+    pub fn into_values(self) -> Buffer {
+        match self {
+            Self::Values(values) => values,
+            Self::ByRows(GradientByRows { rows, width, write }) => {
+                let mut values = Buffer::unset(rows * width);
+                let shard = shard(rows, width);
+                values.par_chunks_mut(shard).enumerate().on_threads().for_each(|(index, values)| {
+                    let first = index * shard / width;
+                    write(first..first + values.len() / width, values);
+                });
+                values
+            }
+        }
+    }
+}
+
 /// The gradients of a pass so far.
 #[derive(Default)]
 pub(crate) struct Gradients {
     /// Of the variables of the current part.
-    variables: Vec<Option<Buffer>>,
+    variables: Vec<Option<OutputGradient>>,
     /// Of the parameters, over all parts.
     parameters: Vec<Gradient>,
     /// The first mistake of a backward pass that is not ours.
@@ -106,7 +144,18 @@ impl Gradients {
     /// Adds to the gradient of an operation's input.
     pub fn add_to(&mut self, variable: &Variable, gradient: Buffer) {
         if variable.needs_gradient {
-            add(&mut self.variables[variable.number], gradient);
+            let sum = &mut self.variables[variable.number];
+            let mut values = sum.take().map(OutputGradient::into_values);
+            add(&mut values, gradient);
+            *sum = values.map(OutputGradient::Values);
+        }
+    }
+
+    /// The same with a gradient that is written when it is taken.
+    pub fn add_by_rows(&mut self, variable: &Variable, gradient: GradientByRows) {
+        match self.variables.get_mut(variable.number) {
+            Some(first @ None) if variable.needs_gradient => *first = Some(OutputGradient::ByRows(gradient)),
+            _ => self.add_to(variable, OutputGradient::ByRows(gradient).into_values()),
         }
     }
 
@@ -335,6 +384,19 @@ impl Pass {
         needs_gradient: bool,
         backward: impl FnOnce(Buffer, &mut Gradients) + 'static,
     ) -> Variable {
+        self.record_by_rows(values, rows, needs_gradient, |gradient, gradients| {
+            backward(gradient.into_values(), gradients);
+        })
+    }
+
+    /// The same for an operation that can take the gradient of some rows at a time.
+    pub fn record_by_rows(
+        &mut self,
+        values: Arc<Buffer>,
+        rows: usize,
+        needs_gradient: bool,
+        backward: impl FnOnce(OutputGradient, &mut Gradients) + 'static,
+    ) -> Variable {
         let needs_gradient = needs_gradient && self.recording;
         let output = self.variable(values, rows, needs_gradient);
         if needs_gradient {
@@ -395,7 +457,7 @@ impl Pass {
         if !loss.needs_gradient {
             return;
         }
-        self.state.gradients.borrow_mut().variables[loss.number] = Some(vec![1.0].into());
+        self.state.gradients.borrow_mut().variables[loss.number] = Some(OutputGradient::Values(vec![1.0].into()));
         // dfdx runs the tape of a scalar tensor. Of its errors (out of memory for one float) none can happen; without
         // gradients a step changes nothing.
         let scalar: Tensor<(), f32, Cpu> = Cpu::default().tensor_from_vec(vec![0.0], ());
@@ -415,8 +477,10 @@ impl Pass {
 
     /// The gradient of an input that is [tracked](Self::tracked), after the backward pass.
     pub fn gradient(&self, variable: &Variable) -> Buffer {
-        let gradient = self.state.gradients.borrow().variables[variable.number].clone();
-        gradient.unwrap_or_else(|| Buffer::zeros(variable.values.len()))
+        let gradient = &mut self.state.gradients.borrow_mut().variables[variable.number];
+        let values = gradient.take().map(OutputGradient::into_values);
+        *gradient = values.clone().map(OutputGradient::Values);
+        values.unwrap_or_else(|| Buffer::zeros(variable.values.len()))
     }
 
     /// The gradients of these parameters, given by their keys and lengths: zero for those that the pass has not met.

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::{
     nn::{
         init::ParameterSpec,
         sequential::Sequential,
-        tape::{Pass, Variable},
+        tape::{GradientByRows, Pass, Variable},
     },
 };
 
@@ -131,9 +131,8 @@ impl Operation for BatchNorm {
         let inverse: Vec<f32> = variance.iter().map(|variance| 1.0 / (variance + self.epsilon).sqrt()).collect();
         let (scale, shift) = line_of(gamma, beta, &mean, &inverse);
         let pooling = context.fused.pool.as_ref().map(|pool| pool.windows(context.input));
-        // The fewest pixels that are worked on at once.
-        let rows = pooling.map_or(count, |windows| windows.pixels());
-        let line = Line::new(&scale, &shift, context.slope(), rows);
+        // The fewest pixels that are worked on at once: those of a feature map.
+        let line = Line::new(&scale, &shift, context.slope(), context.input[1..].iter().product());
 
         let (y, places) = match pooling {
             None => (line.apply(&x.values), Buffer::default()),
@@ -149,7 +148,15 @@ impl Operation for BatchNorm {
                     (0..channels).map(|c| -scale[c] * inverse[c] * gamma_gradient[c] * share).collect();
                 let constant: Vec<f32> =
                     (0..channels).map(|c| -scale[c] * beta_gradient[c] * share - factor[c] * mean[c]).collect();
-                gradients.add_to(&x, line.gradient(&x.values, g, pooled, &factor, &constant));
+                let (values, rows, width) = (Arc::clone(&x.values), x.rows, x.values.len() / x.rows);
+                let g_width = g.len() / rows;
+                let [factor, constant] = [factor, constant].map(|of| of.repeat(line.repeat));
+                let write = move |rows: Range<usize>, out: &mut [f32]| {
+                    let range = |width: usize| rows.start * width..rows.end * width;
+                    let pooled = pooling.map(|windows| (windows, &places[range(g_width)]));
+                    line.gradient(&values[range(width)], &g[range(g_width)], pooled, (&factor, &constant), out);
+                };
+                gradients.add_by_rows(&x, GradientByRows { rows, width, write: Box::new(write) });
             }
             gradients.add_to_parameter(gamma_parameter, gamma_gradient);
             gradients.add_to_parameter(beta_parameter, beta_gradient);
@@ -266,28 +273,28 @@ impl Line {
         [sum.into(), product.into()]
     }
 
-    /// ∂x = scale · g + factor · x + constant, g being taken back to the line.
-    fn gradient(&self, x: &[f32], mut g: Buffer, pooled: Pooled<'_>, factor: &[f32], constant: &[f32]) -> Buffer {
-        let (factor, constant) = (factor.repeat(self.repeat), constant.repeat(self.repeat));
-        let backward = |g: &mut [f32], x: &[f32]| {
-            line_gradient(g, x, &self.scale, &self.shift, self.slope, &factor, &constant);
+    /// ∂x = scale · g + factor · x + constant, g being taken back to the line; factor and constant are
+    /// [repeated](repeat).
+    fn gradient(
+        &self,
+        x: &[f32],
+        g: &[f32],
+        pooled: Pooled<'_>,
+        (factor, constant): (&[f32], &[f32]),
+        out: &mut [f32],
+    ) {
+        let backward = |g: &[f32], x: &[f32], out: &mut [f32]| {
+            line_gradient(g, x, &self.scale, &self.shift, self.slope, factor, constant, out);
         };
-        let Some((windows, places)) = pooled else {
-            let shard = shard(x.len() / self.scale.len(), self.scale.len());
-            g.par_chunks_mut(shard).zip(x.par_chunks(shard)).on_threads().for_each(|(g, x)| backward(g, x));
-            return g;
-        };
+        let Some((windows, places)) = pooled else { return backward(g, x, out) };
         let windows = windows.row();
         let (from, to) = windows.sizes();
-        let mut gradient = Buffer::unset(x.len());
-        let pooled = g.par_chunks(to).zip(places.par_chunks(to));
-        gradient.par_chunks_mut(from).zip(x.par_chunks(from)).zip(pooled).on_threads().for_each(
-            |((out, x), (g, places))| {
-                windows.scatter(g, places, out);
-                backward(out, x);
-            },
-        );
-        gradient
+        let pooled = g.chunks_exact(to).zip(places.chunks_exact(to));
+        let mut map = Buffer::unset(from);
+        for ((out, x), (g, places)) in out.chunks_exact_mut(from).zip(x.chunks_exact(from)).zip(pooled) {
+            windows.scatter(g, places, &mut map);
+            backward(&map, x, out);
+        }
     }
 }
 
@@ -322,19 +329,21 @@ vectorized! {
     }
 
     fn line_gradient(
-        g: &mut [f32],
+        g: &[f32],
         x: &[f32],
         scale: &[f32],
         shift: &[f32],
         slope: f32,
         factor: &[f32],
         constant: &[f32],
+        out: &mut [f32],
     ) {
-        for (g, x) in g.chunks_exact_mut(scale.len()).zip(x.chunks_exact(scale.len())) {
+        let width = scale.len();
+        for ((out, g), x) in out.chunks_exact_mut(width).zip(g.chunks_exact(width)).zip(x.chunks_exact(width)) {
             let line = scale.iter().zip(shift).zip(factor).zip(constant);
-            for ((g, x), (((scale, shift), factor), constant)) in g.iter_mut().zip(x).zip(line) {
+            for (((out, g), x), (((scale, shift), factor), constant)) in out.iter_mut().zip(g).zip(x).zip(line) {
                 let rectified = scale * if x * scale + shift > 0.0 { 1.0 } else { slope };
-                *g = tiny_to_zero(*g * rectified + x * factor + constant);
+                *out = tiny_to_zero(g * rectified + x * factor + constant);
             }
         }
     }

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Bias, HeightWidth, LayerContext, Operation, Weights, add_gradients, feature_maps, joined};
+use super::{
+    Bias, HeightWidth, LayerContext, Operation, Weights, add_gradients, convolution_gradients, feature_maps, joined,
+};
 use crate::{
     engine::{
         Accumulate, Buffer, Convolution, OnThreads, PackedRhs, PackedWeights, PreparedConvolution, rectified_gradient,
@@ -11,7 +13,7 @@ use crate::{
     nn::{
         init::ParameterSpec,
         sequential::Sequential,
-        tape::{Pass, Variable},
+        tape::{OutputGradient, Pass, Variable},
     },
 };
 
@@ -341,7 +343,26 @@ impl Operation for Conv2d {
             Some(_) => convolution.to_large(&x.values, weights.forward(), bias, slope, finish),
         };
         let (y, idle) = (Arc::new(y), context.bias_is_idle());
-        let mut y = pass.record(Arc::clone(&y), rows, true, move |mut g, gradients| {
+        let mut y = pass.record_by_rows(Arc::clone(&y), rows, true, move |g, gradients| {
+            let mut g = match g {
+                OutputGradient::ByRows(g) if !weight_parameter.is_frozen() => {
+                    let convolution = (&*weights.convolution, weights.merged.is_none());
+                    let packed = x.needs_gradient.then(|| weights.backward());
+                    let bias = (!idle).then_some(bias_parameter);
+                    let layer = (&y[..], slope, filters);
+                    let gradient = convolution_gradients(convolution, (&x, packed), layer, &g.write, bias, gradients);
+                    match &weights.merged {
+                        None => gradients.add_to_parameter(weight_parameter, gradient),
+                        Some(merged) => {
+                            let (mut sum, start) = gradients.take_sum(weight_parameter, weights.weight.len());
+                            merged.add_weight_gradient(&gradient, start, &mut sum);
+                            gradients.put(weight_parameter, sum);
+                        }
+                    }
+                    return;
+                }
+                g => g.into_values(),
+            };
             if !idle {
                 let sums = rectified_gradient(&y, &mut g, slope, filters);
                 if let Some(bias) = bias_parameter {

@@ -4,14 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Bias, Dilation, Groups, HeightWidth, Layer, LayerContext, Operation, Padding, add_gradients, conv2d::spans,
-    feature_maps, joined,
+    convolution_gradients, feature_maps, joined,
 };
 use crate::{
     engine::{Accumulate, Convolution, rectified_gradient},
     nn::{
         init::ParameterSpec,
         sequential::Sequential,
-        tape::{Pass, Variable},
+        tape::{OutputGradient, Pass, Variable},
     },
 };
 
@@ -221,7 +221,20 @@ impl Operation for ConvTranspose2d {
         let weights = packed.forward(|| convolution.weights_to_large(&weight));
         let (y, moments) = convolution.to_large(&x.values, weights, bias, slope, context.moments(filters));
         let (y, idle) = (Arc::new(y), context.bias_is_idle());
-        let mut y = pass.record(Arc::clone(&y), rows, true, move |mut g, gradients| {
+        let mut y = pass.record_by_rows(Arc::clone(&y), rows, true, move |g, gradients| {
+            let backward_weights = || packed.backward(|| convolution.weights_to_small(&weight));
+            let mut g = match g {
+                OutputGradient::ByRows(g) if !weight_parameter.is_frozen() => {
+                    let packed = x.needs_gradient.then(backward_weights);
+                    let bias = (!idle).then_some(bias_parameter);
+                    let layer = (&y[..], slope, filters);
+                    let gradient =
+                        convolution_gradients((&*convolution, false), (&x, packed), layer, &g.write, bias, gradients);
+                    gradients.add_to_parameter(weight_parameter, gradient);
+                    return;
+                }
+                g => g.into_values(),
+            };
             if !idle {
                 let sums = rectified_gradient(&y, &mut g, slope, filters);
                 if let Some(bias) = bias_parameter {
@@ -231,10 +244,7 @@ impl Operation for ConvTranspose2d {
             let weight_gradient = |start: Accumulate<'_>, sum: &mut [f32]| {
                 convolution.weight_gradient(&g, &x.values, start, sum);
             };
-            let x_gradient = || {
-                let weights = packed.backward(|| convolution.weights_to_small(&weight));
-                convolution.to_small(&g, weights, None, 1.0, |_| ()).0
-            };
+            let x_gradient = || convolution.to_small(&g, backward_weights(), None, 1.0, |_| ()).0;
             add_gradients(gradients, (weight_parameter, weight.len()), weight_gradient, &x, x_gradient);
         });
         y.moments = joined(moments);
