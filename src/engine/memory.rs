@@ -36,16 +36,16 @@ pub(crate) fn zeros(length: usize) -> Vec<f32> {
     values
 }
 
-/// Asks for bytes that are about to be read, where the processor cannot foresee it (x86-64).
-pub(crate) fn prefetch(bytes: &[u8]) {
+/// Asks for values that are about to be read, where the processor cannot foresee it (x86-64).
+pub(crate) fn prefetch<T>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]
-    for line in bytes.chunks(64) {
+    for line in values.chunks(64 / size_of::<T>()) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: it reads and changes no value, wherever the pointer leads.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = bytes;
+    let _ = values;
 }
 
 /// Asks for the line of a value that is read some microseconds later (x86-64), wherever the pointer leads.

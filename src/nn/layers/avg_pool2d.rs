@@ -57,10 +57,12 @@ impl Operation for AvgPool2d {
     fn forward(&self, x: Variable, context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
         let windows = Windows::new(self.size, self.stride, context.input).expect("output_shape has checked it");
         let ((from, to), share) = (windows.sizes(), 1.0 / windows.places() as f32);
+        let offsets = windows.offsets();
         let mut y = Buffer::zeros(x.rows * to);
         y.par_chunks_mut(to).zip(x.values.par_chunks(from)).on_threads().for_each(|(y, x)| {
             for (window, y) in y.chunks_exact_mut(windows.channels).enumerate() {
-                (0..windows.places()).for_each(|place| add(&x[windows.pixel(window, place)..][..y.len()], 1.0, y));
+                let x = &x[windows.start(window)..];
+                offsets.iter().for_each(|offset| add(&x[*offset..][..y.len()], 1.0, y));
                 y.iter_mut().for_each(|y| *y *= share);
             }
         });
@@ -68,8 +70,8 @@ impl Operation for AvgPool2d {
             let mut x_gradient = Buffer::zeros(x.rows * from);
             x_gradient.par_chunks_mut(from).zip(g.par_chunks(to)).on_threads().for_each(|(out, g)| {
                 for (window, g) in g.chunks_exact(windows.channels).enumerate() {
-                    let places = 0..windows.places();
-                    places.for_each(|place| add(g, share, &mut out[windows.pixel(window, place)..][..g.len()]));
+                    let out = &mut out[windows.start(window)..];
+                    offsets.iter().for_each(|offset| add(g, share, &mut out[*offset..][..g.len()]));
                 }
             });
             gradients.add_to(&x, x_gradient);

@@ -3,9 +3,13 @@ use std::{ops::Range, sync::Arc};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{Layer, LayerContext, Operation, Weights, windows::Windows};
+use super::{
+    Layer, LayerContext, Operation, Weights,
+    max_pool2d::{maxima, maxima_and_places, scatter},
+    windows::Windows,
+};
 use crate::{
-    engine::{Buffer, Moments, OnThreads, repeat, shard, tiny_to_zero, vectorized},
+    engine::{Buffer, Moments, OnThreads, prefetch, repeat, shard, tiny_to_zero, vectorized},
     nn::{
         init::ParameterSpec,
         sequential::Sequential,
@@ -222,11 +226,13 @@ impl Line {
         let mut y = Buffer::unset(x.len() / from * to);
         let mut places = Buffer::unset(y.len());
         let outputs = y.par_chunks_mut(to).zip(places.par_chunks_mut(to));
-        outputs.zip(x.par_chunks(from)).on_threads().for_each_init(
+        let all = x;
+        outputs.zip(x.par_chunks(from).enumerate()).on_threads().for_each_init(
             || Buffer::unset(from),
-            |map, ((y, places), x)| {
+            |map, ((y, places), (row, x))| {
+                prefetch(all.get((row + 1) * from..(row + 2) * from).unwrap_or_default());
                 line(x, &self.scale, &self.shift, self.slope, map);
-                if wants_places { windows.maxima_and_places(map, y, places) } else { windows.maxima(map, y) }
+                if wants_places { maxima_and_places(map, windows, y, places) } else { maxima(map, windows, y) }
             },
         );
         (y, places)
@@ -253,8 +259,10 @@ impl Line {
                     let (from, to) = windows.sizes();
                     let mut map = Buffer::unset(from);
                     let places = places[number * g_shard..].chunks_exact(to);
-                    for ((x, g), places) in x.chunks_exact(from).zip(g.chunks_exact(to)).zip(places) {
-                        windows.scatter(g, places, &mut map);
+                    let next = x.chunks_exact(from).skip(1).chain([&[][..]]);
+                    for (((x, next), g), places) in x.chunks_exact(from).zip(next).zip(g.chunks_exact(to)).zip(places) {
+                        prefetch(next);
+                        scatter(g, places, windows, &mut map);
                         add(x, &map);
                     }
                 }
@@ -291,8 +299,12 @@ impl Line {
         let (from, to) = windows.sizes();
         let pooled = g.chunks_exact(to).zip(places.chunks_exact(to));
         let mut map = Buffer::unset(from);
-        for ((out, x), (g, places)) in out.chunks_exact_mut(from).zip(x.chunks_exact(from)).zip(pooled) {
-            windows.scatter(g, places, &mut map);
+        let next = x.chunks_exact(from).skip(1).chain([&[][..]]);
+        for (((out, x), next), (g, places)) in
+            out.chunks_exact_mut(from).zip(x.chunks_exact(from)).zip(next).zip(pooled)
+        {
+            prefetch(next);
+            scatter(g, places, windows, &mut map);
             backward(&map, x, out);
         }
     }

@@ -70,14 +70,14 @@ impl Operation for MaxPool2d {
             outputs
                 .zip(x.values.par_chunks(from))
                 .on_threads()
-                .for_each(|((y, places), x)| windows.maxima_and_places(x, y, places));
+                .for_each(|((y, places), x)| maxima_and_places(x, windows, y, places));
         } else {
-            y.par_chunks_mut(to).zip(x.values.par_chunks(from)).on_threads().for_each(|(y, x)| windows.maxima(x, y));
+            y.par_chunks_mut(to).zip(x.values.par_chunks(from)).on_threads().for_each(|(y, x)| maxima(x, windows, y));
         }
         pass.record(Arc::new(y), x.rows, x.needs_gradient, move |g, gradients| {
             let mut x_gradient = Buffer::unset(x.rows * from);
             let maps = x_gradient.par_chunks_mut(from).zip(g.par_chunks(to)).zip(places.par_chunks(to));
-            maps.on_threads().for_each(|((out, g), places)| windows.scatter(g, places, out));
+            maps.on_threads().for_each(|((out, g), places)| scatter(g, places, windows, out));
             gradients.add_to(&x, x_gradient);
         })
     }
@@ -90,66 +90,107 @@ impl MaxPool2d {
     }
 }
 
-impl Windows {
-    pub fn maxima(&self, x: &[f32], y: &mut [f32]) {
-        for (window, out) in y.chunks_exact_mut(self.channels).enumerate() {
-            out.copy_from_slice(&x[self.pixel(window, 0)..][..self.channels]);
-            for place in 1..self.places() {
-                larger(&x[self.pixel(window, place)..][..self.channels], out);
-            }
-        }
+/// Channels that are worked on at once.
+const LANES: usize = 16;
+
+vectorized! {
+    /// The largest value of each window.
+    pub(super) fn maxima(x: &[f32], windows: Windows, y: &mut [f32]) {
+        each_maximum::<false>(x, windows, y, &mut []);
     }
 
-    pub fn maxima_and_places(&self, x: &[f32], y: &mut [f32], places: &mut [f32]) {
-        let windows = y.chunks_exact_mut(self.channels).zip(places.chunks_exact_mut(self.channels));
-        for (window, (out, places)) in windows.enumerate() {
-            out.copy_from_slice(&x[self.pixel(window, 0)..][..self.channels]);
-            places.fill(0.0);
-            for place in 1..self.places() {
-                larger_and_place(&x[self.pixel(window, place)..][..self.channels], place as f32, out, places);
-            }
-        }
+    /// Also which place of its window each has.
+    pub(super) fn maxima_and_places(x: &[f32], windows: Windows, y: &mut [f32], places: &mut [f32]) {
+        each_maximum::<true>(x, windows, y, places);
     }
 
-    pub fn scatter(&self, g: &[f32], places: &[f32], out: &mut [f32]) {
+    /// The gradient of the maxima goes back to where they were.
+    pub(super) fn scatter(g: &[f32], places: &[f32], windows: Windows, out: &mut [f32]) {
         // Windows side by side that leave no pixel out need no zeros to start from.
-        let exact = self.are_exact();
-        if !exact {
+        if windows.are_exact() {
+            scatter_each::<true>(g, places, windows, out);
+        } else {
             out.fill(0.0);
-        }
-        let windows = g.chunks_exact(self.channels).zip(places.chunks_exact(self.channels));
-        for (window, (g, places)) in windows.enumerate() {
-            for place in 0..self.places() {
-                let out = &mut out[self.pixel(window, place)..][..self.channels];
-                if exact { set_where(g, places, place as f32, out) } else { add_where(g, places, place as f32, out) }
-            }
+            scatter_each::<false>(g, places, windows, out);
         }
     }
 }
 
-vectorized! {
-    fn larger(x: &[f32], y: &mut [f32]) {
-        for (y, x) in y.iter_mut().zip(x) {
+#[inline(always)]
+fn each_maximum<const PLACES: bool>(x: &[f32], windows: Windows, y: &mut [f32], places: &mut [f32]) {
+    let (channels, offsets) = (windows.channels, windows.offsets());
+    let whole = channels / LANES * LANES;
+    for window in 0..windows.rows * windows.columns {
+        let (x, to) = (&x[windows.start(window)..], window * channels..(window + 1) * channels);
+        let y = &mut y[to.clone()];
+        let places = if PLACES { &mut places[to] } else { &mut [] };
+        for first in (0..whole).step_by(LANES) {
+            maximum::<LANES, PLACES>(x, &offsets, first, y, places);
+        }
+        for first in whole..channels {
+            maximum::<1, PLACES>(x, &offsets, first, y, places);
+        }
+    }
+}
+
+#[inline(always)]
+fn scatter_each<const EXACT: bool>(g: &[f32], places: &[f32], windows: Windows, out: &mut [f32]) {
+    let (channels, offsets) = (windows.channels, windows.offsets());
+    let whole = channels / LANES * LANES;
+    for window in 0..windows.rows * windows.columns {
+        let (out, from) = (&mut out[windows.start(window)..], window * channels..(window + 1) * channels);
+        let (g, places) = (&g[from.clone()], &places[from]);
+        for first in (0..whole).step_by(LANES) {
+            put::<LANES, EXACT>(g, places, first, &offsets, out);
+        }
+        for first in whole..channels {
+            put::<1, EXACT>(g, places, first, &offsets, out);
+        }
+    }
+}
+
+/// N channels of a window from the first on.
+#[inline(always)]
+fn maximum<const N: usize, const PLACES: bool>(
+    x: &[f32],
+    offsets: &[usize],
+    first: usize,
+    y: &mut [f32],
+    places: &mut [f32],
+) {
+    let (mut largest, mut at) = ([f32::NEG_INFINITY; N], [0.0; N]);
+    for (place, offset) in offsets.iter().enumerate() {
+        let x = &x[offset + first..][..N];
+        for i in 0..N {
             // A NaN wins, wherever in its window it is, so that a diverged network shows.
-            *y = if *x > *y || x.is_nan() { *x } else { *y };
+            let larger = x[i] > largest[i] || x[i].is_nan();
+            largest[i] = if larger { x[i] } else { largest[i] };
+            at[i] = if larger { place as f32 } else { at[i] };
         }
     }
-
-    fn larger_and_place(x: &[f32], place: f32, y: &mut [f32], places: &mut [f32]) {
-        for ((y, x), largest) in y.iter_mut().zip(x).zip(places) {
-            (*y, *largest) = if *x > *y || x.is_nan() { (*x, place) } else { (*y, *largest) };
-        }
+    y[first..][..N].copy_from_slice(&largest);
+    if PLACES {
+        places[first..][..N].copy_from_slice(&at);
     }
+}
 
-    fn set_where(g: &[f32], places: &[f32], place: f32, out: &mut [f32]) {
-        for ((out, g), largest) in out.iter_mut().zip(g).zip(places) {
-            *out = if *largest == place { *g } else { 0.0 };
+/// The gradient of N channels of a window from the first on.
+#[inline(always)]
+fn put<const N: usize, const EXACT: bool>(g: &[f32], places: &[f32], first: usize, offsets: &[usize], out: &mut [f32]) {
+    // Copies, so that the compiler sees that each value may be read whatever its place is.
+    let (mut gradient, mut at) = ([0.0; N], [0.0; N]);
+    gradient.copy_from_slice(&g[first..][..N]);
+    at.copy_from_slice(&places[first..][..N]);
+    for (place, offset) in offsets.iter().enumerate() {
+        let mut values = [0.0; N];
+        for i in 0..N {
+            values[i] = if at[i] == place as f32 { gradient[i] } else { 0.0 };
         }
-    }
-
-    fn add_where(g: &[f32], places: &[f32], place: f32, out: &mut [f32]) {
-        for ((out, g), largest) in out.iter_mut().zip(g).zip(places) {
-            *out += if *largest == place { *g } else { 0.0 };
+        let out = &mut out[offset + first..][..N];
+        if EXACT {
+            out.copy_from_slice(&values);
+        } else {
+            out.iter_mut().zip(values).for_each(|(out, value)| *out += value);
         }
     }
 }
@@ -165,12 +206,12 @@ mod tests {
             let mut map = [1.0, 4.0, 3.0, 2.0];
             map[place] = f32::NAN;
             let [mut y, mut with_place, mut places] = [[0.0]; 3];
-            windows.maxima(&map, &mut y);
-            windows.maxima_and_places(&map, &mut with_place, &mut places);
+            maxima(&map, windows, &mut y);
+            maxima_and_places(&map, windows, &mut with_place, &mut places);
             assert!(y[0].is_nan() && with_place[0].is_nan() && places[0] == place as f32, "{map:?}");
         }
         let [mut y, mut places] = [[0.0]; 2];
-        windows.maxima_and_places(&[3.0, 1.0, 3.0, f32::NEG_INFINITY], &mut y, &mut places);
+        maxima_and_places(&[3.0, 1.0, 3.0, f32::NEG_INFINITY], windows, &mut y, &mut places);
         assert_eq!((y, places), ([3.0], [0.0]));
     }
 }

@@ -57,10 +57,15 @@ impl Windows {
         if self.are_exact() && self.channels >= 16 { Self { rows: 1, height: self.size[0], ..self } } else { self }
     }
 
-    /// Where the values of a pixel of a window begin.
-    pub fn pixel(&self, window: usize, place: usize) -> usize {
-        let y = window / self.columns * self.stride[0] + place / self.size[1];
-        let x = window % self.columns * self.stride[1] + place % self.size[1];
+    /// Where the values of a window's first pixel begin.
+    pub fn start(&self, window: usize) -> usize {
+        let (y, x) = (window / self.columns * self.stride[0], window % self.columns * self.stride[1]);
         (y * self.width + x) * self.channels
+    }
+
+    /// How far from there the values of each of its pixels begin.
+    pub fn offsets(&self) -> Vec<usize> {
+        let pixels = (0..self.size[0]).flat_map(|y| (0..self.size[1]).map(move |x| y * self.width + x));
+        pixels.map(|pixel| pixel * self.channels).collect()
     }
 }
