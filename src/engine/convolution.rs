@@ -60,10 +60,8 @@ const GROUP: usize = 48 * 1024;
 /// stay in memory in between, are seldom loaded.
 const STEPS: usize = 96;
 
-/// Values of a gradient that are written before they are taken: a part of a second-level cache. Transforms of the
-/// weights' gradient to its planes make more of them pay.
+/// Values of a gradient that are written before they are taken: a part of a second-level cache.
 const WRITTEN: usize = 96 * 1024;
-const WRITTEN_PLANES: usize = 256 * 1024;
 
 /// Multiply-adds that are worth a sum of their own in a gradient of weights.
 const SHARD: usize = 8 << 20;
@@ -707,6 +705,7 @@ impl PreparedConvolution {
         };
         let shards = outputs.into_par_iter().zip(sums.par_chunks_mut(length)).zip(input.par_chunks(shard * from));
         let written = for_shards(shards.enumerate(), |(number, ((mut output, sum), input))| {
+            let mut planes = self.winograd.as_ref().map(|winograd| (winograd, winograd.unset_sums()));
             let mut written = Vec::new();
             for (index, input) in input.chunks(group * from).enumerate() {
                 let (first, maps) = (index * group, input.len() / from);
@@ -714,14 +713,22 @@ impl PreparedConvolution {
                 written.push(write(number * shard + first..number * shard + first + maps, &mut gradient));
                 let (large, small) = if input_is_large { (input, &gradient[..]) } else { (&gradient[..], input) };
                 let start = if index == 0 { Accumulate::Zero } else { Accumulate::Output };
+                let output = output.as_mut().map(|output| &mut output[first * from..][..maps * from]);
+                let wanted = weights.zip(output);
+                if let Some((winograd, sums)) = &mut planes {
+                    winograd.gradients([large, small], input_is_large, wanted, start, sums);
+                    continue;
+                }
                 self.add_weight_gradient(large, small, start, sum);
-                if let (Some(output), Some(weights)) = (&mut output, weights) {
-                    let output = &mut output[first * from..][..maps * from];
+                if let Some((weights, output)) = wanted {
                     match input_is_large {
                         true => self.write_large(&gradient, weights, None, 1.0, |_| (), output),
                         false => self.write_small(&gradient, weights, None, 1.0, |_| (), output),
                     };
                 }
+            }
+            if let Some((winograd, sums)) = planes {
+                winograd.add_sums(&sums, Accumulate::Zero, sum);
             }
             written
         });
@@ -732,18 +739,18 @@ impl PreparedConvolution {
 
     /// For how many feature maps a gradient of that many values each is written at once.
     fn maps_at_once(&self, size: usize) -> usize {
-        match &self.winograd {
-            Some(_) => (WRITTEN_PLANES / size).max(1),
-            None => {
-                let steps = STEPS.div_ceil(self.places_of_one()).min(self.large.group());
-                (WRITTEN / (steps * size)).max(1) * steps
-            }
+        if let Some(winograd) = &self.winograd {
+            return winograd.maps_at_once();
         }
+        let steps = STEPS.div_ceil(self.places_of_one()).min(self.large.group());
+        (WRITTEN / (steps * size)).max(1) * steps
     }
 
     fn add_weight_gradient(&self, large: &[f32], small: &[f32], start: Accumulate<'_>, sum: &mut [f32]) {
         if let Some(winograd) = &self.winograd {
-            return winograd.weight_gradient(large, small, start, sum);
+            let mut sums = winograd.unset_sums();
+            winograd.gradients([large, small], true, None, Accumulate::Zero, &mut sums);
+            return winograd.add_sums(&sums, start, sum);
         }
         let (from, to) = (size(self.convolution.large), size(self.convolution.small));
         let (channels, filters) = (self.convolution.channels_of_group(), self.convolution.small[2]);

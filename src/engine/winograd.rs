@@ -203,35 +203,16 @@ impl Winograd {
         let (from, to) = if to_large { (&self.small, &self.large) } else { (&self.large, &self.small) };
         let (from_size, to_size, channels) = (size(from.map), size(to.map), to.map[2]);
         let batch = values.len() / from_size;
-        let tiles = self.tiles[0] * self.tiles[1];
-        let group = (self.tiles_at_once() / tiles).clamp(1, 16).min(shard(batch, from_size) / from_size);
-        let steps = offsets(from.map[2], 1);
+        let group = self.maps_at_once().min(shard(batch, from_size) / from_size);
         let bias = bias.map_or_else(|| vec![0.0; channels], <[f32]>::to_vec);
-        let products: Vec<_> =
-            (0..self.products()).map(|product| (from.plane(product, self), to.plane(product, self))).collect();
         let pieces = out.par_chunks_mut(group * to_size).zip(values.par_chunks(group * from_size)).on_threads();
         pieces.map(|(out, values)| {
             if to.adds() {
                 out.chunks_exact_mut(channels).for_each(|pixel| pixel.copy_from_slice(&bias));
             }
             for rows in self.blocks(out.len() / to_size) {
-                let tiles = rows.len() * self.tiles[1];
-                let from_planes = self.planes(from, &rows, values);
-                // Tiles that a product does not see it leaves out.
-                let mut to_planes = Buffer::zeros(to.stride(tiles) * to.planes().pow(2));
-                for (product, ((from_plane, to_plane), weights)) in products.iter().zip(weights).enumerate() {
-                    let seen = self.tiles_seen(product, &rows);
-                    let (from_rows, to_rows) = (from.places(&seen), to.places(&seen));
-                    let lhs = GatherLhs {
-                        values: &from_planes[from_plane * from.stride(tiles)..],
-                        rows: &from_rows,
-                        steps: &steps,
-                    };
-                    let first = products[..product].iter().all(|(_, other)| other != to_plane);
-                    let start = if first { Accumulate::Zero } else { Accumulate::Output };
-                    gemm(lhs, weights.all(), start, 1.0, &mut to_planes[to_plane * to.stride(tiles)..], &to_rows);
-                }
-                scatter(to, self.tiles, rows, &to_planes, &bias, slope, out);
+                let planes = self.planes(from, &rows, values);
+                self.write_products(to_large, rows, &planes, weights, &bias, slope, out);
             }
             if to.adds() && slope != 1.0 {
                 rectify(out, slope);
@@ -240,29 +221,93 @@ impl Winograd {
         })
     }
 
-    /// The gradient of the weights on the calling thread, added to `sum` as `start` says.
-    pub fn weight_gradient(&self, large: &[f32], small: &[f32], start: Accumulate<'_>, sum: &mut [f32]) {
-        let (channels, filters) = (self.large.map[2], self.small.map[2]);
-        let mut sums = Buffer::unset(self.kernel.stride(1) * self.products());
-        let (rows, out_rows) = (offsets(channels, 1), offsets(channels, filters));
-        for (number, block) in self.blocks(large.len() / size(self.large.map)).into_iter().enumerate() {
-            let tiles = block.len() * self.tiles[1];
-            let (large_planes, small_planes) =
-                (self.planes(&self.large, &block, large), self.planes(&self.small, &block, small));
-            let start = if number == 0 { Accumulate::Zero } else { Accumulate::Output };
-            for (product, sums) in sums.chunks_mut(self.kernel.stride(1)).enumerate() {
-                let seen = self.tiles_seen(product, &block);
-                let steps = self.large.places(&seen);
-                let plane = |side: &Side| side.plane(product, self) * side.stride(tiles);
-                let panel = PackedRhs::pack(&small_planes[plane(&self.small)..], &self.small.places(&seen), filters, 1);
-                let lhs = GatherLhs { values: &large_planes[plane(&self.large)..], rows: &rows, steps: &steps };
-                gemm(lhs, panel.all(), start, 1.0, sums, &out_rows);
+    /// The products of a block of tiles' planes and the weights, taken back to pixels.
+    #[allow(clippy::too_many_arguments)]
+    fn write_products(
+        &self,
+        to_large: bool,
+        rows: Range<usize>,
+        planes: &[f32],
+        weights: &[PackedRhs<'_>],
+        bias: &[f32],
+        slope: f32,
+        out: &mut [f32],
+    ) {
+        let (from, to) = if to_large { (&self.small, &self.large) } else { (&self.large, &self.small) };
+        let tiles = rows.len() * self.tiles[1];
+        let steps = offsets(from.map[2], 1);
+        let products: Vec<_> =
+            (0..self.products()).map(|product| (from.plane(product, self), to.plane(product, self))).collect();
+        // Tiles that a product does not see it leaves out.
+        let mut to_planes = Buffer::zeros(to.stride(tiles) * to.planes().pow(2));
+        for (product, ((from_plane, to_plane), weights)) in products.iter().zip(weights).enumerate() {
+            let seen = self.tiles_seen(product, &rows);
+            let (from_rows, to_rows) = (from.places(&seen), to.places(&seen));
+            let lhs = GatherLhs { values: &planes[from_plane * from.stride(tiles)..], rows: &from_rows, steps: &steps };
+            let first = products[..product].iter().all(|(_, other)| other != to_plane);
+            let start = if first { Accumulate::Zero } else { Accumulate::Output };
+            gemm(lhs, weights.all(), start, 1.0, &mut to_planes[to_plane * to.stride(tiles)..], &to_rows);
+        }
+        scatter(to, self.tiles, rows, &to_planes, bias, slope, out);
+    }
+
+    /// Both gradients of some feature maps, on the calling thread: that of the weights as planes, added to `sums` as
+    /// `start` says; given the weights, that of the large or the small feature maps, to the output beside them.
+    pub fn gradients(
+        &self,
+        [large, small]: [&[f32]; 2],
+        to_large: bool,
+        mut wanted: Option<(&[PackedRhs<'_>], &mut [f32])>,
+        start: Accumulate<'_>,
+        sums: &mut [f32],
+    ) {
+        let to = if to_large { &self.large } else { &self.small };
+        if let Some((_, out)) = wanted.as_mut().filter(|_| to.adds()) {
+            out.fill(0.0);
+        }
+        let bias = vec![0.0; to.map[2]];
+        for (number, rows) in self.blocks(large.len() / size(self.large.map)).into_iter().enumerate() {
+            let planes =
+                [(&self.large, large), (&self.small, small)].map(|(side, maps)| self.planes(side, &rows, maps));
+            let start = if number == 0 { start } else { Accumulate::Output };
+            self.add_products(&rows, &planes, start, sums);
+            if let Some((weights, out)) = &mut wanted {
+                self.write_products(to_large, rows, &planes[usize::from(to_large)], weights, &bias, 1.0, out);
             }
         }
+    }
+
+    /// The gradient of the weights as planes from those of a block of tiles of both feature maps.
+    fn add_products(&self, rows: &Range<usize>, [large, small]: &[Buffer; 2], start: Accumulate<'_>, sums: &mut [f32]) {
+        let (channels, filters) = (self.large.map[2], self.small.map[2]);
+        let tiles = rows.len() * self.tiles[1];
+        let (lhs_rows, out_rows) = (offsets(channels, 1), offsets(channels, filters));
+        for (product, sums) in sums.chunks_mut(self.kernel.stride(1)).enumerate() {
+            let seen = self.tiles_seen(product, rows);
+            let steps = self.large.places(&seen);
+            let plane = |side: &Side| side.plane(product, self) * side.stride(tiles);
+            let panel = PackedRhs::pack(&small[plane(&self.small)..], &self.small.places(&seen), filters, 1);
+            let lhs = GatherLhs { values: &large[plane(&self.large)..], rows: &lhs_rows, steps: &steps };
+            gemm(lhs, panel.all(), start, 1.0, sums, &out_rows);
+        }
+    }
+
+    /// For the planes of a gradient of the weights.
+    pub fn unset_sums(&self) -> Buffer {
+        Buffer::unset(self.kernel.stride(1) * self.products())
+    }
+
+    /// The gradient of the weights from its planes, added to `sum` as `start` says.
+    pub fn add_sums(&self, sums: &[f32], start: Accumulate<'_>, sum: &mut [f32]) {
         if matches!(start, Accumulate::Zero) {
             sum.fill(0.0);
         }
-        scatter(&self.kernel, [1, 1], 0..1, &sums, &[], 1.0, sum);
+        scatter(&self.kernel, [1, 1], 0..1, sums, &[], 1.0, sum);
+    }
+
+    /// How many feature maps a task takes at once.
+    pub fn maps_at_once(&self) -> usize {
+        (self.tiles_at_once() / (self.tiles[0] * self.tiles[1])).clamp(1, 16)
     }
 
     /// The planes of a block of tiles.
