@@ -304,10 +304,21 @@ pub(crate) fn gemm_in_parallel(
     slope: f32,
     out: &mut [f32],
 ) {
+    gemm_to_rows_in_parallel(lhs, rhs, start, slope, out, &offsets(lhs.rows.len(), rhs.columns));
+}
+
+/// The same for an output of which row i begins at `out[out_rows[i]]`; no two overlap.
+fn gemm_to_rows_in_parallel(
+    lhs: GatherLhs<'_>,
+    rhs: &PackedRhs<'_>,
+    start: Accumulate<'_>,
+    slope: f32,
+    out: &mut [f32],
+    out_rows: &[u32],
+) {
     check(lhs, rhs.all(), start);
     let (rows, steps, columns) = (lhs.rows.len(), lhs.steps.len(), rhs.columns);
-    assert!(out.len() >= rows * columns);
-    let out_rows = offsets(rows, columns);
+    assert!(out_rows.len() == rows && (rows == 0 || largest(out_rows) + columns <= out.len()));
     let tasks = (rows * steps * columns).div_ceil(TASK).max(1);
     // Each task takes some rows, and all columns where the right matrix stays in every cache, else those of one panel.
     let panels: Vec<_> = rhs.panels().collect();
@@ -333,32 +344,34 @@ pub(crate) fn gemm_in_parallel(
 }
 
 /// `out[i][j] = start + Σₖ x[k][i] · g[k][j]` over the rows of some pairs of x (n, inputs) and g (n, units), on all
-/// threads: the gradient of a layer's (inputs, units) weights.
+/// threads: the gradient of a layer's weights, of which those of input i begin at `out[out_rows[i]]`; no two overlap.
 pub(crate) fn transposed_gemm_in_parallel(
     pairs: &[(&[f32], &[f32])],
-    [inputs, units]: [usize; 2],
+    (out_rows, units): (&[u32], usize),
     start: Accumulate<'_>,
     out: &mut [f32],
 ) {
+    let inputs = out_rows.len();
     let instructions = Instructions::of_this_machine();
     if inputs < TALL || units <= tile::widest(instructions) * instructions.lanes() {
         for (index, (x, g)) in pairs.iter().enumerate() {
             let steps = g.len() / units;
             let lhs = GatherLhs { values: x, rows: &offsets(inputs, 1), steps: &offsets(steps, inputs) };
             let start = if index == 0 { start } else { Accumulate::Output };
-            gemm_in_parallel(lhs, &PackedRhs::of_rows(g, steps, units, units), start, 1.0, out);
+            let rhs = PackedRhs::of_rows(g, steps, units, units);
+            gemm_to_rows_in_parallel(lhs, &rhs, start, 1.0, out, out_rows);
         }
         return;
     }
     // Here each value is used often enough to be copied first: those of x beside each other, which lie rows apart.
     let x: Vec<_> = pairs.iter().flat_map(|(x, _)| x.chunks_exact(inputs)).collect();
     let rhs = PackedRhs::of_parts(&pairs.iter().map(|(_, g)| *g).collect::<Vec<_>>(), units);
-    assert!(rhs.steps == x.len() && out.len() >= inputs * units);
+    assert!(rhs.steps == x.len() && largest(out_rows) + units <= out.len());
     let panels: Vec<_> = rhs.panels().collect();
     // Each task takes some rows and panels.
     let group = (2 * TASK).div_ceil(TALL * x.len().max(1) * panels[0].1);
     let tasks = panels.chunks(group).flat_map(|panels| (0..inputs).step_by(TALL).map(move |row| (panels, row)));
-    let [lhs_rows, lhs_steps, out_rows] = [(TALL, 1), (DEPTH_AHEAD, TALL), (inputs, units)].map(|(n, s)| offsets(n, s));
+    let [lhs_rows, lhs_steps] = [(TALL, 1), (DEPTH_AHEAD, TALL)].map(|(n, s)| offsets(n, s));
     let whole = Shared(out.as_mut_ptr());
     let run = |(panels, row): (&[(usize, usize)], usize)| {
         let range = row..inputs.min(row + TALL);
@@ -527,14 +540,17 @@ mod tests {
                 let pairs: Vec<_> = rows.iter().map(|n| (numbers(n * inputs), numbers(n * units))).collect();
                 let pairs: Vec<_> = pairs.iter().map(|(x, g)| (&x[..], &g[..])).collect();
                 let mut out = vec![f32::NAN; inputs * units];
-                transposed_gemm_in_parallel(&pairs, [inputs, units], Accumulate::Zero, &mut out);
+                // The last input's first.
+                let out_rows: Vec<_> = offsets(inputs, units).into_iter().rev().collect();
+                transposed_gemm_in_parallel(&pairs, (&out_rows, units), Accumulate::Zero, &mut out);
                 let product = |i: usize, j: usize| -> f32 {
                     let rows = pairs.iter().flat_map(|(x, g)| x.chunks(inputs).zip(g.chunks(units)));
                     rows.map(|(x, g)| x[i] * g[j]).sum()
                 };
-                let expected: Vec<_> = (0..inputs * units).map(|at| product(at / units, at % units)).collect();
+                let expected: Vec<_> =
+                    (0..inputs * units).map(|at| product(inputs - 1 - at / units, at % units)).collect();
                 assert_eq!(out, expected, "{inputs} × {units}, {rows:?} rows");
-                transposed_gemm_in_parallel(&pairs, [inputs, units], Accumulate::Output, &mut out);
+                transposed_gemm_in_parallel(&pairs, (&out_rows, units), Accumulate::Output, &mut out);
                 assert!(out.iter().zip(expected).all(|(out, expected)| *out == 2.0 * expected));
             }
         }

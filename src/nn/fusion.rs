@@ -25,6 +25,7 @@ pub(super) fn folds(steps: &[PlanStep]) -> bool {
 /// after.
 pub(super) fn fuse(steps: Vec<PlanStep>) -> Vec<PlanStep> {
     let steps = joined(steps, up_sampling);
+    let steps = joined(steps, flattening);
     let steps = joined(steps, activation);
     let steps = joined(steps, pooling);
     with_moments(steps)
@@ -91,6 +92,17 @@ fn gains_from_merging(convolution: &Conv2d, input: &[usize], factor: [usize; 2])
             && rows.saturating_mul(columns).saturating_mul(weights) <= MOST_WEIGHTS
             && merged.check("").is_ok()
     })
+}
+
+/// A dense layer takes a feature map's values in the order that they have: the flattened one is never written.
+fn flattening(step: &mut PlanStep, next: &PlanStep) -> bool {
+    let [channels, height, width] = step.input[..] else { return false };
+    if !matches!((&step.layer, &next.layer), (Layer::Flatten(_), Layer::Dense(_))) {
+        return false;
+    }
+    step.become_part_of(next);
+    step.fused.flattened = Some([channels, height, width]);
+    true
 }
 
 /// A rectified linear unit is part of the product or of the batch normalisation before it.

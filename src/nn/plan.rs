@@ -24,7 +24,7 @@ use crate::{
 ///
 /// A network is a value; it is compiled into a plan when it first runs. Layers are *fused* where one can do the work of
 /// its neighbours while the values are at hand: an activation after a product, a max-pooling after a batch
-/// normalisation, a convolution after an up-sampling; and a convolution takes the moments (mean and variance) for a
+/// normalisation, a convolution after an up-sampling, a dense layer after a flatten; and a convolution takes the moments (mean and variance) for a
 /// batch normalisation after it. For predictions, batch normalisations are *folded* into the weights before them.
 ///
 /// Multiply-adds are those of matrix products and convolutions, in the forward pass for one input. A convolution counts
@@ -40,8 +40,7 @@ use crate::{
 /// // Layers  Step                                            Output              Multiply-adds
 /// // 1       conv2d + moments                                [8, 26, 26]                48,672
 /// // 2-4     batch_norm + relu + max_pool2d                  [8, 13, 13]                     0
-/// // 5       flatten                                         [1352]                          0
-/// // 6       dense                                           [2]                         2,704
+/// // 5-6     flatten + dense                                 [2]                         2,704
 /// // Total                                                                              51,376
 /// assert_eq!(network.plan()?.multiply_adds(), 26 * 26 * 9 * 8 + 1352 * 2);
 /// assert!(network.prediction_plan()?.to_string().contains("conv2d + folded batch_norm + relu"));
@@ -78,6 +77,8 @@ pub(crate) struct PlanStep {
 pub(crate) struct Fused {
     /// How many times its input is enlarged, by rows and columns.
     pub up_sample: [usize; 2],
+    /// The shape of its input, if that are feature maps that it takes as a flat row.
+    pub flattened: Option<[usize; 3]>,
     /// The slope below 0 of a rectified linear unit: 0 for a plain one.
     pub slope: Option<f32>,
     pub pool: Option<MaxPool2d>,
@@ -87,7 +88,7 @@ pub(crate) struct Fused {
 
 impl Default for Fused {
     fn default() -> Self {
-        Self { up_sample: [1, 1], slope: None, pool: None, moments: false }
+        Self { up_sample: [1, 1], flattened: None, slope: None, pool: None, moments: false }
     }
 }
 

@@ -230,7 +230,7 @@ fn sum<'a>(shards: impl Iterator<Item = &'a Gradient> + Clone) -> Buffer {
     let factors: Vec<_> = shards.clone().flat_map(|gradient| &gradient.factors).collect();
     if let Some(first) = factors.first() {
         let pairs: Vec<_> = factors.iter().map(|factors| (&factors.x[..], &factors.g[..])).collect();
-        transposed_gemm_in_parallel(&pairs, first.shape, Accumulate::Zero, &mut sum);
+        transposed_gemm_in_parallel(&pairs, (&first.weight_rows, first.units), Accumulate::Zero, &mut sum);
     } else {
         let parts: Vec<&[f32]> = shards.filter_map(|gradient| gradient.sum.as_deref()).collect();
         add_parts(&parts, Accumulate::Zero, &mut sum);

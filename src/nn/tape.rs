@@ -76,8 +76,9 @@ impl GradientSlot {
 pub(crate) struct Factors {
     pub x: Arc<Buffer>,
     pub g: Buffer,
-    /// How many values a row of x and one of g have.
-    pub shape: [usize; 2],
+    /// Where the weights of each value of a row of x begin, and how many there are: one for each value of a row of g.
+    pub weight_rows: Arc<Vec<u32>>,
+    pub units: usize,
 }
 
 /// A parameter's gradient over a shard of a batch: `sum`, or the products of `factors`.

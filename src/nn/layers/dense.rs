@@ -80,9 +80,10 @@ impl Operation for Dense {
     }
 
     fn pack(&self, context: &LayerContext<'_>, backward: bool) {
-        self.panels(&context.caches.packed, &context.weights[0]);
+        let rows = self.weight_rows(context);
+        self.panels(&context.caches.packed, &context.weights[0], &rows);
         if backward {
-            self.panels_backward(&context.caches.packed, &context.weights[0]);
+            self.panels_backward(&context.caches.packed, &context.weights[0], &rows);
         }
     }
 
@@ -92,12 +93,12 @@ impl Operation for Dense {
         let (bias, bias_parameter) = context.bias(self.bias, pass);
         let (inputs, units, slope) = (columns(context.input), self.units, context.slope());
         // Each time step of a sequence is a row of its own.
-        let (layer, rows) = (self.clone(), x.values.len() / inputs);
+        let (layer, rows, weight_rows) = (self.clone(), x.values.len() / inputs, self.weight_rows(context));
 
         let lhs = GatherLhs { values: &x.values, rows: &offsets(rows, inputs), steps: &offsets(inputs, 1) };
         let mut y = Buffer::unset(rows * units);
         let start = bias.as_ref().map_or(Accumulate::Zero, |bias| Accumulate::Bias(bias));
-        gemm_in_parallel(lhs, layer.panels(&packed, &weight), start, slope, &mut y);
+        gemm_in_parallel(lhs, layer.panels(&packed, &weight, &weight_rows), start, slope, &mut y);
         let y = Arc::new(y);
         let postpones = pass.postpones(inputs, units) && !weight_parameter.is_frozen();
         pass.record(Arc::clone(&y), x.rows, true, move |mut g, gradients| {
@@ -108,18 +109,18 @@ impl Operation for Dense {
             let x_gradient = || {
                 let lhs = GatherLhs { values: &g, rows: &offsets(rows, units), steps: &offsets(units, 1) };
                 let mut x_gradient = Buffer::unset(rows * inputs);
-                let rhs = layer.panels_backward(&packed, &weight);
+                let rhs = layer.panels_backward(&packed, &weight, &weight_rows);
                 gemm_in_parallel(lhs, rhs, Accumulate::Zero, 1.0, &mut x_gradient);
                 x_gradient
             };
             if postpones {
                 let x_gradient = x.needs_gradient.then(x_gradient);
                 x_gradient.into_iter().for_each(|gradient| gradients.add_to(&x, gradient));
-                let factors = Factors { x: Arc::clone(&x.values), g, shape: [inputs, units] };
+                let factors = Factors { x: Arc::clone(&x.values), g, weight_rows, units };
                 return gradients.postpone(weight_parameter, factors);
             }
             let weight_gradient = |start: Accumulate<'_>, sum: &mut [f32]| {
-                transposed_gemm_in_parallel(&[(&x.values, &g)], [inputs, units], start, sum);
+                transposed_gemm_in_parallel(&[(&x.values, &g)], (&weight_rows, units), start, sum);
             };
             add_gradients(gradients, (weight_parameter, weight.len()), weight_gradient, &x, x_gradient);
         })
@@ -127,13 +128,31 @@ impl Operation for Dense {
 }
 
 impl Dense {
-    fn panels<'a>(&self, packed: &'a PackedWeights, weight: &[f32]) -> &'a PackedRhs<'static> {
-        let steps = || offsets(weight.len() / self.units, self.units);
-        &packed.forward(|| vec![PackedRhs::pack(weight, &steps(), self.units, 1)])[0]
+    /// Where the weights of each input begin, in the order in which the inputs are in memory: those of a flattened
+    /// feature map channels last, while the layer has it channels first.
+    fn weight_rows(&self, context: &LayerContext<'_>) -> Arc<Vec<u32>> {
+        let rows = offsets(columns(context.input), self.units);
+        Arc::new(match context.fused.flattened {
+            None => rows,
+            Some([channels, height, width]) => {
+                let pixels = height * width;
+                (0..rows.len()).map(|input| rows[input % channels * pixels + input / channels]).collect()
+            }
+        })
     }
 
-    fn panels_backward<'a>(&self, packed: &'a PackedWeights, weight: &[f32]) -> &'a PackedRhs<'static> {
-        let inputs = weight.len() / self.units;
-        &packed.backward(|| vec![PackedRhs::pack(weight, &offsets(self.units, 1), inputs, self.units)])[0]
+    fn panels<'a>(&self, packed: &'a PackedWeights, weight: &[f32], rows: &[u32]) -> &'a PackedRhs<'static> {
+        &packed.forward(|| vec![PackedRhs::pack(weight, rows, self.units, 1)])[0]
+    }
+
+    fn panels_backward<'a>(&self, packed: &'a PackedWeights, weight: &[f32], rows: &[u32]) -> &'a PackedRhs<'static> {
+        let pack = |weight: &[f32]| PackedRhs::pack(weight, &offsets(self.units, 1), rows.len(), self.units);
+        let in_order = || {
+            let mut weights = Buffer::unset(weight.len());
+            let rows = weights.chunks_exact_mut(self.units).zip(rows);
+            rows.for_each(|(to, row)| to.copy_from_slice(&weight[*row as usize..][..self.units]));
+            weights
+        };
+        &packed.backward(|| vec![if rows.is_sorted() { pack(weight) } else { pack(&in_order()) }])[0]
     }
 }

@@ -237,7 +237,7 @@ impl Operation for Recurrent {
                     continue;
                 }
                 let (mut sum, start) = gradients.take_sum(parameters[index], inputs * gates);
-                transposed_gemm_in_parallel(pairs, [inputs, gates], start, &mut sum);
+                transposed_gemm_in_parallel(pairs, (&offsets(inputs, gates), gates), start, &mut sum);
                 gradients.put(parameters[index], sum);
                 for (_, g) in pairs {
                     gradients.add_to_parameter(parameters[2 + index], column_sums(g, gates));

@@ -38,8 +38,7 @@ Plan for an input of [1, 28, 28]
 Layers  Step                                            Output              Multiply-adds
 1       conv2d + moments                                [32, 28, 28]              215,168
 2-4     batch_norm + leaky_relu + max_pool2d            [32, 14, 14]                    0
-5       flatten                                         [6272]                          0
-6-7     dense + relu                                    [112]                     702,464
+5-7     flatten + dense + relu                          [112]                     702,464
 8       reshape                                         [7, 4, 4]                       0
 9-11    up_sample2d + conv2d + relu                     [8, 10, 10]                14,336
 12      conv_transpose2d + moments                      [1, 20, 20]                 6,728
@@ -77,7 +76,8 @@ fn layers_are_fused_only_where_a_rule_says_so() {
         ),
         (maps().up_sample2d(2).up_sample2d(2).conv2d(2, 3), vec!["up_sample2d", "up_sample2d + conv2d"]),
         (maps().up_sample2d(2).conv_transpose2d(2, 3), vec!["up_sample2d", "conv_transpose2d"]),
-        (maps().flatten().dense(3).batch_norm().relu(), vec!["flatten", "dense", "batch_norm + relu"]),
+        (maps().flatten().dense(3).batch_norm().relu(), vec!["flatten + dense", "batch_norm + relu"]),
+        (maps().flatten().relu().dense(3), vec!["flatten", "relu", "dense"]),
         (maps(), vec![]),
     ] {
         assert_eq!(steps(&network), expected);
