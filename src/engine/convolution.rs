@@ -956,6 +956,48 @@ mod tests {
     }
 
     #[test]
+    fn gradients_are_the_same_when_they_are_written_a_few_at_a_time() {
+        // Several shards of several groups, by the definition and by planes.
+        for (large, small, kernel, stride, before, batch) in [
+            ([28, 28, 1], [28, 28, 32], [3, 3], [1, 1], [1, 1], 40),
+            ([14, 14, 16], [14, 14, 16], [3, 3], [1, 1], [1, 1], 40),
+            ([14, 14, 32], [7, 7, 32], [3, 3], [2, 2], [0, 0], 40),
+        ] {
+            if cfg!(miri) {
+                break;
+            }
+            let plain =
+                Convolution { dilation: [1, 1], groups: 1, up_sampled: false, large, small, kernel, stride, before };
+            let (convolution, sizes) = (PreparedConvolution::new(plain), [large, small].map(size));
+            let (large, small) = (numbers(batch * sizes[0], 1), numbers(batch * sizes[1], 2));
+            let weights = numbers(plain.weights(), 3);
+            let mut expected = vec![0.0; weights.len()];
+            convolution.weight_gradient(&large, &small, Accumulate::Zero, &mut expected);
+            for input_is_large in [true, false] {
+                let (input, gradient, width, packed, other) = if input_is_large {
+                    let packed = convolution.weights_to_large(&weights);
+                    let other = convolution.to_large(&small, &packed, None, 1.0, |_| ()).0;
+                    (&large, &small, sizes[1], packed, other)
+                } else {
+                    let packed = convolution.weights_to_small(&weights);
+                    let other = convolution.to_small(&large, &packed, None, 1.0, |_| ()).0;
+                    (&small, &large, sizes[0], packed, other)
+                };
+                for packed in [Some(&packed[..]), None] {
+                    let write = |maps: Range<usize>, out: &mut [f32]| {
+                        out.copy_from_slice(&gradient[maps.start * width..maps.end * width]);
+                        maps
+                    };
+                    let (sum, of_input, written) = convolution.gradients(input_is_large, input, packed, write);
+                    assert_eq!(sum[..], expected);
+                    assert!(of_input.as_deref() == packed.map(|_| &other[..]));
+                    assert!(written.len() > 1 && written.into_iter().flatten().eq(0..batch));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn all_three_are_the_plain_sums() {
         let cases = [
             ([3, 4, 2], [3, 4, 3], [3, 3], [1, 1], [1, 1], [1, 1], 1),

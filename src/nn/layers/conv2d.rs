@@ -348,9 +348,9 @@ impl Operation for Conv2d {
                 OutputGradient::ByRows(g) if !weight_parameter.is_frozen() => {
                     let convolution = (&*weights.convolution, weights.merged.is_none());
                     let packed = x.needs_gradient.then(|| weights.backward());
-                    let bias = (!idle).then_some(bias_parameter);
+                    let bias = (idle, bias_parameter);
                     let layer = (&y[..], slope, filters);
-                    let gradient = convolution_gradients(convolution, (&x, packed), layer, &g.write, bias, gradients);
+                    let gradient = convolution_gradients(convolution, (&x, packed), layer, bias, &g.write, gradients);
                     match &weights.merged {
                         None => gradients.add_to_parameter(weight_parameter, gradient),
                         Some(merged) => {

@@ -226,10 +226,10 @@ impl Operation for ConvTranspose2d {
             let mut g = match g {
                 OutputGradient::ByRows(g) if !weight_parameter.is_frozen() => {
                     let packed = x.needs_gradient.then(backward_weights);
-                    let bias = (!idle).then_some(bias_parameter);
+                    let bias = (idle, bias_parameter);
                     let layer = (&y[..], slope, filters);
                     let gradient =
-                        convolution_gradients((&*convolution, false), (&x, packed), layer, &g.write, bias, gradients);
+                        convolution_gradients((&*convolution, false), (&x, packed), layer, bias, &g.write, gradients);
                     gradients.add_to_parameter(weight_parameter, gradient);
                     return;
                 }

@@ -209,28 +209,28 @@ fn add_gradients(
     x_gradient.into_iter().for_each(|gradient| gradients.add_to(x, gradient));
 }
 
-/// The gradients of a convolution's weights and of its input, if that is wanted, where the gradient of its output is
-/// written for some rows at a time; adds that of the bias to `bias`, if it has one.
+/// The gradient of a convolution's weights, where that of its output is written for some rows at a time; adds those of
+/// its input, if the packed weights are given, and of its bias, if it has one that is not idle.
 fn convolution_gradients(
     (convolution, input_is_large): (&PreparedConvolution, bool),
     (x, packed): (&Variable, Option<&[PackedRhs<'_>]>),
     (y, slope, filters): (&[f32], f32, usize),
+    (idle, bias): (bool, Option<GradientSlot>),
     write: &WriteGradient,
-    bias: Option<Option<GradientSlot>>,
     gradients: &mut Gradients,
 ) -> Buffer {
     let width = y.len() / x.rows;
-    let (weights, x_gradient, sums) = convolution.gradients(input_is_large, &x.values, packed, |rows, g| {
+    let (weight_gradient, x_gradient, sums) = convolution.gradients(input_is_large, &x.values, packed, |rows, g| {
         write(rows.clone(), g);
-        bias.map(|_| rectified_gradient(&y[rows.start * width..rows.end * width], g, slope, filters))
+        (!idle).then(|| rectified_gradient(&y[rows.start * width..rows.end * width], g, slope, filters))
     });
     x_gradient.into_iter().for_each(|gradient| gradients.add_to(x, gradient));
-    if let Some(Some(bias)) = bias {
+    if let (false, Some(bias)) = (idle, bias) {
         let mut sum = Buffer::unset(filters);
         add_parts(&sums.iter().flatten().map(|sum| &sum[..]).collect::<Vec<_>>(), Accumulate::Zero, &mut sum);
         gradients.add_to_parameter(bias, sum);
     }
-    weights
+    weight_gradient
 }
 
 /// The moments of all pieces together, if they were taken.
