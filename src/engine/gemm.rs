@@ -307,7 +307,7 @@ pub(crate) fn gemm_in_parallel(
     gemm_to_rows_in_parallel(lhs, rhs, start, slope, out, &offsets(lhs.rows.len(), rhs.columns));
 }
 
-/// The same for an output of which row i begins at `out[out_rows[i]]`; no two overlap.
+/// The same for an output of which row i begins at `out[out_rows[i]]`; they [are apart](are_apart).
 fn gemm_to_rows_in_parallel(
     lhs: GatherLhs<'_>,
     rhs: &PackedRhs<'_>,
@@ -344,7 +344,7 @@ fn gemm_to_rows_in_parallel(
 }
 
 /// `out[i][j] = start + Σₖ x[k][i] · g[k][j]` over the rows of some pairs of x (n, inputs) and g (n, units), on all
-/// threads: the gradient of a layer's weights, of which those of input i begin at `out[out_rows[i]]`; no two overlap.
+/// threads: the gradient of a layer's (inputs, units) weights, of which those of input i begin at `out[out_rows[i]]`.
 pub(crate) fn transposed_gemm_in_parallel(
     pairs: &[(&[f32], &[f32])],
     (out_rows, units): (&[u32], usize),
@@ -352,6 +352,7 @@ pub(crate) fn transposed_gemm_in_parallel(
     out: &mut [f32],
 ) {
     let inputs = out_rows.len();
+    assert!(are_apart(out_rows, units) && out.len() >= inputs * units);
     let instructions = Instructions::of_this_machine();
     if inputs < TALL || units <= tile::widest(instructions) * instructions.lanes() {
         for (index, (x, g)) in pairs.iter().enumerate() {
@@ -366,7 +367,7 @@ pub(crate) fn transposed_gemm_in_parallel(
     // Here each value is used often enough to be copied first: those of x beside each other, which lie rows apart.
     let x: Vec<_> = pairs.iter().flat_map(|(x, _)| x.chunks_exact(inputs)).collect();
     let rhs = PackedRhs::of_parts(&pairs.iter().map(|(_, g)| *g).collect::<Vec<_>>(), units);
-    assert!(rhs.steps == x.len() && largest(out_rows) + units <= out.len());
+    assert!(rhs.steps == x.len());
     let panels: Vec<_> = rhs.panels().collect();
     // Each task takes some rows and panels.
     let group = (2 * TASK).div_ceil(TALL * x.len().max(1) * panels[0].1);
@@ -394,6 +395,15 @@ pub(crate) fn transposed_gemm_in_parallel(
         }
     };
     tasks.collect::<Vec<_>>().into_par_iter().on_threads().for_each(run);
+}
+
+/// Whether rows are, in some order, those of a matrix of so many columns.
+fn are_apart(rows: &[u32], columns: usize) -> bool {
+    let mut seen = vec![false; rows.len()];
+    rows.iter().all(|row| {
+        let (row, rest) = (*row as usize / columns, *row as usize % columns);
+        rest == 0 && seen.get_mut(row).is_some_and(|seen| !std::mem::replace(seen, true))
+    })
 }
 
 /// An output that several threads write to, each to other rows or columns.

@@ -119,7 +119,7 @@ impl OutputGradient {
             Self::Values(values) => values,
             Self::ByRows(GradientByRows { rows, width, write }) => {
                 let mut values = Buffer::unset(rows * width);
-                let shard = shard(rows, width);
+                let shard = shard(rows, width.max(1));
                 values.par_chunks_mut(shard).enumerate().on_threads().for_each(|(index, values)| {
                     let first = index * shard / width;
                     write(first..first + values.len() / width, values);

@@ -152,8 +152,8 @@ impl Operation for BatchNorm {
                     (0..channels).map(|c| -scale[c] * inverse[c] * gamma_gradient[c] * share).collect();
                 let constant: Vec<f32> =
                     (0..channels).map(|c| -scale[c] * beta_gradient[c] * share - factor[c] * mean[c]).collect();
-                let (values, rows, width) = (Arc::clone(&x.values), x.rows, x.values.len() / x.rows);
-                let g_width = g.len() / rows;
+                let (values, rows) = (Arc::clone(&x.values), x.rows);
+                let [width, g_width] = [x.values.len(), g.len()].map(|values| values / rows.max(1));
                 let [factor, constant] = [factor, constant].map(|of| of.repeat(line.repeat));
                 let write = move |rows: Range<usize>, out: &mut [f32]| {
                     let range = |width: usize| rows.start * width..rows.end * width;

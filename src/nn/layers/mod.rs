@@ -219,7 +219,7 @@ fn convolution_gradients(
     write: &WriteGradient,
     gradients: &mut Gradients,
 ) -> Buffer {
-    let width = y.len() / x.rows;
+    let width = y.len() / x.rows.max(1);
     let (weight_gradient, x_gradient, sums) = convolution.gradients(input_is_large, &x.values, packed, |rows, g| {
         write(rows.clone(), g);
         (!idle).then(|| rectified_gradient(&y[rows.start * width..rows.end * width], g, slope, filters))
