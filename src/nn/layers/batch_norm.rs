@@ -135,8 +135,9 @@ impl Operation for BatchNorm {
         let inverse: Vec<f32> = variance.iter().map(|variance| 1.0 / (variance + self.epsilon).sqrt()).collect();
         let (scale, shift) = line_of(gamma, beta, &mean, &inverse);
         let pooling = context.fused.pool.as_ref().map(|pool| pool.windows(context.input));
-        // The fewest pixels that are worked on at once: those of a feature map.
-        let line = Line::new(&scale, &shift, context.slope(), context.input[1..].iter().product());
+        // The fewest pixels that are worked on at once.
+        let rows = pooling.map_or(count, |windows| windows.pixels());
+        let line = Line::new(&scale, &shift, context.slope(), rows);
 
         let (y, places) = match pooling {
             None => (line.apply(&x.values), Buffer::default()),
@@ -292,7 +293,11 @@ impl Line {
         out: &mut [f32],
     ) {
         let backward = |g: &[f32], x: &[f32], out: &mut [f32]| {
-            line_gradient(g, x, &self.scale, &self.shift, self.slope, factor, constant, out);
+            // Of few rows, which need not be as many as are side by side, row by row.
+            let width = if out.len().is_multiple_of(factor.len()) { factor.len() } else { factor.len() / self.repeat };
+            let [scale, shift, factor, constant] =
+                [&self.scale[..], &self.shift, factor, constant].map(|values| &values[..width]);
+            line_gradient(g, x, scale, shift, self.slope, factor, constant, out);
         };
         let Some((windows, places)) = pooled else { return backward(g, x, out) };
         let windows = windows.row();
