@@ -134,9 +134,9 @@ impl Dense {
         let rows = offsets(columns(context.input), self.units);
         Arc::new(match context.fused.flattened {
             None => rows,
-            Some([channels, height, width]) => {
+            Some([_, height, width]) => {
                 let pixels = height * width;
-                (0..rows.len()).map(|input| rows[input % channels * pixels + input / channels]).collect()
+                (0..pixels).flat_map(|pixel| rows[pixel..].iter().step_by(pixels).copied()).collect()
             }
         })
     }
