@@ -162,7 +162,8 @@ fn every_model_takes_its_networks_from_attributes() {
     let x = array(&cases(&written())["autoencoder"].x);
     let code = ours.encoder().predict(&x).unwrap();
     let logits = classifier.head().predict(&classifier.encoder().predict(&x).unwrap()).unwrap();
-    assert_eq!(logits, code);
+    // The same weights, whose products a flatten before the dense layer sums in another order.
+    assert!(logits.shape() == code.shape() && (logits - &code).iter().all(|difference| difference.abs() < 1e-5));
 
     let mut vae = Vae::new(encoder.take(2), decoder.clone()).unwrap();
     let error = vae.load_keras(&path).unwrap_err().to_string();
