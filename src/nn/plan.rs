@@ -24,9 +24,9 @@ use crate::{
 ///
 /// A network is a value; it is compiled into a plan when it first runs. Layers are *fused* where one can do the work of
 /// its neighbours while the values are at hand: an activation after a product, a max-pooling after a batch
-/// normalisation, a convolution after an up-sampling, a dense layer after a flatten; and a convolution takes the moments
-/// (mean and variance) for a batch normalisation after it. For predictions, batch normalisations are *folded* into the
-/// weights before them.
+/// normalisation, a convolution after an up-sampling, a dense layer after a flatten; and a convolution takes the
+/// moments (mean and variance) for a batch normalisation after it. For predictions, batch normalisations are *folded*
+/// into the weights before them.
 ///
 /// Multiply-adds are those of matrix products and convolutions, in the forward pass for one input. A convolution counts
 /// its weights for each place of the smaller of its two feature maps, as far as they see the map and not the padding
