@@ -260,9 +260,7 @@ impl Line {
                     let (from, to) = windows.sizes();
                     let mut map = Buffer::unset(from);
                     let places = places[number * g_shard..].chunks_exact(to);
-                    let next = x.chunks_exact(from).skip(1).chain([&[][..]]);
-                    for (((x, next), g), places) in x.chunks_exact(from).zip(next).zip(g.chunks_exact(to)).zip(places) {
-                        prefetch(next);
+                    for ((x, g), places) in read_ahead(x, from).zip(g.chunks_exact(to)).zip(places) {
                         scatter(g, places, windows, &mut map);
                         add(x, &map);
                     }
@@ -304,15 +302,20 @@ impl Line {
         let (from, to) = windows.sizes();
         let pooled = g.chunks_exact(to).zip(places.chunks_exact(to));
         let mut map = Buffer::unset(from);
-        let next = x.chunks_exact(from).skip(1).chain([&[][..]]);
-        for (((out, x), next), (g, places)) in
-            out.chunks_exact_mut(from).zip(x.chunks_exact(from)).zip(next).zip(pooled)
-        {
-            prefetch(next);
+        for ((out, x), (g, places)) in out.chunks_exact_mut(from).zip(read_ahead(x, from)).zip(pooled) {
             scatter(g, places, windows, &mut map);
             backward(&map, x, out);
         }
     }
+}
+
+/// Pieces of that length, of which each asks for the one that follows it.
+fn read_ahead(values: &[f32], length: usize) -> impl Iterator<Item = &[f32]> {
+    let next = values.chunks_exact(length).skip(1).chain([&[][..]]);
+    values.chunks_exact(length).zip(next).map(|(piece, next)| {
+        prefetch(next);
+        piece
+    })
 }
 
 vectorized! {
