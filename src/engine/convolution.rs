@@ -1,6 +1,9 @@
 //! Convolutions over a batch of feature maps, without copies of the windows (see [`gemm`]).
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use rayon::prelude::*;
 
@@ -184,21 +187,25 @@ impl Convolution {
         places.map(|(y, x)| frame.place(y * stride[0], x * stride[1]) as u32).collect()
     }
 
-    /// The products that make the small feature map: one for all places whose windows see the same weights.
-    fn products_to_small(&self, frame: Frame) -> Vec<Product> {
+    /// The products that make the small feature map, one for all places whose windows see the same weights; and the
+    /// frame of the large one that they take.
+    fn products_to_small(&self) -> (Frame, Vec<Product>) {
         let axis = |axis: usize| {
             let (stride, dilation, before) = (self.stride[axis], self.dilation[axis], self.before[axis]);
-            let pixels = before..before + self.large[axis];
-            let offsets: Vec<_> = (0..self.kernel[axis]).map(|t| t * dilation).collect();
-            let places = (0..self.small[axis]).map(|q| Place::new(q * stride, q, &offsets, &pixels)).collect();
+            let offsets: Vec<_> = (0..self.kernel[axis]).map(|t| (t * dilation) as isize).collect();
+            let begin = |q: usize| (q * stride) as isize - before as isize;
+            let place = |q| Place::new(begin(q), q, &offsets, self.large[axis]);
+            let places = (0..self.small[axis]).map(place).collect();
             Axis { offsets, places }
         };
-        products(frame, [axis(0), axis(1)], self.channels_of_group(), self.small, frame.group())
+        let (mut axes, channels, frame) = ([axis(0), axis(1)], self.channels_of_group(), self.frame_of_large());
+        let frame = if leaves_border_out(&mut axes, channels) { frame.without_border() } else { frame };
+        (frame, products(frame, &axes, channels, self.small))
     }
 
     /// The phases of the large feature map, (y + before) % stride along each axis, that have places in it and see
-    /// weights; and all places that see none as one more.
-    fn phases(&self, frame: Frame) -> Vec<Phase> {
+    /// weights, and all places that see none as one more; and the frame of the small one that they take.
+    fn phases(&self) -> (Frame, Vec<Phase>) {
         let weighed = [0, 1].map(|axis| self.weighed(axis));
         let along = |axis: usize| {
             let (stride, before) = (self.stride[axis], self.before[axis]);
@@ -209,12 +216,19 @@ impl Convolution {
         };
         let (rows, columns) = (along(0), along(1));
         let phases = rows.iter().flat_map(|y| columns.iter().map(move |x| [*y, *x]));
-        let mut phases: Vec<Phase> = phases.map(|phase| self.phase(phase, &weighed, frame)).collect();
+        let mut phases: Vec<_> = phases.map(|phase| self.phase(phase, &weighed)).collect();
+        let (filters, frame) = (self.filters_of_group(), self.frame_of_small());
+        // All of them, each with the places that it lets see the border.
+        let without_border =
+            phases.iter_mut().fold(true, |without, (_, axes)| leaves_border_out(axes, filters) && without);
+        let frame = if without_border { frame.without_border() } else { frame };
+        let phase = |(weights, axes)| Phase { weights, products: products(frame, &axes, filters, self.large) };
+        let mut phases: Vec<_> = phases.into_iter().map(phase).collect();
         let unseen = self.unseen(&weighed, frame.group());
         if !unseen.out_rows.is_empty() {
             phases.push(Phase { weights: Vec::new(), products: vec![unseen] });
         }
-        phases
+        (frame, phases)
     }
 
     fn weighed(&self, axis: usize) -> FirstWeights {
@@ -236,24 +250,22 @@ impl Convolution {
         Product { rows: vec![0; out_rows.len()], out_rows, steps: Vec::new(), spans: vec![NO_WEIGHTS] }
     }
 
-    fn phase(&self, phase: [usize; 2], weighed: &[FirstWeights; 2], frame: Frame) -> Phase {
+    /// The weights that a phase sees, and what its places see along each axis.
+    fn phase(&self, phase: [usize; 2], weighed: &[FirstWeights; 2]) -> (Vec<u32>, [Axis; 2]) {
         // Along one axis: the weights t with dilation·t = phase + stride·m of this phase. As many weights as there are
         // phases that see one lie between two of the same phase.
         let taps = [0, 1].map(|axis| {
             let first = weighed[axis].get(&phase[axis]).copied().unwrap_or(self.kernel[axis]);
             (first..self.kernel[axis]).step_by(weighed[axis].len())
         });
-        // Along one axis: each weight with the border's offset `reach − m`, and the places y with
-        // (y + before) = stride·q + phase.
+        // Along one axis: each weight with its offset −m, and the places y with (y + before) = stride·q + phase.
         let axis = |axis: usize| {
             let (stride, before, phase) = (self.stride[axis], self.before[axis], phase[axis]);
-            let reach = (self.span(axis) - 1) / stride;
-            let offsets: Vec<_> =
-                taps[axis].clone().map(|t| reach - (t * self.dilation[axis] - phase) / stride).collect();
+            let back = |t: usize| ((t * self.dilation[axis] - phase) / stride) as isize;
+            let offsets: Vec<_> = taps[axis].clone().map(|t| -back(t)).collect();
             let back = before % stride;
             let first = phase.checked_sub(back).unwrap_or_else(|| stride - (back - phase));
-            let pixels = reach..reach + self.small[axis];
-            let place = |y| Place::new((y + before) / stride, y, &offsets, &pixels);
+            let place = |y| Place::new(((y + before) / stride) as isize, y, &offsets, self.small[axis]);
             let places = (first..self.large[axis]).step_by(stride).map(place).collect();
             Axis { offsets, places }
         };
@@ -264,30 +276,30 @@ impl Convolution {
                 weights.extend((0..self.filters_of_group()).map(|o| (weight + o) as u32));
             }
         }
-        let products = products(frame, [axis(0), axis(1)], self.filters_of_group(), self.large, frame.group());
-        Phase { weights, products }
+        (weights, [axis(0), axis(1)])
     }
 }
 
-/// Along one axis of a product's result: what its places see of a framed feature map.
+/// Along one axis of a product's result: what its places see of a feature map.
 struct Axis {
-    /// Of each weight, in their order: how far from where a place's window begins.
-    offsets: Vec<usize>,
+    /// Of each weight, in their order: how far from a place's pixel.
+    offsets: Vec<isize>,
     places: Vec<Place>,
 }
 
 /// A row or a column of a result.
 struct Place {
-    /// Where its windows begin.
-    input: usize,
+    /// The pixel of the feature map that its offsets start from.
+    input: isize,
     output: usize,
     /// The weights that see the feature map and not its border.
     weights: Range<usize>,
 }
 
 impl Place {
-    fn new(input: usize, output: usize, offsets: &[usize], pixels: &Range<usize>) -> Self {
-        let sees = |offset: &usize| pixels.contains(&(input + offset));
+    /// Of a feature map that has so many pixels along the axis.
+    fn new(input: isize, output: usize, offsets: &[isize], pixels: usize) -> Self {
+        let sees = |offset: &isize| (0..pixels as isize).contains(&(input + offset));
         let first = offsets.iter().position(sees).unwrap_or(0);
         let count = offsets[first..].iter().take_while(|offset| sees(offset)).count();
         Self { input, output, weights: first..first + count }
@@ -309,42 +321,62 @@ struct Product {
 const NO_WEIGHTS: Range<usize> = 0..0;
 
 /// Fewer values of a window side by side are not worth a product of their own.
-const SIDE_BY_SIDE: usize = 16;
+const SIDE_BY_SIDE: usize = 8;
 
 /// Offsets that all products of a convolution may have together.
 const OFFSETS: usize = 1 << 20;
 
-/// The products for the places of two axes, with so many channels of each weight's pixel, and a result of that shape
-/// for each of a group of feature maps.
-fn products(frame: Frame, mut axes: [Axis; 2], channels: usize, result: [usize; 3], group: usize) -> Vec<Product> {
-    // What lies in the border is zero, so that to leave it out is a matter of time alone.
-    let kinds = |axis: &Axis| {
-        let mut kinds: Vec<_> = axis.places.iter().map(|place| (place.weights.start, place.weights.end)).collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        kinds
-    };
+/// Lets the places of two axes see the border, which is zero, where to leave it out would take too many products, or
+/// products with too few of so many channels; whether all leave it out.
+fn leaves_border_out(axes: &mut [Axis; 2], channels: usize) -> bool {
     let [rows, columns] = axes.each_ref().map(|axis| axis.offsets.len());
     let window = rows * columns * channels;
-    let many = |axes: &[Axis; 2]| kinds(&axes[0]).len() * kinds(&axes[1]).len() * window > OFFSETS;
-    if channels < SIDE_BY_SIDE || many(&axes) {
+    let many = |axes: &[Axis; 2]| axes[0].kinds().len() * axes[1].kinds().len() * window > OFFSETS;
+    let (few, mut without) = (channels < SIDE_BY_SIDE, true);
+    if few || many(axes) {
         axes[1].places.iter_mut().for_each(|place| place.weights = 0..columns);
+        without = false;
     }
-    if many(&axes) {
+    if many(axes) {
         axes[0].places.iter_mut().for_each(|place| place.weights = 0..rows);
+        without = false;
     }
+    without
+}
+
+impl Axis {
+    /// Which weights its places see.
+    fn kinds(&self) -> BTreeSet<(usize, usize)> {
+        self.places.iter().map(|place| (place.weights.start, place.weights.end)).collect()
+    }
+
+    /// Of some weights that a place sees, the first pixel from there.
+    fn first(&self, weights: &Range<usize>) -> isize {
+        self.offsets[weights.clone()].iter().copied().min().unwrap_or(0)
+    }
+}
+
+/// The products for the places of two axes, with so many channels of each weight's pixel in a frame, and a result of
+/// that shape for each of a group of feature maps.
+fn products(frame: Frame, axes: &[Axis; 2], channels: usize, result: [usize; 3]) -> Vec<Product> {
+    let columns = axes[1].offsets.len();
     let product = |(down, across): (Range<usize>, Range<usize>)| {
         let mut product = Product { rows: Vec::new(), out_rows: Vec::new(), steps: Vec::new(), spans: Vec::new() };
+        let first = [axes[0].first(&down), axes[1].first(&across)];
+        let seen = !down.is_empty() && !across.is_empty();
         for y in axes[0].places.iter().filter(|place| place.weights == down) {
             for x in axes[1].places.iter().filter(|place| place.weights == across) {
-                product.rows.push(frame.place(y.input, x.input) as u32);
+                let pixel =
+                    |axis: usize, place: &Place| (place.input + first[axis] + frame.before[axis] as isize) as usize;
+                product.rows.push(if seen { frame.place(pixel(0, y), pixel(1, x)) as u32 } else { 0 });
                 product.out_rows.push(((y.output * result[1] + x.output) * result[2]) as u32);
             }
         }
         for y in down {
             for x in across.clone() {
-                let first = frame.place(axes[0].offsets[y], axes[1].offsets[x]);
-                product.steps.extend((first..first + channels).map(|step| step as u32));
+                let [y_offset, x_offset] = [axes[0].offsets[y] - first[0], axes[1].offsets[x] - first[1]];
+                let step = frame.place(y_offset as usize, x_offset as usize);
+                product.steps.extend((step..step + channels).map(|step| step as u32));
             }
             let span = (y * columns + across.start) * channels..(y * columns + across.end) * channels;
             match product.spans.last_mut().filter(|last| last.end == span.start) {
@@ -356,12 +388,11 @@ fn products(frame: Frame, mut axes: [Axis; 2], channels: usize, result: [usize; 
         if product.spans.is_empty() {
             product.spans.push(NO_WEIGHTS);
         }
-        let size_of_result = size(result);
-        product.rows = repeated(&product.rows, group, frame.size());
-        product.out_rows = repeated(&product.out_rows, group, size_of_result);
+        product.rows = repeated(&product.rows, frame.group(), frame.size());
+        product.out_rows = repeated(&product.out_rows, frame.group(), size(result));
         product
     };
-    let kinds = axes.each_ref().map(kinds);
+    let kinds = axes.each_ref().map(Axis::kinds);
     let pairs =
         kinds[0].iter().flat_map(|down| kinds[1].iter().map(move |across| (down.0..down.1, across.0..across.1)));
     pairs.map(product).collect()
@@ -371,17 +402,17 @@ fn products(frame: Frame, mut axes: [Axis; 2], channels: usize, result: [usize; 
 pub(crate) struct PreparedConvolution {
     pub convolution: Convolution,
     large: Frame,
-    small: Frame,
     /// Of the framed large feature map: a window's values, and where the windows begin, for a whole group of feature
     /// maps.
     windows: Vec<u32>,
     places: Vec<u32>,
-    to_small: Vec<Product>,
+    /// The products that make each feature map, and the frame of the other that they take.
+    to_small: (Frame, Vec<Product>),
+    to_large: (Frame, Vec<Phase>),
     /// Of the small feature map: where the values of each place begin, for a whole group.
     small_places: Vec<u32>,
     /// Of the weights: where each row (one for each value of a window) begins.
     weight_rows: Vec<u32>,
-    phases: Vec<Phase>,
     /// Whether [`to_large`](Self::to_large) is cheaper window by window than phase by phase.
     by_windows: bool,
     /// The way with fewer multiplications, if it is faster.
@@ -401,11 +432,11 @@ impl PreparedConvolution {
     }
 
     pub(super) fn with(convolution: Convolution, winograd: Option<Winograd>) -> Self {
-        let (large, small) = (convolution.frame_of_large(), convolution.frame_of_small());
+        let large = convolution.frame_of_large();
         let filters = convolution.small[2];
         let windows = convolution.windows(large);
         let places = repeated(&convolution.places(large), large.group(), large.size());
-        let phases = convolution.phases(small);
+        let (small, phases) = convolution.phases();
         // Multiply-adds, in whole vectors; a tenth more for adding up the windows.
         let lanes = |columns: usize| columns.next_multiple_of(LANES);
         let rows = |phase: &Phase| phase.products.iter().map(|product| product.rows.len()).sum::<usize>();
@@ -420,11 +451,10 @@ impl PreparedConvolution {
             winograd,
             convolution,
             large,
-            small,
-            to_small: convolution.products_to_small(large),
+            to_small: convolution.products_to_small(),
+            to_large: (small, phases),
             small_places: offsets(large.group() * convolution.small[0] * convolution.small[1], filters),
             weight_rows: offsets(windows.len(), filters),
-            phases,
             windows,
             places,
         }
@@ -450,13 +480,13 @@ impl PreparedConvolution {
             return vec![PackedRhs::pack(weights, &offsets(filters, 1), self.windows.len(), filters)];
         }
         if self.convolution.is_depthwise() {
-            return self.phases.iter().map(|phase| PackedRhs::pack(weights, &phase.weights, channels, 1)).collect();
+            return self.to_large.1.iter().map(|phase| PackedRhs::pack(weights, &phase.weights, channels, 1)).collect();
         }
         let [channels, of_group] = [channels, filters].map(|all| all / self.convolution.groups);
         let pack =
             |phase: &Phase, group| PackedRhs::pack(&weights[group * of_group..], &phase.weights, channels, filters);
         let groups = 0..self.convolution.groups;
-        self.phases.iter().flat_map(|phase| groups.clone().map(move |group| pack(phase, group))).collect()
+        self.to_large.1.iter().flat_map(|phase| groups.clone().map(move |group| pack(phase, group))).collect()
     }
 
     /// Some products for all of `maps` feature maps of a group of which the left matrix has `most`: of each group of
@@ -530,11 +560,12 @@ impl PreparedConvolution {
         let (channels, filters) = (self.convolution.channels_of_group(), self.convolution.filters_of_group());
         let (from, to) = (size(large_shape), size(small_shape));
         let batch = large.len() / from;
-        let group = self.large.group().min(shard(batch, from) / from);
+        let (frame, products) = &self.to_small;
+        let group = frame.group().min(shard(batch, from) / from);
         let pieces = small.par_chunks_mut(group * to).zip(large.par_chunks(group * from)).on_threads();
         pieces.map(|(out, large)| {
-            let (framed, maps) = (self.large.put(large), [large.len() / from, self.large.group()]);
-            self.multiply(&self.to_small, maps, (framed.values(), channels), weights, bias, slope, (out, filters));
+            let (framed, maps) = (frame.put(large), [large.len() / from, frame.group()]);
+            self.multiply(products, maps, (framed.values(), channels), weights, bias, slope, (out, filters));
             finish(out)
         })
     }
@@ -576,12 +607,13 @@ impl PreparedConvolution {
         let (channels, filters) = (self.convolution.channels_of_group(), self.convolution.filters_of_group());
         let (from, to) = (size(small_shape), size(large_shape));
         let batch = small.len() / from;
-        let group = self.small.group().min(shard(batch, from) / from);
+        let (frame, phases) = &self.to_large;
+        let group = frame.group().min(shard(batch, from) / from);
         let pieces = large.par_chunks_mut(group * to).zip(small.par_chunks(group * from)).on_threads();
         pieces.map(|(out, small)| {
-            let (framed, maps) = (self.small.put(small), [small.len() / from, self.small.group()]);
+            let (framed, maps) = (frame.put(small), [small.len() / from, frame.group()]);
             let values = (framed.values(), filters);
-            for (phase, panels) in self.phases.iter().zip(weights.chunks(self.convolution.products())) {
+            for (phase, panels) in phases.iter().zip(weights.chunks(self.convolution.products())) {
                 self.multiply(&phase.products, maps, values, panels, bias, slope, (out, channels));
             }
             finish(out)
@@ -810,6 +842,12 @@ impl Frame {
     /// With tasks so small that 32 bits reach all of their results, feature maps of that shape.
     fn beside(self, results: [usize; 3]) -> Self {
         Self { most: (u32::MAX as usize / size(results)).max(1), ..self }
+    }
+
+    /// The feature map itself, for products that leave its border out.
+    fn without_border(self) -> Self {
+        let [height, width, _] = self.map;
+        Self { before: [0, 0], height, width, ..self }
     }
 
     /// Without a border, the feature map needs no copy.
