@@ -15,7 +15,7 @@ use super::{
     tape::{ParameterKey, Pass, Variable},
 };
 use crate::{
-    engine::{PackedWeights, PreparedConvolution},
+    engine::{Buffer, PackedWeights, PreparedConvolution},
     error::Result,
     format::thousands,
 };
@@ -200,6 +200,14 @@ impl PlanStep {
         step.forward(weights, outer.first.network, x, pass)
     }
 
+    /// Whether what it makes of a feature map in a prediction depends on that map alone, and not on its row.
+    fn takes_maps_one_by_one(&self) -> bool {
+        use Layer::{Activation, AvgPool2d, BatchNorm, Conv2d, ConvTranspose2d, MaxPool2d, UpSample2d};
+        let pools = matches!(self.layer, AvgPool2d(_) | MaxPool2d(_) | UpSample2d(_));
+        let others = matches!(self.layer, Activation(_) | BatchNorm(_) | Conv2d(_) | ConvTranspose2d(_));
+        self.input.len() == 3 && (pools || others)
+    }
+
     pub fn multiply_adds(&self) -> usize {
         self.layer.operation().multiply_adds(&self.input, self.fused.up_sample)
     }
@@ -274,9 +282,34 @@ impl Plan {
     }
 }
 
+/// Values of a layer that a prediction makes of feature maps at once, at most, if there is more than one map: so few
+/// that the next layer finds them in the second-level cache.
+const MAP_VALUES: usize = 1 << 17;
+
 fn run(steps: &[PlanStep], network: &Sequential, x: Variable, pass: &mut Pass) -> Variable {
     let address = ptr::from_ref(network).addr();
-    steps.iter().fold(x, |x, step| step.forward(&step.weights(network), address, x, pass))
+    let all = |steps: &[PlanStep], x, pass: &mut Pass| {
+        steps.iter().fold(x, |x, step| step.forward(&step.weights(network), address, x, pass))
+    };
+    if pass.training || pass.is_recording() {
+        return all(steps, x, pass);
+    }
+    // Layers of feature maps take a few maps through all of them; others many rows, for each time they load all weights.
+    let chains = steps.chunk_by(|step, next| step.takes_maps_one_by_one() && next.takes_maps_one_by_one());
+    chains.fold(x, |x, steps| {
+        let sizes = steps.iter().flat_map(|step| [&step.input, &step.output]).map(|shape| shape.iter().product());
+        let rows = (MAP_VALUES / sizes.max().unwrap_or(1)).max(1);
+        if !steps[0].takes_maps_one_by_one() || x.rows <= rows {
+            return all(steps, x, pass);
+        }
+        let [width, out_width] = [x.values.len() / x.rows, steps[steps.len() - 1].output.iter().product()];
+        let mut joined = Buffer::unset(x.rows * out_width);
+        for (some, out) in x.values.chunks(rows * width).zip(joined.chunks_mut(rows * out_width)) {
+            let some = pass.input(Arc::new(some.into()), some.len() / width);
+            out.copy_from_slice(&all(steps, some, pass).values);
+        }
+        pass.input(Arc::new(joined), x.rows)
+    })
 }
 
 /// One step for each layer.
