@@ -284,7 +284,7 @@ impl Plan {
 
 /// Values of a layer that a prediction makes of feature maps at once, at most, if there is more than one map: so few
 /// that the next layer finds them in the second-level cache.
-const MAP_VALUES: usize = 1 << 17;
+const MAP_VALUES: usize = 1 << 16;
 
 fn run(steps: &[PlanStep], network: &Sequential, x: Variable, pass: &mut Pass) -> Variable {
     let address = ptr::from_ref(network).addr();
