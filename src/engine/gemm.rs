@@ -42,6 +42,8 @@ pub(crate) struct PackedRhs<'a> {
     columns: usize,
     /// The width of each panel, in vectors.
     widths: Vec<usize>,
+    /// The columns after these, if there are any: each by itself, its steps side by side.
+    last: Buffer,
 }
 
 /// A layer's weights as the right matrices of its products: packed once, used until the weights change.
@@ -112,9 +114,27 @@ impl<'a> PackedRhs<'a> {
         // the cache.
         if columns.is_multiple_of(instructions.lanes()) && !stride.is_multiple_of(256) {
             let widths = widths(columns / instructions.lanes(), tile::widest(instructions));
-            return Self { instructions, storage: Storage::Standing(values, stride), steps, columns, widths };
+            let (storage, last) = (Storage::Standing(values, stride), Buffer::default());
+            return Self { instructions, storage, steps, columns, widths, last };
         }
         Self::pack(values, &offsets(steps, stride), columns, 1)
+    }
+
+    /// The same for left matrices whose steps are 0, 1, 2 …: there the last columns, if they fill little of a vector, are
+    /// multiplied as vectors of steps.
+    pub fn pack_for_rows(values: &[f32], steps: &[u32], columns: usize, column_stride: usize) -> Self {
+        let lanes = Instructions::of_this_machine().lanes();
+        let last = columns % lanes;
+        if columns < lanes || 4 * last > lanes || steps.is_empty() {
+            return Self::pack(values, steps, columns, column_stride);
+        }
+        let mut packed = Self::pack(values, steps, columns - last, column_stride);
+        packed.last = Buffer::unset(last * steps.len());
+        for (column, to) in (packed.columns..columns).zip(packed.last.chunks_mut(steps.len())) {
+            let values = &values[column * column_stride..];
+            to.iter_mut().zip(steps).for_each(|(to, step)| *to = values[*step as usize]);
+        }
+        Self { columns, ..packed }
     }
 
     pub fn pack_for(
@@ -176,13 +196,15 @@ impl<'a> PackedRhs<'a> {
         } else {
             panels.into_par_iter().on_threads().for_each(pack);
         }
-        Self { instructions, storage: Storage::Packed(packed), steps, columns, widths }
+        Self { instructions, storage: Storage::Packed(packed), steps, columns, widths, last: Buffer::default() }
     }
 
-    /// All panels: the first column and the width (in values) of each.
+    /// All panels: the first column and the width (in values) of each; that of the last columns is less than a vector.
     fn panels(&self) -> impl Iterator<Item = (usize, usize)> {
-        self.widths.iter().scan(0, |column, vectors| {
-            let (first, width) = (*column, vectors * self.instructions.lanes());
+        let widths = self.widths.iter().map(|vectors| vectors * self.instructions.lanes());
+        let last = self.last.len() / self.steps.max(1);
+        widths.chain((last > 0).then_some(last)).scan(0, |column, width| {
+            let first = *column;
             *column += width;
             Some((first, width))
         })
@@ -430,6 +452,8 @@ fn check(lhs: GatherLhs<'_>, RhsSteps { rhs, first }: RhsSteps<'_>, start: Accum
     if let Accumulate::Bias(bias) = start {
         assert!(bias.len() == rhs.columns);
     }
+    // Vectors of steps need these side by side.
+    assert!(rhs.last.is_empty() || (0..).zip(lhs.steps).all(|(index, step)| index == *step));
 }
 
 vectorized! {
@@ -454,6 +478,24 @@ unsafe fn part(
     column: usize,
     width: usize,
 ) {
+    if width < rhs.instructions.lanes() {
+        let tiles = Tiles {
+            lhs: lhs.values.as_ptr(),
+            rows: lhs.rows,
+            steps: lhs.steps,
+            panel: rhs.last[first..].as_ptr(),
+            panel_stride: rhs.steps,
+            start,
+            slope,
+            out,
+            out_rows,
+            column,
+            width,
+            ahead: std::ptr::null(),
+        };
+        // SAFETY: as below; the last columns have all steps of the right matrix, and the left one's are side by side.
+        return unsafe { tile::column_by_column(rhs.instructions)(&tiles) };
+    }
     let reads_ahead = matches!(rhs.storage, Storage::Packed(_)) && rhs.steps * rhs.columns > SHARED;
     let kernels = kernels(rhs.instructions, width / rhs.instructions.lanes(), reads_ahead);
     let chunks = lhs.steps.len().div_ceil(if reads_ahead { DEPTH_AHEAD } else { DEPTH }).max(1);
@@ -530,6 +572,31 @@ mod tests {
                 let again: f32 = (0..steps).map(|k| lhs.values[k] * rhs[k * columns]).sum();
                 assert_eq!(out[0], before[0] + again);
             }
+        }
+    }
+
+    #[test]
+    fn last_columns_are_those_of_the_plain_product() {
+        for (rows, steps, columns) in [(1, 1, 17), (7, 40, 50), (9, 33, 34), (5, 3, 20), (80, 150, 65), (3, 8, 2)] {
+            if cfg!(miri) && rows * steps > 100 {
+                continue;
+            }
+            let (lhs, rhs, bias) = (numbers(rows * steps), numbers(steps * columns), numbers(columns));
+            let packed = PackedRhs::pack_for_rows(&rhs, &offsets(steps, columns), columns, 1);
+            let (lhs_rows, lhs_steps) = (offsets(rows, steps), offsets(steps, 1));
+            let lhs = GatherLhs { values: &lhs, rows: &lhs_rows, steps: &lhs_steps };
+            let mut out = vec![f32::NAN; rows * columns];
+            gemm_in_parallel(lhs, &packed, Accumulate::Bias(&bias), 0.5, &mut out);
+            let product = |i: usize, j: usize| (0..steps).map(|k| lhs.values[i * steps + k] * rhs[k * columns + j]);
+            let sums: Vec<f32> = (0..rows * columns).map(|at| product(at / columns, at % columns).sum()).collect();
+            let leaky = |value: f32| value.max(0.5 * value);
+            let expected: Vec<_> = sums.iter().zip(bias.iter().cycle()).map(|(sum, bias)| leaky(bias + sum)).collect();
+            assert_eq!(out, expected, "{rows}×{steps}×{columns}");
+            gemm(lhs, packed.all(), Accumulate::Output, 1.0, &mut out, &offsets(rows, columns));
+            let twice: Vec<_> = expected.iter().zip(&sums).map(|(expected, sum)| expected + sum).collect();
+            assert_eq!(out, twice);
+            gemm(lhs, packed.all(), Accumulate::Zero, 1.0, &mut out, &offsets(rows, columns));
+            assert_eq!(out, sums);
         }
     }
 

@@ -82,6 +82,20 @@ pub(super) fn widest(instructions: Instructions) -> usize {
     }
 }
 
+/// The loop for a few columns of which each lies by itself, `panel_stride` apart, with steps that are side by side in
+/// both matrices: any number of rows.
+pub(super) fn column_by_column(instructions: Instructions) -> Kernel {
+    match instructions {
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx2 => avx2_columns,
+        #[cfg(target_arch = "x86_64")]
+        Instructions::Avx512 => avx512_columns,
+        #[cfg(target_arch = "aarch64")]
+        Instructions::Neon => columns::<std::arch::aarch64::float32x4_t>,
+        Instructions::Portable => columns::<Portable>,
+    }
+}
+
 macro_rules! kernels {
     ($function:ident, $ahead:literal: $([$($rows:literal)+] x $vectors:literal),+) => {
         &[$(&[$($function::<$rows, $vectors, $ahead>),+]),+]
@@ -118,6 +132,20 @@ unsafe fn avx512<const ROWS: usize, const VECTORS: usize, const AHEAD: bool>(til
 unsafe fn avx2<const ROWS: usize, const VECTORS: usize, const AHEAD: bool>(tiles: &Tiles<'_>) {
     // SAFETY: as above.
     unsafe { run::<std::arch::x86_64::__m256, ROWS, VECTORS, AHEAD>(tiles) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn avx512_columns(tiles: &Tiles<'_>) {
+    // SAFETY: as above.
+    unsafe { columns::<std::arch::x86_64::__m512>(tiles) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2_columns(tiles: &Tiles<'_>) {
+    // SAFETY: as above.
+    unsafe { columns::<std::arch::x86_64::__m256>(tiles) }
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -192,6 +220,60 @@ unsafe fn run<V: Vector, const ROWS: usize, const VECTORS: usize, const AHEAD: b
                     let to = out(i).wrapping_add(j * V::LANES);
                     if full { value.store(to) } else { value.store_first(to, count(j)) }
                 }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As for [`column_by_column`].
+#[inline(always)]
+unsafe fn columns<V: Vector>(tiles: &Tiles<'_>) {
+    let (fours, rest) = tiles.rows.as_chunks::<4>();
+    let (out_fours, out_rest) = tiles.out_rows.as_chunks::<4>();
+    // SAFETY: the caller's.
+    unsafe {
+        fours.iter().zip(out_fours).for_each(|(rows, out_rows)| columns_of::<V, 4>(tiles, *rows, *out_rows));
+        rest.iter().zip(out_rest).for_each(|(row, out_row)| columns_of::<V, 1>(tiles, [*row], [*out_row]));
+    }
+}
+
+/// # Safety
+/// As for [`column_by_column`]; these are rows of the tiles.
+#[inline(always)]
+unsafe fn columns_of<V: Vector, const ROWS: usize>(tiles: &Tiles<'_>, rows: [u32; ROWS], out_rows: [u32; ROWS]) {
+    let count = tiles.steps.len();
+    for column in 0..tiles.width {
+        // SAFETY: the caller has the instructions and the matrices; no more is read of a row or a column than its steps.
+        unsafe {
+            let (lhs, panel) =
+                (rows.map(|row| tiles.lhs.add(row as usize)), tiles.panel.add(column * tiles.panel_stride));
+            let mut sums = [V::splat(0.0); ROWS];
+            let mut step = 0;
+            while step + V::LANES <= count {
+                let factor = V::load(panel.add(step));
+                for (sum, lhs) in sums.iter_mut().zip(lhs) {
+                    *sum = factor.mul_add(V::load(lhs.add(step)), *sum);
+                }
+                step += V::LANES;
+            }
+            if step < count {
+                let factor = V::load_first(panel.add(step), count - step);
+                for (sum, lhs) in sums.iter_mut().zip(lhs) {
+                    *sum = factor.mul_add(V::load_first(lhs.add(step), count - step), *sum);
+                }
+            }
+            for (sum, out_row) in sums.into_iter().zip(out_rows) {
+                let mut lanes = [0.0; 16];
+                sum.store(lanes.as_mut_ptr());
+                let out = tiles.out.add(out_row as usize + tiles.column + column);
+                let start = match tiles.start {
+                    Accumulate::Zero => 0.0,
+                    Accumulate::Bias(bias) => bias[tiles.column + column],
+                    Accumulate::Output => *out,
+                };
+                let value = start + lanes.iter().sum::<f32>();
+                *out = value.max(tiles.slope * value);
             }
         }
     }

@@ -142,11 +142,12 @@ impl Dense {
     }
 
     fn panels<'a>(&self, packed: &'a PackedWeights, weight: &[f32], rows: &[u32]) -> &'a PackedRhs<'static> {
-        &packed.forward(|| vec![PackedRhs::pack(weight, rows, self.units, 1)])[0]
+        &packed.forward(|| vec![PackedRhs::pack_for_rows(weight, rows, self.units, 1)])[0]
     }
 
     fn panels_backward<'a>(&self, packed: &'a PackedWeights, weight: &[f32], rows: &[u32]) -> &'a PackedRhs<'static> {
-        let pack = |weight: &[f32]| PackedRhs::pack(weight, &offsets(self.units, 1), rows.len(), self.units);
+        let steps = offsets(self.units, 1);
+        let pack = |weight: &[f32]| PackedRhs::pack_for_rows(weight, &steps, rows.len(), self.units);
         let in_order = || {
             let mut weights = Buffer::unset(weight.len());
             let rows = weights.chunks_exact_mut(self.units).zip(rows);
