@@ -120,8 +120,8 @@ impl<'a> PackedRhs<'a> {
         Self::pack(values, &offsets(steps, stride), columns, 1)
     }
 
-    /// The same for left matrices whose steps are 0, 1, 2 …: there the last columns, if they fill little of a vector, are
-    /// multiplied as vectors of steps.
+    /// The same for left matrices whose steps are 0, 1, 2 …: there the last columns, if they fill little of a vector,
+    /// are multiplied as vectors of steps.
     pub fn pack_for_rows(values: &[f32], steps: &[u32], columns: usize, column_stride: usize) -> Self {
         let lanes = Instructions::of_this_machine().lanes();
         let last = columns % lanes;
@@ -587,8 +587,11 @@ mod tests {
             let lhs = GatherLhs { values: &lhs, rows: &lhs_rows, steps: &lhs_steps };
             let mut out = vec![f32::NAN; rows * columns];
             gemm_in_parallel(lhs, &packed, Accumulate::Bias(&bias), 0.5, &mut out);
-            let product = |i: usize, j: usize| (0..steps).map(|k| lhs.values[i * steps + k] * rhs[k * columns + j]);
-            let sums: Vec<f32> = (0..rows * columns).map(|at| product(at / columns, at % columns).sum()).collect();
+            let sum = |at: usize| -> f32 {
+                let row = &lhs.values[at / columns * steps..][..steps];
+                row.iter().zip(rhs[at % columns..].iter().step_by(columns)).map(|(lhs, rhs)| lhs * rhs).sum()
+            };
+            let sums: Vec<_> = (0..rows * columns).map(sum).collect();
             let leaky = |value: f32| value.max(0.5 * value);
             let expected: Vec<_> = sums.iter().zip(bias.iter().cycle()).map(|(sum, bias)| leaky(bias + sum)).collect();
             assert_eq!(out, expected, "{rows}×{steps}×{columns}");

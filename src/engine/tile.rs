@@ -244,7 +244,7 @@ unsafe fn columns<V: Vector>(tiles: &Tiles<'_>) {
 unsafe fn columns_of<V: Vector, const ROWS: usize>(tiles: &Tiles<'_>, rows: [u32; ROWS], out_rows: [u32; ROWS]) {
     let count = tiles.steps.len();
     for column in 0..tiles.width {
-        // SAFETY: the caller has the instructions and the matrices; no more is read of a row or a column than its steps.
+        // SAFETY: the caller has the instructions and the matrices; of a row or a column its steps are read, no more.
         unsafe {
             let (lhs, panel) =
                 (rows.map(|row| tiles.lhs.add(row as usize)), tiles.panel.add(column * tiles.panel_stride));

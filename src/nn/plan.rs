@@ -294,7 +294,8 @@ fn run(steps: &[PlanStep], network: &Sequential, x: Variable, pass: &mut Pass) -
     if pass.training || pass.is_recording() {
         return all(steps, x, pass);
     }
-    // Layers of feature maps take a few maps through all of them; others many rows, for each time they load all weights.
+    // Layers of feature maps take a few maps through all of them; others many rows, since they load all weights each
+    // time.
     let chains = steps.chunk_by(|step, next| step.takes_maps_one_by_one() && next.takes_maps_one_by_one());
     chains.fold(x, |x, steps| {
         let sizes = steps.iter().flat_map(|step| [&step.input, &step.output]).map(|shape| shape.iter().product());

@@ -33,8 +33,9 @@ pub(crate) struct BatchSplit {
 /// Rows of a shard, at least: each shard reads all weights, which pays off with that many rows.
 const ROWS: usize = 64;
 
-/// Values of all layers that a part may have: about what a second-level cache holds.
-const VALUES: usize = 640 * 1024;
+/// Values of all layers that a part may have: what is in work at once, a third of them, stays in a second-level cache,
+/// and dense layers have rows enough for the weights that they load.
+const VALUES: usize = 1280 * 1024;
 
 impl BatchSplit {
     /// Of a batch of that many rows through these networks: in one piece if one of them needs it.

@@ -1,5 +1,7 @@
 //! What is fused with what, as it is printed.
 
+use ndarray::{ArrayD, Axis, Slice};
+
 use crate::nn::sequential::Sequential;
 
 /// The names of a plan's steps.
@@ -81,6 +83,38 @@ fn layers_are_fused_only_where_a_rule_says_so() {
         (maps(), vec![]),
     ] {
         assert_eq!(steps(&network), expected);
+    }
+}
+
+/// The chain of feature maps takes two of them at once, the dense layers all.
+#[test]
+fn what_predictions_make_of_a_row_does_not_depend_on_the_others() {
+    let network = Sequential::input([1, 28, 28])
+        .conv2d(32, 3)
+        .same()
+        .batch_norm()
+        .leaky_relu(0.2)
+        .max_pool2d(2)
+        .conv2d(20, 3)
+        .tanh()
+        .avg_pool2d(2)
+        .flatten()
+        .dense(50)
+        .relu()
+        .dense(36)
+        .reshape([4, 3, 3])
+        .up_sample2d(3)
+        .conv_transpose2d(60, 4)
+        .stride(3)
+        .relu()
+        .build()
+        .unwrap();
+    let value = |index: usize| ((index * 7919) % 101) as f32 / 50.0 - 1.0;
+    let images = ArrayD::from_shape_vec(vec![7, 1, 28, 28], (0..7 * 784).map(value).collect()).unwrap();
+    let all = network.predict(&images).unwrap();
+    for row in 0..7 {
+        let alone = images.slice_axis(Axis(0), Slice::from(row..=row)).to_owned();
+        assert_eq!(network.predict(&alone).unwrap(), all.slice_axis(Axis(0), Slice::from(row..=row)), "row {row}");
     }
 }
 
