@@ -478,23 +478,23 @@ unsafe fn part(
     column: usize,
     width: usize,
 ) {
+    let all = Tiles {
+        lhs: lhs.values.as_ptr(),
+        rows: lhs.rows,
+        steps: lhs.steps,
+        panel: rhs.last.get(first..).unwrap_or_default().as_ptr(),
+        panel_stride: rhs.steps,
+        start,
+        slope,
+        out,
+        out_rows,
+        column,
+        width: width.min(rhs.columns - column),
+        ahead: std::ptr::null(),
+    };
     if width < rhs.instructions.lanes() {
-        let tiles = Tiles {
-            lhs: lhs.values.as_ptr(),
-            rows: lhs.rows,
-            steps: lhs.steps,
-            panel: rhs.last[first..].as_ptr(),
-            panel_stride: rhs.steps,
-            start,
-            slope,
-            out,
-            out_rows,
-            column,
-            width,
-            ahead: std::ptr::null(),
-        };
         // SAFETY: as below; the last columns have all steps of the right matrix, and the left one's are side by side.
-        return unsafe { tile::column_by_column(rhs.instructions)(&tiles) };
+        return unsafe { tile::column_by_column(rhs.instructions)(&all) };
     }
     let reads_ahead = matches!(rhs.storage, Storage::Packed(_)) && rhs.steps * rhs.columns > SHARED;
     let kernels = kernels(rhs.instructions, width / rhs.instructions.lanes(), reads_ahead);
@@ -513,18 +513,15 @@ unsafe fn part(
             let rows = row..row + height * count;
             row = rows.end;
             let tiles = Tiles {
-                lhs: lhs.values.as_ptr(),
                 rows: &lhs.rows[rows.clone()],
                 steps,
                 panel: panel.as_ptr(),
                 panel_stride,
                 start: if chunk == 0 { start } else { Accumulate::Output },
                 slope: if chunk + 1 == chunks { slope } else { 1.0 },
-                out,
                 out_rows: &out_rows[rows.clone()],
-                column,
-                width: width.min(rhs.columns - column),
                 ahead,
+                ..all
             };
             ahead = ahead.wrapping_add(count * tile::ahead(rhs.instructions, steps.len()));
             if !rows.is_empty() {

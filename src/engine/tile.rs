@@ -20,6 +20,7 @@ pub(crate) enum Accumulate<'a> {
 
 /// Tiles of the same height below each other: `out[i][j] = leaky(start + Σₖ lhs[rows[i] + steps[k]] · panel[k][j])` for
 /// a multiple of as many rows as the kernel has, and `width` columns.
+#[derive(Clone, Copy)]
 pub(super) struct Tiles<'a> {
     pub lhs: *const f32,
     pub rows: &'a [u32],
