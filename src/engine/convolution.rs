@@ -218,9 +218,9 @@ impl Convolution {
         let phases = rows.iter().flat_map(|y| columns.iter().map(move |x| [*y, *x]));
         let mut phases: Vec<_> = phases.map(|phase| self.phase(phase, &weighed)).collect();
         let (filters, frame) = (self.filters_of_group(), self.frame_of_small());
-        // All of them, each with the places that it lets see the border.
-        let without_border =
-            phases.iter_mut().fold(true, |without, (_, axes)| leaves_border_out(axes, filters) && without);
+        // All phases take the same frame.
+        let mut without_border = true;
+        phases.iter_mut().for_each(|(_, axes)| without_border &= leaves_border_out(axes, filters));
         let frame = if without_border { frame.without_border() } else { frame };
         let phase = |(weights, axes)| Phase { weights, products: products(frame, &axes, filters, self.large) };
         let mut phases: Vec<_> = phases.into_iter().map(phase).collect();
@@ -332,16 +332,14 @@ fn leaves_border_out(axes: &mut [Axis; 2], channels: usize) -> bool {
     let [rows, columns] = axes.each_ref().map(|axis| axis.offsets.len());
     let window = rows * columns * channels;
     let many = |axes: &[Axis; 2]| axes[0].kinds().len() * axes[1].kinds().len() * window > OFFSETS;
-    let (few, mut without) = (channels < SIDE_BY_SIDE, true);
-    if few || many(axes) {
+    let sees_border = channels < SIDE_BY_SIDE || many(axes);
+    if sees_border {
         axes[1].places.iter_mut().for_each(|place| place.weights = 0..columns);
-        without = false;
     }
     if many(axes) {
         axes[0].places.iter_mut().for_each(|place| place.weights = 0..rows);
-        without = false;
     }
-    without
+    !sees_border
 }
 
 impl Axis {

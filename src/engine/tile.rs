@@ -1,7 +1,9 @@
 //! The innermost loop: a few rows times a few vectors of columns, held in registers from the first to the last step.
 //!
 //! Two sums run side by side in many lanes, so the order in which a single sum is taken depends on the number of steps
-//! alone: how a product is cut into tiles, or tiles are given to threads, does not change a bit of it.
+//! alone: how a product is cut into tiles, or tiles are given to threads, does not change a bit of it. That of
+//! the last columns, which lie [by themselves](column_by_column), is taken in as many lanes as there are, and then over
+//! these.
 
 use super::{
     memory::prefetch_to_second_level,

@@ -33,8 +33,8 @@ pub(crate) struct BatchSplit {
 /// Rows of a shard, at least: each shard reads all weights, which pays off with that many rows.
 const ROWS: usize = 64;
 
-/// Values of all layers that a part may have: what is in work at once, a third of them, stays in a second-level cache,
-/// and dense layers have rows enough for the weights that they load.
+/// Values of all layers that a part may have: so few that much of them stays in a cache, so many that dense layers have
+/// rows enough for the weights that they load.
 const VALUES: usize = 1280 * 1024;
 
 impl BatchSplit {

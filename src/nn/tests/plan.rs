@@ -1,4 +1,4 @@
-//! What is fused with what, as it is printed.
+//! What is fused with what, as it is printed, and what a plan makes of several rows.
 
 use ndarray::{ArrayD, Axis, Slice};
 
@@ -11,14 +11,13 @@ fn steps(network: &Sequential) -> Vec<String> {
     text.lines().skip(2).map(line).filter(|step| !step.is_empty()).collect()
 }
 
+fn pooled_maps() -> Sequential {
+    Sequential::input([1, 28, 28]).conv2d(32, 3).same().batch_norm().leaky_relu(0.2).max_pool2d(2)
+}
+
 #[test]
 fn a_plan_prints_its_steps() {
-    let network = Sequential::input([1, 28, 28])
-        .conv2d(32, 3)
-        .same()
-        .batch_norm()
-        .leaky_relu(0.2)
-        .max_pool2d(2)
+    let network = pooled_maps()
         .flatten()
         .dense(112)
         .relu()
@@ -89,12 +88,7 @@ fn layers_are_fused_only_where_a_rule_says_so() {
 /// The chain of feature maps takes two of them at once, the dense layers all.
 #[test]
 fn what_predictions_make_of_a_row_does_not_depend_on_the_others() {
-    let network = Sequential::input([1, 28, 28])
-        .conv2d(32, 3)
-        .same()
-        .batch_norm()
-        .leaky_relu(0.2)
-        .max_pool2d(2)
+    let network = pooled_maps()
         .conv2d(20, 3)
         .tanh()
         .avg_pool2d(2)
