@@ -97,8 +97,13 @@ class Notebook {
     this.errors = [];
   }
 
-  /** From now on, `ready` waits for a kernel's first answer to this page. */
+  /**
+   * From now on, `ready` waits for a kernel's first answer to this page, and `connecting` until the page has a kernel, which need
+   * not answer yet: before that, JupyterLab drops a cell that is started, with any kernel.
+   */
   connects() {
+    this.connecting = this.page.waitForEvent("websocket", { predicate: (socket) => socket.url().includes("/channels"), timeout: MINUTE });
+    this.connecting.catch(() => {}); // not every test waits for it
     this.connected = new Promise((resolve) => {
       this.page.on("websocket", (socket) => socket.on("framereceived", ({ payload }) => payload.includes("kernel_info_reply") && resolve()));
     });

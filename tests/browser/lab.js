@@ -50,8 +50,7 @@ async function drag(notebook, index) {
 async function aNotebookWhileTheLibraryIsBuilt(browser, server) {
   write("first.ipynb", ["latentlab::ndarray::array![1, 2].sum()"]);
   const notebook = await Notebook.open(browser, server, "first.ipynb");
-  // A cell that is started before the page has asked for a kernel is not run, with any kernel.
-  await notebook.page.locator(".jp-Toolbar-kernelName", { hasText: "Rust" }).waitFor({ timeout: MINUTE });
+  await notebook.connecting;
   await notebook.start(0);
   assert(!fs.existsSync(`${BUILD}/stamp`), "the notebook is there before the library");
   await notebook.shot("library-is-built");
