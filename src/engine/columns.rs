@@ -69,12 +69,16 @@ pub(crate) fn add_parts(parts: &[&[f32]], start: Accumulate<'_>, sum: &mut [f32]
             sum.fill(0.0);
         }
         for part in parts {
-            sum.iter_mut().zip(&part[range.clone()]).for_each(|(sum, value)| *sum += value);
+            add(&part[range.clone()], sum);
         }
     });
 }
 
 vectorized! {
+    fn add(values: &[f32], sums: &mut [f32]) {
+        sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+    }
+
     /// Adds all rows of `values` to `sums`, four at a time: a sum is then read and written once for four values.
     pub(crate) fn add_rows(values: &[f32], sums: &mut [f32]) {
         let width = sums.len();

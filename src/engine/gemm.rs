@@ -13,6 +13,7 @@ use super::{
     buffer::Buffer,
     parallel::OnThreads,
     tile::{self, Accumulate, Tiles, kernels},
+    transpose::transpose,
     vector::{Instructions, vectorized},
 };
 
@@ -144,10 +145,16 @@ impl<'a> PackedRhs<'a> {
         columns: usize,
         column_stride: usize,
     ) -> Self {
+        // The steps of a column lie side by side.
+        let is_transposed = column_stride != 1 && steps.is_sorted_by(|step, next| step + 1 == *next);
         let pack = |column: usize, count, width, panel: &mut [f32]| {
             // Of no steps there are no values.
             let values = values.get(column * column_stride..).unwrap_or_default();
-            pack_panel(values, steps, count, column_stride, width, panel);
+            if is_transposed && let Some(first) = steps.first() {
+                transpose(instructions, &values[*first as usize..], column_stride, count, width, panel);
+            } else {
+                pack_panel(values, steps, count, column_stride, width, panel);
+            }
         };
         Self::packed_by(pack, instructions, steps.len(), columns)
     }
@@ -272,6 +279,19 @@ vectorized! {
             let from = values[*step as usize..].iter().step_by(column_stride);
             row[..count].iter_mut().zip(from).for_each(|(to, from)| *to = *from);
             row[count..].fill(0.0);
+        }
+    }
+
+    /// Some columns of each row, at most [`TALL`], to rows that are so far apart.
+    fn copy_columns(rows: &[&[f32]], columns: Range<usize>, block: &mut [f32]) {
+        for (to, row) in block.chunks_exact_mut(TALL).zip(rows) {
+            // What lies beyond these columns does no harm.
+            let Some(row) = row[columns.start..].first_chunk::<TALL>() else {
+                to[..columns.len()].copy_from_slice(&row[columns.clone()]);
+                continue;
+            };
+            // All values at once would be copied by a call.
+            to.as_chunks_mut::<8>().0.iter_mut().zip(row.as_chunks().0).for_each(|(to, from)| *to = *from);
         }
     }
 }
@@ -401,9 +421,7 @@ pub(crate) fn transposed_gemm_in_parallel(
         let mut block = Buffer::unset(TALL * DEPTH_AHEAD.min(x.len()));
         for first in (0..x.len().max(1)).step_by(DEPTH_AHEAD) {
             let x = &x[first..x.len().min(first + DEPTH_AHEAD)];
-            for (to, x) in block.chunks_exact_mut(TALL).zip(x) {
-                to[..range.len()].copy_from_slice(&x[range.clone()]);
-            }
+            copy_columns(x, range.clone(), &mut block);
             let lhs = GatherLhs { values: &block, rows: &lhs_rows[..range.len()], steps: &lhs_steps[..x.len()] };
             let start = if first == 0 { start } else { Accumulate::Output };
             for (column, width) in panels {

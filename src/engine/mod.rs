@@ -12,6 +12,7 @@ mod moments;
 mod parallel;
 mod subnormals;
 mod tile;
+mod transpose;
 mod vector;
 mod winograd;
 
@@ -29,4 +30,5 @@ pub(crate) use moments::Moments;
 pub(crate) use parallel::{BLOCK, OnThreads, SHARDS, for_shards, join};
 pub(crate) use subnormals::{TINY, subnormal_to_zero, tiny_to_zero};
 pub(crate) use tile::Accumulate;
+pub(crate) use transpose::transpose;
 pub(crate) use vector::{Instructions, vectorized};

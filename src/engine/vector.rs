@@ -141,6 +141,8 @@ pub(crate) trait Vector: Copy {
     }
     /// self · factor + summand.
     unsafe fn mul_add(self, factor: Self, summand: Self) -> Self;
+    /// The first halves of self and `other` with their values in turn, and the second halves.
+    unsafe fn interleave(self, other: Self) -> [Self; 2];
     /// The larger of slope · self and self: a leaky rectified linear unit. Of NaN (∞ · 0 is one) and self it is self,
     /// so that NaN and ∞ stay what they are.
     unsafe fn leaky(self, slope: Self) -> Self;
@@ -155,6 +157,7 @@ mod x86 {
     macro_rules! vector {
         (
             $vector:ty, $lanes:literal: $splat:ident $load:ident $store:ident $mul_add:ident $mul:ident $max:ident,
+            interleave($a:ident, $b:ident) $interleave:expr,
             load_first($from:ident, $count:ident) $load_first:expr,
             store_first($self:ident, $to:ident, $first:ident) $store_first:expr
         ) => {
@@ -191,6 +194,11 @@ mod x86 {
                     unsafe { $mul_add(self, factor, summand) }
                 }
                 #[inline(always)]
+                unsafe fn interleave($a, $b: Self) -> [Self; 2] {
+                    // SAFETY: as above.
+                    unsafe { $interleave }
+                }
+                #[inline(always)]
                 unsafe fn leaky(self, slope: Self) -> Self {
                     // SAFETY: as above.
                     unsafe { $max($mul(self, slope), self) }
@@ -201,12 +209,23 @@ mod x86 {
 
     vector! {
         __m512, 16: _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_fmadd_ps _mm512_mul_ps _mm512_max_ps,
+        interleave(self, other) {
+            // Of both, numbered on: the sixteen of self, then those of the other.
+            let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let second = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+            [_mm512_permutex2var_ps(self, first, other), _mm512_permutex2var_ps(self, second, other)]
+        },
         load_first(from, count) _mm512_maskz_loadu_ps(first_of_16(count), from),
         store_first(self, to, count) _mm512_mask_storeu_ps(to, first_of_16(count), self)
     }
 
     vector! {
         __m256, 8: _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps _mm256_mul_ps _mm256_max_ps,
+        interleave(self, other) {
+            // Each in its half of the vector.
+            let (even, odd) = (_mm256_unpacklo_ps(self, other), _mm256_unpackhi_ps(self, other));
+            [_mm256_permute2f128_ps(even, odd, 0x20), _mm256_permute2f128_ps(even, odd, 0x31)]
+        },
         load_first(from, count) _mm256_maskload_ps(from, first_of_8(count)),
         store_first(self, to, count) _mm256_maskstore_ps(to, first_of_8(count), self)
     }
@@ -251,6 +270,11 @@ mod aarch64 {
             unsafe { vfmaq_f32(summand, self, factor) }
         }
         #[inline(always)]
+        unsafe fn interleave(self, other: Self) -> [Self; 2] {
+            // SAFETY: as above.
+            unsafe { [vzip1q_f32(self, other), vzip2q_f32(self, other)] }
+        }
+        #[inline(always)]
         unsafe fn leaky(self, slope: Self) -> Self {
             // SAFETY: as above.
             unsafe {
@@ -292,6 +316,11 @@ impl Vector for Portable {
             }
         });
         Self(out)
+    }
+    #[inline(always)]
+    unsafe fn interleave(self, other: Self) -> [Self; 2] {
+        let half = |first| std::array::from_fn(|lane| [self, other][lane % 2].0[first + lane / 2]);
+        [Self(half(0)), Self(half(4))]
     }
     #[inline(always)]
     unsafe fn leaky(self, slope: Self) -> Self {

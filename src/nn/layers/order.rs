@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::{
-    engine::{BLOCK, Buffer, OnThreads, vectorized},
+    engine::{BLOCK, Buffer, Instructions, OnThreads, transpose},
     nn::tape::{Pass, Variable},
 };
 
@@ -40,42 +40,19 @@ fn swapped(x: Variable, rows: usize, columns: usize, pass: &mut Pass) -> Variabl
 
 /// Matrices (rows, columns), each transposed.
 pub(in crate::nn) fn transposed(values: &[f32], rows: usize, columns: usize) -> Buffer {
+    /// Columns that are read together: a cache line, as what lies a row apart may push each other out of the cache.
+    const BAND: usize = 16;
+    let instructions = Instructions::of_this_machine();
     let mut out = Buffer::unset(values.len());
     if values.is_empty() {
         return out;
     }
     let matrices = out.par_chunks_mut(rows * columns).zip(values.par_chunks(rows * columns));
     matrices.with_min_len((BLOCK / (rows * columns)).max(1)).on_threads().for_each(|(out, values)| {
-        let bands = out.par_chunks_mut(TILE * rows).enumerate().with_min_len((BLOCK / (TILE * rows)).max(1));
-        bands.on_threads().for_each(|(band, out)| transpose_band(values, rows, columns, band * TILE, out));
+        let bands = out.par_chunks_mut(BAND * rows).enumerate().with_min_len((BLOCK / (BAND * rows)).max(1));
+        bands
+            .on_threads()
+            .for_each(|(band, out)| transpose(instructions, &values[band * BAND..], columns, rows, rows, out));
     });
     out
-}
-
-/// Rows and columns of the tiles in which matrices are transposed: a cache line, as what lies a row apart may push each
-/// other out of the cache.
-const TILE: usize = 16;
-
-vectorized! {
-    /// Some columns, from that one on, as rows.
-    fn transpose_band(values: &[f32], rows: usize, columns: usize, first: usize, out: &mut [f32]) {
-        let width = out.len() / rows;
-        for row in (0..rows).step_by(TILE) {
-            let height = TILE.min(rows - row);
-            let mut tile = [[0.0; TILE]; TILE];
-            for place in 0..height {
-                let from = &values[(row + place) * columns + first..][..width];
-                match from.first_chunk::<TILE>() {
-                    Some(from) => (0..TILE).for_each(|column| tile[column][place] = from[column]),
-                    None => tile.iter_mut().zip(from).for_each(|(tile, value)| tile[place] = *value),
-                }
-            }
-            for (out, tile) in out.chunks_exact_mut(rows).zip(&tile) {
-                match out[row..].first_chunk_mut::<TILE>() {
-                    Some(out) => *out = *tile,
-                    None => out[row..].copy_from_slice(&tile[..height]),
-                }
-            }
-        }
-    }
 }
