@@ -202,13 +202,16 @@ impl Batch {
     }
 }
 
+/// How many images are on their way from memory at once.
+const AHEAD: usize = 4;
+
 /// The chosen images as rows of values.
 pub(super) fn gather(images: &Dataset, rows: &[usize]) -> Arc<Buffer> {
     let width: usize = images.image_shape().iter().product();
     let mut batch = Buffer::unset(rows.len() * width);
     batch.par_chunks_mut(width).enumerate().on_threads().for_each(|(place, out)| {
-        // Images of a shuffled batch lie anywhere; meanwhile the next one comes from memory.
-        let next = rows.get(place + 1).and_then(|next| images.bytes(*next));
+        // Images of a shuffled batch lie anywhere; meanwhile the next ones come from memory.
+        let next = rows.get(place + AHEAD).and_then(|next| images.bytes(*next));
         next.into_iter().for_each(prefetch);
         write_image(images, rows[place], out);
     });
