@@ -121,12 +121,12 @@ impl<'a> PackedRhs<'a> {
         Self::pack(values, &offsets(steps, stride), columns, 1)
     }
 
-    /// The same for left matrices whose steps are 0, 1, 2 …: there the last columns, if they fill little of a vector,
-    /// are multiplied as vectors of steps.
+    /// The same for left matrices whose steps are 0, 1, 2 …: there the last columns, if they fill no more than half of a
+    /// vector, are multiplied as vectors of steps, unless these are few.
     pub fn pack_for_rows(values: &[f32], steps: &[u32], columns: usize, column_stride: usize) -> Self {
         let lanes = Instructions::of_this_machine().lanes();
         let last = columns % lanes;
-        if columns < lanes || 4 * last > lanes || steps.is_empty() {
+        if 2 * last > lanes || steps.len() < 4 * lanes {
             return Self::pack(values, steps, columns, column_stride);
         }
         let mut packed = Self::pack(values, steps, columns - last, column_stride);
@@ -397,12 +397,23 @@ pub(crate) fn transposed_gemm_in_parallel(
     assert!(are_apart(out_rows, units) && out.len() >= inputs * units);
     let instructions = Instructions::of_this_machine();
     if inputs < TALL || units <= tile::widest(instructions) * instructions.lanes() {
-        for (index, (x, g)) in pairs.iter().enumerate() {
-            let steps = g.len() / units;
-            let lhs = GatherLhs { values: x, rows: &offsets(inputs, 1), steps: &offsets(steps, inputs) };
-            let start = if index == 0 { start } else { Accumulate::Output };
-            let rhs = PackedRhs::of_rows(g, steps, units, units);
-            gemm_to_rows_in_parallel(lhs, &rhs, start, 1.0, out, out_rows);
+        // How many values the vectors hold if they are of these columns.
+        let values = |columns: usize, rows: usize| columns.next_multiple_of(instructions.lanes()) * rows;
+        // Two rows more stand for the transposition.
+        if values(inputs, units + 2) >= values(units, inputs) {
+            return sum_of_products_in_parallel(pairs, [inputs, units], start, out, out_rows);
+        }
+        let swapped: Vec<_> = pairs.iter().map(|(x, g)| (*g, *x)).collect();
+        let [mut by_units, mut by_inputs] = [(); 2].map(|()| Buffer::unset(inputs * units));
+        let rows = offsets(units, inputs);
+        sum_of_products_in_parallel(&swapped, [units, inputs], Accumulate::Zero, &mut by_units, &rows);
+        transpose(instructions, &by_units, inputs, units, units, &mut by_inputs);
+        for (row, values) in out_rows.iter().zip(by_inputs.chunks_exact(units)) {
+            let out = &mut out[*row as usize..][..units];
+            match start {
+                Accumulate::Output => out.iter_mut().zip(values).for_each(|(out, value)| *out += value),
+                _ => out.copy_from_slice(values),
+            }
         }
         return;
     }
@@ -435,6 +446,23 @@ pub(crate) fn transposed_gemm_in_parallel(
         }
     };
     tasks.collect::<Vec<_>>().into_par_iter().on_threads().for_each(run);
+}
+
+/// `out[i][j] = start + Σₖ x[k][i] · g[k][j]` over the rows of some pairs of matrices that wide.
+fn sum_of_products_in_parallel(
+    pairs: &[(&[f32], &[f32])],
+    [width, columns]: [usize; 2],
+    start: Accumulate<'_>,
+    out: &mut [f32],
+    out_rows: &[u32],
+) {
+    for (index, (x, g)) in pairs.iter().enumerate() {
+        let steps = g.len() / columns;
+        let lhs = GatherLhs { values: x, rows: &offsets(width, 1), steps: &offsets(steps, width) };
+        let start = if index == 0 { start } else { Accumulate::Output };
+        let rhs = PackedRhs::of_rows(g, steps, columns, columns);
+        gemm_to_rows_in_parallel(lhs, &rhs, start, 1.0, out, out_rows);
+    }
 }
 
 /// Whether rows are, in some order, those of a matrix of so many columns.

@@ -7,7 +7,7 @@
 
 use super::{
     memory::prefetch_to_second_level,
-    vector::{Instructions, Portable, Vector},
+    vector::{Instructions, Portable, Vector, total},
 };
 
 /// What a sum starts from, and so accumulates into.
@@ -94,8 +94,8 @@ pub(super) fn column_by_column(instructions: Instructions) -> Kernel {
         #[cfg(target_arch = "x86_64")]
         Instructions::Avx512 => avx512_columns,
         #[cfg(target_arch = "aarch64")]
-        Instructions::Neon => columns::<std::arch::aarch64::float32x4_t>,
-        Instructions::Portable => columns::<Portable>,
+        Instructions::Neon => columns::<std::arch::aarch64::float32x4_t, 2, 4>,
+        Instructions::Portable => columns::<Portable, 4, 8>,
     }
 }
 
@@ -141,14 +141,14 @@ unsafe fn avx2<const ROWS: usize, const VECTORS: usize, const AHEAD: bool>(tiles
 #[target_feature(enable = "avx512f")]
 unsafe fn avx512_columns(tiles: &Tiles<'_>) {
     // SAFETY: as above.
-    unsafe { columns::<std::arch::x86_64::__m512>(tiles) }
+    unsafe { columns::<std::arch::x86_64::__m512, 8, 16>(tiles) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 unsafe fn avx2_columns(tiles: &Tiles<'_>) {
     // SAFETY: as above.
-    unsafe { columns::<std::arch::x86_64::__m256>(tiles) }
+    unsafe { columns::<std::arch::x86_64::__m256, 4, 8>(tiles) }
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -228,55 +228,52 @@ unsafe fn run<V: Vector, const ROWS: usize, const VECTORS: usize, const AHEAD: b
     }
 }
 
+/// Two columns of a few rows at a time, N sums, each of which has a vector until the last step.
+///
 /// # Safety
 /// As for [`column_by_column`].
 #[inline(always)]
-unsafe fn columns<V: Vector>(tiles: &Tiles<'_>) {
-    let (fours, rest) = tiles.rows.as_chunks::<4>();
-    let (out_fours, out_rest) = tiles.out_rows.as_chunks::<4>();
-    // SAFETY: the caller's.
-    unsafe {
-        fours.iter().zip(out_fours).for_each(|(rows, out_rows)| columns_of::<V, 4>(tiles, *rows, *out_rows));
-        rest.iter().zip(out_rest).for_each(|(row, out_row)| columns_of::<V, 1>(tiles, [*row], [*out_row]));
-    }
-}
-
-/// # Safety
-/// As for [`column_by_column`]; these are rows of the tiles.
-#[inline(always)]
-unsafe fn columns_of<V: Vector, const ROWS: usize>(tiles: &Tiles<'_>, rows: [u32; ROWS], out_rows: [u32; ROWS]) {
+unsafe fn columns<V: Vector, const ROWS: usize, const N: usize>(tiles: &Tiles<'_>) {
     let count = tiles.steps.len();
-    for column in 0..tiles.width {
-        // SAFETY: the caller has the instructions and the matrices; of a row or a column its steps are read, no more.
-        unsafe {
-            let (lhs, panel) =
-                (rows.map(|row| tiles.lhs.add(row as usize)), tiles.panel.add(column * tiles.panel_stride));
-            let mut sums = [V::splat(0.0); ROWS];
-            let mut step = 0;
-            while step + V::LANES <= count {
-                let factor = V::load(panel.add(step));
-                for (sum, lhs) in sums.iter_mut().zip(lhs) {
-                    *sum = factor.mul_add(V::load(lhs.add(step)), *sum);
+    for column in (0..tiles.width).step_by(2) {
+        // Beyond the last column or row that one is taken again, and not written.
+        let panel = [column, (column + 1).min(tiles.width - 1)];
+        for (rows, out_rows) in tiles.rows.chunks(ROWS).zip(tiles.out_rows.chunks(ROWS)) {
+            // SAFETY: the caller has the instructions and the matrices; of a row or a column its steps are read, no
+            // more.
+            unsafe {
+                let panel = panel.map(|column| tiles.panel.add(column * tiles.panel_stride));
+                let lhs: [_; ROWS] = std::array::from_fn(|row| tiles.lhs.add(rows[row.min(rows.len() - 1)] as usize));
+                let mut sums = [V::splat(0.0); N];
+                let mut step = 0;
+                while step < count {
+                    let left = count - step;
+                    let load = |from: *const f32| {
+                        if left < V::LANES { V::load_first(from.add(step), left) } else { V::load(from.add(step)) }
+                    };
+                    let factors = panel.map(load);
+                    for (row, lhs) in lhs.into_iter().enumerate() {
+                        let value = load(lhs);
+                        for (column, factor) in factors.into_iter().enumerate() {
+                            sums[2 * row + column] = factor.mul_add(value, sums[2 * row + column]);
+                        }
+                    }
+                    step += V::LANES;
                 }
-                step += V::LANES;
-            }
-            if step < count {
-                let factor = V::load_first(panel.add(step), count - step);
-                for (sum, lhs) in sums.iter_mut().zip(lhs) {
-                    *sum = factor.mul_add(V::load_first(lhs.add(step), count - step), *sum);
+                let mut totals = [0.0; N];
+                total(sums).store(totals.as_mut_ptr());
+                for (out_row, totals) in out_rows.iter().zip(totals.as_chunks::<2>().0) {
+                    for (column, total) in (column..tiles.width).zip(totals) {
+                        let out = tiles.out.add(*out_row as usize + tiles.column + column);
+                        let start = match tiles.start {
+                            Accumulate::Zero => 0.0,
+                            Accumulate::Bias(bias) => bias[tiles.column + column],
+                            Accumulate::Output => *out,
+                        };
+                        let value = start + total;
+                        *out = value.max(tiles.slope * value);
+                    }
                 }
-            }
-            for (sum, out_row) in sums.into_iter().zip(out_rows) {
-                let mut lanes = [0.0; 16];
-                sum.store(lanes.as_mut_ptr());
-                let out = tiles.out.add(out_row as usize + tiles.column + column);
-                let start = match tiles.start {
-                    Accumulate::Zero => 0.0,
-                    Accumulate::Bias(bias) => bias[tiles.column + column],
-                    Accumulate::Output => *out,
-                };
-                let value = start + lanes.iter().sum::<f32>();
-                *out = value.max(tiles.slope * value);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Matrices transposed in registers.
 
-use super::vector::{Instructions, Portable, Vector};
+use super::vector::{Instructions, Portable, Vector, transposed};
 
 /// Writes rows of `width` values: row i has `values[j · stride + i]` for j up to `count`, at most the width, and then
 /// zeros.
@@ -65,20 +65,6 @@ unsafe fn run<V: Vector, const N: usize>(values: &[f32], stride: usize, count: u
             }
         }
     }
-}
-
-/// # Safety
-/// As for [`run`].
-#[inline(always)]
-unsafe fn transposed<V: Vector, const N: usize>(mut rows: [V; N]) -> [V; N] {
-    for _ in 0..N.ilog2() {
-        let before = rows;
-        for (pair, rows) in rows.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-            // SAFETY: the caller's.
-            *rows = unsafe { before[pair].interleave(before[pair + N / 2]) };
-        }
-    }
-    rows
 }
 
 #[cfg(test)]

@@ -139,6 +139,7 @@ pub(crate) trait Vector: Copy {
             std::ptr::copy_nonoverlapping(values.as_ptr(), to, count);
         }
     }
+    unsafe fn add(self, other: Self) -> Self;
     /// self · factor + summand.
     unsafe fn mul_add(self, factor: Self, summand: Self) -> Self;
     /// The first halves of self and `other` with their values in turn, and the second halves.
@@ -146,6 +147,42 @@ pub(crate) trait Vector: Copy {
     /// The larger of slope · self and self: a leaky rectified linear unit. Of NaN (∞ · 0 is one) and self it is self,
     /// so that NaN and ∞ stay what they are.
     unsafe fn leaky(self, slope: Self) -> Self;
+}
+
+/// N vectors of N values as a matrix, transposed.
+///
+/// # Safety
+/// The processor has the instructions.
+#[inline(always)]
+pub(crate) unsafe fn transposed<V: Vector, const N: usize>(mut rows: [V; N]) -> [V; N] {
+    for _ in 0..N.ilog2() {
+        let before = rows;
+        for (pair, rows) in rows.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+            // SAFETY: the caller's.
+            *rows = unsafe { before[pair].interleave(before[pair + N / 2]) };
+        }
+    }
+    rows
+}
+
+/// The sum of all values of each of N vectors of N values.
+///
+/// # Safety
+/// As above.
+#[inline(always)]
+pub(crate) unsafe fn total<V: Vector, const N: usize>(mut rows: [V; N]) -> V {
+    let mut half = N / 2;
+    while half > 0 {
+        for row in 0..half {
+            // SAFETY: the caller's.
+            unsafe {
+                let [first, second] = rows[row].interleave(rows[row + half]);
+                rows[row] = first.add(second);
+            }
+        }
+        half /= 2;
+    }
+    rows[0]
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -156,7 +193,7 @@ mod x86 {
 
     macro_rules! vector {
         (
-            $vector:ty, $lanes:literal: $splat:ident $load:ident $store:ident $mul_add:ident $mul:ident $max:ident,
+            $vector:ty, $lanes:literal: $splat:ident $load:ident $store:ident $add:ident $mul_add:ident $mul:ident $max:ident,
             interleave($a:ident, $b:ident) $interleave:expr,
             load_first($from:ident, $count:ident) $load_first:expr,
             store_first($self:ident, $to:ident, $first:ident) $store_first:expr
@@ -189,6 +226,11 @@ mod x86 {
                     unsafe { $store_first }
                 }
                 #[inline(always)]
+                unsafe fn add(self, other: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $add(self, other) }
+                }
+                #[inline(always)]
                 unsafe fn mul_add(self, factor: Self, summand: Self) -> Self {
                     // SAFETY: as above.
                     unsafe { $mul_add(self, factor, summand) }
@@ -208,7 +250,7 @@ mod x86 {
     }
 
     vector! {
-        __m512, 16: _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_fmadd_ps _mm512_mul_ps _mm512_max_ps,
+        __m512, 16: _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_fmadd_ps _mm512_mul_ps _mm512_max_ps,
         interleave(self, other) {
             // Of both, numbered on: the sixteen of self, then those of the other.
             let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
@@ -220,7 +262,7 @@ mod x86 {
     }
 
     vector! {
-        __m256, 8: _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps _mm256_mul_ps _mm256_max_ps,
+        __m256, 8: _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_fmadd_ps _mm256_mul_ps _mm256_max_ps,
         interleave(self, other) {
             // Each in its half of the vector.
             let (even, odd) = (_mm256_unpacklo_ps(self, other), _mm256_unpackhi_ps(self, other));
@@ -265,6 +307,11 @@ mod aarch64 {
             unsafe { vst1q_f32(to, self) }
         }
         #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            // SAFETY: as above.
+            unsafe { vaddq_f32(self, other) }
+        }
+        #[inline(always)]
         unsafe fn mul_add(self, factor: Self, summand: Self) -> Self {
             // SAFETY: as above.
             unsafe { vfmaq_f32(summand, self, factor) }
@@ -304,6 +351,10 @@ impl Vector for Portable {
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: the caller has eight values there to write to.
         unsafe { to.cast::<[f32; 8]>().write_unaligned(self.0) }
+    }
+    #[inline(always)]
+    unsafe fn add(self, other: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] + other.0[lane]))
     }
     #[inline(always)]
     unsafe fn mul_add(self, factor: Self, summand: Self) -> Self {
