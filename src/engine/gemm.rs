@@ -396,17 +396,13 @@ pub(crate) fn transposed_gemm_in_parallel(
     let inputs = out_rows.len();
     assert!(are_apart(out_rows, units) && out.len() >= inputs * units);
     let instructions = Instructions::of_this_machine();
-    if inputs < TALL || units <= tile::widest(instructions) * instructions.lanes() {
-        // How many values the vectors hold if they are of these columns.
-        let values = |columns: usize, rows: usize| columns.next_multiple_of(instructions.lanes()) * rows;
-        // Two rows more stand for the transposition.
-        if values(inputs, units + 2) >= values(units, inputs) {
-            return sum_of_products_in_parallel(pairs, [inputs, units], start, out, out_rows);
-        }
+    // How many values the vectors hold if they are of these columns. Two rows more stand for the transposition.
+    let values = |columns: usize, rows: usize| columns.next_multiple_of(instructions.lanes()) * rows;
+    if values(inputs, units + 2) < values(units, inputs) {
         let swapped: Vec<_> = pairs.iter().map(|(x, g)| (*g, *x)).collect();
         let [mut by_units, mut by_inputs] = [(); 2].map(|()| Buffer::unset(inputs * units));
         let rows = offsets(units, inputs);
-        sum_of_products_in_parallel(&swapped, [units, inputs], Accumulate::Zero, &mut by_units, &rows);
+        transposed_gemm_in_parallel(&swapped, (&rows, inputs), Accumulate::Zero, &mut by_units);
         transpose(instructions, &by_units, inputs, units, units, &mut by_inputs);
         for (row, values) in out_rows.iter().zip(by_inputs.chunks_exact(units)) {
             let out = &mut out[*row as usize..][..units];
@@ -414,6 +410,16 @@ pub(crate) fn transposed_gemm_in_parallel(
                 Accumulate::Output => out.iter_mut().zip(values).for_each(|(out, value)| *out += value),
                 _ => out.copy_from_slice(values),
             }
+        }
+        return;
+    }
+    if inputs < TALL || units <= tile::widest(instructions) * instructions.lanes() {
+        for (index, (x, g)) in pairs.iter().enumerate() {
+            let steps = g.len() / units;
+            let lhs = GatherLhs { values: x, rows: &offsets(inputs, 1), steps: &offsets(steps, inputs) };
+            let start = if index == 0 { start } else { Accumulate::Output };
+            let rhs = PackedRhs::of_rows(g, steps, units, units);
+            gemm_to_rows_in_parallel(lhs, &rhs, start, 1.0, out, out_rows);
         }
         return;
     }
@@ -446,23 +452,6 @@ pub(crate) fn transposed_gemm_in_parallel(
         }
     };
     tasks.collect::<Vec<_>>().into_par_iter().on_threads().for_each(run);
-}
-
-/// `out[i][j] = start + Σₖ x[k][i] · g[k][j]` over the rows of some pairs of matrices that wide.
-fn sum_of_products_in_parallel(
-    pairs: &[(&[f32], &[f32])],
-    [width, columns]: [usize; 2],
-    start: Accumulate<'_>,
-    out: &mut [f32],
-    out_rows: &[u32],
-) {
-    for (index, (x, g)) in pairs.iter().enumerate() {
-        let steps = g.len() / columns;
-        let lhs = GatherLhs { values: x, rows: &offsets(width, 1), steps: &offsets(steps, width) };
-        let start = if index == 0 { start } else { Accumulate::Output };
-        let rhs = PackedRhs::of_rows(g, steps, columns, columns);
-        gemm_to_rows_in_parallel(lhs, &rhs, start, 1.0, out, out_rows);
-    }
 }
 
 /// Whether rows are, in some order, those of a matrix of so many columns.
