@@ -121,8 +121,8 @@ impl<'a> PackedRhs<'a> {
         Self::pack(values, &offsets(steps, stride), columns, 1)
     }
 
-    /// The same for left matrices whose steps are 0, 1, 2 …: there the last columns, if they fill no more than half of a
-    /// vector, are multiplied as vectors of steps, unless these are few.
+    /// The same for left matrices whose steps are 0, 1, 2 …: there the last columns, if they fill no more than half of
+    /// a vector, are multiplied as vectors of steps, unless these are few.
     pub fn pack_for_rows(values: &[f32], steps: &[u32], columns: usize, column_stride: usize) -> Self {
         let lanes = Instructions::of_this_machine().lanes();
         let last = columns % lanes;

@@ -193,7 +193,8 @@ mod x86 {
 
     macro_rules! vector {
         (
-            $vector:ty, $lanes:literal: $splat:ident $load:ident $store:ident $add:ident $mul_add:ident $mul:ident $max:ident,
+            $vector:ty, $lanes:literal: $splat:ident $load:ident $store:ident,
+            $add:ident $mul_add:ident $mul:ident $max:ident,
             interleave($a:ident, $b:ident) $interleave:expr,
             load_first($from:ident, $count:ident) $load_first:expr,
             store_first($self:ident, $to:ident, $first:ident) $store_first:expr
@@ -250,7 +251,8 @@ mod x86 {
     }
 
     vector! {
-        __m512, 16: _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_fmadd_ps _mm512_mul_ps _mm512_max_ps,
+        __m512, 16: _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps,
+        _mm512_add_ps _mm512_fmadd_ps _mm512_mul_ps _mm512_max_ps,
         interleave(self, other) {
             // Of both, numbered on: the sixteen of self, then those of the other.
             let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
@@ -262,7 +264,8 @@ mod x86 {
     }
 
     vector! {
-        __m256, 8: _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_fmadd_ps _mm256_mul_ps _mm256_max_ps,
+        __m256, 8: _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps,
+        _mm256_add_ps _mm256_fmadd_ps _mm256_mul_ps _mm256_max_ps,
         interleave(self, other) {
             // Each in its half of the vector.
             let (even, odd) = (_mm256_unpacklo_ps(self, other), _mm256_unpackhi_ps(self, other));
