@@ -609,7 +609,10 @@ mod tests {
 
     #[test]
     fn last_columns_are_those_of_the_plain_product() {
-        for (rows, steps, columns) in [(1, 1, 17), (7, 40, 50), (9, 33, 34), (5, 3, 20), (80, 150, 65), (3, 8, 2)] {
+        // Few steps and many, with other columns and without.
+        let shapes =
+            [(1, 1, 17), (7, 40, 50), (9, 33, 34), (5, 3, 20), (80, 150, 65), (3, 8, 2), (19, 70, 3), (8, 64, 24)];
+        for (rows, steps, columns) in shapes {
             if cfg!(miri) && rows * steps > 100 {
                 continue;
             }
