@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Layer, LayerContext, Operation, Weights,
-    max_pool2d::{maxima, maxima_and_places, scatter},
-    windows::Windows,
+    max_pool2d::scatter,
+    windows::{Windows, for_channels},
 };
 use crate::{
     engine::{Buffer, Moments, OnThreads, prefetch, repeat, shard, tiny_to_zero, vectorized},
@@ -135,17 +135,19 @@ impl Operation for BatchNorm {
         let inverse: Vec<f32> = variance.iter().map(|variance| 1.0 / (variance + self.epsilon).sqrt()).collect();
         let (scale, shift) = line_of(gamma, beta, &mean, &inverse);
         let pooling = context.fused.pool.as_ref().map(|pool| pool.windows(context.input));
-        // The fewest pixels that are worked on at once.
-        let rows = pooling.map_or(count, |windows| windows.pixels());
-        let line = Line::new(&scale, &shift, context.slope(), rows);
+        let line = Line::new(&scale, &shift, context.slope(), count);
 
-        let (y, places) = match pooling {
-            None => (line.apply(&x.values), Buffer::default()),
-            Some(windows) => line.apply_and_pool(&x.values, windows, pass.is_recording()),
+        let (y, taken) = match pooling {
+            None => (line.apply(&x.values), None),
+            Some(windows) => {
+                let (y, taken) = line.apply_and_pool(&x.values, windows);
+                (y, Some(taken))
+            }
         };
         pass.record(Arc::new(y), x.rows, true, move |g, gradients| {
-            let pooled = pooling.map(|windows| (windows, &places[..]));
-            let [beta_gradient, gamma_gradient] = line.sums(&x.values, &g, pooled, &mean, &inverse);
+            // Where the gradient of a pooled feature map is not zero, x is what was taken.
+            let [beta_gradient, gamma_gradient] =
+                line.sums(taken.as_ref().unwrap_or(&x.values), &g, &mean, &inverse);
             if x.needs_gradient {
                 // ∂x = scale · g + factor · x + constant
                 let share = if training { 1.0 / count as f32 } else { 0.0 };
@@ -158,7 +160,7 @@ impl Operation for BatchNorm {
                 let [factor, constant] = [factor, constant].map(|of| of.repeat(line.repeat));
                 let write = move |rows: Range<usize>, out: &mut [f32]| {
                     let range = |width: usize| rows.start * width..rows.end * width;
-                    let pooled = pooling.map(|windows| (windows, &places[range(g_width)]));
+                    let pooled = pooling.zip(taken.as_ref()).map(|(windows, taken)| (windows, &taken[range(g_width)]));
                     line.gradient(&values[range(width)], &g[range(g_width)], pooled, (&factor, &constant), out);
                 };
                 gradients.add_by_rows(&x, GradientByRows { rows, width, write: Box::new(write) });
@@ -202,7 +204,7 @@ struct Line {
     repeat: usize,
 }
 
-/// The windows of a pooling, and which place of its window each maximum had.
+/// The windows of a pooling, and the x of which the largest value of each was made.
 type Pooled<'a> = Option<(Windows, &'a [f32])>;
 
 impl Line {
@@ -220,52 +222,36 @@ impl Line {
         y
     }
 
-    /// The pooled feature maps, and if asked for the places of the maxima.
-    fn apply_and_pool(&self, x: &[f32], windows: Windows, wants_places: bool) -> (Buffer, Buffer) {
+    /// How many values are side by side in a row of the loops over that many: of few rows, which need not be as many as
+    /// are [repeated](repeat), one row.
+    fn width(&self, values: usize) -> usize {
+        if values.is_multiple_of(self.scale.len()) { self.scale.len() } else { self.scale.len() / self.repeat }
+    }
+
+    /// The pooled feature maps, and the x of which each of their values was made.
+    fn apply_and_pool(&self, x: &[f32], windows: Windows) -> (Buffer, Buffer) {
         let windows = windows.row();
         let (from, to) = windows.sizes();
         let mut y = Buffer::unset(x.len() / from * to);
-        let mut places = Buffer::unset(y.len());
-        let outputs = y.par_chunks_mut(to).zip(places.par_chunks_mut(to));
-        let all = x;
-        outputs.zip(x.par_chunks(from).enumerate()).on_threads().for_each_init(
-            || Buffer::unset(from),
-            |map, ((y, places), (row, x))| {
-                prefetch(all.get((row + 1) * from..(row + 2) * from).unwrap_or_default());
-                line(x, &self.scale, &self.shift, self.slope, map);
-                if wants_places { maxima_and_places(map, windows, y, places) } else { maxima(map, windows, y) }
-            },
-        );
-        (y, places)
+        let mut taken = Buffer::unset(y.len());
+        let outputs = y.par_chunks_mut(to).zip(taken.par_chunks_mut(to));
+        outputs.zip(x.par_chunks(from).enumerate()).on_threads().for_each(|((y, taken), (row, piece))| {
+            prefetch(x.get((row + 1) * from..(row + 2) * from).unwrap_or_default());
+            largest_of_line(piece, windows, &self.scale, &self.shift, self.slope, y, taken);
+        });
+        (y, taken)
     }
 
     /// Σ g and Σ g · x̂ for each column, g being taken back to the line.
-    fn sums(&self, x: &[f32], g: &[f32], pooled: Pooled<'_>, mean: &[f32], inverse: &[f32]) -> [Buffer; 2] {
-        let (columns, width) = (inverse.len(), self.scale.len());
-        let mean = mean.repeat(self.repeat);
-        let (from, to) = pooled.map_or((width, width), |(windows, _)| windows.sizes());
-        let shard = shard(x.len() / from, from);
-        let g_shard = shard / from * to;
+    fn sums(&self, x: &[f32], g: &[f32], mean: &[f32], inverse: &[f32]) -> [Buffer; 2] {
+        let (columns, width) = (inverse.len(), self.width(x.len()));
+        let (scale, shift, mean) = (&self.scale[..width], &self.shift[..width], mean.repeat(width / inverse.len()));
+        let shard = shard(x.len() / width, width);
         let mut sums = Buffer::zeros(x.len().div_ceil(shard) * 2 * width);
-        let shards = x.par_chunks(shard).zip(g.par_chunks(g_shard)).enumerate();
-        sums.par_chunks_mut(2 * width).zip(shards).on_threads().for_each(|(sums, (number, (x, g)))| {
+        let shards = x.par_chunks(shard).zip(g.par_chunks(shard));
+        sums.par_chunks_mut(2 * width).zip(shards).on_threads().for_each(|(sums, (x, g))| {
             let (sums, products) = sums.split_at_mut(width);
-            let mut add = |x: &[f32], g: &[f32]| {
-                line_sums(g, x, &self.scale, &self.shift, &mean, self.slope, sums, products);
-            };
-            match pooled {
-                None => add(x, g),
-                Some((windows, places)) => {
-                    let windows = windows.row();
-                    let (from, to) = windows.sizes();
-                    let mut map = Buffer::unset(from);
-                    let places = places[number * g_shard..].chunks_exact(to);
-                    for ((x, g), places) in read_ahead(x, from).zip(g.chunks_exact(to)).zip(places) {
-                        scatter(g, places, windows, &mut map);
-                        add(x, &map);
-                    }
-                }
-            }
+            line_sums(g, x, scale, shift, &mean, self.slope, sums, products);
         });
         let mut totals = vec![[0.0f64; 2]; columns];
         for part in sums.chunks_exact(2 * width) {
@@ -291,20 +277,24 @@ impl Line {
         out: &mut [f32],
     ) {
         let backward = |g: &[f32], x: &[f32], out: &mut [f32]| {
-            // Of few rows, which need not be as many as are side by side, row by row.
-            let width = if out.len().is_multiple_of(factor.len()) { factor.len() } else { factor.len() / self.repeat };
+            let width = self.width(out.len());
             let [scale, shift, factor, constant] =
                 [&self.scale[..], &self.shift, factor, constant].map(|values| &values[..width]);
             line_gradient(g, x, scale, shift, self.slope, factor, constant, out);
         };
-        let Some((windows, places)) = pooled else { return backward(g, x, out) };
+        let Some((windows, taken)) = pooled else { return backward(g, x, out) };
         let windows = windows.row();
         let (from, to) = windows.sizes();
-        let pooled = g.chunks_exact(to).zip(places.chunks_exact(to));
-        let mut map = Buffer::unset(from);
-        for ((out, x), (g, places)) in out.chunks_exact_mut(from).zip(read_ahead(x, from)).zip(pooled) {
-            scatter(g, places, windows, &mut map);
-            backward(&map, x, out);
+        let pooled = g.chunks_exact(to).zip(taken.chunks_exact(to));
+        let mut map = Buffer::unset(if windows.are_exact() { 0 } else { from });
+        for ((out, x), (g, taken)) in out.chunks_exact_mut(from).zip(read_ahead(x, from)).zip(pooled) {
+            if windows.are_exact() {
+                let (scale, shift) = (&self.scale, &self.shift);
+                pooled_gradient(g, x, taken, windows, scale, shift, self.slope, factor, constant, out);
+            } else {
+                scatter(g, x, taken, windows, &mut map);
+                backward(&map, x, out);
+            }
         }
     }
 }
@@ -325,6 +315,84 @@ vectorized! {
                 let value = x * scale + shift;
                 *y = if value < 0.0 { slope * value } else { value };
             }
+        }
+    }
+
+    /// The largest value of the leaky line in each window, and the x of which it was made: the largest where the line
+    /// rises, the smallest where it falls, the first where it does neither. A NaN wins, as in a pooling by itself.
+    fn largest_of_line(
+        x: &[f32],
+        windows: Windows,
+        scale: &[f32],
+        shift: &[f32],
+        slope: f32,
+        y: &mut [f32],
+        taken: &mut [f32],
+    ) {
+        let offsets = windows.offsets();
+        for window in 0..windows.count() {
+            let (x, to) = (&x[windows.start(window)..], window * windows.channels);
+            let (y, taken) = (&mut y[to..], &mut taken[to..]);
+            for_channels!(windows.channels, |first, N| {
+                let (scale, shift) = (&scale[first..][..N], &shift[first..][..N]);
+                let (mut sign, mut largest) = ([1.0; N], [f32::NEG_INFINITY; N]);
+                for i in 0..N {
+                    sign[i] = if scale[i] < 0.0 { -1.0 } else { 1.0 };
+                }
+                for offset in &offsets {
+                    let x = &x[offset + first..][..N];
+                    for i in 0..N {
+                        let value = sign[i] * x[i];
+                        largest[i] = if value > largest[i] || value.is_nan() { value } else { largest[i] };
+                    }
+                }
+                let (x, y, taken) = (&x[first..][..N], &mut y[first..][..N], &mut taken[first..][..N]);
+                for i in 0..N {
+                    taken[i] = if scale[i] == 0.0 { x[i] } else { sign[i] * largest[i] };
+                    let value = taken[i] * scale[i] + shift[i];
+                    y[i] = if value < 0.0 { slope * value } else { value };
+                }
+            });
+        }
+    }
+
+    /// As [`line_gradient`], where g is that of the windows' largest values and every pixel is in one window.
+    fn pooled_gradient(
+        g: &[f32],
+        x: &[f32],
+        taken: &[f32],
+        windows: Windows,
+        scale: &[f32],
+        shift: &[f32],
+        slope: f32,
+        factor: &[f32],
+        constant: &[f32],
+        out: &mut [f32],
+    ) {
+        let offsets = windows.offsets();
+        for window in 0..windows.count() {
+            let (start, from) = (windows.start(window), window * windows.channels);
+            let (x, out, g, taken) = (&x[start..], &mut out[start..], &g[from..], &taken[from..]);
+            for_channels!(windows.channels, |first, N| {
+                let (g, taken) = (&g[first..][..N], &taken[first..][..N]);
+                let (scale, shift) = (&scale[first..][..N], &shift[first..][..N]);
+                let (factor, constant) = (&factor[first..][..N], &constant[first..][..N]);
+                let mut rest = [0.0; N];
+                for i in 0..N {
+                    rest[i] = g[i] * (scale[i] * if taken[i] * scale[i] + shift[i] > 0.0 { 1.0 } else { slope });
+                }
+                for offset in &offsets {
+                    let (x, mut gradient) = (&x[offset + first..][..N], [0.0; N]);
+                    for i in 0..N {
+                        let here = x[i] == taken[i] || x[i].is_nan();
+                        let given = if here { rest[i] } else { 0.0 };
+                        rest[i] = if here { 0.0 } else { rest[i] };
+                        gradient[i] = tiny_to_zero(given + x[i] * factor[i] + constant[i]);
+                    }
+                    // Written at once: the compiler need not fear that it is what is read for the next value.
+                    out[offset + first..][..N].copy_from_slice(&gradient);
+                }
+            });
         }
     }
 

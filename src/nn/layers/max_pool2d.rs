@@ -3,7 +3,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{HeightWidth, LayerContext, Operation, windows::Windows};
+use super::{HeightWidth, LayerContext, Operation, windows::{Windows, for_channels}};
 use crate::{
     engine::{Buffer, OnThreads, vectorized},
     nn::{
@@ -46,13 +46,7 @@ impl Operation for MaxPool2d {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, String> {
-        let windows = Windows::new(self.size, self.stride, input)?;
-        // The place of a maximum is kept as a number of f32.
-        const LARGEST: usize = 1 << 24;
-        if windows.places() > LARGEST {
-            return Err(format!("expected a window of at most {LARGEST} pixels, got {:?}", windows.size));
-        }
-        Ok(windows.output_shape())
+        Ok(Windows::new(self.size, self.stride, input)?.output_shape())
     }
 
     fn stride_mut(&mut self) -> Option<&mut HeightWidth> {
@@ -63,21 +57,13 @@ impl Operation for MaxPool2d {
         let windows = self.windows(context.input);
         let (from, to) = windows.sizes();
         let mut y = Buffer::unset(x.rows * to);
-        // Which place of its window each maximum had.
-        let mut places = Buffer::unset(if pass.is_recording() { x.rows * to } else { 0 });
-        if pass.is_recording() {
-            let outputs = y.par_chunks_mut(to).zip(places.par_chunks_mut(to));
-            outputs
-                .zip(x.values.par_chunks(from))
-                .on_threads()
-                .for_each(|((y, places), x)| maxima_and_places(x, windows, y, places));
-        } else {
-            y.par_chunks_mut(to).zip(x.values.par_chunks(from)).on_threads().for_each(|(y, x)| maxima(x, windows, y));
-        }
-        pass.record(Arc::new(y), x.rows, x.needs_gradient, move |g, gradients| {
+        y.par_chunks_mut(to).zip(x.values.par_chunks(from)).on_threads().for_each(|(y, x)| maxima(x, windows, y));
+        let y = Arc::new(y);
+        pass.record(Arc::clone(&y), x.rows, x.needs_gradient, move |g, gradients| {
             let mut x_gradient = Buffer::unset(x.rows * from);
-            let maps = x_gradient.par_chunks_mut(from).zip(g.par_chunks(to)).zip(places.par_chunks(to));
-            maps.on_threads().for_each(|((out, g), places)| scatter(g, places, windows, out));
+            let maps = x_gradient.par_chunks_mut(from).zip(x.values.par_chunks(from));
+            let windowed = g.par_chunks(to).zip(y.par_chunks(to));
+            maps.zip(windowed).on_threads().for_each(|((out, x), (g, y))| scatter(g, x, y, windows, out));
             gradients.add_to(&x, x_gradient);
         })
     }
@@ -90,108 +76,62 @@ impl MaxPool2d {
     }
 }
 
-/// Channels that are worked on at once.
-const LANES: usize = 16;
-
 vectorized! {
-    /// The largest value of each window.
-    pub(super) fn maxima(x: &[f32], windows: Windows, y: &mut [f32]) {
-        each_maximum::<false>(x, windows, y, &mut []);
+    /// The largest value of each window. A NaN wins, wherever in its window it is, so that a diverged network shows.
+    fn maxima(x: &[f32], windows: Windows, y: &mut [f32]) {
+        let offsets = windows.offsets();
+        for window in 0..windows.count() {
+            let (x, y) = (&x[windows.start(window)..], &mut y[window * windows.channels..]);
+            for_channels!(windows.channels, |first, N| {
+                let mut largest = [f32::NEG_INFINITY; N];
+                for offset in &offsets {
+                    let x = &x[offset + first..][..N];
+                    for i in 0..N {
+                        largest[i] = if x[i] > largest[i] || x[i].is_nan() { x[i] } else { largest[i] };
+                    }
+                }
+                y[first..][..N].copy_from_slice(&largest);
+            });
+        }
     }
 
-    /// Also which place of its window each has.
-    pub(super) fn maxima_and_places(x: &[f32], windows: Windows, y: &mut [f32], places: &mut [f32]) {
-        each_maximum::<true>(x, windows, y, places);
-    }
-
-    /// The gradient of the maxima goes back to where they were.
-    pub(super) fn scatter(g: &[f32], places: &[f32], windows: Windows, out: &mut [f32]) {
+    /// The gradient g of each window goes to the first of its pixels that has the value which `taken` has of it.
+    pub(super) fn scatter(g: &[f32], x: &[f32], taken: &[f32], windows: Windows, out: &mut [f32]) {
         // Windows side by side that leave no pixel out need no zeros to start from.
         if windows.are_exact() {
-            scatter_each::<true>(g, places, windows, out);
+            scatter_each::<true>(g, x, taken, windows, out);
         } else {
             out.fill(0.0);
-            scatter_each::<false>(g, places, windows, out);
+            scatter_each::<false>(g, x, taken, windows, out);
         }
     }
 }
 
 #[inline(always)]
-fn each_maximum<const PLACES: bool>(x: &[f32], windows: Windows, y: &mut [f32], places: &mut [f32]) {
-    let (channels, offsets) = (windows.channels, windows.offsets());
-    let whole = channels / LANES * LANES;
-    for window in 0..windows.rows * windows.columns {
-        let (x, to) = (&x[windows.start(window)..], window * channels..(window + 1) * channels);
-        let y = &mut y[to.clone()];
-        let places = if PLACES { &mut places[to] } else { &mut [] };
-        for first in (0..whole).step_by(LANES) {
-            maximum::<LANES, PLACES>(x, &offsets, first, y, places);
-        }
-        for first in whole..channels {
-            maximum::<1, PLACES>(x, &offsets, first, y, places);
-        }
-    }
-}
-
-#[inline(always)]
-fn scatter_each<const EXACT: bool>(g: &[f32], places: &[f32], windows: Windows, out: &mut [f32]) {
-    let (channels, offsets) = (windows.channels, windows.offsets());
-    let whole = channels / LANES * LANES;
-    for window in 0..windows.rows * windows.columns {
-        let (out, from) = (&mut out[windows.start(window)..], window * channels..(window + 1) * channels);
-        let (g, places) = (&g[from.clone()], &places[from]);
-        for first in (0..whole).step_by(LANES) {
-            put::<LANES, EXACT>(g, places, first, &offsets, out);
-        }
-        for first in whole..channels {
-            put::<1, EXACT>(g, places, first, &offsets, out);
-        }
-    }
-}
-
-/// N channels of a window from the first on.
-#[inline(always)]
-fn maximum<const N: usize, const PLACES: bool>(
-    x: &[f32],
-    offsets: &[usize],
-    first: usize,
-    y: &mut [f32],
-    places: &mut [f32],
-) {
-    let (mut largest, mut at) = ([f32::NEG_INFINITY; N], [0.0; N]);
-    for (place, offset) in offsets.iter().enumerate() {
-        let x = &x[offset + first..][..N];
-        for i in 0..N {
-            // A NaN wins, wherever in its window it is, so that a diverged network shows.
-            let larger = x[i] > largest[i] || x[i].is_nan();
-            largest[i] = if larger { x[i] } else { largest[i] };
-            at[i] = if larger { place as f32 } else { at[i] };
-        }
-    }
-    y[first..][..N].copy_from_slice(&largest);
-    if PLACES {
-        places[first..][..N].copy_from_slice(&at);
-    }
-}
-
-/// The gradient of N channels of a window from the first on.
-#[inline(always)]
-fn put<const N: usize, const EXACT: bool>(g: &[f32], places: &[f32], first: usize, offsets: &[usize], out: &mut [f32]) {
-    // Copies, so that the compiler sees that each value may be read whatever its place is.
-    let (mut gradient, mut at) = ([0.0; N], [0.0; N]);
-    gradient.copy_from_slice(&g[first..][..N]);
-    at.copy_from_slice(&places[first..][..N]);
-    for (place, offset) in offsets.iter().enumerate() {
-        let mut values = [0.0; N];
-        for i in 0..N {
-            values[i] = if at[i] == place as f32 { gradient[i] } else { 0.0 };
-        }
-        let out = &mut out[offset + first..][..N];
-        if EXACT {
-            out.copy_from_slice(&values);
-        } else {
-            out.iter_mut().zip(values).for_each(|(out, value)| *out += value);
-        }
+fn scatter_each<const EXACT: bool>(g: &[f32], x: &[f32], taken: &[f32], windows: Windows, out: &mut [f32]) {
+    let offsets = windows.offsets();
+    for window in 0..windows.count() {
+        let (start, from) = (windows.start(window), window * windows.channels);
+        let (x, out, g, taken) = (&x[start..], &mut out[start..], &g[from..], &taken[from..]);
+        for_channels!(windows.channels, |first, N| {
+            let taken = &taken[first..][..N];
+            let mut rest = [0.0; N];
+            rest.copy_from_slice(&g[first..][..N]);
+            for offset in &offsets {
+                let (x, out) = (&x[offset + first..][..N], &mut out[offset + first..][..N]);
+                let mut gradient = [0.0; N];
+                for i in 0..N {
+                    let here = x[i] == taken[i] || x[i].is_nan();
+                    gradient[i] = if here { rest[i] } else { 0.0 };
+                    rest[i] = if here { 0.0 } else { rest[i] };
+                }
+                if EXACT {
+                    out.copy_from_slice(&gradient);
+                } else {
+                    out.iter_mut().zip(gradient).for_each(|(out, gradient)| *out += gradient);
+                }
+            }
+        });
     }
 }
 
@@ -205,13 +145,17 @@ mod tests {
         for place in 0..4 {
             let mut map = [1.0, 4.0, 3.0, 2.0];
             map[place] = f32::NAN;
-            let [mut y, mut with_place, mut places] = [[0.0]; 3];
+            let (mut y, mut gradient) = ([0.0], [0.0; 4]);
             maxima(&map, windows, &mut y);
-            maxima_and_places(&map, windows, &mut with_place, &mut places);
-            assert!(y[0].is_nan() && with_place[0].is_nan() && places[0] == place as f32, "{map:?}");
+            scatter(&[1.0], &map, &y, windows, &mut gradient);
+            assert!(y[0].is_nan() && (0..4).all(|i| gradient[i] == f32::from(i == place)), "{map:?} {gradient:?}");
         }
-        let [mut y, mut places] = [[0.0]; 2];
-        maxima_and_places(&[3.0, 1.0, 3.0, f32::NEG_INFINITY], windows, &mut y, &mut places);
-        assert_eq!((y, places), ([3.0], [0.0]));
+        let infinite = [f32::NEG_INFINITY; 4];
+        for (map, largest) in [([3.0, 1.0, 3.0, f32::NEG_INFINITY], 3.0), (infinite, f32::NEG_INFINITY)] {
+            let (mut y, mut gradient) = ([0.0], [0.0; 4]);
+            maxima(&map, windows, &mut y);
+            scatter(&[1.0], &map, &y, windows, &mut gradient);
+            assert_eq!((y, gradient), ([largest], [1.0, 0.0, 0.0, 0.0]));
+        }
     }
 }

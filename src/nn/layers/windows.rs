@@ -36,6 +36,11 @@ impl Windows {
         self.height * self.width
     }
 
+    /// How many windows there are.
+    pub fn count(&self) -> usize {
+        self.rows * self.columns
+    }
+
     /// How many pixels a window has.
     pub fn places(&self) -> usize {
         self.size[0].saturating_mul(self.size[1])
@@ -43,7 +48,7 @@ impl Windows {
 
     /// How many values a feature map has, and how many its windows give.
     pub fn sizes(&self) -> (usize, usize) {
-        (self.pixels() * self.channels, self.rows * self.columns * self.channels)
+        (self.pixels() * self.channels, self.count() * self.channels)
     }
 
     /// Whether every pixel is in exactly one window.
@@ -69,3 +74,22 @@ impl Windows {
         pixels.map(|pixel| pixel * self.channels).collect()
     }
 }
+
+/// For all channels from `$first` on, `$lanes` at a time: how many these are the compiler knows, and makes vectors of
+/// them.
+macro_rules! for_channels {
+    ($channels:expr, |$first:ident, $lanes:ident| $block:block) => {
+        let (mut $first, channels) = (0, $channels);
+        for_channels!(16 8 4 1, channels, |$first, $lanes| $block);
+    };
+    ($($count:literal)+, $channels:ident, |$first:ident, $lanes:ident| $block:block) => {
+        $(
+            while $channels - $first >= $count {
+                const $lanes: usize = $count;
+                $block
+                $first += $count;
+            }
+        )+
+    };
+}
+pub(super) use for_channels;
