@@ -27,6 +27,7 @@ use super::{
     columns::shard,
     convolution::{Convolution, size},
     gemm::{GatherLhs, PackedRhs, gemm, offsets},
+    memory::prefetch,
     parallel::OnThreads,
     tile::Accumulate,
     vector::vectorized,
@@ -529,8 +530,12 @@ fn gather_tiles<T: Tile<P, N>, const P: usize, const N: usize>(
     let columns: Vec<[usize; N]> = (0..tiles[1]).map(|tile| side.offsets(1, tile, channels)).collect();
     let mut begin = 0;
     for row in rows {
-        let map = &maps[row / tiles[0] * size(side.map)..][..size(side.map)];
+        let first = row / tiles[0] * size(side.map);
+        let map = &maps[first..][..size(side.map)];
         let down: [usize; N] = side.offsets(0, row % tiles[0], width * channels);
+        // The next row of tiles begins with the last pixels of this one.
+        let last = first + down[N - 1].min(map.len());
+        prefetch(&maps[last..maps.len().min(last + (1 + side.step) * width * channels)]);
         for across in &columns {
             let mut pixels = [[&border[..]; N]; N];
             for y in 0..N {
