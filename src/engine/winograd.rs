@@ -239,15 +239,19 @@ impl Winograd {
         let steps = offsets(from.map[2], 1);
         let products: Vec<_> =
             (0..self.products()).map(|product| (from.plane(product, self), to.plane(product, self))).collect();
-        // Tiles that a product does not see it leaves out.
-        let mut to_planes = Buffer::zeros(to.stride(tiles) * to.planes().pow(2));
+        let mut to_planes = Buffer::unset(to.stride(tiles) * to.planes().pow(2));
         for (product, ((from_plane, to_plane), weights)) in products.iter().zip(weights).enumerate() {
             let seen = self.tiles_seen(product, &rows);
             let (from_rows, to_rows) = (from.places(&seen), to.places(&seen));
             let lhs = GatherLhs { values: &planes[from_plane * from.stride(tiles)..], rows: &from_rows, steps: &steps };
             let first = products[..product].iter().all(|(_, other)| other != to_plane);
             let start = if first { Accumulate::Zero } else { Accumulate::Output };
-            gemm(lhs, weights.all(), start, 1.0, &mut to_planes[to_plane * to.stride(tiles)..], &to_rows);
+            let to_plane = &mut to_planes[to_plane * to.stride(tiles)..];
+            if first && seen.len() < tiles {
+                // Tiles that a product does not see it leaves out.
+                to_plane[..tiles * to.width()].fill(0.0);
+            }
+            gemm(lhs, weights.all(), start, 1.0, to_plane, &to_rows);
         }
         scatter(to, self.tiles, rows, &to_planes, bias, slope, out);
     }
@@ -339,6 +343,9 @@ impl Winograd {
         let [rows, columns] = self.tiles;
         let (down, across) = (product / self.kernel.planes(), product % self.kernel.planes());
         let seen = [&self.seen[0][down], &self.seen[1][across]];
+        if seen.iter().all(|along| along.iter().all(|seen| *seen)) {
+            return (0..(block.len() * columns) as u32).collect();
+        }
         let mut tiles = Vec::with_capacity(block.len() * columns);
         for (row, begin) in block.clone().zip((0..).step_by(columns)) {
             if seen[0][row % rows] {
