@@ -28,6 +28,7 @@ pub(super) fn fuse(steps: Vec<PlanStep>) -> Vec<PlanStep> {
     let steps = joined(steps, flattening);
     let steps = joined(steps, activation);
     let steps = joined(steps, pooling);
+    let steps = joined(steps, dropout);
     with_moments(steps)
 }
 
@@ -126,6 +127,16 @@ fn pooling(step: &mut PlanStep, next: &PlanStep) -> bool {
         return false;
     }
     step.fused.pool = Some(pool.clone());
+    true
+}
+
+/// A dropout works in place on what a dense layer has made.
+fn dropout(step: &mut PlanStep, next: &PlanStep) -> bool {
+    let Layer::Dropout(dropout) = next.layer else { return false };
+    if !matches!(step.layer, Layer::Dense(_)) || step.fused.dropout.is_some() {
+        return false;
+    }
+    step.fused.dropout = Some(dropout);
     true
 }
 

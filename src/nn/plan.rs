@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::{
     fusion,
-    layers::{Layer, LayerContext, MaxPool2d, Weights},
+    layers::{Dropout, Layer, LayerContext, MaxPool2d, Weights},
     sequential::Sequential,
     tape::{ParameterKey, Pass, Variable},
 };
@@ -23,10 +23,10 @@ use crate::{
 /// The steps that run a network, in order: what is fused with what, and what each step costs.
 ///
 /// A network is a value; it is compiled into a plan when it first runs. Layers are *fused* where one can do the work of
-/// its neighbours while the values are at hand: an activation after a product, a max-pooling after a batch
-/// normalisation, a convolution after an up-sampling, a dense layer after a flatten; and a convolution takes the
-/// moments (mean and variance) for a batch normalisation after it. For predictions, batch normalisations are *folded*
-/// into the weights before them.
+/// its neighbours while the values are at hand: an activation after a product, a dropout after a dense layer, a
+/// max-pooling after a batch normalisation, a convolution after an up-sampling, a dense layer after a flatten; and a
+/// convolution takes the moments (mean and variance) for a batch normalisation after it. For predictions, batch
+/// normalisations are *folded* into the weights before them.
 ///
 /// Multiply-adds are those of matrix products and convolutions, in the forward pass for one input. A convolution counts
 /// its weights for each place of the smaller of its two feature maps, as far as they see the map and not the padding
@@ -83,13 +83,14 @@ pub(crate) struct Fused {
     /// The slope below 0 of a rectified linear unit: 0 for a plain one.
     pub slope: Option<f32>,
     pub pool: Option<MaxPool2d>,
+    pub dropout: Option<Dropout>,
     /// In training, the moments of the output.
     pub moments: bool,
 }
 
 impl Default for Fused {
     fn default() -> Self {
-        Self { up_sample: [1, 1], flattened: None, slope: None, pool: None, moments: false }
+        Self { up_sample: [1, 1], flattened: None, slope: None, pool: None, dropout: None, moments: false }
     }
 }
 

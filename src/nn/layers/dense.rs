@@ -99,9 +99,12 @@ impl Operation for Dense {
         let mut y = Buffer::unset(rows * units);
         let start = bias.as_ref().map_or(Accumulate::Zero, |bias| Accumulate::Bias(bias));
         gemm_in_parallel(lhs, layer.panels(&packed, &weight, &weight_rows), start, slope, &mut y);
+        let mask = context.fused.dropout.and_then(|dropout| dropout.mask(pass));
+        mask.iter().for_each(|mask| mask.apply(&mut y));
         let y = Arc::new(y);
         let postpones = pass.postpones(inputs, units) && !weight_parameter.is_frozen();
         pass.record(Arc::clone(&y), x.rows, true, move |mut g, gradients| {
+            mask.iter().for_each(|mask| mask.apply(&mut g));
             let sums = rectified_gradient(&y, &mut g, slope, units);
             if let Some(bias) = bias_parameter {
                 gradients.add_to_parameter(bias, sums);

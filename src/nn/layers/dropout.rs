@@ -32,14 +32,25 @@ impl Sequential {
 }
 
 impl Dropout {
-    /// Multiplies each value by its mask, 0 or 1 / (1 − rate). The mask is computed again in the backward pass, not
-    /// kept.
-    fn mask(self, values: &mut [f32], seed: u64) {
+    /// A new mask of this pass, if it drops anything.
+    pub(super) fn mask(self, pass: &mut Pass) -> Option<Mask> {
+        (pass.training && self.rate != 0.0).then(|| Mask { rate: self.rate, seed: pass.stream() })
+    }
+}
+
+/// A factor for each value, 0 or 1 / (1 − rate): computed each time it is applied, not kept.
+pub(super) struct Mask {
+    rate: f32,
+    seed: u64,
+}
+
+impl Mask {
+    pub fn apply(&self, values: &mut [f32]) {
         // Compared as integers: exact, and less work than drawing floats.
         let threshold = (f64::from(self.rate) * 2f64.powi(32)) as u32;
         let scale = 1.0 / (1.0 - self.rate);
         values.par_chunks_mut(BLOCK).enumerate().on_threads().for_each(|(block, values)| {
-            let key = random::mix(seed, block as u64);
+            let key = random::mix(self.seed, block as u64);
             mask(values, key as u32, (key >> 32) as u32, threshold, scale);
         });
     }
@@ -75,14 +86,12 @@ impl Operation for Dropout {
     }
 
     fn forward(&self, mut x: Variable, _context: &LayerContext<'_>, pass: &mut Pass) -> Variable {
-        if !pass.training || self.rate == 0.0 {
-            return x;
-        }
-        let (rows, needs_gradient, dropout, seed) = (x.rows, x.needs_gradient, *self, pass.stream());
+        let Some(mask) = self.mask(pass) else { return x };
+        let (rows, needs_gradient) = (x.rows, x.needs_gradient);
         let mut y = x.take_values();
-        dropout.mask(&mut y, seed);
+        mask.apply(&mut y);
         pass.record(Arc::new(y), rows, needs_gradient, move |mut gradient, gradients| {
-            dropout.mask(&mut gradient, seed);
+            mask.apply(&mut gradient);
             gradients.add_to(&x, gradient);
         })
     }
