@@ -140,6 +140,7 @@ pub(crate) trait Vector: Copy {
         }
     }
     unsafe fn add(self, other: Self) -> Self;
+    unsafe fn sub(self, other: Self) -> Self;
     /// self · factor + summand.
     unsafe fn mul_add(self, factor: Self, summand: Self) -> Self;
     /// The first halves of self and `other` with their values in turn, and the second halves.
@@ -148,6 +149,45 @@ pub(crate) trait Vector: Copy {
     /// so that NaN and ∞ stay what they are.
     unsafe fn leaky(self, slope: Self) -> Self;
 }
+
+/// Declares functions that call a generic one, with the vector of the machine's instructions.
+macro_rules! with_vectors {
+    ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) = $generic:ident;)+) => {$(
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments)]
+        fn $name($($arg: $type),*) {
+            use $crate::engine::{Instructions, vector::Portable};
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f")]
+            #[allow(clippy::too_many_arguments)]
+            fn avx512($($arg: $type),*) {
+                // SAFETY: these are the instructions of this vector.
+                unsafe { $generic::<std::arch::x86_64::__m512>($($arg),*) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            #[allow(clippy::too_many_arguments)]
+            fn avx2($($arg: $type),*) {
+                // SAFETY: as above.
+                unsafe { $generic::<std::arch::x86_64::__m256>($($arg),*) }
+            }
+            match Instructions::of_this_machine() {
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: these values exist only where the processor has the instructions; so in all of these.
+                Instructions::Avx512 => unsafe { avx512($($arg),*) },
+                #[cfg(target_arch = "x86_64")]
+                // SAFETY: as above.
+                Instructions::Avx2 => unsafe { avx2($($arg),*) },
+                #[cfg(target_arch = "aarch64")]
+                // SAFETY: as above.
+                Instructions::Neon => unsafe { $generic::<std::arch::aarch64::float32x4_t>($($arg),*) },
+                // SAFETY: it needs no instructions.
+                Instructions::Portable => unsafe { $generic::<Portable>($($arg),*) },
+            }
+        }
+    )+};
+}
+pub(crate) use with_vectors;
 
 /// N vectors of N values as a matrix, transposed.
 ///
@@ -194,7 +234,7 @@ mod x86 {
     macro_rules! vector {
         (
             $vector:ty, $lanes:literal: $splat:ident $load:ident $store:ident,
-            $add:ident $mul_add:ident $mul:ident $max:ident,
+            $add:ident $sub:ident $mul_add:ident $mul:ident $max:ident,
             interleave($a:ident, $b:ident) $interleave:expr,
             load_first($from:ident, $count:ident) $load_first:expr,
             store_first($self:ident, $to:ident, $first:ident) $store_first:expr
@@ -232,6 +272,11 @@ mod x86 {
                     unsafe { $add(self, other) }
                 }
                 #[inline(always)]
+                unsafe fn sub(self, other: Self) -> Self {
+                    // SAFETY: as above.
+                    unsafe { $sub(self, other) }
+                }
+                #[inline(always)]
                 unsafe fn mul_add(self, factor: Self, summand: Self) -> Self {
                     // SAFETY: as above.
                     unsafe { $mul_add(self, factor, summand) }
@@ -252,7 +297,7 @@ mod x86 {
 
     vector! {
         __m512, 16: _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps,
-        _mm512_add_ps _mm512_fmadd_ps _mm512_mul_ps _mm512_max_ps,
+        _mm512_add_ps _mm512_sub_ps _mm512_fmadd_ps _mm512_mul_ps _mm512_max_ps,
         interleave(self, other) {
             // Of both, numbered on: the sixteen of self, then those of the other.
             let first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
@@ -265,7 +310,7 @@ mod x86 {
 
     vector! {
         __m256, 8: _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps,
-        _mm256_add_ps _mm256_fmadd_ps _mm256_mul_ps _mm256_max_ps,
+        _mm256_add_ps _mm256_sub_ps _mm256_fmadd_ps _mm256_mul_ps _mm256_max_ps,
         interleave(self, other) {
             // Each in its half of the vector.
             let (even, odd) = (_mm256_unpacklo_ps(self, other), _mm256_unpackhi_ps(self, other));
@@ -315,6 +360,11 @@ mod aarch64 {
             unsafe { vaddq_f32(self, other) }
         }
         #[inline(always)]
+        unsafe fn sub(self, other: Self) -> Self {
+            // SAFETY: as above.
+            unsafe { vsubq_f32(self, other) }
+        }
+        #[inline(always)]
         unsafe fn mul_add(self, factor: Self, summand: Self) -> Self {
             // SAFETY: as above.
             unsafe { vfmaq_f32(summand, self, factor) }
@@ -358,6 +408,10 @@ impl Vector for Portable {
     #[inline(always)]
     unsafe fn add(self, other: Self) -> Self {
         Self(std::array::from_fn(|lane| self.0[lane] + other.0[lane]))
+    }
+    #[inline(always)]
+    unsafe fn sub(self, other: Self) -> Self {
+        Self(std::array::from_fn(|lane| self.0[lane] - other.0[lane]))
     }
     #[inline(always)]
     unsafe fn mul_add(self, factor: Self, summand: Self) -> Self {

@@ -30,7 +30,7 @@ use super::{
     memory::prefetch,
     parallel::OnThreads,
     tile::Accumulate,
-    vector::vectorized,
+    vector::{Portable, Vector, vectorized, with_vectors},
 };
 
 /// Values of planes that a task holds at once, so that they stay in the second-level cache.
@@ -89,16 +89,16 @@ enum Transform {
 
 /// Calls a function with the [`Tile`] of a transform.
 macro_rules! with_tile {
-    ($transform:expr, $function:ident($($argument:expr),*)) => {
+    ($transform:expr, $function:ident::<$vector:ident>($($argument:expr),*)) => {
         match $transform {
-            Transform::Windows => $function::<Windows, 4, 4>($($argument),*),
-            Transform::Results => $function::<Results, 4, 2>($($argument),*),
-            Transform::Kernel => $function::<Kernel, 4, 3>($($argument),*),
-            Transform::Pixels => $function::<Pixels, 2, 2>($($argument),*),
-            Transform::Twice => $function::<Twice, 3, 2>($($argument),*),
-            Transform::KernelOfTwice => $function::<KernelOfTwice, 3, 4>($($argument),*),
-            Transform::Thrice => $function::<Thrice, 3, 3>($($argument),*),
-            Transform::KernelOfThrice => $function::<KernelOfThrice, 3, 5>($($argument),*),
+            Transform::Windows => $function::<$vector, Windows, 4, 4>($($argument),*),
+            Transform::Results => $function::<$vector, Results, 4, 2>($($argument),*),
+            Transform::Kernel => $function::<$vector, Kernel, 4, 3>($($argument),*),
+            Transform::Pixels => $function::<$vector, Pixels, 2, 2>($($argument),*),
+            Transform::Twice => $function::<$vector, Twice, 3, 2>($($argument),*),
+            Transform::KernelOfTwice => $function::<$vector, KernelOfTwice, 3, 4>($($argument),*),
+            Transform::Thrice => $function::<$vector, Thrice, 3, 3>($($argument),*),
+            Transform::KernelOfThrice => $function::<$vector, KernelOfThrice, 3, 5>($($argument),*),
         }
     };
 }
@@ -106,12 +106,18 @@ macro_rules! with_tile {
 impl Transform {
     /// Of each plane, whether it touches each of the pixels.
     fn touched(self) -> Vec<Vec<bool>> {
-        fn touched<T: Tile<P, N>, const P: usize, const N: usize>() -> Vec<Vec<bool>> {
-            let unit = |plane: usize| std::array::from_fn(|other| Lanes([f32::from(plane == other); LANES]));
-            let pixels = |plane: usize| T::pixels(unit(plane)).iter().map(|pixel| pixel.0[0] != 0.0).collect();
-            (0..P).map(pixels).collect()
+        fn touched<V: Vector, T: Tile<P, N>, const P: usize, const N: usize>() -> Vec<Vec<bool>> {
+            let touches = |pixel: &Lanes<V>| {
+                let mut values = [0.0; LANES];
+                // SAFETY: of a vector that needs no instructions, with room for all of its values.
+                unsafe { pixel.0.store(values.as_mut_ptr()) };
+                values[0] != 0.0
+            };
+            // SAFETY: likewise.
+            let unit = |plane| std::array::from_fn(|other| Lanes(unsafe { V::splat(f32::from(plane == other)) }));
+            (0..P).map(|plane| T::pixels(unit(plane)).iter().map(touches).collect()).collect()
         }
-        with_tile!(self, touched())
+        with_tile!(self, touched::<Portable>())
     }
 }
 
@@ -409,58 +415,56 @@ impl Side {
 /// In place of an offset.
 const OUTSIDE: usize = usize::MAX;
 
-/// Values of neighbouring channels, which the compiler keeps in vectors.
+/// Values of neighbouring channels: a vector. Made only where the processor has its instructions.
 #[derive(Clone, Copy)]
-struct Lanes([f32; LANES]);
+struct Lanes<V>(V);
 
+/// Channels of planes are filled up to a multiple of this: the most that a vector holds.
 const LANES: usize = 16;
 
-const NONE: Lanes = Lanes([0.0; LANES]);
-
-impl Add for Lanes {
+impl<V: Vector> Add for Lanes<V> {
     type Output = Self;
 
     #[inline(always)]
-    fn add(mut self, other: Self) -> Self {
-        self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a += b);
-        self
+    fn add(self, other: Self) -> Self {
+        // SAFETY: there are such values only where the processor has the instructions.
+        Self(unsafe { self.0.add(other.0) })
     }
 }
 
-impl Sub for Lanes {
+impl<V: Vector> Sub for Lanes<V> {
     type Output = Self;
 
     #[inline(always)]
-    fn sub(mut self, other: Self) -> Self {
-        self.0.iter_mut().zip(other.0).for_each(|(a, b)| *a -= b);
-        self
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: there are such values only where the processor has the instructions.
+        Self(unsafe { self.0.sub(other.0) })
     }
 }
 
-impl Neg for Lanes {
+impl<V: Vector> Mul<f32> for Lanes<V> {
     type Output = Self;
 
     #[inline(always)]
-    fn neg(mut self) -> Self {
-        self.0.iter_mut().for_each(|a| *a = -*a);
-        self
+    fn mul(self, factor: f32) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { self.0.mul_add(V::splat(factor), V::splat(0.0)) })
     }
 }
 
-impl Mul<f32> for Lanes {
+impl<V: Vector> Neg for Lanes<V> {
     type Output = Self;
 
     #[inline(always)]
-    fn mul(mut self, factor: f32) -> Self {
-        self.0.iter_mut().for_each(|a| *a *= factor);
-        self
+    fn neg(self) -> Self {
+        self * -1.0
     }
 }
 
 /// Along an axis, N pixels of a tile to P planes, and the transpose.
 trait Tile<const P: usize, const N: usize> {
-    fn planes(pixels: [Lanes; N]) -> [Lanes; P];
-    fn pixels(planes: [Lanes; P]) -> [Lanes; N];
+    fn planes<V: Vector>(pixels: [Lanes<V>; N]) -> [Lanes<V>; P];
+    fn pixels<V: Vector>(planes: [Lanes<V>; P]) -> [Lanes<V>; N];
 }
 
 macro_rules! tiles {
@@ -470,12 +474,12 @@ macro_rules! tiles {
 
         impl Tile<$planes, $pixels> for $name {
             #[inline(always)]
-            fn planes($pixel: [Lanes; $pixels]) -> [Lanes; $planes] {
+            fn planes<V: Vector>($pixel: [Lanes<V>; $pixels]) -> [Lanes<V>; $planes] {
                 $to_planes
             }
 
             #[inline(always)]
-            fn pixels($plane: [Lanes; $planes]) -> [Lanes; $pixels] {
+            fn pixels<V: Vector>($plane: [Lanes<V>; $planes]) -> [Lanes<V>; $pixels] {
                 $to_pixels
             }
         }
@@ -490,17 +494,15 @@ tiles! {
     Pixels(2, 2): |[a, b]| [a, b - a], |[a, b]| [a - b, b];
     // Of a kernel a, b, c the merged one is (c, b + c, a + b, a), so that the first three tell all.
     Twice(3, 2): |[a, b]| [a + b, a, b], |[a, b, c]| [a + b, a + c];
-    KernelOfTwice(3, 4): |[a, b, c, _]| [a + c, a, b], |[a, b, c]| [a + b, c, a, NONE];
+    KernelOfTwice(3, 4): |[a, b, c, _]| [a + c, a, b], |[a, b, c]| [a + b, c, a, a - a];
     // Likewise (c, b + c, a + b + c, a + b, a).
     Thrice(3, 3): |[a, b, c]| [a + b + c, b, c], |[a, b, c]| [a, a + b, a + c];
-    KernelOfThrice(3, 5): |[a, b, c, _, _]| [c, a, b], |[a, b, c]| [b, c, a, NONE, NONE];
+    KernelOfThrice(3, 5): |[a, b, c, _, _]| [c, a, b], |[a, b, c]| [b, c, a, a - a, a - a];
 }
 
-vectorized! {
+with_vectors! {
     /// The planes of some rows of tiles, which are counted from those of one feature map to those of the next.
-    fn gather(side: &Side, tiles: [usize; 2], rows: Range<usize>, maps: &[f32], planes: &mut [f32]) {
-        with_tile!(side.transform, gather_tiles(side, tiles, rows, maps, planes));
-    }
+    fn gather(side: &Side, tiles: [usize; 2], rows: Range<usize>, maps: &[f32], planes: &mut [f32]) = gather_with;
 
     /// The transpose of [`gather`]: to pixels of tiles that do not overlap, with the bias added and rectified; else
     /// added to what the pixels are.
@@ -512,19 +514,39 @@ vectorized! {
         bias: &[f32],
         slope: f32,
         maps: &mut [f32],
-    ) {
-        with_tile!(side.transform, scatter_tiles(side, tiles, rows, planes, bias, slope, maps));
-    }
+    ) = scatter_with;
+}
 
+vectorized! {
     fn rectify(values: &mut [f32], slope: f32) {
         values.iter_mut().for_each(|value| *value *= if *value < 0.0 { slope } else { 1.0 });
     }
 }
 
-// Loops over arrays of a known length, because the compiler would not unroll iterators of them.
-#[allow(clippy::needless_range_loop)]
+/// # Safety
+/// The processor has the vector's instructions; so for all that follow.
 #[inline(always)]
-fn gather_tiles<T: Tile<P, N>, const P: usize, const N: usize>(
+unsafe fn gather_with<V: Vector>(side: &Side, tiles: [usize; 2], rows: Range<usize>, maps: &[f32], planes: &mut [f32]) {
+    // SAFETY: the caller's.
+    unsafe { with_tile!(side.transform, gather_tiles::<V>(side, tiles, rows, maps, planes)) }
+}
+
+#[inline(always)]
+unsafe fn scatter_with<V: Vector>(
+    side: &Side,
+    tiles: [usize; 2],
+    rows: Range<usize>,
+    planes: &[f32],
+    bias: &[f32],
+    slope: f32,
+    maps: &mut [f32],
+) {
+    // SAFETY: the caller's.
+    unsafe { with_tile!(side.transform, scatter_tiles::<V>(side, tiles, rows, planes, bias, slope, maps)) }
+}
+
+#[inline(always)]
+unsafe fn gather_tiles<V: Vector, T: Tile<P, N>, const P: usize, const N: usize>(
     side: &Side,
     tiles: [usize; 2],
     rows: Range<usize>,
@@ -552,24 +574,14 @@ fn gather_tiles<T: Tile<P, N>, const P: usize, const N: usize>(
                     }
                 }
             }
-            for first in (0..channels).step_by(LANES) {
-                let mut half = [[NONE; P]; N];
-                for x in 0..N {
-                    let mut values = [NONE; N];
-                    for y in 0..N {
-                        values[y] = load(pixels[y][x], first);
-                    }
-                    half[x] = T::planes(values);
+            // SAFETY: the caller's.
+            unsafe {
+                let whole = channels / V::LANES * V::LANES;
+                for first in (0..whole).step_by(V::LANES) {
+                    gather_lanes::<V, T, P, N, true>(&pixels, first, stride, &mut planes[begin + first..]);
                 }
-                for i in 0..P {
-                    let mut values = [NONE; N];
-                    for x in 0..N {
-                        values[x] = half[x][i];
-                    }
-                    let row = T::planes(values);
-                    for j in 0..P {
-                        planes[(i * P + j) * stride + begin + first..][..LANES].copy_from_slice(&row[j].0);
-                    }
+                if whole < channels {
+                    gather_lanes::<V, T, P, N, false>(&pixels, whole, stride, &mut planes[begin + whole..]);
                 }
             }
             begin += side.width();
@@ -577,9 +589,42 @@ fn gather_tiles<T: Tile<P, N>, const P: usize, const N: usize>(
     }
 }
 
+/// The planes of a tile's channels from the first on: as many as a vector holds, or, unless they are WHOLE, the rest.
+// Loops over arrays of a known length, because the compiler would not unroll iterators of them.
 #[allow(clippy::needless_range_loop)]
 #[inline(always)]
-fn scatter_tiles<T: Tile<P, N>, const P: usize, const N: usize>(
+unsafe fn gather_lanes<V: Vector, T: Tile<P, N>, const P: usize, const N: usize, const WHOLE: bool>(
+    pixels: &[[&[f32]; N]; N],
+    first: usize,
+    stride: usize,
+    planes: &mut [f32],
+) {
+    // SAFETY: the caller's; values are read from and written to slices that hold them.
+    unsafe {
+        let none = Lanes(V::splat(0.0));
+        let mut half = [[none; P]; N];
+        for x in 0..N {
+            let mut values = [none; N];
+            for y in 0..N {
+                values[y] = load::<V, WHOLE>(&pixels[y][x][first..]);
+            }
+            half[x] = T::planes(values);
+        }
+        for i in 0..P {
+            let mut values = [none; N];
+            for x in 0..N {
+                values[x] = half[x][i];
+            }
+            let row = T::planes(values);
+            for j in 0..P {
+                row[j].0.store(planes[(i * P + j) * stride..][..V::LANES].as_mut_ptr());
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn scatter_tiles<V: Vector, T: Tile<P, N>, const P: usize, const N: usize>(
     side: &Side,
     tiles: [usize; 2],
     rows: Range<usize>,
@@ -590,36 +635,23 @@ fn scatter_tiles<T: Tile<P, N>, const P: usize, const N: usize>(
 ) {
     let [_, width, channels] = side.map;
     let stride = side.stride(rows.len() * tiles[1]);
-    let add = side.adds();
+    let end = (!side.adds()).then_some((bias, slope));
     let columns: Vec<[usize; N]> = (0..tiles[1]).map(|tile| side.offsets(1, tile, channels)).collect();
     let mut begin = 0;
     for row in rows {
         let map = &mut maps[row / tiles[0] * size(side.map)..][..size(side.map)];
         let down: [usize; N] = side.offsets(0, row % tiles[0], width * channels);
         for across in &columns {
-            for first in (0..channels).step_by(LANES) {
-                let mut half = [[NONE; N]; P];
-                for j in 0..P {
-                    let mut values = [NONE; P];
-                    for i in 0..P {
-                        values[i] = load(&planes[(i * P + j) * stride + begin..][..side.width()], first);
-                    }
-                    half[j] = T::pixels(values);
+            // SAFETY: the caller's.
+            unsafe {
+                let whole = channels / V::LANES * V::LANES;
+                for first in (0..whole).step_by(V::LANES) {
+                    let planes = &planes[begin + first..];
+                    scatter_lanes::<V, T, P, N, true>(planes, stride, [&down, across], [first, channels], end, map);
                 }
-                let bias = if add { NONE } else { load(bias, first) };
-                for y in 0..N {
-                    let mut values = [NONE; P];
-                    for j in 0..P {
-                        values[j] = half[j][y];
-                    }
-                    let row = T::pixels(values);
-                    for x in 0..N {
-                        if down[y] == OUTSIDE || across[x] == OUTSIDE {
-                            continue;
-                        }
-                        let out = &mut map[down[y] + across[x]..][..channels][first..];
-                        if add { add_to(out, row[x]) } else { store(out, row[x] + bias, slope) }
-                    }
+                if whole < channels {
+                    let planes = &planes[begin + whole..];
+                    scatter_lanes::<V, T, P, N, false>(planes, stride, [&down, across], [whole, channels], end, map);
                 }
             }
             begin += side.width();
@@ -627,34 +659,61 @@ fn scatter_tiles<T: Tile<P, N>, const P: usize, const N: usize>(
     }
 }
 
+/// The transpose of [`gather_lanes`]; with a bias and a slope pixels are written, else they are added to.
+#[allow(clippy::needless_range_loop)]
 #[inline(always)]
-fn load(values: &[f32], first: usize) -> Lanes {
-    let rest = &values[first..];
-    match rest.first_chunk() {
-        Some(lanes) => Lanes(*lanes),
-        None => {
-            let mut lanes = NONE;
-            lanes.0.iter_mut().zip(rest).for_each(|(lane, value)| *lane = *value);
-            lanes
+unsafe fn scatter_lanes<V: Vector, T: Tile<P, N>, const P: usize, const N: usize, const WHOLE: bool>(
+    planes: &[f32],
+    stride: usize,
+    [down, across]: [&[usize; N]; 2],
+    [first, channels]: [usize; 2],
+    end: Option<(&[f32], f32)>,
+    map: &mut [f32],
+) {
+    // SAFETY: the caller's; values are read from and written to slices that hold them.
+    unsafe {
+        let none = Lanes(V::splat(0.0));
+        let mut half = [[none; N]; P];
+        for j in 0..P {
+            let mut values = [none; P];
+            for i in 0..P {
+                values[i] = load::<V, true>(&planes[(i * P + j) * stride..]);
+            }
+            half[j] = T::pixels(values);
+        }
+        for y in 0..N {
+            let mut values = [none; P];
+            for j in 0..P {
+                values[j] = half[j][y];
+            }
+            let row = T::pixels(values);
+            for x in 0..N {
+                if down[y] == OUTSIDE || across[x] == OUTSIDE {
+                    continue;
+                }
+                let out = &mut map[down[y] + across[x]..][..channels][first..];
+                let value = match end {
+                    None => (load::<V, WHOLE>(out) + row[x]).0,
+                    Some((bias, slope)) => (row[x] + load::<V, WHOLE>(&bias[first..])).0.leaky(V::splat(slope)),
+                };
+                let lanes = out.len();
+                if WHOLE {
+                    value.store(out[..V::LANES].as_mut_ptr())
+                } else {
+                    value.store_first(out.as_mut_ptr(), lanes)
+                }
+            }
         }
     }
 }
 
+/// As many of these values as a vector holds, or, unless they are WHOLE, all: they are fewer.
 #[inline(always)]
-fn add_to(out: &mut [f32], values: Lanes) {
-    match out.first_chunk_mut::<LANES>() {
-        Some(out) => out.iter_mut().zip(values.0).for_each(|(out, value)| *out += value),
-        None => out.iter_mut().zip(values.0).for_each(|(out, value)| *out += value),
-    }
-}
-
-#[inline(always)]
-fn store(out: &mut [f32], values: Lanes, slope: f32) {
-    let leaky = |value: f32| if value < 0.0 { slope * value } else { value };
-    match out.first_chunk_mut::<LANES>() {
-        Some(out) => out.iter_mut().zip(values.0).for_each(|(out, value)| *out = leaky(value)),
-        None => out.iter_mut().zip(values.0).for_each(|(out, value)| *out = leaky(value)),
-    }
+unsafe fn load<V: Vector, const WHOLE: bool>(values: &[f32]) -> Lanes<V> {
+    // SAFETY: the caller's; the slice holds them.
+    Lanes(unsafe {
+        if WHOLE { V::load(values[..V::LANES].as_ptr()) } else { V::load_first(values.as_ptr(), values.len()) }
+    })
 }
 
 #[cfg(test)]

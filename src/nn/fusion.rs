@@ -118,12 +118,10 @@ fn activation(step: &mut PlanStep, next: &PlanStep) -> bool {
     true
 }
 
-/// A max-pooling is part of the batch normalisation before it, unless its activation falls anywhere: the feature maps
-/// before the pooling are never written.
+/// A max-pooling is part of the batch normalisation before it: the feature maps before the pooling are never written.
 fn pooling(step: &mut PlanStep, next: &PlanStep) -> bool {
     let Layer::MaxPool2d(pool) = &next.layer else { return false };
-    let rises = step.fused.slope.is_none_or(|slope| slope >= 0.0);
-    if !matches!(step.layer, Layer::BatchNorm(_)) || !rises || step.fused.pool.is_some() {
+    if !matches!(step.layer, Layer::BatchNorm(_)) || step.fused.pool.is_some() {
         return false;
     }
     step.fused.pool = Some(pool.clone());

@@ -146,8 +146,7 @@ impl Operation for BatchNorm {
         };
         pass.record(Arc::new(y), x.rows, true, move |g, gradients| {
             // Where the gradient of a pooled feature map is not zero, x is what was taken.
-            let [beta_gradient, gamma_gradient] =
-                line.sums(taken.as_ref().unwrap_or(&x.values), &g, &mean, &inverse);
+            let [beta_gradient, gamma_gradient] = line.sums(taken.as_ref().unwrap_or(&x.values), &g, &mean, &inverse);
             if x.needs_gradient {
                 // ∂x = scale · g + factor · x + constant
                 let share = if training { 1.0 / count as f32 } else { 0.0 };

@@ -3,7 +3,10 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{HeightWidth, LayerContext, Operation, windows::{Windows, for_channels}};
+use super::{
+    HeightWidth, LayerContext, Operation,
+    windows::{Windows, for_channels},
+};
 use crate::{
     engine::{Buffer, OnThreads, vectorized},
     nn::{

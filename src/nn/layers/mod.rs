@@ -32,8 +32,8 @@ mod windows;
 
 pub(crate) use activation::Activation;
 pub(crate) use conv2d::Conv2d;
-pub(in crate::nn) use functions::{exp_m1, exp_of_any, ln, normal, sigmoid, softplus, tanh};
 pub(crate) use dropout::Dropout;
+pub(in crate::nn) use functions::{exp_m1, exp_of_any, ln, normal, sigmoid, softplus, tanh};
 pub(crate) use max_pool2d::MaxPool2d;
 pub(crate) use norm::Norm;
 pub(in crate::nn) use order::transposed;
