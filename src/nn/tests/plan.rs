@@ -79,6 +79,8 @@ fn layers_are_fused_only_where_a_rule_says_so() {
         (maps().up_sample2d(2).conv_transpose2d(2, 3), vec!["up_sample2d", "conv_transpose2d"]),
         (maps().flatten().dense(3).batch_norm().relu(), vec!["flatten + dense", "batch_norm + relu"]),
         (maps().flatten().relu().dense(3), vec!["flatten", "relu", "dense"]),
+        (maps().flatten().dense(3).relu().dropout(0.5).relu(), vec!["flatten + dense + relu + dropout", "relu"]),
+        (maps().conv2d(2, 3).dropout(0.5).dropout(0.5), vec!["conv2d", "dropout", "dropout"]),
         (maps(), vec![]),
     ] {
         assert_eq!(steps(&network), expected);

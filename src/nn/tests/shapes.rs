@@ -768,49 +768,69 @@ proptest! {
         rows in rows(), channels in (1usize..=17, 1usize..=17), factor in pair(1..=3), stride in 1usize..=2,
         padding in 0usize..=3, after: [Index; 2],
     ) {
-        let bend = |network: Sequential, which: Index| match which.index(3) {
-            0 => network,
-            1 => network.relu(),
-            _ => network.leaky_relu(0.25),
-        };
         let network = Sequential::input([channels.0, 3, 4]).up_sample2d(factor).conv2d(channels.1, 3);
         let network = network.stride(stride).padding(padding);
         let network = bend(bend(network, after[0]).conv_transpose2d(channels.0, 3).stride(2), after[1]);
-        let mut network = network.flatten().dense(5).build().unwrap();
-        // Quarters, whose sums are exact up to the last layer: both ways see the same side of a bend.
-        let quarters = |seed, count| numbers(seed, count).iter().map(|v| (v * 4.0).round() / 4.0).collect::<Vec<f32>>();
-        network.parameters_mut().enumerate().for_each(|(number, p)| *p = Arc::new(quarters(number as u64, p.len())));
-        let x = quarters(4, rows * channels.0 * 12);
-        let start = |pass: &mut Pass| pass.tracked(Arc::new(x.clone().into()), rows);
-
-        // Each layer has its parameters in a network of its own.
-        let mut pass = Pass::training(0);
-        let first = start(&mut pass);
-        let (mut y, mut keys) = (first.clone(), Vec::new());
-        for (number, node) in network.nodes().iter().enumerate() {
-            let step = PlanStep::new(&node.layer, &node.input, &node.output);
-            y = step.forward(&node.weights(), number, y, &mut pass);
-            let parameters = node.parameters.iter().enumerate();
-            keys.extend(parameters.map(|(n, p)| (ParameterKey { network: number, number: n }, p.values.len())));
-        }
-        let one_by_one = y.values.to_vec();
-        let g = quarters(1, one_by_one.len());
-        backward(&y, &g, &mut pass);
-        let mut expected = vec![pass.gradient(&first)];
-        expected.extend(pass.into_gradients(keys.into_iter()).into_iter().map(|gradient| gradient.sum.unwrap()));
-
-        let mut pass = Pass::training(0);
-        let first = start(&mut pass);
-        let y = network.forward_on(first.clone(), &mut pass);
-        near("output", &y.values, &one_by_one)?;
-        backward(&y, &g, &mut pass);
-        let mut got = vec![pass.gradient(&first)];
-        got.extend(pass.gradients(&[&network]));
-        prop_assert_eq!(got.len(), expected.len());
-        for (number, (got, expected)) in got.iter().zip(&expected).enumerate() {
-            near(&format!("gradient {number}"), got, expected)?;
-        }
+        check_fusion(network.flatten().dense(5), rows)?;
     }
+
+    /// Also where a channel's line falls or does neither, and where windows overlap or leave pixels out.
+    #[test]
+    fn fusion_of_what_is_pooled_and_dropped_changes_nothing(
+        rows in rows(), channels in channels(), size in pair(1..=3), stride in pair(1..=3), more in pair(0..=5),
+        after: [Index; 2],
+    ) {
+        let maps = Sequential::input([channels, size[0] + more[0], size[1] + more[1]]).batch_norm();
+        let pooled = bend(maps, after[0]).max_pool2d(size).stride(stride).flatten().dense(40);
+        check_fusion(bend(pooled, after[1]).dropout(0.5), rows + 1)?;
+    }
+}
+
+fn bend(network: Sequential, which: Index) -> Sequential {
+    match which.index(3) {
+        0 => network,
+        1 => network.relu(),
+        _ => network.leaky_relu(0.25),
+    }
+}
+
+/// Compares a network in which layers are fused with its layers one by one.
+fn check_fusion(network: Sequential, rows: usize) -> Result<(), TestCaseError> {
+    let mut network = network.build().unwrap();
+    // Quarters, whose sums are exact up to the last layer: both ways see the same side of a bend.
+    let quarters = |seed, count| numbers(seed, count).iter().map(|v| (v * 4.0).round() / 4.0).collect::<Vec<f32>>();
+    network.parameters_mut().enumerate().for_each(|(number, p)| *p = Arc::new(quarters(number as u64, p.len())));
+    let x = quarters(4, rows * network.input_shape().iter().product::<usize>());
+    let start = |pass: &mut Pass| pass.tracked(Arc::new(x.clone().into()), rows);
+
+    // Each layer has its parameters in a network of its own.
+    let mut pass = Pass::training(0);
+    let first = start(&mut pass);
+    let (mut y, mut keys) = (first.clone(), Vec::new());
+    for (number, node) in network.nodes().iter().enumerate() {
+        let step = PlanStep::new(&node.layer, &node.input, &node.output);
+        y = step.forward(&node.weights(), number, y, &mut pass);
+        let parameters = node.parameters.iter().enumerate().filter(|(_, p)| p.trainable);
+        keys.extend(parameters.map(|(n, p)| (ParameterKey { network: number, number: n }, p.values.len())));
+    }
+    let one_by_one = y.values.to_vec();
+    let g = quarters(1, one_by_one.len());
+    backward(&y, &g, &mut pass);
+    let mut expected = vec![pass.gradient(&first)];
+    expected.extend(pass.into_gradients(keys.into_iter()).into_iter().map(|gradient| gradient.sum.unwrap()));
+
+    let mut pass = Pass::training(0);
+    let first = start(&mut pass);
+    let y = network.forward_on(first.clone(), &mut pass);
+    near("output", &y.values, &one_by_one)?;
+    backward(&y, &g, &mut pass);
+    let mut got = vec![pass.gradient(&first)];
+    got.extend(pass.gradients(&[&network]));
+    prop_assert_eq!(got.len(), expected.len());
+    for (number, (got, expected)) in got.iter().zip(&expected).enumerate() {
+        near(&format!("gradient {number}"), got, expected)?;
+    }
+    Ok(())
 }
 
 proptest! {
