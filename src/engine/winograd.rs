@@ -494,10 +494,10 @@ tiles! {
     Pixels(2, 2): |[a, b]| [a, b - a], |[a, b]| [a - b, b];
     // Of a kernel a, b, c the merged one is (c, b + c, a + b, a), so that the first three tell all.
     Twice(3, 2): |[a, b]| [a + b, a, b], |[a, b, c]| [a + b, a + c];
-    KernelOfTwice(3, 4): |[a, b, c, _]| [a + c, a, b], |[a, b, c]| [a + b, c, a, a - a];
+    KernelOfTwice(3, 4): |[a, b, c, _]| [a + c, a, b], |[a, b, c]| [a + b, c, a, a * 0.0];
     // Likewise (c, b + c, a + b + c, a + b, a).
     Thrice(3, 3): |[a, b, c]| [a + b + c, b, c], |[a, b, c]| [a, a + b, a + c];
-    KernelOfThrice(3, 5): |[a, b, c, _, _]| [c, a, b], |[a, b, c]| [b, c, a, a - a, a - a];
+    KernelOfThrice(3, 5): |[a, b, c, _, _]| [c, a, b], |[a, b, c]| [b, c, a, a * 0.0, a * 0.0];
 }
 
 with_vectors! {
