@@ -49,7 +49,13 @@ impl Operation for MaxPool2d {
     }
 
     fn output_shape(&self, input: &[usize]) -> Result<Vec<usize>, String> {
-        Ok(Windows::new(self.size, self.stride, input)?.output_shape())
+        let windows = Windows::new(self.size, self.stride, input)?;
+        // Where each pixel of a window lies is held in memory.
+        const LARGEST: usize = 1 << 24;
+        if windows.places() > LARGEST {
+            return Err(format!("expected a window of at most {LARGEST} pixels, got {:?}", windows.size));
+        }
+        Ok(windows.output_shape())
     }
 
     fn stride_mut(&mut self) -> Option<&mut HeightWidth> {
