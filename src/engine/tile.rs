@@ -173,9 +173,9 @@ unsafe fn run<V: Vector, const ROWS: usize, const VECTORS: usize, const AHEAD: b
     for (rows, out_rows) in tiles.rows.as_chunks::<ROWS>().0.iter().zip(tiles.out_rows.as_chunks::<ROWS>().0) {
         // SAFETY: the caller has the instructions, all rows of the left matrix and all rows of the output; whole
         // vectors are read and written where `width` reaches or the panel is padded, else only as many values as there
-        // are. Pointers that would go beyond are made by `wrapping_add` and not followed.
+        // are. Pointers that would go beyond, as those of rows without steps, are made by `wrapping_add` and not followed.
         unsafe {
-            let lhs = rows.map(|row| tiles.lhs.add(row as usize));
+            let lhs = rows.map(|row| tiles.lhs.wrapping_add(row as usize));
             let out = |i: usize| tiles.out.add(out_rows[i] as usize + tiles.column);
             let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
             match tiles.start {
@@ -243,7 +243,8 @@ unsafe fn columns<V: Vector, const ROWS: usize, const N: usize>(tiles: &Tiles<'_
             // more.
             unsafe {
                 let panel = panel.map(|column| tiles.panel.add(column * tiles.panel_stride));
-                let lhs: [_; ROWS] = std::array::from_fn(|row| tiles.lhs.add(rows[row.min(rows.len() - 1)] as usize));
+                let lhs: [_; ROWS] =
+                    std::array::from_fn(|row| tiles.lhs.wrapping_add(rows[row.min(rows.len() - 1)] as usize));
                 let mut sums = [V::splat(0.0); N];
                 let mut step = 0;
                 while step < count {

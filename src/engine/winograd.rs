@@ -846,7 +846,13 @@ mod tests {
         }
     }
 
-    // Under Miri, which looks at unsafe code, these take minutes.
+    /// The smallest in which tiles are whole, are cut off and reach beyond the padding: Miri takes minutes for others.
+    #[test]
+    fn small_ones_are_those_of_the_definition() {
+        compare(convolution([4, 3], [1, 0], [5, 2]).unwrap(), 1);
+        compare(up_sampled([2, 1], [1, 1], [2, 5], 2).unwrap(), 1);
+    }
+
     #[cfg_attr(miri, ignore)]
     #[test]
     fn all_three_are_those_of_the_definition() {
