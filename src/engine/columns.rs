@@ -39,6 +39,36 @@ pub(crate) fn rectified_gradient(y: &[f32], gradient: &mut [f32], slope: f32, co
     sum_of_rows(&sums, columns)
 }
 
+/// A gradient that `write(y, of, gradient)` makes a few rows at a time, so that they are still in the first-level cache
+/// for their sum over all rows, (columns); both, and the sum of what `write` returns. `of` has as many values as y.
+pub(crate) fn with_column_sums(
+    y: &[f32],
+    of: &[f32],
+    columns: usize,
+    write: impl Fn(&[f32], &[f32], &mut [f32]) -> f64 + Sync,
+) -> (Buffer, Buffer, f64) {
+    let [width, shard] = pieces(y.len(), columns);
+    let mut gradient = Buffer::unset(y.len());
+    let mut sums = Buffer::zeros(y.len().div_ceil(shard) * width);
+    let shards = gradient.par_chunks_mut(shard).zip(y.par_chunks(shard).zip(of.par_chunks(shard)));
+    let totals = sums.par_chunks_mut(width).zip(shards).on_threads().map(|(sums, (gradient, (y, of)))| {
+        let block = rows_at_once(width) * width;
+        let blocks = gradient.chunks_mut(block).zip(y.chunks(block).zip(of.chunks(block)));
+        let total = |(gradient, (y, of)): (&mut [f32], (&[f32], &[f32]))| {
+            let total = write(y, of, gradient);
+            add_rows(gradient, sums);
+            total
+        };
+        blocks.map(total).sum::<f64>()
+    });
+    (gradient, sum_of_rows(&sums, columns), totals.iter().sum())
+}
+
+/// Of so many values each: a multiple of four rows, of which three matrices stay in the first-level cache.
+fn rows_at_once(width: usize) -> usize {
+    4 * (1024 / width).max(1)
+}
+
 /// The sum over all rows, (columns).
 pub(crate) fn column_sums(values: &[f32], columns: usize) -> Buffer {
     let [width, shard] = pieces(values.len(), columns);
@@ -97,7 +127,7 @@ vectorized! {
     /// [`rectified_gradient`] on the calling thread; adds the sum over all rows to `sums`.
     pub(crate) fn rectify(gradient: &mut [f32], y: &[f32], slope: f32, sums: &mut [f32]) {
         // Block by block, so that the values are still in the first-level cache when they are summed.
-        let block = sums.len() * 4 * (2048 / sums.len()).max(1);
+        let block = sums.len() * rows_at_once(sums.len());
         for (gradient, y) in gradient.chunks_mut(block).zip(y.chunks(block)) {
             gradient.iter_mut().zip(y).for_each(|(g, y)| *g = tiny_to_zero(*g * if *y > 0.0 { 1.0 } else { slope }));
             add_rows(gradient, sums);

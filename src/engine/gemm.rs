@@ -395,24 +395,13 @@ pub(crate) fn transposed_gemm_in_parallel(
 ) {
     let inputs = out_rows.len();
     assert!(are_apart(out_rows, units) && out.len() >= inputs * units);
-    let instructions = Instructions::of_this_machine();
-    // How many values the vectors hold if they are of these columns. Two rows more stand for the transposition.
-    let values = |columns: usize, rows: usize| columns.next_multiple_of(instructions.lanes()) * rows;
-    if values(inputs, units + 2) < values(units, inputs) {
+    if is_better_by_units(inputs, units) {
         let swapped: Vec<_> = pairs.iter().map(|(x, g)| (*g, *x)).collect();
-        let [mut by_units, mut by_inputs] = [(); 2].map(|()| Buffer::unset(inputs * units));
-        let rows = offsets(units, inputs);
-        transposed_gemm_in_parallel(&swapped, (&rows, inputs), Accumulate::Zero, &mut by_units);
-        transpose(instructions, &by_units, inputs, units, units, &mut by_inputs);
-        for (row, values) in out_rows.iter().zip(by_inputs.chunks_exact(units)) {
-            let out = &mut out[*row as usize..][..units];
-            match start {
-                Accumulate::Output => out.iter_mut().zip(values).for_each(|(out, value)| *out += value),
-                _ => out.copy_from_slice(values),
-            }
-        }
-        return;
+        let mut by_units = Buffer::unset(inputs * units);
+        transposed_gemm_in_parallel(&swapped, (&offsets(units, inputs), inputs), Accumulate::Zero, &mut by_units);
+        return add_by_units(&by_units, (out_rows, units), start, out);
     }
+    let instructions = Instructions::of_this_machine();
     if inputs < TALL || units <= tile::widest(instructions) * instructions.lanes() {
         for (index, (x, g)) in pairs.iter().enumerate() {
             let steps = g.len() / units;
@@ -452,6 +441,33 @@ pub(crate) fn transposed_gemm_in_parallel(
         }
     };
     tasks.collect::<Vec<_>>().into_par_iter().on_threads().for_each(run);
+}
+
+/// Whether the gradient of (inputs, units) weights is better multiplied as (units, inputs): if the vectors hold fewer
+/// values then. Two rows more stand for the transposition.
+pub(crate) fn is_better_by_units(inputs: usize, units: usize) -> bool {
+    let lanes = Instructions::of_this_machine().lanes();
+    let values = |columns: usize, rows: usize| columns.next_multiple_of(lanes) * rows;
+    values(inputs, units + 2) < values(units, inputs)
+}
+
+/// Transposes a gradient (units, inputs) to where the weights of each input begin.
+pub(crate) fn add_by_units(
+    by_units: &[f32],
+    (out_rows, units): (&[u32], usize),
+    start: Accumulate<'_>,
+    out: &mut [f32],
+) {
+    let (instructions, inputs) = (Instructions::of_this_machine(), out_rows.len());
+    let mut by_inputs = Buffer::unset(inputs * units);
+    transpose(instructions, by_units, inputs, units, units, &mut by_inputs);
+    for (row, values) in out_rows.iter().zip(by_inputs.chunks_exact(units)) {
+        let out = &mut out[*row as usize..][..units];
+        match start {
+            Accumulate::Output => out.iter_mut().zip(values).for_each(|(out, value)| *out += value),
+            _ => out.copy_from_slice(values),
+        }
+    }
 }
 
 /// Whether rows are, in some order, those of a matrix of so many columns.

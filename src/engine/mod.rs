@@ -19,10 +19,11 @@ mod winograd;
 #[cfg(test)]
 pub(crate) use buffer::ALLOCATED;
 pub(crate) use buffer::{Buffer, Reuse};
-pub(crate) use columns::{add_parts, add_rows, column_sums, rectified_gradient, repeat, shard};
+pub(crate) use columns::{add_parts, add_rows, column_sums, rectified_gradient, repeat, shard, with_column_sums};
 pub(crate) use convolution::{Convolution, PreparedConvolution};
 pub(crate) use gemm::{
-    GatherLhs, PackedRhs, PackedWeights, gemm, gemm_in_parallel, offsets, transposed_gemm_in_parallel,
+    GatherLhs, PackedRhs, PackedWeights, add_by_units, gemm, gemm_in_parallel, is_better_by_units, offsets,
+    transposed_gemm_in_parallel,
 };
 pub(crate) use grey_levels::write_grey_levels;
 pub(crate) use memory::{count, prefetch, zeros};

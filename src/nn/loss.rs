@@ -8,9 +8,9 @@ use super::{
     bridge::DfdxLoss,
     function::FunctionLoss,
     layers::sigmoid,
-    tape::{Pass, Variable},
+    tape::{Pass, Rectified, Variable},
 };
-use crate::engine::{BLOCK, Buffer, OnThreads, TINY, tiny_to_zero, vectorized};
+use crate::engine::{BLOCK, Buffer, OnThreads, TINY, tiny_to_zero, vectorized, with_column_sums};
 
 /// How far the output is from the target. Always the mean over all pixels of all images of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,29 +70,38 @@ impl Loss {
             Self::Function(loss) => return loss.record(output, shape, target, share, pass),
             _ => {}
         }
-        let y = &output.values;
-        // The derivative is computed here too, while the values are at hand. Sums in fixed blocks: the same bits for
-        // any number of threads.
-        let recording = pass.is_recording() && output.needs_gradient;
+        let (y, needs_gradient) = (&output.values, output.needs_gradient);
+        let scale = (share / y.len() as f64) as f32;
+        let mean = |sum: f64| share * sum / y.len().max(1) as f64;
+        let as_value = |mean: f64| Arc::new(vec![mean as f32].into());
+        let slope = output.rectifier.map_or(1.0, |rectifier| rectifier.slope);
+        let write = |y: &[f32], t: &[f32], out: &mut [f32]| self.sum_and_derivative(y, t, scale, slope, out);
+        // The derivative is computed here too, while the values are at hand, and so is what the layer before does first
+        // with it.
+        if let Some(rectifier) = output.rectifier.filter(|_| pass.is_recording()) {
+            let (gradient, sums, sum) = with_column_sums(y, target, rectifier.columns, write);
+            let mut rectified = Rectified { gradient, sums };
+            let mean = mean(sum);
+            let loss = pass.record(as_value(mean), 1, true, move |gradient, gradients| {
+                multiply(&mut rectified.gradient, gradient[0]);
+                multiply(&mut rectified.sums, gradient[0]);
+                gradients.add_rectified(&output, rectified);
+            });
+            return (mean, loss);
+        }
+        // Sums in fixed blocks: the same bits for any number of threads.
+        let recording = pass.is_recording() && needs_gradient;
         let mut derivative = Buffer::unset(if recording { y.len() } else { 0 });
         let blocks = y.par_chunks(BLOCK).zip(target.par_chunks(BLOCK));
         let sums: Vec<f64> = if recording {
-            let scale = (share / y.len() as f64) as f32;
             let both = derivative.par_chunks_mut(BLOCK).zip(blocks).on_threads();
-            both.map(|(out, (y, t))| self.sum_and_derivative(y, t, scale, out))
+            both.map(|(out, (y, t))| write(y, t, out))
         } else {
             blocks.map(|(y, t)| self.sum(y, t)).collect()
         };
-        let mean = share * sums.iter().sum::<f64>() / y.len().max(1) as f64;
-        let value = Arc::new(vec![mean as f32].into());
-        let loss = pass.record(value, 1, output.needs_gradient, move |gradient, gradients| {
-            let scale = gradient[0];
-            if scale != 1.0 {
-                derivative
-                    .par_chunks_mut(BLOCK)
-                    .on_threads()
-                    .for_each(|block| block.iter_mut().for_each(|d| *d *= scale));
-            }
+        let mean = mean(sums.iter().sum());
+        let loss = pass.record(as_value(mean), 1, needs_gradient, move |gradient, gradients| {
+            multiply(&mut derivative, gradient[0]);
             gradients.add_to(&output, derivative);
         });
         (mean, loss)
@@ -112,9 +121,10 @@ impl Loss {
         }
     }
 
-    fn sum_and_derivative(self, y: &[f32], target: &[f32], scale: f32, out: &mut [f32]) -> f64 {
+    /// The derivative is multiplied by `slope` where y is not above 0.
+    fn sum_and_derivative(self, y: &[f32], target: &[f32], scale: f32, slope: f32, out: &mut [f32]) -> f64 {
         match self {
-            Self::MeanSquaredError => return squared_errors_and_differences(y, target, 2.0 * scale, out),
+            Self::MeanSquaredError => return squared_errors_and_differences(y, target, 2.0 * scale, slope, out),
             Self::BinaryCrossEntropy => fill(y, target, out, |p, t| {
                 let clipped = !(CLIP..=1.0 - CLIP).contains(&p);
                 if clipped { 0.0 } else { tiny_to_zero(scale * (p - t) / (p * (1.0 - p))) }
@@ -122,7 +132,16 @@ impl Loss {
             Self::BinaryCrossEntropyWithLogits => sigmoid_differences(y, target, scale, out),
             Self::Dfdx(_) | Self::Function(_) => out.fill(f32::NAN), // as above
         }
+        if slope != 1.0 {
+            out.iter_mut().zip(y).for_each(|(out, y)| *out = tiny_to_zero(*out * if *y > 0.0 { 1.0 } else { slope }));
+        }
         self.sum(y, target)
+    }
+}
+
+fn multiply(values: &mut [f32], factor: f32) {
+    if factor != 1.0 {
+        values.par_chunks_mut(BLOCK).on_threads().for_each(|block| block.iter_mut().for_each(|v| *v *= factor));
     }
 }
 
@@ -158,22 +177,31 @@ vectorized! {
     }
 
     /// In one sweep, as each takes less time than the values from memory.
-    fn squared_errors_and_differences(y: &[f32], target: &[f32], scale: f32, out: &mut [f32]) -> f64 {
+    fn squared_errors_and_differences(y: &[f32], target: &[f32], scale: f32, slope: f32, out: &mut [f32]) -> f64 {
         let least = TINY / scale;
-        let scaled = |difference: f32| if difference.abs() < least { 0.0 } else { scale * difference };
+        let scaled = |y: f32, difference: f32| {
+            let difference = difference * if y > 0.0 { 1.0 } else { slope };
+            if difference.abs() < least { 0.0 } else { scale * difference }
+        };
         let mut sums = [0.0f64; 16];
-        let ((y, y_rest), (target, target_rest)) = (y.as_chunks::<16>(), target.as_chunks::<16>());
-        let (out, out_rest) = out.as_chunks_mut::<16>();
+        let ((y, y_rest), (target, target_rest)) = (y.as_chunks::<64>(), target.as_chunks::<64>());
+        let (out, out_rest) = out.as_chunks_mut::<64>();
         for (out, (y, t)) in out.iter_mut().zip(y.iter().zip(target)) {
+            let mut squares = [0.0; 16];
+            for first in [0, 16, 32, 48] {
+                for lane in 0..16 {
+                    let difference = y[first + lane] - t[first + lane];
+                    out[first + lane] = scaled(y[first + lane], difference);
+                    squares[lane] += difference * difference;
+                }
+            }
             for lane in 0..16 {
-                let difference = y[lane] - t[lane];
-                out[lane] = scaled(difference);
-                sums[lane] += f64::from(difference * difference);
+                sums[lane] += f64::from(squares[lane]);
             }
         }
         let mut rest = 0.0;
         for (out, (y, t)) in out_rest.iter_mut().zip(y_rest.iter().zip(target_rest)) {
-            *out = scaled(y - t);
+            *out = scaled(*y, y - t);
             rest += f64::from((y - t) * (y - t));
         }
         sums.iter().sum::<f64>() + rest

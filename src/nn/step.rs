@@ -14,7 +14,7 @@ use super::{
     tensor::Tensor,
 };
 use crate::{
-    engine::{self, Accumulate, Buffer, SHARDS, add_parts, for_shards, transposed_gemm_in_parallel},
+    engine::{self, Accumulate, Buffer, SHARDS, add_by_units, add_parts, for_shards, transposed_gemm_in_parallel},
     error::{Error, Result},
     limit, random,
 };
@@ -227,14 +227,22 @@ fn sums(shards: Vec<Vec<Gradient>>) -> Vec<Buffer> {
 
 fn sum<'a>(shards: impl Iterator<Item = &'a Gradient> + Clone) -> Buffer {
     let length = shards.clone().map(|gradient| gradient.length).max().unwrap_or(0);
-    let mut sum = Buffer::unset(length);
+    let (mut sum, mut start) = (Buffer::unset(length), Accumulate::Zero);
     let factors: Vec<_> = shards.clone().flat_map(|gradient| &gradient.factors).collect();
     if let Some(first) = factors.first() {
         let pairs: Vec<_> = factors.iter().map(|factors| (&factors.x[..], &factors.g[..])).collect();
-        transposed_gemm_in_parallel(&pairs, (&first.weight_rows, first.units), Accumulate::Zero, &mut sum);
-    } else {
-        let parts: Vec<&[f32]> = shards.filter_map(|gradient| gradient.sum.as_deref()).collect();
-        add_parts(&parts, Accumulate::Zero, &mut sum);
+        transposed_gemm_in_parallel(&pairs, (&first.weight_rows, first.units), start, &mut sum);
+        start = Accumulate::Output;
     }
+    let by_units: Vec<_> = shards.clone().filter_map(|gradient| gradient.by_units.as_ref()).collect();
+    if let Some(first) = by_units.first() {
+        let mut total = Buffer::unset(length);
+        add_parts(&by_units.iter().map(|part| &part.sum[..]).collect::<Vec<_>>(), Accumulate::Zero, &mut total);
+        add_by_units(&total, (&first.weight_rows, first.units), start, &mut sum);
+        start = Accumulate::Output;
+    }
+    // A function of the user's may have taken the weights too.
+    let parts: Vec<&[f32]> = shards.filter_map(|gradient| gradient.sum.as_deref()).collect();
+    add_parts(&parts, start, &mut sum);
     sum
 }

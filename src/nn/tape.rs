@@ -21,7 +21,7 @@ use rayon::prelude::*;
 
 use super::tensor::Tensor as AnyShape;
 use crate::{
-    engine::{Accumulate, Buffer, Moments, OnThreads, shard},
+    engine::{Accumulate, Buffer, Moments, OnThreads, is_better_by_units, rectified_gradient, shard},
     error::Error,
 };
 
@@ -34,6 +34,8 @@ pub(crate) struct Variable {
     pub needs_gradient: bool,
     /// The moments of its columns, if the layer before a batch normalisation has taken them.
     pub moments: Option<Arc<Moments>>,
+    /// What the layer that made it does first with its gradient, if it takes it with that done as well.
+    pub rectifier: Option<Rectifier>,
     /// Under which its gradient is summed.
     number: usize,
 }
@@ -41,13 +43,35 @@ pub(crate) struct Variable {
 impl Variable {
     /// Values that no pass computed: nothing before them wants a gradient.
     pub fn constant(values: Arc<Buffer>, rows: usize) -> Self {
-        Self { values, rows, needs_gradient: false, moments: None, number: usize::MAX }
+        Self { values, rows, needs_gradient: false, moments: None, rectifier: None, number: usize::MAX }
     }
 
     /// The buffer for an operation that works in place: the values themselves if nothing else needs them, else a copy.
     pub fn take_values(&mut self) -> Buffer {
         Arc::unwrap_or_clone(std::mem::take(&mut self.values))
     }
+}
+
+/// The first step of a layer's backward pass: the gradient of its output times `slope` where the output is not above 0,
+/// and the sum of that over rows of so many columns, for a bias.
+#[derive(Clone, Copy)]
+pub(crate) struct Rectifier {
+    pub slope: f32,
+    pub columns: usize,
+}
+
+impl Rectifier {
+    /// Of an output y.
+    pub fn apply(self, y: &[f32], mut gradient: Buffer) -> Rectified {
+        let sums = rectified_gradient(y, &mut gradient, self.slope, self.columns);
+        Rectified { gradient, sums }
+    }
+}
+
+/// What a [`Rectifier`] makes.
+pub(crate) struct Rectified {
+    pub gradient: Buffer,
+    pub sums: Buffer,
 }
 
 /// Which parameter of which network: the address of the network, which stays where it is during a pass, and the
@@ -76,21 +100,32 @@ impl GradientSlot {
 pub(crate) struct Factors {
     pub x: Arc<Buffer>,
     pub g: Buffer,
-    /// Where the weights of each value of a row of x begin, and how many there are: one for each value of a row of g.
-    pub weight_rows: Arc<Vec<u32>>,
+    pub weight_rows: WeightRows,
+    /// How many weights each value of a row of x has: one for each value of a row of g.
     pub units: usize,
 }
 
-/// A parameter's gradient over a shard of a batch: `sum`, or the products of `factors`.
+/// Where the weights of each value of a layer's input begin.
+pub(crate) type WeightRows = Arc<Vec<u32>>;
+
+/// A gradient of weights that is yet to be transposed, (units, inputs).
+pub(crate) struct ByUnits {
+    pub sum: Buffer,
+    pub weight_rows: WeightRows,
+    pub units: usize,
+}
+
+/// A parameter's gradient over a shard of a batch: `sum`, what is `by_units` and the products of `factors` together.
 pub(crate) struct Gradient {
     pub length: usize,
     pub sum: Option<Buffer>,
+    pub by_units: Option<ByUnits>,
     pub factors: Vec<Factors>,
 }
 
 impl Gradient {
     fn zero(length: usize) -> Self {
-        Self { length, sum: None, factors: Vec::new() }
+        Self { length, sum: None, by_units: None, factors: Vec::new() }
     }
 }
 
@@ -135,6 +170,8 @@ impl OutputGradient {
 pub(crate) struct Gradients {
     /// Of the variables of the current part.
     variables: Vec<Option<OutputGradient>>,
+    /// What is to be added to these, by their variables' numbers, when they are rectified.
+    rectified: BTreeMap<usize, Rectified>,
     /// Of the parameters, over all parts.
     parameters: Vec<Gradient>,
     /// The first mistake of a backward pass that is not ours.
@@ -146,9 +183,8 @@ impl Gradients {
     pub fn add_to(&mut self, variable: &Variable, gradient: Buffer) {
         if variable.needs_gradient {
             let sum = &mut self.variables[variable.number];
-            let mut values = sum.take().map(OutputGradient::into_values);
-            add(&mut values, gradient);
-            *sum = values.map(OutputGradient::Values);
+            let earlier = sum.take().map(OutputGradient::into_values);
+            *sum = Some(OutputGradient::Values(summed(earlier, gradient)));
         }
     }
 
@@ -160,10 +196,22 @@ impl Gradients {
         }
     }
 
+    /// Adds to the gradient of a layer's output what that layer's [rectifier](Variable::rectifier) has made already.
+    pub fn add_rectified(&mut self, variable: &Variable, rectified: Rectified) {
+        match self.rectified.get_mut(&variable.number) {
+            Some(sum) => {
+                add(&mut sum.gradient, &rectified.gradient);
+                add(&mut sum.sums, &rectified.sums);
+            }
+            None => drop(self.rectified.insert(variable.number, rectified)),
+        }
+    }
+
     /// Adds to the gradient of a parameter.
     pub fn add_to_parameter(&mut self, parameter: GradientSlot, gradient: Buffer) {
         if !parameter.is_frozen() {
-            add(&mut self.parameters[parameter.0].sum, gradient);
+            let sum = &mut self.parameters[parameter.0].sum;
+            *sum = Some(summed(sum.take(), gradient));
         }
     }
 
@@ -192,11 +240,18 @@ impl Gradients {
     }
 }
 
-fn add(sum: &mut Option<Buffer>, gradient: Buffer) {
-    match sum {
-        Some(sum) => sum.iter_mut().zip(gradient.iter()).for_each(|(sum, g)| *sum += g),
-        None => *sum = Some(gradient),
+fn summed(earlier: Option<Buffer>, gradient: Buffer) -> Buffer {
+    match earlier {
+        Some(mut sum) => {
+            add(&mut sum, &gradient);
+            sum
+        }
+        None => gradient,
     }
+}
+
+fn add(sum: &mut [f32], gradient: &[f32]) {
+    sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
 }
 
 /// Forward and backward pass through networks of a batch, or of parts of one whose gradients are summed: the tape,
@@ -222,6 +277,8 @@ struct State {
     tape: RefCell<OwnedTape<f32, Cpu>>,
     gradients: Rc<RefCell<Gradients>>,
     parameters: RefCell<BTreeMap<ParameterKey, GradientSlot>>,
+    /// The places of gradients that are summed as (units, inputs).
+    by_units: RefCell<BTreeMap<ParameterKey, (GradientSlot, WeightRows)>>,
     statistics: RefCell<BTreeMap<ParameterKey, Vec<f32>>>,
     /// The randomness of this part: every use of it takes a new stream.
     seed: Cell<u64>,
@@ -287,7 +344,9 @@ impl Pass {
         state.part.set(state.part.get() + 1);
         state.tape.take();
         state.penalties.take();
-        state.gradients.borrow_mut().variables.clear();
+        let gradients = &mut state.gradients.borrow_mut();
+        gradients.variables.clear();
+        gradients.rectified.clear();
     }
 
     /// Which row of all its first one is.
@@ -373,7 +432,7 @@ impl Pass {
             number = variables.len();
             variables.push(None);
         }
-        Variable { values, rows, needs_gradient, moments: None, number }
+        Variable { values, rows, needs_gradient, moments: None, rectifier: None, number }
     }
 
     /// The result of an operation: `values`, and for the backward pass `backward(gradient of the values, all
@@ -401,17 +460,47 @@ impl Pass {
         let needs_gradient = needs_gradient && self.recording;
         let output = self.variable(values, rows, needs_gradient);
         if needs_gradient {
-            let (number, gradients) = (output.number, Rc::clone(&self.state.gradients));
-            self.state.tape.borrow_mut().add_backward_op(move |_| {
-                let gradients = &mut *gradients.borrow_mut();
+            let number = output.number;
+            self.on_tape(move |gradients| {
                 // None if the loss does not depend on it.
                 if let Some(gradient) = gradients.variables[number].take() {
                     backward(gradient, gradients);
                 }
-                Ok(())
             });
         }
         output
+    }
+
+    /// The same for a layer that rectifies the gradient of its output first, and takes it from the loss with that done.
+    pub fn record_rectified(
+        &mut self,
+        values: Arc<Buffer>,
+        rows: usize,
+        rectifier: Rectifier,
+        backward: impl FnOnce(Rectified, &mut Gradients) + 'static,
+    ) -> Variable {
+        let mut output = self.variable(values, rows, self.recording);
+        if self.recording {
+            output.rectifier = Some(rectifier);
+            let y = output.clone();
+            self.on_tape(move |gradients| {
+                if let Some(gradient) = gradients.variables[y.number].take() {
+                    gradients.add_rectified(&y, rectifier.apply(&y.values, gradient.into_values()));
+                }
+                if let Some(rectified) = gradients.rectified.remove(&y.number) {
+                    backward(rectified, gradients);
+                }
+            });
+        }
+        output
+    }
+
+    fn on_tape(&self, backward: impl FnOnce(&mut Gradients) + 'static) {
+        let gradients = Rc::clone(&self.state.gradients);
+        self.state.tape.borrow_mut().add_backward_op(move |_| {
+            backward(&mut gradients.borrow_mut());
+            Ok(())
+        });
     }
 
     /// The place of a parameter's gradient: the same for every use of the parameter in this pass.
@@ -430,6 +519,30 @@ impl Pass {
         let new = GradientSlot(gradients.len() - 1);
         parameters.insert(key, new);
         new
+    }
+
+    /// The place of the gradient of (inputs, units) weights, to which it is added as (units, inputs), to be transposed
+    /// when the shards are summed; only if there are several, and if that [is better](is_better_by_units).
+    pub fn parameter_by_units(
+        &mut self,
+        key: ParameterKey,
+        weight_rows: &WeightRows,
+        units: usize,
+    ) -> Option<GradientSlot> {
+        let inputs = weight_rows.len();
+        if self.shards == 1 || !self.recording || self.frozen || !is_better_by_units(inputs, units) {
+            return None;
+        }
+        let gradients = &mut self.state.gradients.borrow_mut().parameters;
+        let mut by_units = self.state.by_units.borrow_mut();
+        let known = by_units.get(&key).filter(|(place, _)| gradients[place.0].length == inputs * units);
+        if let Some((known, _)) = known {
+            return Some(*known);
+        }
+        gradients.push(Gradient::zero(inputs * units));
+        let new = GradientSlot(gradients.len() - 1);
+        by_units.insert(key, (new, Arc::clone(weight_rows)));
+        Some(new)
     }
 
     /// Whether the gradient of (inputs, units) weights is better multiplied when all shards are done: if all shards'
@@ -487,10 +600,15 @@ impl Pass {
     /// The gradients of these parameters, given by their keys and lengths: zero for those that the pass has not met.
     pub fn into_gradients(self, parameters: impl Iterator<Item = (ParameterKey, usize)>) -> Vec<Gradient> {
         let mut all = self.state.gradients.take().parameters;
-        let known = self.state.parameters.take();
+        let (known, by_units) = (self.state.parameters.take(), self.state.by_units.take());
         let mut take = |(key, length)| {
             let met = known.get(&key).map(|parameter| &mut all[parameter.0]);
-            met.map_or(Gradient::zero(length), |met| std::mem::replace(met, Gradient::zero(length)))
+            let mut gradient = met.map_or(Gradient::zero(length), |met| std::mem::replace(met, Gradient::zero(length)));
+            if let Some((place, weight_rows)) = by_units.get(&key) {
+                let (weight_rows, units) = (Arc::clone(weight_rows), length / weight_rows.len());
+                gradient.by_units = all[place.0].sum.take().map(|sum| ByUnits { sum, weight_rows, units });
+            }
+            gradient
         };
         parameters.map(&mut take).collect()
     }

@@ -5,13 +5,12 @@ use serde::{Deserialize, Serialize};
 use super::{Bias, LayerContext, Operation, add_gradients, columns, shape_text};
 use crate::{
     engine::{
-        Accumulate, Buffer, GatherLhs, PackedRhs, PackedWeights, gemm_in_parallel, offsets, rectified_gradient,
-        transposed_gemm_in_parallel,
+        Accumulate, Buffer, GatherLhs, PackedRhs, PackedWeights, gemm_in_parallel, offsets, transposed_gemm_in_parallel,
     },
     nn::{
         init::ParameterSpec,
         sequential::Sequential,
-        tape::{Factors, Pass, Variable},
+        tape::{Factors, Gradients, Pass, Rectified, Rectifier, Variable, WeightRows},
     },
 };
 
@@ -94,6 +93,7 @@ impl Operation for Dense {
         let (inputs, units, slope) = (columns(context.input), self.units, context.slope());
         // Each time step of a sequence is a row of its own.
         let (layer, rows, weight_rows) = (self.clone(), x.values.len() / inputs, self.weight_rows(context));
+        let x_rows = x.rows;
 
         let lhs = GatherLhs { values: &x.values, rows: &offsets(rows, inputs), steps: &offsets(inputs, 1) };
         let mut y = Buffer::unset(rows * units);
@@ -103,9 +103,8 @@ impl Operation for Dense {
         mask.iter().for_each(|mask| mask.apply(&mut y));
         let y = Arc::new(y);
         let postpones = pass.postpones(inputs, units) && !weight_parameter.is_frozen();
-        pass.record(Arc::clone(&y), x.rows, true, move |mut g, gradients| {
-            mask.iter().for_each(|mask| mask.apply(&mut g));
-            let sums = rectified_gradient(&y, &mut g, slope, units);
+        let by_units = pass.parameter_by_units(context.key(0), &weight_rows, units);
+        let backward = move |Rectified { gradient: g, sums }: Rectified, gradients: &mut Gradients| {
             if let Some(bias) = bias_parameter {
                 gradients.add_to_parameter(bias, sums);
             }
@@ -122,18 +121,30 @@ impl Operation for Dense {
                 let factors = Factors { x: Arc::clone(&x.values), g, weight_rows, units };
                 return gradients.postpone(weight_parameter, factors);
             }
-            let weight_gradient = |start: Accumulate<'_>, sum: &mut [f32]| {
-                transposed_gemm_in_parallel(&[(&x.values, &g)], (&weight_rows, units), start, sum);
+            let weight_gradient = |start: Accumulate<'_>, sum: &mut [f32]| match by_units {
+                Some(_) => {
+                    transposed_gemm_in_parallel(&[(&g, &x.values)], (&offsets(units, inputs), inputs), start, sum)
+                }
+                None => transposed_gemm_in_parallel(&[(&x.values, &g)], (&weight_rows, units), start, sum),
             };
-            add_gradients(gradients, (weight_parameter, weight.len()), weight_gradient, &x, x_gradient);
-        })
+            let place = by_units.unwrap_or(weight_parameter);
+            add_gradients(gradients, (place, weight.len()), weight_gradient, &x, x_gradient);
+        };
+        let rectifier = Rectifier { slope, columns: units };
+        match mask {
+            None => pass.record_rectified(y, x_rows, rectifier, backward),
+            Some(mask) => pass.record(Arc::clone(&y), x_rows, true, move |mut g, gradients| {
+                mask.apply(&mut g);
+                backward(rectifier.apply(&y, g), gradients);
+            }),
+        }
     }
 }
 
 impl Dense {
     /// Where the weights of each input begin, in the order in which the inputs are in memory: those of a flattened
     /// feature map channels last, while the layer has it channels first.
-    fn weight_rows(&self, context: &LayerContext<'_>) -> Arc<Vec<u32>> {
+    fn weight_rows(&self, context: &LayerContext<'_>) -> WeightRows {
         let rows = offsets(columns(context.input), self.units);
         Arc::new(match context.fused.flattened {
             None => rows,

@@ -103,7 +103,10 @@ fn the_bits_do_not_depend_on_the_threads() {
 #[test]
 fn a_batch_in_parts_gives_the_gradients_of_the_whole() {
     const ROWS: usize = 200;
-    let network = Sequential::input([2, 6, 6]).conv2d(5, 3).relu().flatten().dense(90).tanh().dense(2).build().unwrap();
+    let network =
+        Sequential::input([2, 6, 6]).conv2d(5, 3).relu().flatten().dense(200).tanh().dense(2).build().unwrap();
+    let postpones = |inputs, units| Pass::shard(4, ROWS).postpones(inputs, units);
+    assert!(postpones(80, 200) && !postpones(200, 2));
     let x: Vec<f32> = (0..ROWS * 72).map(|i| (i as f32 * 0.37).sin()).collect();
     let target: Vec<f32> = (0..ROWS * 2).map(|i| (i as f32 * 0.11).cos()).collect();
     let loss_of = |rows: Range<usize>, pass: &mut Pass| {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use super::{assert_close, backward};
 use crate::{
-    engine::Buffer,
+    engine::{Buffer, is_better_by_units},
     nn::{
         layers::channels_last,
         loss::Loss,
         sequential::Sequential,
         step::{BatchSplit, learn_in_parts},
         tape::{Pass, Variable},
+        tensor::Tensor,
     },
 };
 
@@ -155,19 +156,51 @@ fn two_networks_in_one_step_have_gradients_of_their_own() {
     equal(&gradients(&[&second], losses), &[&expected[1]]);
 }
 
-/// Also where the gradient of a dense layer is multiplied only when all shards are done.
+/// A dense layer hands its loss what it does first with the gradient of its output, which others may add to.
+#[test]
+fn a_rectified_output_that_others_use_too_gets_the_sum_of_their_gradients() {
+    let whole = Sequential::input([6]).dense(9).leaky_relu(0.2).build().unwrap();
+    let apart = [Sequential::input([6]).dense(9), Sequential::input([9]).leaky_relu(0.2)].map(|n| n.build().unwrap());
+    let (x, targets) = (wave(6 * 40, 0.37), [0.11, 0.23].map(|speed| Buffer::from(wave(9 * 40, speed))));
+    for loss in [Loss::MeanSquaredError, Loss::BinaryCrossEntropy, Loss::BinaryCrossEntropyWithLogits] {
+        let learn = |networks: &[&Sequential]| {
+            gradients(networks, |pass| {
+                let x = pass.input(Arc::new(Buffer::from(&x[..])), 40);
+                let y = networks.iter().fold(x, |x, network| network.forward_on(x, pass));
+                let square = multiply(&y, &y, pass);
+                let first = loss.record(y.clone(), &targets[0], 0.7, pass).1;
+                let second = Loss::MeanSquaredError.record(y, &targets[1], 1.0, pass).1;
+                let third = Loss::MeanSquaredError.record(square, &targets[1], 1.0, pass).1;
+                vec![multiply(&first, &first, pass), second, third]
+            })
+        };
+        let (got, expected) = (learn(&[&whole]), learn(&[&apart[0], &apart[1]]));
+        for (number, (got, expected)) in got.iter().zip(&expected).enumerate() {
+            assert_close(&format!("{}, gradient {number}", loss.name()), got, expected, 1e-6);
+            assert!(got.iter().all(|g| *g != 0.0));
+        }
+    }
+}
+
+/// Also where the gradient of a dense layer is multiplied or transposed only when all shards are done; meanwhile a
+/// penalty takes the weights themselves.
 #[test]
 fn a_network_that_runs_twice_in_each_shard_gets_the_sum_too() {
     const ROWS: usize = 160;
-    let network = Sequential::input([40]).dense(60).tanh().dense(40).build().unwrap();
-    let x = wave(ROWS * 40, 0.37);
+    const WIDTH: usize = 80;
+    const UNITS: usize = 100;
+    let network = Sequential::input([WIDTH]).dense(UNITS).tanh().dense(WIDTH).build().unwrap();
+    let postpones = |shards| Pass::shard(shards, ROWS).postpones(WIDTH, UNITS);
+    assert!(postpones(5) && !postpones(3) && is_better_by_units(WIDTH, UNITS));
+    let x = wave(ROWS * WIDTH, 0.37);
     let learn = |split| {
         let step = |rows: std::ops::Range<usize>, _, pass: &mut Pass| {
             let share = rows.len() as f64 / ROWS as f64;
-            let target = Buffer::from(&x[rows.start * 40..rows.end * 40]);
+            let target = Buffer::from(&x[rows.start * WIDTH..rows.end * WIDTH]);
             let input = pass.input(Arc::new(target.clone()), rows.len());
             let once = network.forward_on(input, pass);
             let twice = network.forward_on(once, pass);
+            pass.add_penalty(Tensor::weights(&network, "1.weight", pass).square().sum() * (1e-4 * share as f32));
             let (loss, on_tape) = Loss::MeanSquaredError.record(twice, &target, share, pass);
             ([loss], on_tape)
         };
