@@ -173,7 +173,7 @@ unsafe fn run<V: Vector, const ROWS: usize, const VECTORS: usize, const AHEAD: b
     for (rows, out_rows) in tiles.rows.as_chunks::<ROWS>().0.iter().zip(tiles.out_rows.as_chunks::<ROWS>().0) {
         // SAFETY: the caller has the instructions, all rows of the left matrix and all rows of the output; whole
         // vectors are read and written where `width` reaches or the panel is padded, else only as many values as there
-        // are. Pointers that would go beyond, as those of rows without steps, are made by `wrapping_add` and not followed.
+        // are. Pointers that would go beyond, as those of rows without steps, are made by `wrapping_add`, not followed.
         unsafe {
             let lhs = rows.map(|row| tiles.lhs.wrapping_add(row as usize));
             let out = |i: usize| tiles.out.add(out_rows[i] as usize + tiles.column);

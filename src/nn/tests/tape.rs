@@ -188,7 +188,7 @@ fn a_rectified_output_that_others_use_too_gets_the_sum_of_their_gradients() {
 fn a_network_that_runs_twice_in_each_shard_gets_the_sum_too() {
     const ROWS: usize = 160;
     const WIDTH: usize = 80;
-    const UNITS: usize = 100;
+    const UNITS: usize = 101;
     let network = Sequential::input([WIDTH]).dense(UNITS).tanh().dense(WIDTH).build().unwrap();
     let postpones = |shards| Pass::shard(shards, ROWS).postpones(WIDTH, UNITS);
     assert!(postpones(5) && !postpones(3) && is_better_by_units(WIDTH, UNITS));
