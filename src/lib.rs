@@ -72,6 +72,7 @@ mod error;
 mod exchange;
 #[doc(hidden)]
 pub mod file;
+mod finite;
 mod format;
 pub mod jupyter;
 mod limit;

@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 const ORDERS: [(&str, &str); 2] = [
     (
         "src",
-        "error panics limit file format random channel progress stop data engine nn model measure train analyse \
+        "error panics limit finite file format random channel progress stop data engine nn model measure train analyse \
          exchange show jupyter",
     ),
     (

@@ -7,6 +7,7 @@ use ndarray::{Array1, Array2, ArrayView2, Axis};
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
+    finite::first_not_finite,
     limit,
 };
 
@@ -51,9 +52,8 @@ impl Codes {
             let expected = format!("a label below {} (the number of class names)", class_names.len());
             return Err(Error::argument(format!("Codes, label {i}"), expected, label));
         }
-        if let Some(((i, j), value)) = points.indexed_iter().find(|(_, value)| !value.is_finite()) {
-            return Err(Error::argument(format!("Codes, point {i}, value {j}"), "a finite number", value));
-        }
+        let points = if points.is_standard_layout() { points } else { points.as_standard_layout().into_owned() };
+        check_finite("Codes, point", points.as_slice().unwrap_or_default(), points.ncols())?;
         Ok(Self { points, labels, class_names, axis: "latent" })
     }
 
@@ -202,4 +202,12 @@ impl fmt::Display for Codes {
         let (n, latent_dim, classes) = (self.len(), self.latent_dim(), self.class_names.len());
         write!(f, "{n} codes of {latent_dim} values, {classes} classes")
     }
+}
+
+/// Refuses points with so many values each of which one is NaN or infinite; `what` they are begins the mistake.
+pub(super) fn check_finite(what: &str, values: &[f32], width: usize) -> Result<()> {
+    first_not_finite(values).map_or(Ok(()), |index| {
+        let place = format!("{what} {}, value {}", index / width, index % width);
+        Err(Error::argument(place, "a finite number", values[index]))
+    })
 }

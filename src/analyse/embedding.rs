@@ -2,12 +2,12 @@
 
 use ndarray::{Array2, Array4};
 
-use super::Codes;
+use super::{Codes, codes::check_finite};
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
     limit,
-    model::{Autoencoder, decoded, encoded},
+    model::{Autoencoder, decoded, decoded_and_checked, encoded},
 };
 
 /// The codes of all images: (n, channels, height, width) to (n, latent_dim), with the images' labels.
@@ -54,13 +54,12 @@ pub fn decode(autoencoder: &Autoencoder, codes: &Array2<f32>) -> Result<Array4<f
         let expected = format!("codes of {latent_dim} values, the decoder's input");
         return Err(Error::expected(ErrorKind::Shape, "decode", expected, codes.ncols()));
     }
-    if let Some(((i, j), value)) = codes.indexed_iter().find(|(_, value)| !value.is_finite()) {
-        return Err(Error::argument(format!("decode, code {i}, value {j}"), "a finite number", value));
-    }
+    let (n, contiguous) = (codes.nrows(), codes.as_standard_layout());
+    let codes = contiguous.as_slice().unwrap_or_default();
+    check_finite("decode, code", codes, latent_dim)?;
     let [channels, height, width] = autoencoder.image_shape();
-    limit::check("decode", "images", &[codes.nrows(), channels, height, width])?;
-    let codes = codes.as_standard_layout();
-    decoded(autoencoder.decoder(), codes.as_slice().unwrap_or_default(), codes.nrows(), autoencoder.image_shape())
+    limit::check("decode", "images", &[n, channels, height, width])?;
+    decoded(autoencoder.decoder(), codes, n, autoencoder.image_shape())
 }
 
 /// The autoencoder's reconstruction of every image, with the same labels.
@@ -77,7 +76,11 @@ pub fn decode(autoencoder: &Autoencoder, codes: &Array2<f32>) -> Result<Array4<f
 /// # Ok::<(), latentlab::Error>(())
 /// ```
 pub fn reconstruct(autoencoder: &Autoencoder, images: &Dataset) -> Result<Dataset> {
-    images.with_images(decode(autoencoder, embed(autoencoder, images)?.points())?)
+    let codes = embed(autoencoder, images)?;
+    let codes = codes.points().as_slice().unwrap_or_default(); // always in standard layout
+    let shape = autoencoder.image_shape();
+    let (decoded, are_finite) = decoded_and_checked(autoencoder.decoder(), codes, images.len(), shape)?;
+    images.with_checked_images(decoded, are_finite)
 }
 
 /// A network's output has the size of its shape.

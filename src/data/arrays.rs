@@ -60,7 +60,7 @@ impl Dataset {
     /// Images without labels, and where they came from.
     pub(super) fn unlabelled(images: ndarray::Array4<f32>, source: Arc<str>) -> Result<Self> {
         let labels = Arc::new(Array1::zeros(images.dim().0));
-        let images = checked_images(images, labels.len())?;
+        let images = checked_images(images, labels.len(), false)?;
         Ok(Self { images, labels, class_names: Arc::new([UNLABELLED.to_string()]), source })
     }
 

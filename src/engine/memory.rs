@@ -5,6 +5,8 @@ use crate::{
     limit,
 };
 
+use super::vector::vectorized;
+
 /// The product of `factors`, if [`limit::check`] allows that many values and offsets of 32 bits reach all of them:
 /// those of one feature map, of a layer's weights, of a layer for a whole batch.
 pub(crate) fn count(place: &str, what: &str, factors: &[usize]) -> Result<usize> {
@@ -36,6 +38,19 @@ pub(crate) fn zeros(length: usize) -> Vec<f32> {
     values
 }
 
+vectorized! {
+    /// Copies values; returns whether none of them is NaN or infinite.
+    pub(crate) fn copy_and_check(from: &[f32], to: &mut [f32]) -> bool {
+        const SIGN: u32 = 1 << 31;
+        let mut largest = 0;
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = *from;
+            largest = largest.max(from.to_bits() & !SIGN);
+        }
+        largest < f32::INFINITY.to_bits()
+    }
+}
+
 /// Asks for values that are about to be read, where the processor cannot foresee it (x86-64).
 pub(crate) fn prefetch<T>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]
@@ -63,6 +78,24 @@ pub(super) fn prefetch_to_second_level(value: *const f32) {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_copy_knows_whether_all_values_are_finite() {
+        let (largest, mut to) = ([f32::MAX, -f32::MAX, -0.0], [1.0; 50]);
+        for (value, is_finite) in largest.map(|value| (value, true)).into_iter().chain([
+            (f32::INFINITY, false),
+            (f32::NEG_INFINITY, false),
+            (f32::NAN, false),
+            (-f32::NAN, false),
+        ]) {
+            for place in [0, 31, 49] {
+                let mut from = [0.25; 50];
+                from[place] = value;
+                assert_eq!(super::copy_and_check(&from, &mut to), is_finite, "{value} at {place}");
+                assert!(to.map(f32::to_bits) == from.map(f32::to_bits));
+            }
+        }
+    }
+
     #[test]
     fn large_results_are_zeros_too() {
         for length in [0, 5, if cfg!(miri) { 1 << 10 } else { 3 << 20 }] {

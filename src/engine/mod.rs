@@ -26,7 +26,7 @@ pub(crate) use gemm::{
     transposed_gemm_in_parallel,
 };
 pub(crate) use grey_levels::write_grey_levels;
-pub(crate) use memory::{count, prefetch, zeros};
+pub(crate) use memory::{copy_and_check, count, prefetch, zeros};
 pub(crate) use moments::Moments;
 pub(crate) use parallel::{BLOCK, OnThreads, SHARDS, for_shards, join};
 pub(crate) use subnormals::{TINY, subnormal_to_zero, tiny_to_zero};

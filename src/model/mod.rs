@@ -20,10 +20,10 @@ use ndarray::Array4;
 
 use crate::{
     data::Dataset,
-    engine::write_grey_levels,
+    engine::{prefetch, write_grey_levels},
     error::{Error, ErrorKind, Result},
     limit,
-    nn::{ModelFile, Sequential, Summary},
+    nn::{ModelFile, Outputs, Sequential, Summary, rows_of},
 };
 
 /// What files and trainings need of every model.
@@ -134,8 +134,13 @@ pub(crate) fn outside(images: &Dataset, [lowest, highest]: [f32; 2]) -> Option<(
     Some((place, images.values()[at]))
 }
 
-/// Writes the values of an image, which exists; bytes of files without making an array of them all.
-pub(crate) fn write_image(images: &Dataset, index: usize, values: &mut [f32]) {
+/// How many images are on their way from memory at once.
+pub(crate) const AHEAD: usize = 4;
+
+/// Writes the values of an image, which exists; bytes of files without making an array of them all. Meanwhile those of
+/// a `later` one come from memory.
+pub(crate) fn write_image(images: &Dataset, index: usize, later: Option<usize>, values: &mut [f32]) {
+    later.and_then(|later| images.bytes(later)).into_iter().for_each(prefetch);
     match images.bytes(index) {
         Some(bytes) => write_grey_levels(bytes, values),
         None => values.copy_from_slice(&images.values()[index * values.len()..][..values.len()]),
@@ -145,17 +150,32 @@ pub(crate) fn write_image(images: &Dataset, index: usize, values: &mut [f32]) {
 /// What an encoder makes of those images of a data set, one after the other.
 pub(crate) fn encoded(encoder: &Sequential, dataset: &Dataset, range: Range<usize>) -> Result<Vec<f32>> {
     let width: usize = dataset.image_shape().iter().product();
-    encoder.run_on(range.start, range.len(), &|first, values| {
-        let images = values.chunks_exact_mut(width).zip(range.start + first..);
-        images.for_each(|(values, image)| write_image(dataset, image, values));
-    })
+    let write = |first, values: &mut [f32]| {
+        for (values, image) in values.chunks_exact_mut(width).zip(range.start + first..) {
+            let later = Some(image + AHEAD).filter(|later| *later < range.end);
+            write_image(dataset, image, later, values);
+        }
+    };
+    Ok(encoder.run_on(range.start, range.len(), &write)?.values)
 }
 
 /// The images that a network decodes from n codes: (n, channels, height, width).
 pub(crate) fn decoded(decoder: &Sequential, codes: &[f32], n: usize, shape: [usize; 3]) -> Result<Array4<f32>> {
+    decoded_and_checked(decoder, codes, n, shape).map(|(images, _)| images)
+}
+
+/// The same, and whether none of their values is NaN or infinite.
+pub(crate) fn decoded_and_checked(
+    decoder: &Sequential,
+    codes: &[f32],
+    n: usize,
+    shape: [usize; 3],
+) -> Result<(Array4<f32>, bool)> {
     let [channels, height, width] = shape;
     limit::check("decode", "images", &[n, channels, height, width])?;
-    let values = decoder.run(codes, n).map_err(|error| error.within("decode"))?;
-    let images = Array4::from_shape_vec((n, channels, height, width), values);
-    images.map_err(|error| Error::new(ErrorKind::Shape, "decode", error.to_string()))
+    let write = rows_of(codes, decoder.input_shape().iter().product());
+    let Outputs { values, are_finite } = decoder.run_on(0, n, &write).map_err(|error| error.within("decode"))?;
+    let images = Array4::from_shape_vec((n, channels, height, width), values)
+        .map_err(|error| Error::new(ErrorKind::Shape, "decode", error.to_string()))?;
+    Ok((images, are_finite))
 }

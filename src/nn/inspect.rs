@@ -9,6 +9,7 @@ use super::{
     live,
     plan::{PlanStep, steps_of},
     sequential::{Node, Sequential, rows_of},
+    tape::Pass,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -115,9 +116,9 @@ impl Sequential {
         let each = |(index, (node, step)): (usize, (&Node, PlanStep))| {
             let (shapes, weights) = ([&node.input[..], &node.output], node.weights());
             x = self.predict_with("activations", &x, shapes, |values, rows| {
-                self.in_blocks(0, &rows_of(values, node.input.iter().product()), rows, shapes, |x, pass| {
-                    step.forward(&weights, address, x, pass)
-                })
+                let write = &rows_of(values, node.input.iter().product());
+                let forward = |x, pass: &mut Pass| step.forward(&weights, address, x, pass);
+                Ok(self.in_blocks(0, write, rows, shapes, forward)?.values)
             })?;
             Ok(LayerActivations { number: index + 1, kind: node.layer.name().into(), values: x.clone() })
         };

@@ -48,7 +48,7 @@ pub(crate) use layers::{Activation, Layer, Norm, Pad2d, Weights, channels_first,
 pub(crate) use live::{Shown, publish, weights_now};
 pub(crate) use optimizer_state::PastGradients;
 pub(crate) use reparametrisation::reparametrise;
-pub(crate) use sequential::{LayerParameter, Node};
+pub(crate) use sequential::{LayerParameter, Node, Outputs, rows_of};
 pub(crate) use step::{BatchSplit, Learned, learn};
 pub(crate) use tape::{Pass, Variable};
 pub(crate) use weights::{Checkpoint, ModelFile, read_checkpoint, read_model};

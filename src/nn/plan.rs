@@ -12,7 +12,7 @@ use super::{
     fusion,
     layers::{Dropout, Layer, LayerContext, MaxPool2d, Weights},
     sequential::Sequential,
-    tape::{ParameterKey, Pass, Variable},
+    tape::{ParameterKey, Pass, Variable, WeightRows},
 };
 use crate::{
     engine::{Buffer, PackedWeights, PreparedConvolution},
@@ -98,6 +98,8 @@ impl Default for Fused {
 #[derive(Clone, Default)]
 pub(crate) struct Caches {
     pub convolution: Arc<OnceLock<Arc<PreparedConvolution>>>,
+    /// Of a dense layer.
+    pub weight_rows: Arc<OnceLock<WeightRows>>,
     pub packed: Arc<PackedWeights>,
     /// Of the layers inside a layer.
     inside: Arc<OnceLock<Vec<Caches>>>,

@@ -16,8 +16,9 @@ use super::{
     weights::{ModelFile, read_model},
 };
 use crate::{
-    engine::{self, Buffer, Reuse, for_shards},
+    engine::{self, Buffer, Reuse, copy_and_check, for_shards},
     error::{Error, ErrorKind, Result},
+    finite::first_not_finite,
     limit, random,
 };
 
@@ -86,8 +87,15 @@ pub(crate) struct LayerParameter {
 /// Writes some rows of a network's input, from that one on.
 pub(crate) type WriteRows<'a> = &'a (dyn Fn(usize, &mut [f32]) + Sync);
 
+/// What a network makes of rows of values, and whether none of it is NaN or infinite: the values were seen while they
+/// were in a cache.
+pub(crate) struct Outputs {
+    pub values: Vec<f32>,
+    pub are_finite: bool,
+}
+
 /// Those of an input of that width.
-pub(super) fn rows_of(values: &[f32], width: usize) -> impl Fn(usize, &mut [f32]) + Sync {
+pub(crate) fn rows_of(values: &[f32], width: usize) -> impl Fn(usize, &mut [f32]) + Sync {
     move |first, rows| rows.copy_from_slice(&values[first * width..][..rows.len()])
 }
 
@@ -345,17 +353,17 @@ impl Sequential {
             let expected = format!("an input of shape (n, {})", text_without_brackets(from));
             return Err(Error::expected(ErrorKind::Shape, place, expected, shape_text(input.shape())));
         }
-        if let Some(index) = input.iter().position(|value| !value.is_finite()) {
+        let contiguous = input.as_standard_layout();
+        let values = contiguous.as_slice().unwrap_or_default();
+        if let Some(index) = first_not_finite(values) {
             let width: usize = from.iter().product();
             let place = format!("{place}, row {}, value {}", index / width, index % width);
-            let got = input.iter().nth(index).copied().unwrap_or_default();
-            return Err(Error::expected(ErrorKind::Argument, place, "a finite value", got));
+            return Err(Error::expected(ErrorKind::Argument, place, "a finite value", values[index]));
         }
         let rows = input.shape()[0];
         let shape = [&[rows], to].concat();
         limit::check(place, "outputs", &shape)?;
-        let contiguous = input.as_standard_layout();
-        let values = run(contiguous.as_slice().unwrap_or_default(), rows).map_err(|error| error.within(place))?;
+        let values = run(values, rows).map_err(|error| error.within(place))?;
         ArrayD::from_shape_vec(IxDyn(&shape), values)
             .map_err(|error| Error::new(ErrorKind::Shape, place, error.to_string()))
     }
@@ -367,12 +375,11 @@ impl Sequential {
 
     /// The same for rows of which the first one is that row of all.
     pub(crate) fn run_from(&self, first_row: usize, values: &[f32], rows: usize) -> Result<Vec<f32>> {
-        let width: usize = self.input_shape().iter().product();
-        self.run_on(first_row, rows, &rows_of(values, width))
+        Ok(self.run_on(first_row, rows, &rows_of(values, self.input_shape().iter().product()))?.values)
     }
 
     /// The same for rows that are written when they are needed.
-    pub(crate) fn run_on(&self, first_row: usize, rows: usize, write: WriteRows<'_>) -> Result<Vec<f32>> {
+    pub(crate) fn run_on(&self, first_row: usize, rows: usize, write: WriteRows<'_>) -> Result<Outputs> {
         self.pack(false, false);
         let shapes = [self.input_shape(), self.output_shape()];
         self.in_blocks(first_row, write, rows, shapes, |x, pass| self.forward_on(x, pass))
@@ -386,26 +393,26 @@ impl Sequential {
         rows: usize,
         [from, to]: [&[usize]; 2],
         forward: impl Fn(Variable, &mut Pass) -> Variable + Sync,
-    ) -> Result<Vec<f32>> {
+    ) -> Result<Outputs> {
         let [width, out_width] = [from, to].map(|shape| shape.iter().product::<usize>());
-        let mut output = engine::zeros(rows * out_width);
+        let mut values = engine::zeros(rows * out_width);
         let _reuse = Reuse::begin();
         let block = Self::rows_at_once(&[self]);
-        let done = for_shards(output.par_chunks_mut(block * out_width).enumerate(), |(index, output)| {
+        let done = for_shards(values.par_chunks_mut(block * out_width).enumerate(), |(index, output)| {
             let pass = &mut Pass::prediction();
             pass.begin(0, first_row + index * block);
             let rows = output.len() / out_width;
-            let mut values = Buffer::unset(rows * width);
-            write(index * block, &mut values);
-            let x = pass.input(Arc::new(values), rows);
+            let mut x = Buffer::unset(rows * width);
+            write(index * block, &mut x);
+            let x = pass.input(Arc::new(x), rows);
             let x = channels_last(x, from, pass);
             let y = forward(x, pass);
             let y = channels_first(y, to, pass);
-            output.copy_from_slice(&y.values);
-            pass.take_mistake().map_or(Ok(()), Err)
+            let are_finite = copy_and_check(&y.values, output);
+            pass.take_mistake().map_or(Ok(are_finite), Err)
         });
-        done.into_iter().collect::<Result<()>>()?;
-        Ok(output)
+        let are_finite = done.into_iter().try_fold(true, |all, block| Ok(all & block?))?;
+        Ok(Outputs { values, are_finite })
     }
 
     /// How many rows a task of a prediction takes through these networks at once.

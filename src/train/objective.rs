@@ -10,9 +10,9 @@ use rayon::prelude::*;
 use super::{config::TrainConfig, watch::rearranged};
 use crate::{
     data::Dataset,
-    engine::{Buffer, OnThreads, for_shards, prefetch},
+    engine::{Buffer, OnThreads, for_shards},
     error::Result,
-    model::{Model, write_image},
+    model::{AHEAD, Model, write_image},
     nn::{OptimizerState, Pass, Penalty, Sequential, Variable, channels_last, learn},
     random,
 };
@@ -202,18 +202,12 @@ impl Batch {
     }
 }
 
-/// How many images are on their way from memory at once.
-const AHEAD: usize = 4;
-
 /// The chosen images as rows of values.
 pub(super) fn gather(images: &Dataset, rows: &[usize]) -> Arc<Buffer> {
     let width: usize = images.image_shape().iter().product();
     let mut batch = Buffer::unset(rows.len() * width);
     batch.par_chunks_mut(width).enumerate().on_threads().for_each(|(place, out)| {
-        // Images of a shuffled batch lie anywhere; meanwhile the next ones come from memory.
-        let next = rows.get(place + AHEAD).and_then(|next| images.bytes(*next));
-        next.into_iter().for_each(prefetch);
-        write_image(images, rows[place], out);
+        write_image(images, rows[place], rows.get(place + AHEAD).copied(), out);
     });
     Arc::new(batch)
 }

@@ -145,14 +145,17 @@ impl Dense {
     /// Where the weights of each input begin, in the order in which the inputs are in memory: those of a flattened
     /// feature map channels last, while the layer has it channels first.
     fn weight_rows(&self, context: &LayerContext<'_>) -> WeightRows {
-        let rows = offsets(columns(context.input), self.units);
-        Arc::new(match context.fused.flattened {
-            None => rows,
-            Some([_, height, width]) => {
-                let pixels = height * width;
-                (0..pixels).flat_map(|pixel| rows[pixel..].iter().step_by(pixels).copied()).collect()
-            }
-        })
+        let rows = || {
+            let rows = offsets(columns(context.input), self.units);
+            Arc::new(match context.fused.flattened {
+                None => rows,
+                Some([_, height, width]) => {
+                    let pixels = height * width;
+                    (0..pixels).flat_map(|pixel| rows[pixel..].iter().step_by(pixels).copied()).collect()
+                }
+            })
+        };
+        Arc::clone(context.caches.weight_rows.get_or_init(rows))
     }
 
     fn panels<'a>(&self, packed: &'a PackedWeights, weight: &[f32], rows: &[u32]) -> &'a PackedRhs<'static> {
