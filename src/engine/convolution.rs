@@ -426,7 +426,7 @@ struct Phase {
 
 impl PreparedConvolution {
     pub fn new(convolution: Convolution) -> Self {
-        Self::with(convolution, Winograd::new(&convolution).filter(|winograd| winograd.pays(&convolution)))
+        Self::with(convolution, Winograd::best(&convolution))
     }
 
     pub(super) fn with(convolution: Convolution, winograd: Option<Winograd>) -> Self {

@@ -8,17 +8,21 @@
 //! planes (tiles, channels) and the weights (channels, filters).
 //!
 //! - A kernel of 3×3 with a stride of 1: *F(2×2, 3×3)* takes 16 products for 2×2 results where the definition takes
-//!   36.
+//!   36, and *F(4×4, 3×3)* 36 for 4×4 where it takes 144.
 //! - A kernel of 3×3 on an up-sampled feature map, of which 2×2 or 3×3 pixels are equal: a window sees a pixel and the
 //!   next. With s the sum of all weights and w of those on the next pixel, it is s·x + w·(next − x); s·x is the same
 //!   for all windows that begin in a pixel. 9 products for 3×3 results, where without the repeated pixels there are 25;
 //!   and for 2×2 results, where there are 16.
 //!
-//! The transforms are sums of a few values with factors of 1 and ½, so that rounding grows little: all results are
-//! within 1e-6 of the definition's, relative to the largest. They pay only where there are enough channels on both
-//! sides (see [`Winograd::pays`]).
+//! The transforms of F(2×2, 3×3) and of up-sampled feature maps are sums of a few values with factors of 1 and ½, so
+//! that rounding grows little: all results are within 1e-6 of the definition's, relative to the largest. Those of
+//! F(4×4, 3×3) evaluate polynomials at 0, ±¾, ±1½ and ∞, which rounds three times as much, and a quarter as much as
+//! at the usual 0, ±1, ±2 and ∞. All pay only where there are enough channels on both sides (see [`Winograd::best`]).
 
-use std::ops::{Add, Mul, Neg, Range, Sub};
+use std::{
+    mem::MaybeUninit,
+    ops::{Add, Mul, Neg, Range, Sub},
+};
 
 use rayon::prelude::*;
 
@@ -78,6 +82,10 @@ enum Transform {
     Windows,
     Results,
     Kernel,
+    /// Of F(4, 3), the same of six pixels and four results.
+    WindowsOfFour,
+    FourResults,
+    KernelOfFour,
     /// Of an up-sampled feature map: a pixel and the next; the two or three results, and the kernel of its
     /// [merged](Convolution::up_sampled) form.
     Pixels,
@@ -94,6 +102,9 @@ macro_rules! with_tile {
             Transform::Windows => $function::<$vector, Windows, 4, 4>($($argument),*),
             Transform::Results => $function::<$vector, Results, 4, 2>($($argument),*),
             Transform::Kernel => $function::<$vector, Kernel, 4, 3>($($argument),*),
+            Transform::WindowsOfFour => $function::<$vector, WindowsOfFour, 6, 6>($($argument),*),
+            Transform::FourResults => $function::<$vector, FourResults, 6, 4>($($argument),*),
+            Transform::KernelOfFour => $function::<$vector, KernelOfFour, 6, 3>($($argument),*),
             Transform::Pixels => $function::<$vector, Pixels, 2, 2>($($argument),*),
             Transform::Twice => $function::<$vector, Twice, 3, 2>($($argument),*),
             Transform::KernelOfTwice => $function::<$vector, KernelOfTwice, 3, 4>($($argument),*),
@@ -122,8 +133,21 @@ impl Transform {
 }
 
 impl Winograd {
-    /// If there is such an algorithm for a convolution.
-    pub fn new(convolution: &Convolution) -> Option<Self> {
+    /// The fastest such algorithm for a convolution, if it is faster than the definition.
+    pub fn best(convolution: &Convolution) -> Option<Self> {
+        let costs = Self::all(convolution).into_iter().filter_map(|one| one.cost().map(|cost| (cost, one)));
+        let (cost, best) = costs.min_by_key(|(cost, _)| *cost)?;
+        (cost < convolution.multiply_adds()).then_some(best)
+    }
+
+    /// The algorithms that there are for a convolution.
+    fn all(convolution: &Convolution) -> Vec<Self> {
+        [2, 4].iter().filter_map(|results| Self::new(convolution, *results)).collect()
+    }
+
+    /// The algorithm of so many results a tile, along an axis; of an up-sampled feature map there is only one, which is
+    /// given for 2.
+    fn new(convolution: &Convolution, results: usize) -> Option<Self> {
         let Convolution { large, small, kernel, stride: [stride, across], before, dilation, groups, .. } = *convolution;
         if stride != across || dilation != [1, 1] || groups != 1 {
             return None;
@@ -132,11 +156,15 @@ impl Winograd {
         let weights = [kernel[0], kernel[1], large[2] * small[2]];
         let (large, small, transform, tiles) = match (convolution.up_sampled, stride, kernel) {
             (false, 1, [3, 3]) => {
-                let large = side(Transform::Windows, large, before.map(|before| -(before as isize)), 2);
-                let tiles = [0, 1].map(|axis| small[axis].div_ceil(2));
-                (large, side(Transform::Results, small, [0, 0], 2), Transform::Kernel, tiles)
+                let [windows, result, kernel] = match results {
+                    2 => [Transform::Windows, Transform::Results, Transform::Kernel],
+                    _ => [Transform::WindowsOfFour, Transform::FourResults, Transform::KernelOfFour],
+                };
+                let large = side(windows, large, before.map(|before| -(before as isize)), results);
+                let tiles = [0, 1].map(|axis| small[axis].div_ceil(results));
+                (large, side(result, small, [0, 0], results), kernel, tiles)
             }
-            (true, 2, [4, 4]) | (true, 3, [5, 5]) => {
+            (true, 2, [4, 4]) | (true, 3, [5, 5]) if results == 2 => {
                 // The windows that begin in pixel q give the results from stride · q + 2 − before on.
                 let factor = stride as isize;
                 let shift = before.map(|before| 2 - before as isize);
@@ -165,19 +193,19 @@ impl Winograd {
         Some(Self { large, small, kernel, tiles, seen })
     }
 
-    /// Whether it is faster than the definition: it has fewer multiplications, but also the transforms, and its sums
-    /// are loaded and stored after as many steps as there are channels.
-    pub fn pays(&self, convolution: &Convolution) -> bool {
+    /// What it costs, in multiply-adds of the definition: it has fewer, but also the transforms, and its sums are loaded
+    /// and stored after as many steps as there are channels. None where it is known to be slower.
+    fn cost(&self) -> Option<usize> {
         let [channels, filters] = [self.large.map[2], self.small.map[2]];
         let values = |side: &Side| side.planes().pow(2) * side.map[2];
         let [large, small, kernel] = [&self.large, &self.small, &self.kernel].map(values);
         if channels.min(filters) < CHANNELS || self.tiles[1].saturating_mul(large + small) > WIDE || kernel > DEEP {
-            return false;
+            return None;
         }
         let seen = [0, 1].map(|axis| self.seen[axis].iter().flatten().filter(|seen| **seen).count());
         let products = seen[0] * seen[1] * channels * filters;
         let values = self.tiles[0] * self.tiles[1] * (large + small);
-        products + values * VALUE < convolution.multiply_adds()
+        Some(products + values * VALUE)
     }
 
     /// The weights as [`multiply`](Self::multiply) takes them: the planes' matrices, from the channels of the small
@@ -253,9 +281,11 @@ impl Winograd {
             let first = products[..product].iter().all(|(_, other)| other != to_plane);
             let start = if first { Accumulate::Zero } else { Accumulate::Output };
             let to_plane = &mut to_planes[to_plane * to.stride(tiles)..];
-            if first && seen.len() < tiles {
+            if first {
                 // Tiles that a product does not see it leaves out.
-                to_plane[..tiles * to.width()].fill(0.0);
+                let ends = to_rows.iter().map(|row| *row as usize).chain([tiles * to.width()]);
+                let begins = [0].into_iter().chain(to_rows.iter().map(|row| *row as usize + to.width()));
+                begins.zip(ends).for_each(|(begin, end)| to_plane[begin..end].fill(0.0));
             }
             gemm(lhs, weights.all(), start, 1.0, to_plane, &to_rows);
         }
@@ -367,6 +397,7 @@ impl Side {
     fn planes(&self) -> usize {
         match self.transform {
             Transform::Windows | Transform::Results | Transform::Kernel => 4,
+            Transform::WindowsOfFour | Transform::FourResults | Transform::KernelOfFour => 6,
             Transform::Pixels => 2,
             _ => 3,
         }
@@ -381,7 +412,8 @@ impl Side {
 
     /// Whether a tile's planes are added to what its pixels are: tiles overlap, or gradients are summed.
     fn adds(&self) -> bool {
-        !matches!(self.transform, Transform::Results | Transform::Twice | Transform::Thrice)
+        use Transform::{FourResults, Results, Thrice, Twice};
+        !matches!(self.transform, Results | FourResults | Twice | Thrice)
     }
 
     /// How far apart the tiles of a plane are: whole vectors.
@@ -452,6 +484,15 @@ impl<V: Vector> Mul<f32> for Lanes<V> {
     }
 }
 
+impl<V: Vector> Lanes<V> {
+    /// self + factor · other.
+    #[inline(always)]
+    fn plus(self, factor: f32, other: Self) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { other.0.mul_add(V::splat(factor), self.0) })
+    }
+}
+
 impl<V: Vector> Neg for Lanes<V> {
     type Output = Self;
 
@@ -465,6 +506,31 @@ impl<V: Vector> Neg for Lanes<V> {
 trait Tile<const P: usize, const N: usize> {
     fn planes<V: Vector>(pixels: [Lanes<V>; N]) -> [Lanes<V>; P];
     fn pixels<V: Vector>(planes: [Lanes<V>; P]) -> [Lanes<V>; N];
+}
+
+/// Where F(4, 3) evaluates polynomials, beside 0 and ∞: at these and their negatives. All powers are exact.
+const INNER: f32 = 0.75;
+const OUTER: f32 = 1.5;
+const INNER2: f32 = INNER * INNER;
+const OUTER2: f32 = OUTER * OUTER;
+/// Of the product of all their differences from x, the coefficients of x³ and x.
+const CUBIC: f32 = -(INNER2 + OUTER2);
+const LINEAR: f32 = INNER2 * OUTER2;
+/// What the polynomials that are 1 at one of the places and 0 at the others are divided by.
+const AT_ZERO: f32 = 1.0 / LINEAR;
+const AT_INNER: f32 = 0.5 / (INNER2 * (INNER2 - OUTER2));
+const AT_OUTER: f32 = 0.5 / (OUTER2 * (OUTER2 - INNER2));
+
+/// a + factor · b and a − factor · b.
+#[inline(always)]
+fn both<V: Vector>(a: Lanes<V>, factor: f32, b: Lanes<V>) -> [Lanes<V>; 2] {
+    [a.plus(factor, b), a.plus(-factor, b)]
+}
+
+/// a + b and a − b.
+#[inline(always)]
+fn sums<V: Vector>(a: Lanes<V>, b: Lanes<V>) -> [Lanes<V>; 2] {
+    [a + b, a - b]
 }
 
 macro_rules! tiles {
@@ -491,6 +557,40 @@ tiles! {
     Results(4, 2): |[a, b]| [a, a + b, a - b, -b], |[a, b, c, d]| [a + b + c, b - c - d];
     Kernel(4, 3): |[a, b, c]| [a, (a + c + b) * 0.5, (a + c - b) * 0.5, c],
         |[a, b, c, d]| [a + (b + c) * 0.5, (b - c) * 0.5, (b + c) * 0.5 + d];
+    WindowsOfFour(6, 6): |[a, b, c, d, e, f]| {
+            let [inner, minus_inner] = both(e.plus(-OUTER2, c), INNER, d.plus(-OUTER2, b));
+            let [outer, minus_outer] = both(e.plus(-INNER2, c), OUTER, d.plus(-INNER2, b));
+            let [zero, infinity] = [e.plus(CUBIC, c).plus(LINEAR, a), f.plus(CUBIC, d).plus(LINEAR, b)];
+            [zero, inner, minus_inner, outer, minus_outer, infinity]
+        },
+        |[zero, inner, minus_inner, outer, minus_outer, infinity]| {
+            let ([even, odd], [even2, odd2]) = (sums(inner, minus_inner), sums(outer, minus_outer));
+            let b = (infinity * LINEAR).plus(-INNER * OUTER2, odd).plus(-OUTER * INNER2, odd2);
+            let c = (zero * CUBIC).plus(-OUTER2, even).plus(-INNER2, even2);
+            let d = (infinity * CUBIC).plus(INNER, odd).plus(OUTER, odd2);
+            [zero * LINEAR, b, c, d, zero + even + even2, infinity]
+        };
+    FourResults(6, 4): |[a, b, c, d]| {
+            let [inner, minus_inner] = both(a.plus(INNER2, c), INNER, b.plus(INNER2, d));
+            let [outer, minus_outer] = both(a.plus(OUTER2, c), OUTER, b.plus(OUTER2, d));
+            [a, inner, minus_inner, outer, minus_outer, d]
+        },
+        |[zero, inner, minus_inner, outer, minus_outer, infinity]| {
+            let ([even, odd], [even2, odd2]) = (sums(inner, minus_inner), sums(outer, minus_outer));
+            let last = infinity.plus(INNER2 * INNER, odd).plus(OUTER2 * OUTER, odd2);
+            [zero + even + even2, (odd * INNER).plus(OUTER, odd2), (even * INNER2).plus(OUTER2, even2), last]
+        };
+    KernelOfFour(6, 3): |[a, b, c]| {
+            let [inner, minus_inner] = both(a.plus(INNER2, c) * AT_INNER, INNER * AT_INNER, b);
+            let [outer, minus_outer] = both(a.plus(OUTER2, c) * AT_OUTER, OUTER * AT_OUTER, b);
+            [a * AT_ZERO, inner, minus_inner, outer, minus_outer, c]
+        },
+        |[zero, inner, minus_inner, outer, minus_outer, infinity]| {
+            let [even, odd] = sums(inner * AT_INNER, minus_inner * AT_INNER);
+            let [even2, odd2] = sums(outer * AT_OUTER, minus_outer * AT_OUTER);
+            [(zero * AT_ZERO) + even + even2, (odd * INNER).plus(OUTER, odd2),
+                infinity.plus(INNER2, even).plus(OUTER2, even2)]
+        };
     Pixels(2, 2): |[a, b]| [a, b - a], |[a, b]| [a - b, b];
     // Of a kernel a, b, c the merged one is (c, b + c, a + b, a), so that the first three tell all.
     Twice(3, 2): |[a, b]| [a + b, a, b], |[a, b, c]| [a + b, a + c];
@@ -599,17 +699,19 @@ unsafe fn gather_lanes<V: Vector, T: Tile<P, N>, const P: usize, const N: usize,
     stride: usize,
     planes: &mut [f32],
 ) {
-    // SAFETY: the caller's; values are read from and written to slices that hold them.
+    // SAFETY: the caller's; values are read from and written to slices that hold them; all of `half` is written first.
     unsafe {
         let none = Lanes(V::splat(0.0));
-        let mut half = [[none; P]; N];
+        // Zeros for it would take as long as some of the sums.
+        let mut half = MaybeUninit::<[[Lanes<V>; P]; N]>::uninit();
         for x in 0..N {
             let mut values = [none; N];
             for y in 0..N {
                 values[y] = load::<V, WHOLE>(&pixels[y][x][first..]);
             }
-            half[x] = T::planes(values);
+            (*half.as_mut_ptr())[x] = T::planes(values);
         }
+        let half = half.assume_init_ref();
         for i in 0..P {
             let mut values = [none; N];
             for x in 0..N {
@@ -670,17 +772,18 @@ unsafe fn scatter_lanes<V: Vector, T: Tile<P, N>, const P: usize, const N: usize
     end: Option<(&[f32], f32)>,
     map: &mut [f32],
 ) {
-    // SAFETY: the caller's; values are read from and written to slices that hold them.
+    // SAFETY: the caller's; values are read from and written to slices that hold them; all of `half` is written first.
     unsafe {
         let none = Lanes(V::splat(0.0));
-        let mut half = [[none; N]; P];
+        let mut half = MaybeUninit::<[[Lanes<V>; N]; P]>::uninit();
         for j in 0..P {
             let mut values = [none; P];
             for i in 0..P {
                 values[i] = load::<V, true>(&planes[(i * P + j) * stride..]);
             }
-            half[j] = T::pixels(values);
+            (*half.as_mut_ptr())[j] = T::pixels(values);
         }
+        let half = half.assume_init_ref();
         for y in 0..N {
             let mut values = [none; P];
             for j in 0..P {
@@ -802,14 +905,22 @@ mod tests {
         parts
     }
 
-    fn assert_near(what: &str, got: &[f32], expected: &[f32]) {
+    fn assert_near(what: &str, got: &[f32], expected: &[f32], tolerance: f32) {
         let largest = expected.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
         let error = got.iter().zip(expected).fold(0.0, |most: f32, (got, value)| most.max((got - value).abs()));
-        assert!(got.len() == expected.len() && error <= 2e-6 * largest, "{what}: {error} of {largest}");
+        assert!(got.len() == expected.len() && error <= tolerance * largest, "{what}: {error} of {largest}");
     }
 
     fn compare(convolution: Convolution, batch: usize) {
-        let fast = PreparedConvolution::with(convolution, Winograd::new(&convolution));
+        let all = Winograd::all(&convolution);
+        assert_eq!(all.len(), if convolution.up_sampled { 1 } else { 2 });
+        for (winograd, tolerance) in all.into_iter().zip([2e-6, 6e-6]) {
+            compare_with(winograd, convolution, batch, tolerance);
+        }
+    }
+
+    fn compare_with(winograd: Winograd, convolution: Convolution, batch: usize, tolerance: f32) {
+        let fast = PreparedConvolution::with(convolution, Some(winograd));
         let plain = PreparedConvolution::with(convolution, None);
         let depth = convolution.large[2] * convolution.small[2];
         let (kernel, parts) = (numbers(9 * depth, 1), parts(&convolution));
@@ -829,8 +940,8 @@ mod tests {
                     prepared.to_large(&small, &weights[1], bias(0), slope, |_| ()).0,
                 ]
             });
-            assert_near(&format!("small of {convolution:?}"), &got[0], &expected[0]);
-            assert_near(&format!("large of {convolution:?}"), &got[1], &expected[1]);
+            assert_near(&format!("small of {convolution:?}"), &got[0], &expected[0], tolerance);
+            assert_near(&format!("large of {convolution:?}"), &got[1], &expected[1], tolerance);
         }
         for start in [Accumulate::Zero, Accumulate::Output] {
             let [got, expected] = [&fast, &plain].map(|prepared| {
@@ -842,7 +953,7 @@ mod tests {
                 }
                 gradient
             });
-            assert_near(&format!("gradient of {convolution:?}"), &got, &expected);
+            assert_near(&format!("gradient of {convolution:?}"), &got, &expected, tolerance);
         }
     }
 
@@ -875,9 +986,11 @@ mod tests {
     #[test]
     fn results_depend_on_the_feature_map_alone() {
         let channels = [20, 17];
-        for convolution in [convolution([5, 4], [1, 1], channels), up_sampled([4, 3], [0, 0], channels, 3)] {
-            let convolution = convolution.unwrap();
-            let prepared = PreparedConvolution::with(convolution, Winograd::new(&convolution));
+        let both = [convolution([5, 4], [1, 1], channels), up_sampled([4, 3], [0, 0], channels, 3)];
+        let each =
+            both.iter().flatten().flat_map(|convolution| Winograd::all(convolution).into_iter().zip([*convolution; 2]));
+        for (winograd, convolution) in each {
+            let prepared = PreparedConvolution::with(convolution, Some(winograd));
             let batch = 40;
             let weights = numbers(convolution.weights(), 1);
             let large = numbers(batch * size(convolution.large), 2);
@@ -908,10 +1021,7 @@ mod tests {
     #[cfg_attr(miri, ignore)]
     #[test]
     fn it_is_used_where_it_pays() {
-        let pays = |convolution: Option<Convolution>| {
-            let convolution = convolution.unwrap();
-            Winograd::new(&convolution).is_some_and(|winograd| winograd.pays(&convolution))
-        };
+        let pays = |convolution: Option<Convolution>| Winograd::best(&convolution.unwrap()).is_some();
         assert!(pays(convolution([13, 13], [0, 0], [112, 112])));
         assert!(pays(convolution([14, 14], [1, 1], [32, 64])));
         assert!(pays(up_sampled([4, 4], [0, 0], [64, 112], 3)));
@@ -922,6 +1032,9 @@ mod tests {
         assert!(!pays(convolution([14, 14], [1, 1], [512, 512])));
         assert!(!pays(up_sampled([10, 10], [0, 0], [112, 1], 3)));
         let strided = Convolution { stride: [2, 2], ..convolution([13, 13], [0, 0], [112, 112]).unwrap() };
-        assert!(Winograd::new(&strided).is_none());
+        assert!(Winograd::all(&strided).is_empty());
+        // Tiles of four results are faster unless there are no more than two.
+        let step = |size| Winograd::best(&convolution([size; 2], [0, 0], [64, 64]).unwrap()).unwrap().small.step;
+        assert_eq!([16, 13, 5, 4].map(step), [4, 4, 4, 2]);
     }
 }
