@@ -193,8 +193,8 @@ impl Winograd {
         Some(Self { large, small, kernel, tiles, seen })
     }
 
-    /// What it costs, in multiply-adds of the definition: it has fewer, but also the transforms, and its sums are loaded
-    /// and stored after as many steps as there are channels. None where it is known to be slower.
+    /// What it costs, in multiply-adds of the definition: it has fewer, but also the transforms, and its sums are
+    /// loaded and stored after as many steps as there are channels. None where it is known to be slower.
     fn cost(&self) -> Option<usize> {
         let [channels, filters] = [self.large.map[2], self.small.map[2]];
         let values = |side: &Side| side.planes().pow(2) * side.map[2];

@@ -230,13 +230,13 @@ impl Line {
     /// The pooled feature maps, and the x of which each of their values was made.
     fn apply_and_pool(&self, x: &[f32], windows: Windows) -> (Buffer, Buffer) {
         let windows = windows.row();
-        let (from, to) = windows.sizes();
+        let ((from, to), offsets) = (windows.sizes(), windows.offsets());
         let mut y = Buffer::unset(x.len() / from * to);
         let mut taken = Buffer::unset(y.len());
         let outputs = y.par_chunks_mut(to).zip(taken.par_chunks_mut(to));
         outputs.zip(x.par_chunks(from).enumerate()).on_threads().for_each(|((y, taken), (row, piece))| {
             prefetch(x.get((row + 1) * from..(row + 2) * from).unwrap_or_default());
-            largest_of_line(piece, windows, &self.scale, &self.shift, self.slope, y, taken);
+            largest_of_line(piece, windows, &offsets, &self.scale, &self.shift, self.slope, y, taken);
         });
         (y, taken)
     }
@@ -283,13 +283,13 @@ impl Line {
         };
         let Some((windows, taken)) = pooled else { return backward(g, x, out) };
         let windows = windows.row();
-        let (from, to) = windows.sizes();
+        let ((from, to), offsets) = (windows.sizes(), windows.offsets());
         let pooled = g.chunks_exact(to).zip(taken.chunks_exact(to));
         let mut map = Buffer::unset(if windows.are_exact() { 0 } else { from });
         for ((out, x), (g, taken)) in out.chunks_exact_mut(from).zip(read_ahead(x, from)).zip(pooled) {
             if windows.are_exact() {
                 let (scale, shift) = (&self.scale, &self.shift);
-                pooled_gradient(g, x, taken, windows, scale, shift, self.slope, factor, constant, out);
+                pooled_gradient(g, x, taken, windows, &offsets, scale, shift, self.slope, factor, constant, out);
             } else {
                 scatter(g, x, taken, windows, &mut map);
                 backward(&map, x, out);
@@ -322,13 +322,13 @@ vectorized! {
     fn largest_of_line(
         x: &[f32],
         windows: Windows,
+        offsets: &[usize],
         scale: &[f32],
         shift: &[f32],
         slope: f32,
         y: &mut [f32],
         taken: &mut [f32],
     ) {
-        let offsets = windows.offsets();
         for window in 0..windows.count() {
             let (x, to) = (&x[windows.start(window)..], window * windows.channels);
             let (y, taken) = (&mut y[to..], &mut taken[to..]);
@@ -338,7 +338,7 @@ vectorized! {
                 for i in 0..N {
                     sign[i] = if scale[i] < 0.0 { -1.0 } else { 1.0 };
                 }
-                for offset in &offsets {
+                for offset in offsets {
                     let x = &x[offset + first..][..N];
                     for i in 0..N {
                         let value = sign[i] * x[i];
@@ -361,6 +361,7 @@ vectorized! {
         x: &[f32],
         taken: &[f32],
         windows: Windows,
+        offsets: &[usize],
         scale: &[f32],
         shift: &[f32],
         slope: f32,
@@ -368,7 +369,6 @@ vectorized! {
         constant: &[f32],
         out: &mut [f32],
     ) {
-        let offsets = windows.offsets();
         for window in 0..windows.count() {
             let (start, from) = (windows.start(window), window * windows.channels);
             let (x, out, g, taken) = (&x[start..], &mut out[start..], &g[from..], &taken[from..]);
@@ -380,7 +380,7 @@ vectorized! {
                 for i in 0..N {
                     rest[i] = g[i] * (scale[i] * if taken[i] * scale[i] + shift[i] > 0.0 { 1.0 } else { slope });
                 }
-                for offset in &offsets {
+                for offset in offsets {
                     let (x, mut gradient) = (&x[offset + first..][..N], [0.0; N]);
                     for i in 0..N {
                         let here = x[i] == taken[i] || x[i].is_nan();

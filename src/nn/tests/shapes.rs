@@ -797,8 +797,8 @@ fn bend(network: Sequential, which: Index) -> Sequential {
 /// Compares a network in which layers are fused with its layers one by one.
 fn check_fusion(network: Sequential, rows: usize) -> Result<(), TestCaseError> {
     let mut network = network.build().unwrap();
-    // Quarters, whose sums are exact up to the last layer: both ways see the same side of a bend. Parameters lie between
-    // them, as a value that batch normalisation makes 0 gets its offset then.
+    // Quarters, whose sums are exact up to the last layer: both ways see the same side of a bend. Parameters lie
+    // between them, as a value that batch normalisation makes 0 gets its offset then.
     let quarters = |seed, count| numbers(seed, count).iter().map(|v| (v * 4.0).round() / 4.0).collect::<Vec<f32>>();
     let between = |seed, count| quarters(seed, count).iter().map(|v| v + 0.125).collect();
     network.parameters_mut().enumerate().for_each(|(number, p)| *p = Arc::new(between(number as u64, p.len())));
