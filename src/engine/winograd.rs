@@ -16,8 +16,9 @@
 //!
 //! The transforms of F(2×2, 3×3) and of up-sampled feature maps are sums of a few values with factors of 1 and ½, so
 //! that rounding grows little: all results are within 1e-6 of the definition's, relative to the largest. Those of
-//! F(4×4, 3×3) evaluate polynomials at 0, ±¾, ±1½ and ∞, which rounds three times as much, and a quarter as much as
-//! at the usual 0, ±1, ±2 and ∞. All pay only where there are enough channels on both sides (see [`Winograd::best`]).
+//! F(4×4, 3×3) evaluate polynomials at 0, ±¾, ±1½ and ∞, which rounds up to four times as much, and less than half as
+//! much as at the usual 0, ±1, ±2 and ∞: within 6e-6. All pay only where there are enough channels on both sides (see
+//! [`Winograd::best`]).
 
 use std::{
     mem::MaybeUninit,
