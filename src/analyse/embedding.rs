@@ -87,3 +87,27 @@ pub fn reconstruct(autoencoder: &Autoencoder, images: &Dataset) -> Result<Datase
 fn array<T>(shaped: std::result::Result<T, ndarray::ShapeError>, place: &str) -> Result<T> {
     shaped.map_err(|error| Error::new(ErrorKind::Shape, place, error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use ndarray::arr2;
+
+    use super::*;
+    use crate::nn::Sequential;
+
+    /// Reconstructs white images: each of the code's values is 4 · `weight`, and one pixel f32::MAX times that.
+    fn reconstructed(weight: f32) -> Result<Dataset> {
+        let mut encoder = Sequential::input([1, 2, 2]).flatten().dense(2).build()?;
+        encoder.set_weights("2.weight", &Array2::from_elem((4, 2), weight))?;
+        let mut decoder = Sequential::input([2]).dense(4).reshape([1, 2, 2]).build()?;
+        decoder.set_weights("1.weight", &arr2(&[[0.0, 0.0, f32::MAX, 0.0], [1.0; 4]]))?;
+        reconstruct(&Autoencoder::new(encoder, decoder)?, &Dataset::from_array(Array4::ones((300, 1, 2, 2)))?)
+    }
+
+    #[test]
+    fn a_reconstruction_that_is_not_finite_is_refused_with_its_place() {
+        assert_eq!(reconstructed(0.25).unwrap().values()[..4], [1.0, 1.0, f32::MAX, 1.0]);
+        let error = reconstructed(1.0).unwrap_err().to_string();
+        assert_eq!(error, "data set, image 0, channel 0, row 1, column 0: expected a finite value, got inf");
+    }
+}

@@ -9,6 +9,7 @@ use super::Confusion;
 use crate::{
     data::Dataset,
     error::{Error, ErrorKind, Result},
+    finite::first_not_finite,
     format::thousands,
     limit,
     model::{Classifier, encoded},
@@ -52,7 +53,7 @@ pub fn classify(classifier: &Classifier, images: &Dataset) -> Result<Predictions
         values.extend(classifier.head().run_from(first, &codes, rows).map_err(within("head"))?);
     }
     values.par_chunks_mut(classes).for_each(softmax);
-    if let Some(index) = values.iter().position(|probability| !probability.is_finite()) {
+    if let Some(index) = first_not_finite(&values) {
         let place = format!("classify, image {}, class {}", index / classes, index % classes);
         return Err(Error::argument(place, "a finite probability", values[index]));
     }

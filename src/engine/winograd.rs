@@ -282,7 +282,7 @@ impl Winograd {
             let first = products[..product].iter().all(|(_, other)| other != to_plane);
             let start = if first { Accumulate::Zero } else { Accumulate::Output };
             let to_plane = &mut to_planes[to_plane * to.stride(tiles)..];
-            if first {
+            if first && seen.len() < tiles {
                 // Tiles that a product does not see it leaves out.
                 let ends = to_rows.iter().map(|row| *row as usize).chain([tiles * to.width()]);
                 let begins = [0].into_iter().chain(to_rows.iter().map(|row| *row as usize + to.width()));
@@ -517,7 +517,7 @@ const OUTER2: f32 = OUTER * OUTER;
 /// Of the product of all their differences from x, the coefficients of x³ and x.
 const CUBIC: f32 = -(INNER2 + OUTER2);
 const LINEAR: f32 = INNER2 * OUTER2;
-/// What the polynomials that are 1 at one of the places and 0 at the others are divided by.
+/// The factors by which polynomials that are 0 at all of the places but one become 1 there.
 const AT_ZERO: f32 = 1.0 / LINEAR;
 const AT_INNER: f32 = 0.5 / (INNER2 * (INNER2 - OUTER2));
 const AT_OUTER: f32 = 0.5 / (OUTER2 * (OUTER2 - INNER2));

@@ -15,6 +15,7 @@ use super::pytorch::{IncompatibleKeys, StateDictKeys, Values, assign, refuse_mis
 use crate::{
     error::{Error, ErrorKind, Result},
     file::tensors,
+    finite::first_not_finite,
     limit,
     model::{Autoencoder, Classifier, Gan, Model, Vae},
     nn::{Layer, Node, Norm, Sequential},
@@ -423,7 +424,7 @@ fn floats(array: &Dataset, expected: &[usize]) -> Result<Vec<f32>, String> {
     if values.len() != count {
         return Err(format!("expected {count} values, got {}", values.len()));
     }
-    match values.iter().position(|value| !value.is_finite()) {
+    match first_not_finite(&values) {
         Some(index) => Err(format!("expected finite values, got {} at value {index}", values[index])),
         None => Ok(values),
     }

@@ -12,6 +12,7 @@ use crate::{
         tensors::{self, Element, Tensor},
         write_whole,
     },
+    finite::first_not_finite,
     format::shortened,
     model::{Autoencoder, Classifier, Gan, Model, Vae},
     nn::{Layer, Sequential, Weights, publish},
@@ -429,7 +430,7 @@ fn floats(tensor: &TensorView<'_>) -> Result<Vec<f32>, String> {
         Dtype::BF16 => halves(|bits| f32::from_bits(u32::from(bits) << 16)),
         other => return Err(format!("expected floats of 16, 32 or 64 bits, got {other:?}")),
     };
-    match values.iter().position(|value| !value.is_finite()) {
+    match first_not_finite(&values) {
         Some(index) => Err(format!("expected finite values, got {} at value {index}", values[index])),
         None => Ok(values),
     }

@@ -87,16 +87,16 @@ pub(crate) struct LayerParameter {
 /// Writes some rows of a network's input, from that one on.
 pub(crate) type WriteRows<'a> = &'a (dyn Fn(usize, &mut [f32]) + Sync);
 
+/// Those of an input of that width.
+pub(crate) fn rows_of(values: &[f32], width: usize) -> impl Fn(usize, &mut [f32]) + Sync {
+    move |first, rows| rows.copy_from_slice(&values[first * width..][..rows.len()])
+}
+
 /// What a network makes of rows of values, and whether none of it is NaN or infinite: the values were seen while they
 /// were in a cache.
 pub(crate) struct Outputs {
     pub values: Vec<f32>,
     pub are_finite: bool,
-}
-
-/// Those of an input of that width.
-pub(crate) fn rows_of(values: &[f32], width: usize) -> impl Fn(usize, &mut [f32]) + Sync {
-    move |first, rows| rows.copy_from_slice(&values[first * width..][..rows.len()])
 }
 
 /// Rows that a task of a prediction takes at once, at most.
